@@ -1,0 +1,103 @@
+/** Errors of the call itself, and the one way in which every error of every room is printed. */
+
+interface CliErrorSpec {
+  readonly what: string;
+  readonly advice: string;
+}
+
+/** Table of this room's errors: what happened and what to do; where and why come with the error. */
+export const CLI_ERRORS = {
+  UNKNOWN_COMMAND: { what: 'no such command', advice: 'see trapline --help' },
+  UNKNOWN_OPTION: { what: 'no such option', advice: 'see --help of the command' },
+  MISSING_VALUE: { what: 'option needs a value', advice: 'write it after the option' },
+  UNEXPECTED_VALUE: { what: 'option takes no value', advice: 'leave the value out' },
+  REPEATED_OPTION: { what: 'option given twice', advice: 'give it once' },
+  MISSING_ARGUMENT: { what: 'argument missing', advice: 'see --help of the command' },
+  UNEXPECTED_ARGUMENT: { what: 'one argument too many', advice: 'see --help of the command' },
+  BAD_VALUE: { what: 'bad value', advice: 'see --help of the command' },
+} as const satisfies { readonly [code: string]: CliErrorSpec };
+export type CliErrorCode = keyof typeof CLI_ERRORS;
+
+export class CliError extends Error {
+  readonly code: CliErrorCode;
+  readonly what: string;
+  readonly where: string;
+  readonly why: string | null;
+  readonly advice: string;
+
+  constructor(code: CliErrorCode, where: string, why: string | null = null, advice: string | null = null) {
+    super(`${CLI_ERRORS[code].what}: ${where}`);
+    this.name = 'CliError';
+    this.code = code;
+    this.what = CLI_ERRORS[code].what;
+    this.where = where;
+    this.why = why;
+    this.advice = advice ?? CLI_ERRORS[code].advice;
+  }
+}
+
+/** Failures of the operating system, in words; errno(3). */
+const SYSTEM_ERRORS: { readonly [code: string]: CliErrorSpec } = {
+  ENOENT: { what: 'no such file', advice: 'check the path' },
+  EACCES: { what: 'not allowed', advice: 'check the permissions' },
+  EPERM: { what: 'not permitted', advice: 'check the permissions' },
+  EISDIR: { what: 'is a folder, not a file', advice: 'name a file' },
+  ENOTDIR: { what: 'is not a folder', advice: 'check the path' },
+  EEXIST: { what: 'exists already', advice: 'name another, or remove it' },
+  ENOSPC: { what: 'no space left on the disk', advice: 'free some, or write elsewhere' },
+  EDQUOT: { what: 'disk quota exceeded', advice: 'free some, or write elsewhere' },
+  EROFS: { what: 'file system is read-only', advice: 'write elsewhere' },
+  EMFILE: { what: 'too many open files', advice: 'raise ulimit -n' },
+  EIO: { what: 'the disk failed', advice: 'see the kernel log' },
+  EADDRINUSE: { what: 'address in use', advice: 'choose another port' },
+};
+
+interface Described {
+  readonly code: string;
+  readonly what: string;
+  readonly where: string | null;
+  readonly why: string | null;
+  readonly advice: string | null;
+}
+
+const textOf = (error: object, key: string): string | null => {
+  const value: unknown = Reflect.get(error, key);
+  return typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : null;
+};
+
+/**
+ * What an error says of itself, or null where it is none that a room foresaw: a defect.
+ * Rooms throw errors with `code` and any of `what`, `where`, `why`, `advice`; a message alone will do.
+ */
+export function describeError(error: unknown): Described | null {
+  if (!(error instanceof Error)) return null;
+  const code = textOf(error, 'code');
+  if (code === null) return null;
+  const system = SYSTEM_ERRORS[code];
+  if (system !== undefined) {
+    const address = textOf(error, 'address');
+    const port = textOf(error, 'port');
+    const where = textOf(error, 'path') ?? (address !== null && port !== null ? `${address}:${port}` : null);
+    return { code, what: system.what, where, why: textOf(error, 'why'), advice: system.advice };
+  }
+  if (code.startsWith('ERR_')) return null; // Node's own: a wrong use of its API, hence a defect
+  const what = textOf(error, 'what');
+  const where = textOf(error, 'where');
+  return {
+    code,
+    what: what ?? error.message,
+    where: what === null && where !== null && error.message.includes(where) ? null : where,
+    why: textOf(error, 'why'),
+    advice: textOf(error, 'advice'),
+  };
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: bad input may hold any byte, and none may reach a terminal
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** One line `CODE what: where: why; what to do`, free of control characters and bounded. */
+export function formatError(error: Described): string {
+  const said = [error.what, error.where, error.why].filter((part) => part !== null).join(': ');
+  const line = `${error.code} ${said}${error.advice === null ? '' : `; ${error.advice}`}`.replace(CONTROL, '?');
+  return line.length > 1000 ? `${line.slice(0, 1000)}…` : line;
+}

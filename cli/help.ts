@@ -1,0 +1,91 @@
+/** `--help`, made from the tables of commands and options. */
+import { type Argument, type Command, type CommandEntry, HELP_OPTION, type Option } from './command.js';
+import type { Output } from './output.js';
+
+const WIDTH = 80;
+
+/** Breaks a paragraph at blanks into lines of at most `width` characters. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
+}
+
+function list(out: Output, rows: readonly (readonly [string, string])[]): void {
+  const indent = Math.min(30, Math.max(...rows.map(([name]) => name.length)) + 4);
+  for (const [name, says] of rows) {
+    const [first = '', ...rest] = wrap(says, WIDTH - indent);
+    const head = `  ${name}`;
+    if (head.length + 2 > indent) {
+      out.line(head);
+      out.line(' '.repeat(indent) + first);
+    } else {
+      out.line(head.padEnd(indent) + first);
+    }
+    for (const line of rest) out.line(' '.repeat(indent) + line);
+  }
+}
+
+const spellArgument = ({ name, optional, repeats }: Argument): string => {
+  const text = repeats === true ? `${name}...` : name;
+  return optional === true ? `[${text}]` : text;
+};
+
+const spellOption = ({ name, short, value }: Option): string =>
+  `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
+
+export function printCommandHelp(out: Output, entry: CommandEntry, command: Command): void {
+  const usage = ['trapline', entry.name, ...command.arguments.map(spellArgument), '[options]'].join(' ');
+  out.line(`${out.paint('bold', 'Usage:')} ${usage}`);
+  out.line();
+  for (const line of wrap(entry.summary, WIDTH)) out.line(line);
+  for (const paragraph of command.details ?? []) {
+    out.line();
+    for (const line of wrap(paragraph, WIDTH)) out.line(line);
+  }
+  if (command.arguments.length > 0) {
+    out.line();
+    out.title('Arguments');
+    list(
+      out,
+      command.arguments.map((argument) => [argument.name, argument.says]),
+    );
+  }
+  out.line();
+  out.title('Options');
+  list(
+    out,
+    [...command.options, HELP_OPTION].map((option) => [spellOption(option), option.says]),
+  );
+  for (const [i, example] of (command.examples ?? []).entries()) {
+    if (i === 0) {
+      out.line();
+      out.title('Examples');
+    }
+    out.line(`  ${example.line}`);
+    for (const line of wrap(example.says, WIDTH - 6)) out.line(`      ${out.paint('dim', line)}`);
+  }
+}
+
+export function printHelp(out: Output, entries: readonly CommandEntry[]): void {
+  out.line(`${out.paint('bold', 'trapline')}: rr for hypervisors, and perf for VM exits`);
+  out.line();
+  out.line(`${out.paint('bold', 'Usage:')} trapline COMMAND [arguments] [options]`);
+  out.line();
+  out.title('Commands');
+  list(
+    out,
+    entries.map(({ name, summary }) => [name, summary]),
+  );
+  out.line();
+  out.line('trapline COMMAND --help says more of each. Exit codes: 0 it holds, 1 it does not');
+  out.line('(a difference, a budget exceeded), 2 the input or the call is wrong.');
+}

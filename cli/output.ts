@@ -1,0 +1,107 @@
+/** Where a command writes: results to stdout, notes and progress to stderr; colours and progress on terminals only. */
+import { toJson } from './json.js';
+import { layTable, type TableColumn } from './table.js';
+
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+const STYLES = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  blue: [34, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+} as const;
+export type Style = keyof typeof STYLES;
+
+/** Progress of long work; silent unless stderr is a terminal. */
+export interface Progress {
+  /** `total` of 0 means unknown. Cheap: draws ten times a second at the most. */
+  update(done: number, total: number): void;
+  /** Removes the bar. */
+  end(): void;
+}
+
+const SILENT: Progress = { update() {}, end() {} };
+const REDRAW_MS = 100;
+const BAR = 28;
+
+class Bar implements Progress {
+  readonly #sink: Sink;
+  readonly #label: string;
+  #drawn = 0;
+
+  constructor(sink: Sink, label: string) {
+    this.#sink = sink;
+    this.#label = label;
+  }
+
+  update(done: number, total: number): void {
+    const now = Date.now();
+    if (now - this.#drawn < REDRAW_MS) return;
+    this.#drawn = now;
+    const share = total > 0 ? Math.min(1, done / total) : 0;
+    const filled = Math.round(share * BAR);
+    const bar = total > 0 ? `${'━'.repeat(filled)}${' '.repeat(BAR - filled)} ${Math.floor(share * 100)}%` : `${done}`;
+    this.#sink.write(`\r\u001b[2K${this.#label} ${bar}`);
+  }
+
+  end(): void {
+    if (this.#drawn > 0) this.#sink.write('\r\u001b[2K');
+  }
+}
+
+export class Output {
+  readonly #out: Sink;
+  readonly #err: Sink;
+  readonly #colour: boolean;
+
+  constructor(out: Sink, err: Sink, env: { readonly [name: string]: string | undefined }) {
+    this.#out = out;
+    this.#err = err;
+    // https://no-color.org: any value but the empty one
+    this.#colour = out.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb';
+  }
+
+  /** Columns of the terminal; Infinity where stdout is none, so that pipes get every character. */
+  get width(): number {
+    return this.#out.isTTY === true ? (this.#out.columns ?? 80) : Number.POSITIVE_INFINITY;
+  }
+
+  paint(style: Style, text: string): string {
+    if (!this.#colour || text === '') return text;
+    const [on, off] = STYLES[style];
+    return `\u001b[${on}m${text}\u001b[${off}m`;
+  }
+
+  line(text = ''): void {
+    this.#out.write(`${text}\n`);
+  }
+
+  title(text: string): void {
+    this.line(this.paint('bold', text));
+  }
+
+  table(columns: readonly TableColumn[], rows: readonly (readonly string[])[]): void {
+    for (const line of layTable(columns, rows, this.width, (text) => this.paint('dim', text))) this.line(line);
+  }
+
+  json(value: unknown): void {
+    this.line(toJson(value));
+  }
+
+  /** A remark for the person at the terminal; never part of the result. */
+  note(text: string): void {
+    this.#err.write(`trapline: ${text}\n`);
+  }
+
+  progress(label: string): Progress {
+    return this.#err.isTTY === true ? new Bar(this.#err, label) : SILENT;
+  }
+}

@@ -1,0 +1,135 @@
+/** Strict parsing of a command line by a command's table of options. */
+import { type Argument, type Call, type Command, HELP_OPTION, type Option } from './command.js';
+import { CliError } from './errors.js';
+import type { Output } from './output.js';
+
+/** Edit distance with transpositions (optimal string alignment). */
+export function distance(a: string, b: string): number {
+  let before: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let cost = Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
+      current.push(cost);
+    }
+    before = previous;
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
+
+/** The name closest to what was typed, where one is close: a third of its letters wrong at the most. */
+export function nearest(typed: string, names: readonly string[]): string | null {
+  let best: string | null = null;
+  let least = Math.max(1, Math.ceil(typed.length / 3)) + 1;
+  for (const name of names) {
+    const cost = name.startsWith(typed) && typed !== '' ? 1 : distance(typed, name);
+    if (cost < least) {
+      best = name;
+      least = cost;
+    }
+  }
+  return best;
+}
+
+const spell = (option: Option): string => `--${option.name}`;
+
+function find(options: readonly Option[], word: string, command: string): Option {
+  const option = word.startsWith('--')
+    ? options.find((candidate) => spell(candidate) === word)
+    : options.find((candidate) => candidate.short !== undefined && `-${candidate.short}` === word);
+  if (option !== undefined) return option;
+  const close = nearest(word, options.map(spell));
+  throw new CliError('UNKNOWN_OPTION', `${command} ${word}`, null, close === null ? null : `did you mean ${close}?`);
+}
+
+function checkArguments(args: readonly string[], table: readonly Argument[], command: string): void {
+  const missing = table[args.length];
+  if (
+    missing !== undefined &&
+    missing.optional !== true &&
+    !(missing.repeats === true && args.length >= table.length)
+  ) {
+    throw new CliError('MISSING_ARGUMENT', `${command} ${missing.name}`, missing.says);
+  }
+  const extra = args[table.length];
+  if (extra !== undefined && table.at(-1)?.repeats !== true)
+    throw new CliError('UNEXPECTED_ARGUMENT', `${command} ${extra}`);
+}
+
+export interface Parsed {
+  readonly args: readonly string[];
+  readonly given: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Splits words into options and arguments; throws CliError. `--help` wins over missing arguments. */
+export function parse(words: readonly string[], command: string, spec: Pick<Command, 'arguments' | 'options'>): Parsed {
+  const options = [...spec.options, HELP_OPTION];
+  const args: string[] = [];
+  const given = new Map<string, string[]>();
+  let plain = false;
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? '';
+    if (plain || word === '-' || !word.startsWith('-')) {
+      args.push(word);
+    } else if (word === '--') {
+      plain = true;
+    } else {
+      const equals = word.indexOf('=');
+      const name = equals < 0 ? word : word.slice(0, equals);
+      const option = find(options, name, command);
+      let value = equals < 0 ? null : word.slice(equals + 1);
+      if (option.value === undefined) {
+        if (value !== null) throw new CliError('UNEXPECTED_VALUE', `${command} ${word}`);
+      } else if (value === null) {
+        i += 1;
+        value = words[i] ?? null;
+        if (value === null)
+          throw new CliError('MISSING_VALUE', `${command} ${name}`, null, `write ${name} ${option.value}`);
+      }
+      const values = given.get(option.name) ?? [];
+      if (values.length > 0 && option.repeats !== true && option.value !== undefined) {
+        throw new CliError('REPEATED_OPTION', `${command} ${name}`);
+      }
+      given.set(option.name, [...values, value ?? '']);
+    }
+  }
+  if (!given.has(HELP_OPTION.name)) checkArguments(args, spec.arguments, command);
+  return { args, given };
+}
+
+/** Reads an integer as a person writes it; null where it is none. */
+export function readInteger(text: string): number | null {
+  if (!/^(0x[0-9a-f]+|[0-9][0-9_,]*)$/i.test(text)) return null;
+  const value = Number(text.replace(/[_,]/g, ''));
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+export function makeCall(command: string, spec: Command, parsed: Parsed, out: Output): Call {
+  const values = (name: string): readonly string[] => {
+    if (!spec.options.some((option) => option.name === name))
+      throw new Error(`command ${command} has no option ${name}`);
+    return parsed.given.get(name) ?? [];
+  };
+  return {
+    command,
+    args: parsed.args,
+    out,
+    flag: (name) => values(name).length > 0,
+    value: (name) => values(name)[0] ?? null,
+    values,
+    integer(name, min, max) {
+      const text = values(name)[0];
+      if (text === undefined) return null;
+      const value = readInteger(text);
+      if (value === null || value < min || value > max) {
+        throw new CliError('BAD_VALUE', `${command} --${name} ${text}`, `an integer from ${min} to ${max} is meant`);
+      }
+      return value;
+    },
+  };
+}

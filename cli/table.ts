@@ -1,0 +1,84 @@
+/** Tables of text: aligned, measured without colour codes, narrowed to a width where one is given. */
+
+export interface TableColumn {
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+  /** May be cut, with an ellipsis, down to this many characters when the table is too wide. */
+  readonly shrinks?: number;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
+const COLOUR = /\u001b\[[0-9;]*m/g;
+
+/** Width of a text on the terminal: without colour codes, in code points. */
+export const widthOf = (text: string): number => Array.from(text.replace(COLOUR, '')).length;
+
+function fit(text: string, width: number, align: 'left' | 'right'): string {
+  const excess = widthOf(text) - width;
+  if (excess > 0)
+    return `${Array.from(text.replace(COLOUR, ''))
+      .slice(0, Math.max(0, width - 1))
+      .join('')}…`;
+  const pad = ' '.repeat(-excess);
+  return align === 'right' ? pad + text : text + pad;
+}
+
+/**
+ * Lays out rows under their titles, two spaces between columns, no trailing blanks.
+ * `width` is that of the terminal; Infinity never cuts.
+ */
+export function layTable(
+  columns: readonly TableColumn[],
+  rows: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+  paintTitle: (text: string) => string = (text) => text,
+): string[] {
+  const widths = columns.map((column, i) =>
+    rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? '')), widthOf(column.title)),
+  );
+  let excess = widths.reduce((sum, w) => sum + w + 2, -2) - width;
+  columns.forEach((column, i) => {
+    const w = widths[i] ?? 0;
+    if (excess <= 0 || column.shrinks === undefined || w <= column.shrinks) return;
+    const cut = Math.min(excess, w - column.shrinks);
+    widths[i] = w - cut;
+    excess -= cut;
+  });
+  const lay = (cells: readonly string[]): string =>
+    columns
+      .map((column, i) => fit(cells[i] ?? '', widths[i] ?? 0, column.align ?? 'left'))
+      .join('  ')
+      .trimEnd();
+  return [paintTitle(lay(columns.map((column) => column.title))), ...rows.map(lay)];
+}
+
+/** 1234567 as 1,234,567; a fraction keeps `digits` places. */
+export function formatNumber(value: number, digits = 0): string {
+  const [whole = '', fraction] = value.toFixed(digits).split('.');
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`;
+}
+
+export const formatPercent = (share: number): string => `${(share * 100).toFixed(1)}%`;
+
+/** Nanoseconds in the unit that leaves one to three digits before the point. */
+export function formatNs(ns: number): string {
+  const units = ['ns', 'µs', 'ms', 's'] as const;
+  let value = ns;
+  let unit = 0;
+  while (Math.abs(value) >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 ? 0 : value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return `${formatNumber(value, digits)} ${units[unit]}`;
+}
+
+export const formatHex = (value: number | bigint): string => `0x${value.toString(16)}`;
+
+/** A bar of eighths, `width` characters at share 1. */
+export function formatBar(share: number, width: number): string {
+  const eighths = Math.round(Math.max(0, Math.min(1, share)) * width * 8);
+  const rest = eighths % 8;
+  return '█'.repeat(Math.floor(eighths / 8)) + (rest === 0 ? '' : String.fromCodePoint(0x2590 - rest));
+}
