@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { expectedConsole, expectedExits } from './hypervisor.js';
 
 /** A parameter's value: a number below 2^64, or text of up to eight characters that does not start with a digit. */
 export type Value = number | bigint | string;
@@ -43,6 +44,8 @@ export interface Guest {
   readonly ending: Ending;
   /** What it prints on COM1, all of it, given the value of every parameter. */
   readonly console?: (values: Values) => string;
+  /** VM exits by reason that it must cause as a hypervisor, given the value of every parameter. */
+  readonly exits?: (values: Values) => Readonly<Record<string, number>>;
 }
 
 const guests: readonly Guest[] = [
@@ -69,6 +72,37 @@ const guests: readonly Guest[] = [
     ],
     ending: { kind: 'exit', code: 0 },
     console: () => 'HELLO, WORLD {1}Q\n',
+  },
+  {
+    name: 'hypervisor',
+    summary: 'a VMX hypervisor with EPT, whose guest causes every kind of exit in the counts asked for',
+    monitor: 'none',
+    memory: 16,
+    parameters: {
+      cpuid: { value: 10, says: 'CPUID of the guest' },
+      out: { value: 9, says: 'OUT to an intercepted port' },
+      in: { value: 8, says: 'IN from it' },
+      rdmsr: { value: 7, says: 'RDMSR of an intercepted MSR' },
+      wrmsr: { value: 6, says: 'WRMSR to one' },
+      vmcall: { value: 5, says: 'VMCALL, besides the three that steer the run' },
+      cr0: { value: 4, says: 'MOV to CR0 that changes a bit of the guest/host mask' },
+      cr3: { value: 3, says: 'MOV to CR3' },
+      cr4: { value: 2, says: 'MOV to CR4 that changes a bit of the guest/host mask' },
+      ept: { value: 12, says: 'touches of pages that EPT does not map, and that the hypervisor then maps' },
+      mmio: { value: 11, says: 'accesses to a page that EPT never maps, which the hypervisor emulates' },
+      ud: { value: 3, says: 'UD2' },
+      invlpg: { value: 2, says: 'INVLPG' },
+      rdtsc: { value: 4, says: 'RDTSC' },
+      hlt: { value: 5, says: 'HLT with interrupts off' },
+      timer: { value: 3, says: 'timer interrupts awaited in HLT' },
+      window: { value: 2, says: 'timer interrupts that come while interrupts are off' },
+      loop: { value: 0, says: 'CPUID in a loop of four instructions, answered by a handler of sixteen' },
+      fail: { value: 0, says: 'one VM entry that must fail comes first: a key of ENTRY_FAILURES' },
+    },
+    inputs: [],
+    ending: { kind: 'exit', code: 0 },
+    console: expectedConsole,
+    exits: expectedExits,
   },
 ];
 
