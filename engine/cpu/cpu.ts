@@ -8,6 +8,16 @@ import { gpr, S, SEG, STATE_BYTES, segRights } from './layout.js';
 import { modeOf } from './mode.js';
 import type { CpuModel } from './model.js';
 
+/**
+ * An event under delivery as a VM exit reports it: Intel SDM Vol. 3C, "Information for VM Exits That Occur During Event
+ * Delivery". `info` has the format of the IDT-vectoring information; `instructionLength` is that of a software event.
+ */
+export interface Vectoring {
+  readonly info: number;
+  readonly errorCode: number;
+  readonly instructionLength: number;
+}
+
 /** Port I/O, as the machine's devices answer it. */
 export interface PortBus {
   /** `size` 1, 2 or 4; the answer is below 2^32. */
@@ -49,6 +59,10 @@ export class Cpu {
   /** Filled by `begin`; one for all events of the machine. */
   readonly record: EventRecord;
   intercepts: Intercepts = noIntercepts;
+  /** Told of every read and write of a guest paging-structure entry, by guest-physical address. */
+  walkObserver: ((gpa: number, value: bigint, write: boolean) => void) | null = null;
+  /** The event whose delivery is under way, for a VM exit that stops it: cpu/delivery.ts. */
+  vectoring: Vectoring | null = null;
 
   constructor(
     index: number,
