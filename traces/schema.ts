@@ -7,6 +7,7 @@
  * - A column that a source does not say is null: nothing is invented on import.
  * - Rows of a table are in the order in which they were appended; the logical digest is taken in that order.
  * - Chunks are cut by row count only (CHUNK_ROWS), so that the digest does not depend on when a store flushed.
+ * - The digest is SHA-256 over 128-bit tags of each column of each chunk (GMAC; traces/digest.ts says why and how).
  * - 64-bit integers are two's complement in SQLite, uint64 in Arrow, hex strings in JSON.
  *
  * CHANGELOG
@@ -127,10 +128,7 @@ export const TABLES: { readonly [name in TableName]: Table } = {
   register: {
     name: 'register',
     says: 'General registers that changed since the previous exit of the same vCPU; null: unchanged.',
-    columns: [
-      column('seq', 'u64', 'the exit'),
-      ...REGISTERS.map((name) => optional(name, 'u64', 'value at the exit')),
-    ],
+    columns: [column('seq', 'u64', 'the exit'), ...REGISTERS.map((name) => optional(name, 'u64', 'value at the exit'))],
   },
   memory: {
     name: 'memory',

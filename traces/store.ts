@@ -49,7 +49,7 @@ export interface TraceReader {
   /** Name of a code in a dictionary domain, or null. */
   name(domain: string, code: number | bigint): string | null;
   dictionary(domain: string): ReadonlyMap<bigint, { readonly name: string; readonly says: string | null }>;
-  /** SHA-256 over all rows in order: the same in both stores. Reads the whole trace. */
+  /** The logical digest (traces/digest.ts) over all rows in order: the same in both stores. Reads the whole trace. */
   digest(): string;
   close(): void;
 }
@@ -77,8 +77,8 @@ export interface TraceWriter {
   table(name: TableName): Appender;
   /** Makes everything appended so far that fills a chunk durable, and short tables (input, checkpoint) whole. */
   flush(): void;
-  /** Writes the rest, the digest, and `complete`. */
-  finish(): { readonly digest: string };
+  /** Writes the rest, the digest, and `complete` unless told that the run did not end in order. */
+  finish(options?: { readonly complete?: boolean }): { readonly digest: string };
   /** Gives up the trace and removes what was written. */
   abandon(): void;
 }

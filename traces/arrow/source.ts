@@ -1,0 +1,77 @@
+/** Reads chunks from an Arrow trace folder: each record batch is found through the manifest. */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { ColumnVector } from '../column.js';
+import { TraceError, traceError } from '../errors.js';
+import { indexChunks, type Source } from '../reader.js';
+import { type Column, TABLES, type TableName } from '../schema.js';
+import type { StoredChunk } from '../sink.js';
+import { upgradesFor } from '../upgrade.js';
+import { decodeBatch } from './batch.js';
+import { chunkOf, manifestPath, streamPath, versionOf } from './manifest.js';
+
+export class ArrowSource implements Source {
+  readonly kind = 'arrow';
+  readonly path: string;
+  readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
+  readonly damage: TraceError | null;
+  readonly #files = new Map<TableName, number>();
+
+  /** @throws TraceError where the folder is no trace, or one of a version that cannot be read */
+  constructor(folder: string) {
+    this.path = folder;
+    const { stored, damage } = readManifest(folder);
+    const index = indexChunks(folder, stored);
+    this.chunks = index.chunks;
+    this.damage = index.damage ?? damage;
+  }
+
+  read(chunk: StoredChunk, columns: readonly Column[]): ColumnVector[] {
+    const place = `${chunk.table}.arrow, offset ${chunk.offset}`;
+    const message = new Uint8Array(chunk.length);
+    if (readSync(this.#file(chunk.table), message, 0, chunk.length, chunk.offset) < chunk.length) {
+      throw new TraceError('TRACE_CUT', this.path, place);
+    }
+    try {
+      return decodeBatch(message, TABLES[chunk.table].columns, columns, chunk.rows);
+    } catch (error) {
+      throw new TraceError('TRACE_DAMAGED', this.path, place, error instanceof Error ? error.message : null);
+    }
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) closeSync(file);
+    this.#files.clear();
+  }
+
+  #file(table: TableName): number {
+    let file = this.#files.get(table);
+    if (file === undefined) {
+      file = openSync(streamPath(this.path, table), 'r');
+      this.#files.set(table, file);
+    }
+    return file;
+  }
+}
+
+/** Whole lines of the manifest; what follows the last newline is what a killed recorder was writing. */
+function readManifest(folder: string): { stored: StoredChunk[]; damage: TraceError | null } {
+  let text: string;
+  try {
+    text = readFileSync(manifestPath(folder), 'utf8');
+  } catch (error) {
+    throw traceError(error, folder, 'read', 'manifest.jsonl');
+  }
+  const lines = text.split('\n').slice(0, -1);
+  const version = versionOf(lines[0] ?? '');
+  if (version === null) throw new TraceError('TRACE_DAMAGED', folder, 'manifest.jsonl, line 1');
+  upgradesFor(version, folder);
+  const stored: StoredChunk[] = [];
+  for (let i = 1; i < lines.length; i++) {
+    const chunk = chunkOf(lines[i] ?? '');
+    if (chunk === null) {
+      return { stored, damage: new TraceError('TRACE_DAMAGED', folder, `manifest.jsonl, line ${i + 1}`) };
+    }
+    stored.push(chunk);
+  }
+  return { stored, damage: null };
+}

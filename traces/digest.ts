@@ -1,0 +1,78 @@
+/**
+ * Digests of a trace.
+ *
+ * A **tag** is taken over one column of one chunk: GMAC with AES-128 (NIST SP 800-38D) under a fixed, public key, over
+ * the cells (little-endian; text and bytes: 32-bit offsets from 0, then the data) and, where the column is nullable,
+ * one validity byte a row. It finds accidents (a changed or lost bit passes with probability 2^-128 times the length),
+ * not an adversary who knows the key. It was chosen by measurement: without SHA instructions, SHA-256 runs at 0.2 GB/s,
+ * BLAKE2b at 0.4 and GMAC at 4, and 1.5 million exits a second are 0.4 GB. A column without any value has no tag, so
+ * that it costs nothing and a nullable column added by a later version leaves older digests as they are.
+ *
+ * The **logical digest** of a trace is SHA-256 over its tables in the order of the schema, without `run` and
+ * `dictionary`: per table its name, its row count, and for each chunk of CHUNK_ROWS rows the names and tags of its
+ * columns. It does not depend on the store, nor on when a store flushed.
+ */
+import { createCipheriv, createHash, type Hash } from 'node:crypto';
+import { type ColumnVector, chunkRows, type TableChunk } from './column.js';
+import { TABLE_NAMES, type TableName } from './schema.js';
+
+/** Tags of the columns of a chunk that have values, in the order of the schema, in hex. */
+export type Tags = ReadonlyMap<string, string>;
+
+const KEY = createHash('sha256').update('trapline trace column tag').digest().subarray(0, 16);
+const NONCE = Buffer.alloc(12);
+
+const bytesOf = (view: Uint8Array | Uint16Array | Uint32Array): Uint8Array =>
+  new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+/** The tag of a column, or null where no row has a value. */
+export function columnTag(column: ColumnVector): string | null {
+  if (column.empty) return null;
+  const mac = createCipheriv('aes-128-gcm', KEY, NONCE);
+  if (column.offsets !== null && column.data !== null) {
+    mac.setAAD(bytesOf(column.offsets));
+    mac.setAAD(column.data);
+  } else if (column.numbers !== null) mac.setAAD(bytesOf(column.numbers));
+  if (column.valid !== null) mac.setAAD(column.valid);
+  mac.final();
+  return mac.getAuthTag().toString('hex');
+}
+
+export function chunkTags(chunk: TableChunk): Tags {
+  const tags = new Map<string, string>();
+  for (const column of chunk.columns.values()) {
+    const tag = columnTag(column);
+    if (tag !== null) tags.set(column.name, tag);
+  }
+  return tags;
+}
+
+/** Tables that the logical digest covers, in its order. */
+export const DIGESTED: readonly TableName[] = TABLE_NAMES.filter((name) => name !== 'run' && name !== 'dictionary');
+
+/** Takes the tags of the chunks of all tables as they come, each table in order, and ends in the logical digest. */
+export class TraceDigest {
+  readonly #tables = new Map<TableName, { rows: number; readonly hash: Hash }>();
+
+  /** The next chunk of a table: CHUNK_ROWS rows, or fewer for the last. */
+  add(table: TableName, rows: number, tags: Tags): void {
+    let state = this.#tables.get(table);
+    if (state === undefined) {
+      state = { rows: 0, hash: createHash('sha256') };
+      this.#tables.set(table, state);
+    }
+    if (state.rows % chunkRows(table) !== 0) throw new RangeError(`a chunk of ${table} follows one that is not full`);
+    state.rows += rows;
+    state.hash.update(`${rows}\n`);
+    for (const [name, tag] of tags) state.hash.update(`${name} ${tag}\n`);
+  }
+
+  hex(): string {
+    const all = createHash('sha256');
+    for (const table of DIGESTED) {
+      const state = this.#tables.get(table);
+      if (state !== undefined) all.update(`${table} ${state.rows} ${state.hash.copy().digest('hex')}\n`);
+    }
+    return all.digest('hex');
+  }
+}

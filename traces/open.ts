@@ -1,0 +1,96 @@
+/** Doors of the room: open a trace, create one, and copy one into the other. */
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { manifestPath } from './arrow/manifest.js';
+import { ArrowSink, beginArrow } from './arrow/sink.js';
+import { ArrowSource } from './arrow/source.js';
+import { TraceError, traceError } from './errors.js';
+import { StoreReader } from './reader.js';
+import type { Sink } from './sink.js';
+import { MAGIC } from './sqlite/schema.js';
+import { beginSqlite, SqliteSink } from './sqlite/sink.js';
+import { SqliteSource } from './sqlite/source.js';
+import type { TraceReader, TraceWriter } from './store.js';
+import { StoreWriter } from './writer.js';
+
+type Kind = TraceReader['kind'];
+
+/** Which store a path holds, by its content; null where it is no trace. */
+export function traceKind(path: string): Kind | null {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw new TraceError('TRACE_NOT_FOUND', path);
+  if (stat.isDirectory()) return existsSync(manifestPath(path)) ? 'arrow' : null;
+  if (!stat.isFile()) return null;
+  const file = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(MAGIC.length);
+    return readSync(file, head, 0, head.length, 0) === head.length && head.equals(MAGIC) ? 'sqlite' : null;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Opens a trace for reading, whichever store it is in.
+ * @throws TraceError where there is none, or where its facts cannot be read
+ */
+export function openTrace(path: string): TraceReader {
+  try {
+    const kind = traceKind(path);
+    if (kind === null) throw new TraceError('TRACE_NOT_A_TRACE', path);
+    const source = kind === 'sqlite' ? new SqliteSource(path) : new ArrowSource(path);
+    try {
+      return new StoreReader(source);
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+  } catch (error) {
+    throw traceError(error, path, 'read');
+  }
+}
+
+interface Store {
+  begin(path: string): void;
+  sink(path: string): Sink;
+}
+const STORES: { readonly [extension: string]: Store } = {
+  '.sqlite': { begin: beginSqlite, sink: (path) => new SqliteSink(path) },
+  '.arrow': { begin: beginArrow, sink: (path) => new ArrowSink(path) },
+};
+
+const storeFor = (path: string): Store => {
+  const extension = Object.keys(STORES).find((candidate) => path.endsWith(candidate) && basename(path) !== candidate);
+  const store = extension === undefined ? undefined : STORES[extension];
+  if (store === undefined) throw new TraceError('TRACE_NAME', path);
+  return store;
+};
+
+/**
+ * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there is
+ * removed once the new one is begun; anything else that is there stays.
+ * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_UNWRITABLE, TRACE_DISK_FULL
+ */
+export function createTrace(path: string, options: { readonly replace?: boolean } = {}): TraceWriter {
+  const target = path.replace(/(?<=.)\/+$/, '');
+  const store = storeFor(target);
+  const exists = existsSync(target);
+  if (exists && !(options.replace === true && traceKind(target) !== null)) throw new TraceError('TRACE_EXISTS', path);
+  const fresh = join(dirname(target), `.${basename(target)}.${process.pid}.new`);
+  const old = join(dirname(target), `.${basename(target)}.${process.pid}.old`);
+  try {
+    store.begin(fresh);
+    if (exists) renameSync(target, old);
+    renameSync(fresh, target);
+    const writer = new StoreWriter(path, store.sink(target));
+    rmSync(old, { recursive: true, force: true });
+    return writer;
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    if (exists && existsSync(old)) {
+      rmSync(target, { recursive: true, force: true });
+      renameSync(old, target);
+    }
+    throw traceError(error, path, 'write');
+  }
+}

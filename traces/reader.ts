@@ -1,0 +1,201 @@
+/** The reader of both stores: facts, dictionaries, checked chunks and the logical digest over a store's chunk index. */
+import { TableAppender } from './appender.js';
+import { type ColumnVector, chunkOver, chunkRows, emptyVector, TableChunk } from './column.js';
+import { chunkTags, columnTag, DIGESTED, TraceDigest } from './digest.js';
+import { TraceError, traceError } from './errors.js';
+import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
+import type { StoredChunk } from './sink.js';
+import type { TraceReader } from './store.js';
+
+/** What a store does for the reader. */
+export interface Source {
+  readonly kind: 'sqlite' | 'arrow';
+  readonly path: string;
+  /** Chunks of each table in order, without gaps from row 0. */
+  readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
+  /** What was wrong with the store itself: `chunks` holds what came before it. */
+  readonly damage: TraceError | null;
+  /** Reads columns of a chunk, unchecked. */
+  read(chunk: StoredChunk, columns: readonly Column[]): ColumnVector[];
+  close(): void;
+}
+
+interface Meaning {
+  readonly name: string;
+  readonly says: string | null;
+}
+
+const placeOf = ({ table, first, rows }: StoredChunk, column?: string): string =>
+  `table ${table}, rows ${first} to ${first + rows - 1}${column === undefined ? '' : `, column ${column}`}`;
+
+export class StoreReader implements TraceReader {
+  readonly path: string;
+  readonly kind: 'sqlite' | 'arrow';
+  readonly complete: boolean;
+  readonly #source: Source;
+  readonly #facts = new Map<string, string | Uint8Array>();
+  readonly #dictionaries = new Map<string, Map<bigint, Meaning>>();
+
+  constructor(source: Source) {
+    this.#source = source;
+    this.path = source.path;
+    this.kind = source.kind;
+    for (const chunk of this.chunks('run')) {
+      for (let i = 0; i < chunk.rows; i++) this.#learnFact(chunk.row(i));
+    }
+    for (const chunk of this.chunks('dictionary')) {
+      for (let i = 0; i < chunk.rows; i++) this.#learnName(chunk.row(i));
+    }
+    this.complete = this.run('complete') === '1' && source.damage === null;
+  }
+
+  run(key: string): string | null {
+    const value = this.#facts.get(key);
+    return typeof value === 'string' ? value : null;
+  }
+
+  image(): Uint8Array | null {
+    const value = this.#facts.get('image');
+    return value instanceof Uint8Array ? value : null;
+  }
+
+  rows(table: TableName): number {
+    const last = this.#stored(table).at(-1);
+    return last === undefined ? 0 : last.first + last.rows;
+  }
+
+  *chunks(
+    table: TableName,
+    options: { from?: number; to?: number; columns?: readonly string[] } = {},
+  ): Generator<TableChunk> {
+    const { from = 0, to = Number.POSITIVE_INFINITY } = options;
+    const columns = this.#columns(table, options.columns);
+    const stored = this.#stored(table);
+    for (let i = firstHolding(stored, from); i < stored.length; i++) {
+      const chunk = stored[i];
+      if (chunk === undefined || chunk.first >= to) return;
+      yield this.#read(chunk, columns);
+    }
+    if (this.#source.damage !== null && to > this.rows(table)) throw this.#source.damage;
+  }
+
+  name(domain: string, code: number | bigint): string | null {
+    return this.#dictionaries.get(domain)?.get(BigInt(code))?.name ?? null;
+  }
+
+  dictionary(domain: string): ReadonlyMap<bigint, Meaning> {
+    return this.#dictionaries.get(domain) ?? new Map();
+  }
+
+  digest(): string {
+    const digest = new TraceDigest();
+    for (const table of DIGESTED) {
+      if (this.#stored(table).every(({ first, rows }) => first % chunkRows(table) === 0 && rows <= chunkRows(table))) {
+        for (const chunk of this.chunks(table)) digest.add(table, chunk.rows, chunkTags(chunk));
+      } else this.#recut(table, digest);
+    }
+    return digest.hex();
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+
+  /** Stored runs of rows that end inside a chunk (a flush did that) are put together again for the digest. */
+  #recut(table: TableName, digest: TraceDigest): void {
+    const appender = new TableAppender(table, ({ layout }, buffer, from, to) => {
+      digest.add(table, to - from, chunkTags(chunkOver(layout, buffer, 0, from, to)));
+      return buffer;
+    });
+    for (const chunk of this.chunks(table)) {
+      for (let i = 0; i < chunk.rows; i++) appender.row(chunk.row(i));
+    }
+    appender.drain();
+  }
+
+  #stored(table: TableName): readonly StoredChunk[] {
+    return this.#source.chunks.get(table) ?? [];
+  }
+
+  #columns(table: TableName, names: readonly string[] | undefined): readonly Column[] {
+    const all = TABLES[table].columns;
+    if (names === undefined) return all;
+    return names.map((name) => {
+      const column = all.find((candidate) => candidate.name === name);
+      if (column === undefined) throw new TraceError('TRACE_COLUMN', this.path, `table ${table}, column ${name}`);
+      return column;
+    });
+  }
+
+  #read(chunk: StoredChunk, columns: readonly Column[]): TableChunk {
+    const present = columns.filter(({ name }) => chunk.tags.has(name));
+    let vectors: ColumnVector[];
+    try {
+      vectors = this.#source.read(chunk, present);
+    } catch (error) {
+      throw traceError(error, this.path, 'read', placeOf(chunk));
+    }
+    for (const vector of vectors) {
+      if (vector.rows !== chunk.rows || columnTag(vector) !== chunk.tags.get(vector.name)) {
+        throw new TraceError('TRACE_DAMAGED', this.path, placeOf(chunk, vector.name));
+      }
+    }
+    const found = new Map(vectors.map((vector) => [vector.name, vector]));
+    const whole = columns.map((column) => found.get(column.name) ?? this.#absent(chunk, column));
+    return new TableChunk(chunk.table, chunk.first, chunk.rows, whole);
+  }
+
+  #absent(chunk: StoredChunk, column: Column): ColumnVector {
+    if (!column.nullable) throw new TraceError('TRACE_DAMAGED', this.path, placeOf(chunk, column.name));
+    return emptyVector(column, chunk.rows);
+  }
+
+  #learnFact(row: ReturnType<TableChunk['row']>): void {
+    const value = row.text ?? row.bytes ?? null;
+    if (typeof row.key !== 'string') return;
+    if (typeof value === 'string' || value instanceof Uint8Array) this.#facts.set(row.key, value);
+  }
+
+  #learnName({ domain, code, name, says }: ReturnType<TableChunk['row']>): void {
+    if (typeof domain !== 'string' || typeof code !== 'bigint' || typeof name !== 'string') return;
+    let names = this.#dictionaries.get(domain);
+    if (names === undefined) {
+      names = new Map();
+      this.#dictionaries.set(domain, names);
+    }
+    names.set(code, { name, says: typeof says === 'string' ? says : null });
+  }
+}
+
+/** Index of the first chunk that holds a row at or after `row`. */
+function firstHolding(chunks: readonly StoredChunk[], row: number): number {
+  let low = 0;
+  let high = chunks.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const chunk = chunks[middle];
+    if (chunk !== undefined && chunk.first + chunk.rows <= row) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Sorts stored chunks by table and checks that each table's follow each other without a gap. */
+export function indexChunks(
+  path: string,
+  stored: Iterable<StoredChunk>,
+): { chunks: Map<TableName, StoredChunk[]>; damage: TraceError | null } {
+  const chunks = new Map<TableName, StoredChunk[]>(TABLE_NAMES.map((name) => [name, []]));
+  for (const chunk of stored) {
+    const list = chunks.get(chunk.table);
+    const last = list?.at(-1);
+    const limit = chunkRows(chunk.table);
+    const expected = last === undefined ? 0 : last.first + last.rows;
+    const fits = chunk.rows > 0 && (chunk.first % limit) + chunk.rows <= limit;
+    if (list === undefined || chunk.first !== expected || !fits) {
+      return { chunks, damage: new TraceError('TRACE_DAMAGED', path, placeOf(chunk), 'its index has a gap here') };
+    }
+    list.push(chunk);
+  }
+  return { chunks, damage: null };
+}

@@ -1,0 +1,60 @@
+/**
+ * How a trace lies in SQLite: each table of the schema is a plain table with the same columns, rows in order of rowid
+ * (row i of a table has rowid i + 1). 64-bit integers are two's complement. Table `chunk` says which rows were written
+ * together and carries their tags. `application_id` and `user_version` are in the file's header.
+ */
+import type Database from 'better-sqlite3';
+import { type ColumnType, TABLE_NAMES, TABLES } from '../schema.js';
+
+/** "Trap" in the header of the file: https://www.sqlite.org/pragma.html#pragma_application_id */
+export const APPLICATION_ID = 0x5472_6170;
+/** First bytes of every SQLite file. */
+export const MAGIC = Buffer.from('SQLite format 3\0', 'latin1');
+
+const SQL_TYPE: { readonly [type in ColumnType]: string } = {
+  u8: 'INTEGER',
+  u16: 'INTEGER',
+  u32: 'INTEGER',
+  u64: 'INTEGER',
+  i64: 'INTEGER',
+  text: 'TEXT',
+  bytes: 'BLOB',
+};
+
+export const quoted = (name: string): string => `"${name}"`;
+
+const tableSql = TABLE_NAMES.map((name) => {
+  const columns = TABLES[name].columns.map(
+    (column) => `${quoted(column.name)} ${SQL_TYPE[column.type]}${column.nullable ? '' : ' NOT NULL'}`,
+  );
+  return `CREATE TABLE ${quoted(name)} (${columns.join(', ')});`;
+});
+
+export const SCHEMA_SQL = [
+  ...tableSql,
+  'CREATE TABLE chunk ("table" TEXT NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, length INTEGER NOT NULL, tags TEXT NOT NULL);',
+].join('\n');
+
+/**
+ * Functions for the two's complement integers: `u64(x)` decimal text, `hex64(x)` such as 0xffff..., and `ult(a, b)`,
+ * `ule(a, b)`: unsigned less than, less or equal. All are null where an argument is.
+ */
+export function defineFunctions(db: Database.Database): void {
+  const unsigned = (value: unknown): bigint | null => (typeof value === 'bigint' ? BigInt.asUintN(64, value) : null);
+  const options = { deterministic: true, safeIntegers: true };
+  const define = (name: string, answer: (value: bigint) => string) =>
+    db.function(name, options, (value: unknown) => {
+      const x = unsigned(value);
+      return x === null ? null : answer(x);
+    });
+  const compare = (name: string, answer: (a: bigint, b: bigint) => boolean) =>
+    db.function(name, options, (left: unknown, right: unknown) => {
+      const a = unsigned(left);
+      const b = unsigned(right);
+      return a === null || b === null ? null : Number(answer(a, b));
+    });
+  define('u64', (x) => x.toString());
+  define('hex64', (x) => `0x${x.toString(16)}`);
+  compare('ult', (a, b) => a < b);
+  compare('ule', (a, b) => a <= b);
+}

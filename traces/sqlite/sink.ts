@@ -1,0 +1,120 @@
+/**
+ * Writes chunks into SQLite, one transaction a chunk. The rollback journal is on and nothing waits for the disk: a
+ * killed process loses the chunk it was writing and no more (SQLite rolls it back when the file is next opened); loss
+ * of power may lose what the operating system had not yet written.
+ */
+import { rmSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import type { ChunkBuffer, ColumnVector, TableChunk } from '../column.js';
+import { TraceDigest } from '../digest.js';
+import { traceError } from '../errors.js';
+import { FORMAT_VERSION, type TableName } from '../schema.js';
+import { type Segment, type Sink, tagged } from '../sink.js';
+import { APPLICATION_ID, quoted, SCHEMA_SQL } from './schema.js';
+
+type Bound = number | bigint | string | Uint8Array | null;
+/** 2^21: a 64-bit value whose high word is below it is exact as a number. */
+const EXACT_HIGH = 0x20_0000;
+const HALF = 0x1_0000_0000;
+
+/** Begins an empty trace at `path`, which must not exist. */
+export function beginSqlite(path: string): void {
+  const db = new Database(path);
+  try {
+    db.pragma('journal_mode = DELETE');
+    db.pragma('synchronous = OFF');
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma(`user_version = ${FORMAT_VERSION}`);
+    db.exec(`BEGIN; ${SCHEMA_SQL} COMMIT;`);
+  } finally {
+    db.close();
+  }
+}
+
+export class SqliteSink implements Sink {
+  readonly #path: string;
+  readonly #db: Database.Database;
+  readonly #digest = new TraceDigest();
+  readonly #inserts = new Map<string, Database.Statement>();
+  readonly #chunk: Database.Statement;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#db = new Database(path, { fileMustExist: true });
+    this.#db.pragma('locking_mode = EXCLUSIVE');
+    this.#db.pragma('journal_mode = TRUNCATE');
+    this.#db.pragma('synchronous = OFF');
+    this.#db.pragma('cache_spill = OFF');
+    this.#chunk = this.#db.prepare('INSERT INTO chunk VALUES (?, ?, ?, ?, ?)');
+  }
+
+  append(segment: Segment): ChunkBuffer {
+    const { chunk, tags } = tagged(segment, this.#digest);
+    if (chunk.rows === 0) return segment.buffer;
+    try {
+      this.#db.exec('BEGIN');
+      const columns = [...tags.keys()].map((name) => chunk.column(name));
+      this.#insert(chunk, columns);
+      const length = columns.reduce((sum, column) => sum + sizeOf(column), 0);
+      this.#chunk.run(chunk.table, chunk.first, chunk.rows, length, JSON.stringify(Object.fromEntries(tags)));
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
+      throw traceError(error, this.#path, 'write', `table ${chunk.table}, row ${chunk.first}`);
+    }
+    return segment.buffer;
+  }
+
+  settle(): string {
+    return this.#digest.hex();
+  }
+
+  close(): void {
+    this.#db.close();
+    rmSync(`${this.#path}-journal`, { force: true });
+  }
+
+  remove(): void {
+    this.close();
+    rmSync(this.#path, { force: true });
+  }
+
+  #insert(chunk: TableChunk, columns: readonly ColumnVector[]): void {
+    const insert = this.#statement(chunk.table, columns);
+    const cells = columns.map(binder);
+    const row: Bound[] = new Array(columns.length);
+    for (let i = 0; i < chunk.rows; i++) {
+      for (let c = 0; c < cells.length; c++) row[c] = cells[c]?.(i) ?? null;
+      insert.run(row);
+    }
+  }
+
+  #statement(table: TableName, columns: readonly ColumnVector[]): Database.Statement {
+    const names = columns.map(({ name }) => quoted(name)).join(', ');
+    const sql = `INSERT INTO ${quoted(table)} (${names}) VALUES (${columns.map(() => '?').join(', ')})`;
+    let statement = this.#inserts.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#inserts.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+const sizeOf = ({ numbers, offsets, data }: ColumnVector): number =>
+  (numbers?.byteLength ?? 0) + (offsets?.byteLength ?? 0) + (data?.byteLength ?? 0);
+
+/** A cell of a column as SQLite binds it. Numbers are bound as doubles; the column's affinity stores them as integers. */
+function binder(column: ColumnVector): (row: number) => Bound {
+  const { valid, values, numbers, big } = column;
+  const whole = (value: (row: number) => Bound) =>
+    valid === null ? value : (row: number) => (valid[row] === 0 ? null : value(row));
+  if (values !== null) return (row) => values[row] ?? null;
+  if (numbers === null) return () => null;
+  if (big === null) return whole((row) => numbers[row] ?? null);
+  return whole((row) => {
+    const high = numbers[2 * row + 1] as number;
+    if (high < EXACT_HIGH) return high * HALF + (numbers[2 * row] as number);
+    return BigInt.asIntN(64, big[row] as bigint);
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * Place of the upgraders. A change of FORMAT_VERSION adds one here: it says how a trace of its version reads as one of
+ * the next. The stores read by column name and take a column they do not find as without values, so that an added
+ * nullable column needs an upgrader that does nothing.
+ */
+import { TraceError } from './errors.js';
+import { FORMAT_VERSION } from './schema.js';
+
+/** One step from a version to the next. */
+export interface Upgrader {
+  readonly from: number;
+  readonly says: string;
+}
+
+/** One for each version before FORMAT_VERSION, in order. */
+export const UPGRADERS: readonly Upgrader[] = [];
+
+/**
+ * The upgraders that a trace of `version` needs, in order.
+ * @throws TraceError TRACE_NEWER, TRACE_OLDER, or TRACE_NOT_A_TRACE where `version` is no version at all
+ */
+export function upgradesFor(
+  version: number,
+  path: string,
+  current: number = FORMAT_VERSION,
+  upgraders: readonly Upgrader[] = UPGRADERS,
+): readonly Upgrader[] {
+  if (!Number.isSafeInteger(version) || version < 0) throw new TraceError('TRACE_NOT_A_TRACE', path, 'format version');
+  if (version > current) {
+    throw new TraceError('TRACE_NEWER', path, null, `its format version is ${version}, this program knows ${current}`);
+  }
+  const needed = upgraders.filter(({ from }) => from >= version);
+  const steps = current - version;
+  if (needed.length !== steps || needed.some(({ from }, i) => from !== version + i)) {
+    throw new TraceError('TRACE_OLDER', path, null, `its format version is ${version}`);
+  }
+  return needed;
+}

@@ -1,0 +1,117 @@
+/** The writer of both stores: tables, facts of the run, and the order in which they become durable. */
+import { TableAppender } from './appender.js';
+import { TraceError } from './errors.js';
+import { FORMAT_VERSION, TABLE_NAMES, type TableName } from './schema.js';
+import type { Segment, Sink } from './sink.js';
+import type { Appender, TraceWriter } from './store.js';
+
+/** Tables whose rows are many and small: flush() leaves their last chunk open. */
+const LONG: ReadonlySet<TableName> = new Set(['event', 'register', 'memory']);
+/** Facts go first: what follows cannot be read without them. */
+const FACTS: readonly TableName[] = ['run', 'dictionary'];
+
+export class StoreWriter implements TraceWriter {
+  readonly path: string;
+  readonly #sink: Sink;
+  readonly #appenders = new Map<TableName, TableAppender>();
+  /** Facts not yet written, so that setting one twice before that leaves one row. */
+  readonly #facts = new Map<string, string | Uint8Array>();
+  #closed = false;
+  #ending = false;
+
+  constructor(path: string, sink: Sink) {
+    this.path = path;
+    this.#sink = sink;
+    this.setRun('format', String(FORMAT_VERSION));
+    this.#drain(FACTS);
+  }
+
+  setRun(key: string, value: string | Uint8Array): void {
+    this.#open();
+    this.#facts.set(key, value);
+  }
+
+  define(domain: string, code: number | bigint, name: string, says?: string): void {
+    this.table('dictionary').row({ domain, code, name, says: says ?? null });
+  }
+
+  table(name: TableName): Appender {
+    this.#open();
+    return this.#appender(name);
+  }
+
+  flush(): void {
+    this.#open();
+    this.#drain(TABLE_NAMES.filter((name) => !LONG.has(name)));
+    this.#sink.settle();
+  }
+
+  finish({ complete = true }: { readonly complete?: boolean } = {}): { readonly digest: string } {
+    this.#open();
+    this.#drain(FACTS);
+    this.#ending = true;
+    for (const name of TABLE_NAMES) if (!FACTS.includes(name)) this.#end(name);
+    const digest = this.#sink.settle();
+    this.#ending = false;
+    this.setRun('digest', digest);
+    if (complete) this.setRun('complete', '1');
+    this.#drain(FACTS);
+    this.#sink.settle();
+    this.#closed = true;
+    this.#sink.close();
+    return { digest };
+  }
+
+  abandon(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sink.remove();
+  }
+
+  #open(): void {
+    if (this.#closed) throw new TraceError('TRACE_CLOSED', this.path);
+  }
+
+  #appender(name: TableName): TableAppender {
+    let appender = this.#appenders.get(name);
+    if (appender === undefined) {
+      appender = new TableAppender(name, (from, buffer, start, end) => {
+        if (this.#closed) throw new TraceError('TRACE_CLOSED', this.path);
+        if (!FACTS.includes(name)) this.#drain(FACTS);
+        const last = this.#ending || end === from.layout.rows;
+        return this.#append({ table: name, buffer, before: from.before, from: start, to: end, last });
+      });
+      this.#appenders.set(name, appender);
+    }
+    return appender;
+  }
+
+  /** A store that failed once takes nothing more: what it has is whole, what follows would leave a gap. */
+  #append(segment: Segment) {
+    try {
+      return this.#sink.append(segment);
+    } catch (error) {
+      this.#closed = true;
+      this.#sink.close();
+      throw error;
+    }
+  }
+
+  #drain(tables: readonly TableName[]): void {
+    if (tables.includes('run')) this.#writeFacts();
+    for (const name of tables) this.#appenders.get(name)?.drain();
+  }
+
+  #writeFacts(): void {
+    if (this.#facts.size === 0) return;
+    const run = this.#appender('run');
+    const facts = [...this.#facts];
+    this.#facts.clear();
+    for (const [key, value] of facts) run.row(typeof value === 'string' ? { key, text: value } : { key, bytes: value });
+    run.drain();
+  }
+
+  #end(name: TableName): void {
+    this.#appenders.get(name)?.close();
+  }
+}
