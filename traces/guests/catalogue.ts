@@ -2,51 +2,11 @@
  * The guest programs that come with Trapline: what each one does, its parameters, what arrives from outside while it
  * runs, and what it must answer. Sources (NASM) and images lie beside this file in the source tree.
  */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { backdoorConsole } from './backdoor.js';
+import type { Guest } from './guest.js';
 import { expectedConsole, expectedExits } from './hypervisor.js';
 
-/** A parameter's value: a number below 2^64, or text of up to eight characters that does not start with a digit. */
-export type Value = number | bigint | string;
-export type Values = Readonly<Record<string, Value>>;
-
-export interface Parameter {
-  readonly value: Value;
-  readonly says: string;
-}
-
-/** Something that arrives from outside the machine: the same columns as the trace's `input` table. */
-export interface GuestInput {
-  readonly tick: number;
-  readonly port: 'com1' | 'tclo';
-  /** ASCII. */
-  readonly text: string;
-}
-
-/**
- * How a run ends: the guest writes its code to port F4h, idles with interrupts off for ever, triple-faults, or never ends
- * and needs a budget of ticks.
- */
-export type Ending =
-  | { readonly kind: 'exit'; readonly code: number }
-  | { readonly kind: 'halt' | 'shutdown' | 'budget' };
-
-export interface Guest {
-  readonly name: string;
-  readonly summary: string;
-  readonly monitor: 'none' | 'ymir' | 'vmware';
-  /** RAM that it needs, MiB. */
-  readonly memory: number;
-  /** Defaults: the same as in the source's PARAM lines. */
-  readonly parameters: Readonly<Record<string, Parameter>>;
-  readonly inputs: readonly GuestInput[];
-  readonly ending: Ending;
-  /** What it prints on COM1, all of it, given the value of every parameter. */
-  readonly console?: (values: Values) => string;
-  /** VM exits by reason that it must cause as a hypervisor, given the value of every parameter. */
-  readonly exits?: (values: Values) => Readonly<Record<string, number>>;
-}
+const tiny = { monitor: 'none', memory: 16, parameters: {}, inputs: [], console: () => '' } as const;
 
 const guests: readonly Guest[] = [
   {
@@ -104,29 +64,63 @@ const guests: readonly Guest[] = [
     console: expectedConsole,
     exits: expectedExits,
   },
+  {
+    name: 'ymir-hello',
+    summary: 'asks the monitor ymir for its greeting and for services that it lacks, from ring 0 and ring 3',
+    monitor: 'ymir',
+    memory: 16,
+    parameters: {
+      hello: { value: 1, says: 'greetings from ring 0; there is one more from ring 3' },
+      number: { value: 7, says: 'a service number that the monitor does not know, up to 64 bits' },
+      calls: { value: 2, says: 'how often it is asked for, in each ring' },
+    },
+    inputs: [],
+    ending: { kind: 'exit', code: 0 },
+    console: () => 'ring 0 done\nring 3 done\nregisters kept\n',
+  },
+  {
+    name: 'backdoor',
+    summary: 'talks to the monitor vmware from ring 3: commands, RPCI and TCLO over the Backdoor',
+    monitor: 'vmware',
+    memory: 16,
+    parameters: {
+      value: { value: 'trapline', says: 'what guestinfo.x is set to and must be got again' },
+      hb: { value: 0, says: '1 sends and receives by REP OUTSB and REP INSB on the high-bandwidth port' },
+      tclo: { value: 2, says: 'TCLO messages from the host to answer' },
+      polls: { value: 2000, says: 'how often to ask for one in vain before giving up' },
+    },
+    inputs: [
+      { tick: 300_000, port: 'tclo', text: 'reset' },
+      { tick: 600_000, port: 'tclo', text: 'ping' },
+    ],
+    ending: { kind: 'exit', code: 0 },
+    console: backdoorConsole,
+  },
+  {
+    name: 'spin',
+    summary: 'runs for ever',
+    ...tiny,
+    ending: { kind: 'budget' },
+  },
+  {
+    name: 'halt',
+    summary: 'halts with interrupts off',
+    ...tiny,
+    ending: { kind: 'halt' },
+  },
+  {
+    name: 'triple',
+    summary: 'shuts the processor down by a triple fault',
+    ...tiny,
+    ending: { kind: 'shutdown' },
+  },
+  {
+    name: 'refault',
+    summary: 'faults for ever: the handler of #UD returns to the same instruction',
+    ...tiny,
+    ending: { kind: 'budget' },
+  },
 ];
 
+/** By name. */
 export const GUESTS: ReadonlyMap<string, Guest> = new Map(guests.map((guest) => [guest.name, guest]));
-
-/** The value of every parameter of `guest`, with `overrides` in place of defaults. */
-export function valuesOf(guest: Guest, overrides: Values = {}): Values {
-  const defaults = Object.entries(guest.parameters).map(([name, { value }]) => [name, value]);
-  return { ...Object.fromEntries(defaults), ...overrides };
-}
-
-/** The multiboot command line: the guest's name, then every parameter as a word `name=value`. */
-export function commandLine(guest: Guest, overrides: Values = {}): string {
-  const words = Object.entries(valuesOf(guest, overrides)).map(([name, value]) => `${name}=${value}`);
-  return [guest.name, ...words].join(' ');
-}
-
-/** Absolute path of the image of `guest`: the compiled module lies deeper than the source tree that holds the images. */
-export function imagePath(guest: Guest): string {
-  return join(packageRoot(), 'traces', 'guests', `${guest.name}.img`);
-}
-
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
-}

@@ -1,5 +1,5 @@
 /** What the guest `hypervisor` must do, by arithmetic from its parameters alone. */
-import type { Values } from './catalogue.js';
+import type { Values } from './guest.js';
 
 /** Exit reasons that it can cause, under the names that the kernel's KVM uses, in the order of their numbers. */
 export type ExitReason =
