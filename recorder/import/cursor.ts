@@ -1,0 +1,163 @@
+/** Reads words and numbers of a line in place. Numbers come as two 32-bit halves: no bigint, no string. */
+
+const BLANK = 0x20;
+const TAB = 0x09;
+
+/** Value of a hexadecimal digit, 255 for any other byte. */
+const HEX = new Uint8Array(256).fill(255);
+for (let i = 0; i < 10; i++) HEX[0x30 + i] = i;
+for (let i = 0; i < 6; i++) {
+  HEX[0x41 + i] = 10 + i;
+  HEX[0x61 + i] = 10 + i;
+}
+
+/** 1 for the bytes of a word: letters, digits, underscore; 2 for those that event and reason names add. */
+const WORD = new Uint8Array(256);
+for (let i = 0; i < 256; i++) {
+  const char = String.fromCharCode(i);
+  if (/[A-Za-z0-9_]/.test(char)) WORD[i] = 1;
+  else if (/[-./:]/.test(char)) WORD[i] = 2;
+}
+
+export const isBlank = (byte: number): boolean => byte === BLANK || byte === TAB;
+export const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
+export const isWord = (byte: number): boolean => WORD[byte] === 1;
+export const isHex = (byte: number): boolean => HEX[byte] !== 255;
+
+export const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
+
+/** FNV-1a over bytes [from, to). */
+export function hashBytes(bytes: Uint8Array, from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  return hash;
+}
+
+/** A table from names to values that is asked with bytes. */
+export class NameTable<T> {
+  readonly #buckets = new Map<number, { readonly name: Uint8Array; readonly value: T }[]>();
+
+  constructor(entries: Iterable<readonly [string, T]> = []) {
+    for (const [name, value] of entries) this.set(ascii(name), value);
+  }
+
+  set(name: Uint8Array, value: T): void {
+    const hash = hashBytes(name, 0, name.length);
+    const bucket = this.#buckets.get(hash);
+    if (bucket === undefined) this.#buckets.set(hash, [{ name, value }]);
+    else bucket.push({ name, value });
+  }
+
+  get(bytes: Uint8Array, from: number, to: number): T | undefined {
+    const bucket = this.#buckets.get(hashBytes(bytes, from, to));
+    if (bucket === undefined) return undefined;
+    for (const { name, value } of bucket) if (matches(bytes, from, to, name)) return value;
+    return undefined;
+  }
+}
+
+function matches(bytes: Uint8Array, from: number, to: number, name: Uint8Array): boolean {
+  if (name.length !== to - from) return false;
+  for (let i = 0; i < name.length; i++) if (bytes[from + i] !== name[i]) return false;
+  return true;
+}
+
+export class Cursor {
+  bytes: Uint8Array = new Uint8Array(0);
+  at = 0;
+  end = 0;
+  /** The last number read. */
+  low = 0;
+  high = 0;
+
+  over(bytes: Uint8Array, from: number, to: number): this {
+    this.bytes = bytes;
+    this.at = from;
+    this.end = to;
+    return this;
+  }
+
+  /** The byte at the cursor, or 0 at the end. */
+  peek(): number {
+    return this.at < this.end ? (this.bytes[this.at] as number) : 0;
+  }
+
+  skipBlanks(): void {
+    while (this.at < this.end && isBlank(this.bytes[this.at] as number)) this.at += 1;
+  }
+
+  /** Skips blanks and the punctuation that separates fields. */
+  skipSeparators(): void {
+    while (this.at < this.end) {
+      const byte = this.bytes[this.at] as number;
+      if (byte !== BLANK && byte !== TAB && byte !== 0x2c /* , */) return;
+      this.at += 1;
+    }
+  }
+
+  /** Skips a literal, or leaves the cursor where it is. */
+  accept(literal: Uint8Array): boolean {
+    if (this.end - this.at < literal.length) return false;
+    for (let i = 0; i < literal.length; i++) if (this.bytes[this.at + i] !== literal[i]) return false;
+    this.at += literal.length;
+    return true;
+  }
+
+  /** End of the word of letters, digits and underscores that starts at the cursor. */
+  wordEnd(): number {
+    let i = this.at;
+    while (i < this.end && WORD[this.bytes[i] as number] === 1) i += 1;
+    return i;
+  }
+
+  /** As wordEnd, with the bytes that names of events and reasons add: `-`, `.`, `/`, `:`. */
+  nameEnd(): number {
+    let i = this.at;
+    while (i < this.end && WORD[this.bytes[i] as number] !== 0) i += 1;
+    return i;
+  }
+
+  /** A hexadecimal number with or without 0x, 64 bits at the most, that ends where a word ends. */
+  hex(): boolean {
+    let i = this.at;
+    if (this.bytes[i] === 0x30 && (this.bytes[i + 1] === 0x78 || this.bytes[i + 1] === 0x58) && i + 2 < this.end)
+      i += 2;
+    const first = i;
+    let low = 0;
+    let high = 0;
+    for (; i < this.end; i++) {
+      const digit = HEX[this.bytes[i] as number] as number;
+      if (digit === 255) break;
+      if (high >= 0x1000_0000) return false;
+      high = ((high << 4) | (low >>> 28)) >>> 0;
+      low = ((low << 4) | digit) >>> 0;
+    }
+    if (i === first || (i < this.end && WORD[this.bytes[i] as number] === 1)) return false;
+    this.low = low;
+    this.high = high;
+    this.at = i;
+    return true;
+  }
+
+  /** A decimal number below 2^53; negative ones are refused. */
+  decimal(): boolean {
+    let i = this.at;
+    let value = 0;
+    for (; i < this.end; i++) {
+      const digit = (this.bytes[i] as number) - 0x30;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (i === this.at || value > Number.MAX_SAFE_INTEGER || (i < this.end && WORD[this.bytes[i] as number] === 1))
+      return false;
+    this.low = value >>> 0;
+    this.high = Math.floor(value / 0x1_0000_0000);
+    this.at = i;
+    return true;
+  }
+
+  /** The last number, exact below 2^53. */
+  get number(): number {
+    return this.high * 0x1_0000_0000 + this.low;
+  }
+}

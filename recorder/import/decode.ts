@@ -1,0 +1,327 @@
+/** Decodes one event's text by its EventSpec. */
+import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
+import { type EventSpec, type Key, REFUSED } from './events.js';
+import { ISA, ReasonReader } from './reasons.js';
+import { type EventRow, FIELD } from './row.js';
+
+/** What a line may need to know of the lines before it. */
+export interface DecodeContext {
+  /** Architecture of the last exit whose name said it, or 0. */
+  isa: number;
+  /** Architecture and basic reason of the exit that the thread is serving, or 0 and -1. */
+  servedIsa: number;
+  servedReason: number;
+}
+
+const EQUALS = 0x3d;
+const COLON = 0x3a;
+const CANT_FIND = ascii('<CANT FIND FIELD ');
+const FAILED_TO_PARSE = ascii('[FAILED TO PARSE] exception=');
+const GP = ascii('(#GP)');
+const GREATER = 0x3e;
+
+/** Mnemonics of exceptions: Intel SDM volume 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
+const EXCEPTIONS = new NameTable<number>(
+  Object.entries({
+    '#DE': 0,
+    '#DB': 1,
+    '#BP': 3,
+    '#OF': 4,
+    '#BR': 5,
+    '#UD': 6,
+    '#NM': 7,
+    '#DF': 8,
+    '#TS': 10,
+    '#NP': 11,
+    '#SS': 12,
+    '#GP': 13,
+    '#PF': 14,
+    '#MF': 16,
+    '#AC': 17,
+    '#MC': 18,
+    '#XM': 19,
+    '#XF': 19,
+    '#VE': 20,
+    '#CP': 21,
+    '#HV': 28,
+    '#VC': 29,
+    '#SX': 30,
+  }),
+);
+
+/** Basic exit reasons whose page fault has a guest physical address, and those where it is linear. */
+const PHYSICAL: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [48, 49], [ISA.svm]: [0x400] };
+const LINEAR: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [0], [ISA.svm]: [0x4e] };
+
+export class Decoder {
+  readonly #reason = new ReasonReader();
+  /** vCPU number that the last line gave, or -1. */
+  vcpu = -1;
+  #text = 0;
+  #physical = false;
+  #linear = false;
+
+  /**
+   * Decodes the text at the cursor into `row`, whose kind is set; false where the text is not what the event prints.
+   * What is left over goes into the row's text.
+   */
+  decode(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    this.vcpu = -1;
+    row.kind = spec.kind;
+    this.#text = cursor.at;
+    const served = context.servedIsa;
+    this.#physical = PHYSICAL[served]?.includes(context.servedReason) ?? false;
+    this.#linear = LINEAR[served]?.includes(context.servedReason) ?? false;
+    cursor.skipBlanks();
+    this.#skipApology(cursor);
+    if (!this.#head(spec, cursor, row)) return false;
+    const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
+    if (!done || (row.mask & spec.needs) !== spec.needs) return false;
+    if (!spec.whole) this.#leftover(cursor, row);
+    return true;
+  }
+
+  /** libtraceevent says `<CANT FIND FIELD rip>` and then prints the line all the same. */
+  #skipApology(cursor: Cursor): void {
+    if (!cursor.accept(CANT_FIND)) return;
+    while (cursor.at < cursor.end && cursor.peek() !== GREATER) cursor.at += 1;
+    cursor.at = Math.min(cursor.end, cursor.at + 1);
+    cursor.skipBlanks();
+  }
+
+  #head(spec: EventSpec, cursor: Cursor, row: EventRow): boolean {
+    if (spec.heads.length > 0) {
+      const head = spec.heads.find(({ text }) => cursor.accept(text));
+      if (head === undefined) return false;
+      if (head.flags === null) row.put(FIELD.flags, REFUSED, 0);
+      else row.put(FIELD.flags, head.flags, 0);
+    }
+    if (spec.first === null) return true;
+    cursor.skipBlanks();
+    return cursor.hex() && row.put(spec.first, cursor.low, cursor.high);
+  }
+
+  #fields(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    for (;;) {
+      cursor.skipSeparators();
+      if (cursor.at >= cursor.end) return true;
+      const start = cursor.at;
+      const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
+      const key = end > start ? spec.keys.get(cursor.bytes, start, end) : undefined;
+      if (key === undefined) {
+        if (!spec.whole) return true;
+        cursor.at = Math.max(end, start + 1);
+        continue;
+      }
+      cursor.at = end;
+      while (
+        cursor.at < cursor.end &&
+        (isBlank(cursor.peek()) || cursor.peek() === COLON || cursor.peek() === EQUALS)
+      ) {
+        cursor.at += 1;
+      }
+      if (!this.#value(key, cursor, row, context)) {
+        if (!spec.whole) return false;
+        cursor.at = end;
+      }
+    }
+  }
+
+  #value(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    switch (key.does) {
+      case 'field':
+        return (key.radix === 16 ? cursor.hex() : cursor.decimal()) && row.put(key.field, cursor.low, cursor.high);
+      case 'vcpu':
+        if (!cursor.decimal() || cursor.number > 0xffff_ffff) return false;
+        this.vcpu = cursor.number;
+        return true;
+      case 'reason':
+        return this.#exitReason(cursor, row, context);
+      case 'info':
+        return this.#info(cursor, row);
+      case 'address':
+        return cursor.hex() && this.#address(cursor, row);
+      case 'fault':
+        // with nested paging this is the exit qualification or EXITINFO1 again, not a #PF error code
+        return cursor.hex() && row.put(this.#linear ? FIELD.error_code : FIELD.qualification, cursor.low, cursor.high);
+      case 'count':
+        return this.#count(cursor, row);
+      case 'requests':
+        return this.#requests(cursor, row);
+    }
+  }
+
+  #exitReason(cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    if (!this.#reason.read(cursor, context.isa)) return false;
+    row.isa = this.#reason.isa;
+    if (row.isa !== 0) context.isa = row.isa;
+    if (row.kind === EVENT_KINDS.exit && this.#reason.failedEntry) row.kind = EVENT_KINDS.entry_failed;
+    return row.put(FIELD.reason, this.#reason.low, this.#reason.high);
+  }
+
+  /** `info a b`: both forms of two words. */
+  #info(cursor: Cursor, row: EventRow): boolean {
+    if (!cursor.hex()) return false;
+    row.put(FIELD.qualification, cursor.low, cursor.high);
+    cursor.skipBlanks();
+    const mark = cursor.at;
+    if (cursor.hex()) row.put(FIELD.info2, cursor.low, cursor.high);
+    else cursor.at = mark;
+    return true;
+  }
+
+  /** Physical behind a nested page fault, linear behind an exception; where neither is known, text. */
+  #address(cursor: Cursor, row: EventRow): boolean {
+    if (this.#physical) return row.put(FIELD.gpa, cursor.low, cursor.high);
+    if (this.#linear) return row.put(FIELD.gva, cursor.low, cursor.high);
+    row.addText(cursor.bytes, this.#text, cursor.at);
+    return true;
+  }
+
+  #count(cursor: Cursor, row: EventRow): boolean {
+    const start = cursor.at;
+    if (!cursor.decimal()) return false;
+    if (cursor.number === 1) return true;
+    row.words[2 * FIELD.flags] = (row.words[2 * FIELD.flags] as number) | EVENT_FLAGS.string;
+    row.addText(COUNT, 0, COUNT.length);
+    row.addText(cursor.bytes, start, cursor.at);
+    return true;
+  }
+
+  /** Requests that were pending at the exit; none is what most exits say, and adds nothing. */
+  #requests(cursor: Cursor, row: EventRow): boolean {
+    const start = cursor.at;
+    if (!cursor.hex()) return false;
+    if (cursor.low === 0 && cursor.high === 0) return true;
+    row.addText(REQUESTS, 0, REQUESTS.length);
+    row.addText(cursor.bytes, start, cursor.at);
+    return true;
+  }
+
+  #special(spec: EventSpec, cursor: Cursor, row: EventRow): boolean {
+    switch (spec.special) {
+      case 'emulate':
+        return this.#emulate(cursor, row);
+      case 'interrupt':
+        return this.#interrupt(cursor, row);
+      case 'exception':
+        return this.#exception(cursor, row);
+      case 'userspace':
+        return this.#userspace(cursor, row);
+      default:
+        return false;
+    }
+  }
+
+  /** `csbase:rip:0f a2 (prot64)`, with a blank before the bytes in libtraceevent's form. */
+  #emulate(cursor: Cursor, row: EventRow): boolean {
+    if (!cursor.hex() || cursor.peek() !== COLON) return false;
+    const baseLow = cursor.low;
+    const baseHigh = cursor.high;
+    cursor.at += 1;
+    if (!cursor.hex() || cursor.peek() !== COLON) return false;
+    cursor.at += 1;
+    row.put(FIELD.rip, cursor.low, cursor.high);
+    if (baseLow !== 0 || baseHigh !== 0) row.put(FIELD.code, baseLow, baseHigh);
+    for (;;) {
+      cursor.skipBlanks();
+      const byte = cursor.bytes[cursor.at + 2] ?? 0;
+      const pair = cursor.at + 2 <= cursor.end && isHex(cursor.peek()) && isHex(cursor.bytes[cursor.at + 1] ?? 0);
+      if (!pair || row.byteCount === 15 || (cursor.at + 2 < cursor.end && isWord(byte))) break;
+      if (!cursor.hex()) break;
+      row.bytes[row.byteCount] = cursor.low;
+      row.byteCount += 1;
+    }
+    return true;
+  }
+
+  /** `IRQ 0xb0`, `Soft/INTn 0x80`; before Linux 6.0 `irq 32` in decimal (kvm_inj_virq in arch/x86/kvm/trace.h). */
+  #interrupt(cursor: Cursor, row: EventRow): boolean {
+    const start = cursor.at;
+    cursor.at = cursor.nameEnd();
+    const end = cursor.at;
+    cursor.skipBlanks();
+    if (
+      end === start ||
+      !(cursor.peek() === 0x30 && cursor.bytes[cursor.at + 1] === 0x78 ? cursor.hex() : cursor.decimal())
+    ) {
+      return false;
+    }
+    row.addText(cursor.bytes, start, end);
+    return cursor.number < 256 && row.put(FIELD.code, cursor.low, 0);
+  }
+
+  /** `#GP (0x0) [reinjected]`, or what tools print that cannot read the kernel's format. */
+  #exception(cursor: Cursor, row: EventRow): boolean {
+    if (cursor.accept(FAILED_TO_PARSE)) {
+      if (!cursor.decimal() || cursor.number > 255) return false;
+      row.put(FIELD.code, cursor.low, 0);
+      return this.#rawException(cursor, row);
+    }
+    const start = cursor.at;
+    while (cursor.at < cursor.end && !isBlank(cursor.peek())) cursor.at += 1;
+    const vector = EXCEPTIONS.get(cursor.bytes, start, cursor.at);
+    if (vector === undefined) return false;
+    row.put(FIELD.code, vector, 0);
+    cursor.skipBlanks();
+    if (cursor.peek() !== 0x28) return true;
+    const open = cursor.at;
+    cursor.at += 1;
+    if (cursor.hex() && cursor.peek() === 0x29) cursor.at += 1;
+    else cursor.at = open;
+    return cursor.at === open || row.put(FIELD.error_code, cursor.low, cursor.high);
+  }
+
+  /** ` has_error=1 error_code=0 reinjected=1` */
+  #rawException(cursor: Cursor, row: EventRow): boolean {
+    const values: number[] = [];
+    for (const name of RAW_EXCEPTION) {
+      cursor.skipBlanks();
+      if (!cursor.accept(name) || !cursor.hex()) return false;
+      if (name === RAW_EXCEPTION[1] && values[0] !== 0 && !row.put(FIELD.error_code, cursor.low, cursor.high))
+        return false;
+      values.push(cursor.low);
+    }
+    if (values[2] !== 0) row.addText(REINJECTED, 0, REINJECTED.length);
+    return true;
+  }
+
+  /** `reason KVM_EXIT_IO (2)`; `restart (4)` and `error (n)` give an errno instead. */
+  #userspace(cursor: Cursor, row: EventRow): boolean {
+    if (!cursor.accept(REASON)) return false;
+    const start = cursor.at;
+    cursor.at = cursor.wordEnd();
+    const end = cursor.at;
+    cursor.skipBlanks();
+    if (end === start || cursor.peek() !== 0x28) return false;
+    cursor.at += 1;
+    if (!cursor.decimal() || cursor.peek() !== 0x29) return false;
+    cursor.at += 1;
+    const named = cursor.bytes[start] === 0x4b || cursor.bytes[start] === 0x30; // KVM_EXIT_x, or 0x1d
+    row.put(named ? FIELD.code : FIELD.value, cursor.low, cursor.high);
+    if (!named) row.addText(cursor.bytes, start, end);
+    return true;
+  }
+
+  /** What no key explained: `(#GP)` refuses an access, anything else is text. */
+  #leftover(cursor: Cursor, row: EventRow): void {
+    cursor.skipSeparators();
+    let end = cursor.end;
+    while (end > cursor.at && isBlank(cursor.bytes[end - 1] as number)) end -= 1;
+    if (row.kind === EVENT_KINDS.msr && cursor.accept(GP)) {
+      row.words[2 * FIELD.flags] = (row.words[2 * FIELD.flags] as number) | REFUSED;
+      cursor.skipBlanks();
+    }
+    if (cursor.at >= end) return;
+    if (row.textLength > 0) row.addText(BLANK, 0, 1);
+    row.addText(cursor.bytes, cursor.at, end);
+  }
+}
+
+const BLANK = ascii(' ');
+const COUNT = ascii('count ');
+const REQUESTS = ascii('requests ');
+const REASON = ascii('reason ');
+const REINJECTED = ascii('[reinjected]');
+const RAW_EXCEPTION = [ascii('has_error='), ascii('error_code='), ascii('reinjected=')] as const;

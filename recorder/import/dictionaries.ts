@@ -1,0 +1,59 @@
+/** Names that an imported trace carries with it. */
+import { EVENT_KINDS } from '../../engine/observer.js';
+import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
+import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
+import type { TraceWriter } from '../../traces/store.js';
+
+/** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
+const USERSPACE = [
+  'UNKNOWN',
+  'EXCEPTION',
+  'IO',
+  'HYPERCALL',
+  'DEBUG',
+  'HLT',
+  'MMIO',
+  'IRQ_WINDOW_OPEN',
+  'SHUTDOWN',
+  'FAIL_ENTRY',
+  'INTR',
+  'SET_TPR',
+  'TPR_ACCESS',
+  'S390_SIEIC',
+  'S390_RESET',
+  'DCR',
+  'NMI',
+  'INTERNAL_ERROR',
+  'OSI',
+  'PAPR_HCALL',
+  'S390_UCONTROL',
+  'WATCHDOG',
+  'S390_TSCH',
+  'EPR',
+  'SYSTEM_EVENT',
+  'S390_STSI',
+  'IOAPIC_EOI',
+  'HYPERV',
+  'ARM_NISV',
+  'X86_RDMSR',
+  'X86_WRMSR',
+  'DIRTY_RING_FULL',
+  'AP_RESET_HOLD',
+  'X86_BUS_LOCK',
+  'XEN',
+  'RISCV_SBI',
+  'RISCV_CSR',
+  'NOTIFY',
+  'LOONGARCH_IOCSR',
+  'MEMORY_FAULT',
+  'TDX',
+];
+
+/** Writes the dictionaries of kinds, reasons, user-space exits, and of the events that have no kind of their own. */
+export function defineDictionaries(writer: TraceWriter, others: readonly string[]): void {
+  for (const [name, code] of Object.entries(EVENT_KINDS)) writer.define('kind', code, name);
+  for (const { code, name, says } of VMX_EXIT_REASONS) writer.define('reason.vmx', code, name, says);
+  for (const { code, name, says } of SVM_EXIT_CODES) writer.define('reason.svm', code, name, says);
+  for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
+  for (const [code, name] of others.entries()) writer.define('event', code, name);
+}

@@ -1,0 +1,32 @@
+/** Errors of the importers: what they say, and what to do. */
+export const IMPORT_ERRORS = {
+  EMPTY_INPUT: { what: 'the input is empty', advice: 'check the command that wrote it' },
+  NOT_A_TRACE: {
+    what: 'no line of a trace found',
+    advice: 'text of `trace-cmd report`, `perf script`, `trace_pipe` or tracefs `trace` is understood',
+  },
+  BINARY_TRACE: { what: 'a binary trace, not its text', advice: 'pipe its text in' },
+  BINARY_INPUT: { what: 'bytes that are no text', advice: 'cut the file before them; what came before is kept' },
+  LINE_TOO_LONG: { what: 'line too long for a trace', advice: 'cut the file before it; what came before is kept' },
+  TOO_MANY_THREADS: { what: 'too many threads for one trace', advice: 'split the input' },
+} as const;
+export type ImportErrorCode = keyof typeof IMPORT_ERRORS;
+
+export class ImportError extends Error {
+  readonly code: ImportErrorCode;
+  readonly what: string;
+  /** File, line and byte offset as far as they are known. */
+  readonly where: string;
+  readonly why: string | null;
+  readonly advice: string;
+
+  constructor(code: ImportErrorCode, where: string, why: string | null = null, advice: string | null = null) {
+    super(`${IMPORT_ERRORS[code].what}: ${where}${why === null ? '' : `: ${why}`}`);
+    this.name = 'ImportError';
+    this.code = code;
+    this.what = IMPORT_ERRORS[code].what;
+    this.where = where;
+    this.why = why;
+    this.advice = advice ?? IMPORT_ERRORS[code].advice;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Lanes: one for each thread of the host that the trace names, because a vCPU is a thread (two VMs may both have a
+ * vCPU 0). Each keeps which exit it is serving and whether its guest is an L1 or an L2.
+ */
+import type { TraceWriter } from '../../traces/store.js';
+import { ImportError } from './errors.js';
+
+/** More threads than any host runs at once; a bound keeps hostile input from filling the memory. */
+const MAX_LANES = 65_536;
+
+export class Lane {
+  readonly id: number;
+  readonly vm: number | null;
+  readonly thread: number | null;
+  /** Host CPU, for lanes of what the source says of a CPU and not of a thread. */
+  readonly cpu: number | null;
+  readonly task: string;
+  vcpu: number | null = null;
+  /** Level of the guest: 1, or 2 between a nested entry and the exit that L1 gets to see. */
+  guest = 1;
+  /** Seq of the exit that is being served, or -1; its architecture and basic reason. */
+  exit = -1;
+  exitIsa = 0;
+  exitReason = -1;
+  /** Seq of the L2 exit that L1 works for, or -1. */
+  reflected = -1;
+
+  constructor(id: number, vm: number | null, thread: number | null, cpu: number | null, task: string) {
+    this.id = id;
+    this.vm = vm;
+    this.thread = thread;
+    this.cpu = cpu;
+    this.task = task;
+  }
+}
+
+export class Lanes {
+  readonly #threads = new Map<number, Lane>();
+  readonly #vcpus = new Map<number, Lane>();
+  readonly #cpus = new Map<number, Lane>();
+  readonly all: Lane[] = [];
+  #last: Lane | null = null;
+
+  /** Lane of a thread. `task` is asked for its name only when the thread is new. */
+  ofThread(thread: number, process: number, task: () => string, where: () => string): Lane {
+    if (this.#last?.thread === thread) return this.#last;
+    let lane = this.#threads.get(thread);
+    if (lane === undefined) {
+      lane = this.#add(process < 0 ? null : process, thread, null, task(), where);
+      this.#threads.set(thread, lane);
+    }
+    this.#last = lane;
+    return lane;
+  }
+
+  /** Lane of a line that names no thread: that of its vCPU, else of the line before, else a new one. */
+  ofVcpu(vcpu: number, where: () => string): Lane {
+    if (vcpu < 0 && this.#last?.thread === null) return this.#last;
+    let lane = this.#vcpus.get(vcpu);
+    if (lane === undefined) {
+      lane = this.#add(null, null, null, '', where);
+      lane.vcpu = vcpu < 0 ? null : vcpu;
+      this.#vcpus.set(vcpu, lane);
+    }
+    this.#last = lane;
+    return lane;
+  }
+
+  /** Lane for what is said of a host CPU; -1 where even that is unknown. */
+  ofCpu(cpu: number, where: () => string): Lane {
+    let lane = this.#cpus.get(cpu);
+    if (lane === undefined) {
+      lane = this.#add(null, null, cpu < 0 ? null : cpu, '', where);
+      this.#cpus.set(cpu, lane);
+    }
+    return lane;
+  }
+
+  /** Writes the dictionary of lanes. */
+  define(writer: TraceWriter): void {
+    for (const { id, vm, thread, vcpu, cpu, task } of this.all) {
+      const parts = [
+        vm === null ? '' : `VM ${vm}`,
+        vcpu === null ? '' : `vCPU ${vcpu}`,
+        task === '' && thread === null ? '' : thread === null ? task : `${task}-${thread}`,
+        cpu === null ? '' : `host CPU ${cpu}`,
+      ].filter((part) => part !== '');
+      writer.define('vcpu', id, parts.join(', ') || `lane ${id}`, JSON.stringify({ vm, thread, vcpu, cpu, task }));
+    }
+  }
+
+  #add(vm: number | null, thread: number | null, cpu: number | null, task: string, where: () => string): Lane {
+    if (this.all.length >= MAX_LANES) throw new ImportError('TOO_MANY_THREADS', where(), `more than ${MAX_LANES}`);
+    const lane = new Lane(this.all.length, vm, thread, cpu, task);
+    this.all.push(lane);
+    return lane;
+  }
+}

@@ -1,0 +1,105 @@
+/** Lines of a byte source in place: no copies, no strings, bounded memory. */
+import { ImportError } from './errors.js';
+import type { ByteSource } from './source.js';
+
+/** Longer lines occur in no trace; a bound keeps hostile input from filling the memory. */
+export const MAX_LINE = 65_536;
+const CHUNK = 1 << 20;
+const LF = 0x0a;
+const CR = 0x0d;
+
+export class LineReader {
+  readonly #source: ByteSource;
+  /** Bytes [start, end) are the current line without its end; [previousStart, previousEnd) the one before. */
+  readonly bytes = new Uint8Array(CHUNK + 4 * MAX_LINE);
+  start = 0;
+  end = 0;
+  previousStart = 0;
+  previousEnd = 0;
+  /** Number of the current line, from 1. */
+  line = 0;
+  #filled = 0;
+  #next = 0;
+  /** Offset in the input of bytes[0]. */
+  #base = 0;
+  /** Position of the first NUL from #next on, or -1. */
+  #nul = -1;
+  #ended = false;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+    this.#fill();
+    if (this.bytes[0] === 0xef && this.bytes[1] === 0xbb && this.bytes[2] === 0xbf) this.#next = 3; // byte order mark
+  }
+
+  /** Offset of the current line in the input. */
+  get offset(): number {
+    return this.#base + this.start;
+  }
+
+  /** Bytes consumed so far. */
+  get consumed(): number {
+    return this.#base + this.#next;
+  }
+
+  where(): string {
+    return `${this.#source.name}:${this.line} (offset ${this.offset})`;
+  }
+
+  /** The first bytes of the input, before any line was read. */
+  head(count: number): Uint8Array {
+    return this.bytes.subarray(0, Math.min(count, this.#filled));
+  }
+
+  #fill(): void {
+    const keep = Math.min(this.start, this.previousStart);
+    if (keep > 0) {
+      this.bytes.copyWithin(0, keep, this.#filled);
+      this.start -= keep;
+      this.end -= keep;
+      this.previousStart -= keep;
+      this.previousEnd -= keep;
+      this.#next -= keep;
+      this.#filled -= keep;
+      this.#base += keep;
+      if (this.#nul >= 0) this.#nul -= keep;
+    }
+    const count = this.#source.read(this.bytes, this.#filled);
+    if (count === 0) this.#ended = true;
+    if (this.#nul < 0) {
+      const found = this.bytes.subarray(this.#filled, this.#filled + count).indexOf(0);
+      if (found >= 0) this.#nul = this.#filled + found;
+    }
+    this.#filled += count;
+  }
+
+  /** Moves to the next line; false at the end. Throws ImportError at bytes that no text has. */
+  next(): boolean {
+    this.previousStart = this.start;
+    this.previousEnd = this.end;
+    this.start = this.#next;
+    let scanned = this.#next;
+    let feed = this.bytes.indexOf(LF, scanned);
+    while (feed < 0 || feed >= this.#filled) {
+      scanned = this.#filled;
+      if (scanned - this.start > MAX_LINE || this.#ended) break;
+      const before = this.start;
+      this.#fill();
+      scanned -= before - this.start;
+      feed = this.bytes.indexOf(LF, scanned);
+    }
+    if (feed < 0 || feed >= this.#filled) feed = this.#filled;
+    if (this.start >= this.#filled) return false;
+    this.line += 1;
+    this.end = feed;
+    this.#next = Math.min(feed + 1, this.#filled);
+    if (this.#nul >= 0 && this.#nul < feed) {
+      throw new ImportError('BINARY_INPUT', this.where(), `a NUL byte at offset ${this.#base + this.#nul}`);
+    }
+    if (this.end - this.start > MAX_LINE) {
+      throw new ImportError('LINE_TOO_LONG', this.where(), `more than ${MAX_LINE} bytes`);
+    }
+    if (this.end > this.start && this.bytes[this.end - 1] === CR) this.end -= 1;
+    return true;
+  }
+}

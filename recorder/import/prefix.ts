@@ -1,0 +1,239 @@
+/**
+ * What stands before an event's own text. Forms (see the table of variants in the tests):
+ *   ftrace      comm-pid [cpu] flags time: event: ...      trace-cmd   comm-pid [cpu] time: event:   ...
+ *   perf        comm  pid [cpu]  time:  kvm:event: ...     perf-prof   date time comm pid flags [cpu] time: kvm:event: ...
+ *   pasted      nothing, a time alone, or `CPU n:`, behind mail quoting
+ */
+import { Cursor, isBlank, isDigit, isWord } from './cursor.js';
+
+const OPEN = 0x5b; // [
+const CLOSE = 0x5d;
+const COLON = 0x3a;
+const DOT = 0x2e;
+const DASH = 0x2d;
+const SLASH = 0x2f;
+const QUOTE = 0x3e; // >
+const OPEN_PAREN = 0x28;
+const CLOSE_PAREN = 0x29;
+const CPU = [0x43, 0x50, 0x55]; // CPU
+
+const NS = 1_000_000_000;
+
+export class Prefix {
+  /** Thread, process (or -1) and host CPU (or -1) of the line. */
+  thread = -1;
+  process = -1;
+  cpu = -1;
+  hasTime = false;
+  timeLow = 0;
+  timeHigh = 0;
+  /** Name of the task: bytes [taskStart, taskEnd). */
+  taskStart = 0;
+  taskEnd = 0;
+  /** Name of the event without its group, and what follows its colon. */
+  nameStart = 0;
+  nameEnd = 0;
+  payload = 0;
+  readonly #cursor = new Cursor();
+
+  /** True where the line [start, end) is an event. A line without CPU counts only if its event is one of KVM's. */
+  parse(bytes: Uint8Array, start: number, end: number): boolean {
+    this.thread = -1;
+    this.process = -1;
+    this.cpu = -1;
+    this.hasTime = false;
+    this.taskStart = this.taskEnd = start;
+    let from = start;
+    while (from < end && (isBlank(bytes[from] as number) || bytes[from] === QUOTE)) from += 1;
+    for (let i = from; i < end; i++) {
+      if (bytes[i] !== OPEN) continue;
+      const after = this.#bracket(bytes, i, end);
+      if (after > 0 && this.#tail(bytes, after, end, false)) {
+        this.#task(bytes, from, i);
+        return true;
+      }
+    }
+    this.cpu = -1;
+    return this.#tail(bytes, this.#pastedCpu(bytes, from, end), end, true);
+  }
+
+  /** Reads `[cpu]` at `open`; returns what comes after it, or 0. */
+  #bracket(bytes: Uint8Array, open: number, end: number): number {
+    let i = open + 1;
+    let cpu = 0;
+    for (; i < end && isDigit(bytes[i] as number); i++) cpu = cpu * 10 + (bytes[i] as number) - 0x30;
+    if (i - open < 3 || i - open > 7 || bytes[i] !== CLOSE) return 0;
+    this.cpu = cpu;
+    return i + 1;
+  }
+
+  /** `CPU 3:` as people write it by hand; returns what comes after it. */
+  #pastedCpu(bytes: Uint8Array, from: number, end: number): number {
+    if (CPU.some((byte, i) => bytes[from + i] !== byte) || !isBlank(bytes[from + 3] ?? 0)) return from;
+    let i = from + 4;
+    let cpu = 0;
+    for (; i < end && i < from + 10 && isDigit(bytes[i] as number); i++) cpu = cpu * 10 + (bytes[i] as number) - 0x30;
+    if (i === from + 4 || bytes[i] !== COLON) return from;
+    this.cpu = cpu;
+    return i + 1;
+  }
+
+  /** Flags, time and event name. */
+  #tail(bytes: Uint8Array, from: number, end: number, bare: boolean): boolean {
+    const cursor = this.#cursor.over(bytes, from, end);
+    cursor.skipBlanks();
+    this.hasTime = this.#time(cursor);
+    if (!this.hasTime && !bare && this.#flags(cursor)) {
+      cursor.skipBlanks();
+      this.hasTime = this.#time(cursor);
+    }
+    cursor.skipBlanks();
+    if (!bare && !this.hasTime) return false;
+    return this.#name(cursor, bare);
+  }
+
+  /** Four to eight characters such as `d..1`, `.....`, `.N..`. */
+  #flags(cursor: Cursor): boolean {
+    const { bytes, at, end } = cursor;
+    let i = at;
+    while (i < end && !isBlank(bytes[i] as number)) {
+      const byte = bytes[i] as number;
+      if (byte !== DOT && byte !== 0x23 && !isWord(byte)) return false;
+      i += 1;
+    }
+    if (i - at < 3 || i - at > 8) return false;
+    cursor.at = i;
+    return true;
+  }
+
+  /** `seconds.fraction:` into nanoseconds, exactly. */
+  #time(cursor: Cursor): boolean {
+    const { bytes, at, end } = cursor;
+    let i = at;
+    let seconds = 0;
+    for (; i < end && isDigit(bytes[i] as number); i++) seconds = seconds * 10 + (bytes[i] as number) - 0x30;
+    if (i === at || i - at > 10 || bytes[i] !== DOT) return false;
+    i += 1;
+    const point = i;
+    let fraction = 0;
+    for (; i < end && isDigit(bytes[i] as number); i++) fraction = fraction * 10 + (bytes[i] as number) - 0x30;
+    const digits = i - point;
+    if (digits === 0 || digits > 9 || bytes[i] !== COLON) return false;
+    for (let d = digits; d < 9; d++) fraction *= 10;
+    // seconds * 1e9 may pass 2^53: in two parts of seconds, 16 bits apart
+    const upper = Math.floor(seconds / 65_536) * NS;
+    const lower = (seconds % 65_536) * NS + fraction;
+    const sum = (upper % 65_536) * 65_536 + lower;
+    this.timeLow = sum >>> 0;
+    this.timeHigh = Math.floor(upper / 65_536) + Math.floor(sum / 0x1_0000_0000);
+    cursor.at = i + 1;
+    return true;
+  }
+
+  /** `group:event:` or `event:`, after the period that some versions of perf print. */
+  #name(cursor: Cursor, bare: boolean): boolean {
+    const { bytes, end } = cursor;
+    if (isDigit(cursor.peek())) {
+      cursor.at = cursor.wordEnd();
+      cursor.skipBlanks();
+    }
+    const start = cursor.at;
+    if (!isWord(cursor.peek()) || isDigit(cursor.peek())) return false;
+    let to = cursor.nameEnd();
+    while (to > start && bytes[to - 1] !== COLON) to -= 1; // the text may follow the colon without a blank
+    if (to <= start + 1) return false;
+    if (to < end && !isBlank(bytes[to] as number)) return false;
+    this.payload = to;
+    this.nameEnd = to - 1;
+    this.nameStart = start;
+    if (isKvmGroup(bytes, start, to)) this.nameStart = bytes.indexOf(COLON, start) + 1;
+    return !bare || isKvmName(bytes, this.nameStart);
+  }
+
+  /** Task name, thread and process before the bracket. */
+  #task(bytes: Uint8Array, from: number, bracket: number): void {
+    let end = trimEnd(bytes, from, bracket);
+    if (bytes[end - 1] === CLOSE_PAREN) {
+      let open = end - 1;
+      while (open > from && bytes[open] !== OPEN_PAREN) open -= 1;
+      const process = integer(bytes, open + 1, end - 1);
+      if (process >= 0) this.process = process;
+      end = trimEnd(bytes, from, open);
+    }
+    let digits = digitsBefore(bytes, from, end);
+    if (digits === end) {
+      // perf-prof puts the flags before the bracket
+      let word = end;
+      while (word > from && !isBlank(bytes[word - 1] as number)) word -= 1;
+      const before = trimEnd(bytes, from, word);
+      const behind = digitsBefore(bytes, from, before);
+      if (behind < before) {
+        end = before;
+        digits = behind;
+      }
+    }
+    if (digits === end) {
+      this.taskStart = from;
+      this.taskEnd = end;
+      return;
+    }
+    this.thread = integer(bytes, digits, end);
+    if (bytes[digits - 1] === SLASH) {
+      const process = digitsBefore(bytes, from, digits - 1);
+      if (process < digits - 1) {
+        this.process = integer(bytes, process, digits - 1);
+        digits = process;
+      }
+    }
+    const dash = digits > from && bytes[digits - 1] === DASH ? digits - 1 : digits;
+    this.taskEnd = trimEnd(bytes, from, dash);
+    this.taskStart = afterDate(bytes, from, this.taskEnd);
+  }
+}
+
+const KVM = [0x6b, 0x76, 0x6d]; // kvm
+const MMU = [0x6d, 0x6d, 0x75]; // mmu
+
+const isKvm = (bytes: Uint8Array, at: number): boolean => KVM.every((byte, i) => bytes[at + i] === byte);
+
+/** `kvm:` or `kvmmmu:` before an event name. */
+function isKvmGroup(bytes: Uint8Array, start: number, end: number): boolean {
+  if (bytes[start] !== 0x6b || !isKvm(bytes, start)) return false;
+  const colon = MMU.every((byte, i) => bytes[start + 3 + i] === byte) ? start + 6 : start + 3;
+  return bytes[colon] === COLON && colon + 1 < end - 1;
+}
+
+/** Events that count without a prefix: those whose name says that they are KVM's. */
+const isKvmName = (bytes: Uint8Array, at: number): boolean => isKvm(bytes, at) && bytes[at + 3] === 0x5f;
+
+function trimEnd(bytes: Uint8Array, from: number, end: number): number {
+  let i = end;
+  while (i > from && isBlank(bytes[i - 1] as number)) i -= 1;
+  return i;
+}
+
+function digitsBefore(bytes: Uint8Array, from: number, end: number): number {
+  let i = end;
+  while (i > from && isDigit(bytes[i - 1] as number)) i -= 1;
+  return i;
+}
+
+function integer(bytes: Uint8Array, from: number, to: number): number {
+  let value = 0;
+  for (let i = from; i < to; i++) {
+    if (!isDigit(bytes[i] as number)) return -1;
+    value = value * 10 + (bytes[i] as number) - 0x30;
+  }
+  return to > from && value <= 0xffff_ffff ? value : -1;
+}
+
+/** Skips `2021-12-12 16:11:10.214139 `, which perf-prof prints before the task. */
+function afterDate(bytes: Uint8Array, from: number, end: number): number {
+  if (!isDigit(bytes[from] as number) || bytes[from + 4] !== DASH || bytes[from + 7] !== DASH) return from;
+  let i = from;
+  for (let words = 0; words < 2; words++) {
+    while (i < end && !isBlank(bytes[i] as number)) i += 1;
+    while (i < end && isBlank(bytes[i] as number)) i += 1;
+  }
+  return i < end ? i : from;
+}

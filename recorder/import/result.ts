@@ -1,0 +1,50 @@
+/** What an import came to. */
+import type { ImportError } from './errors.js';
+
+/** Something the user should know about the input; `line` is null where it is about all of it. */
+export interface Note {
+  readonly line: number | null;
+  readonly says: string;
+}
+
+export interface ImportCounts {
+  readonly lines: number;
+  readonly events: number;
+  readonly exits: number;
+  readonly entries: number;
+  /** VM entries that failed after loading guest state, and nested ones that KVM refused. */
+  readonly failedEntries: number;
+  readonly nestedExits: number;
+  /** Events that the source says are missing. */
+  readonly lost: number;
+  /** Lines that are no event and no header. */
+  readonly damaged: number;
+  /** Lines of call chains, which are not kept. */
+  readonly frames: number;
+  readonly lanes: number;
+}
+
+export interface ImportResult {
+  readonly source: string;
+  readonly format: string;
+  readonly counts: ImportCounts;
+  readonly notes: readonly Note[];
+  /** Where reading had to stop before the end; what came before it is in the trace. */
+  readonly stopped: ImportError | null;
+  readonly digest: string;
+}
+
+/** Notes, bounded in number and length: damaged input must not fill memory or trace. */
+export class Notes {
+  readonly all: Note[] = [];
+  dropped = 0;
+
+  add(line: number | null, says: string): void {
+    if (this.all.length < 200) this.all.push({ line, says: says.length > 300 ? `${says.slice(0, 300)}…` : says });
+    else this.dropped += 1;
+  }
+
+  finish(): readonly Note[] {
+    return this.dropped === 0 ? this.all : [...this.all, { line: null, says: `${this.dropped} more notes left out` }];
+  }
+}
