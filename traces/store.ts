@@ -64,7 +64,8 @@ export interface Appender {
   words(column: number, low: number, high: number): void;
   big(column: number, value: bigint): void;
   text(column: number, value: string): void;
-  bytes(column: number, value: Uint8Array): void;
+  /** The first `length` bytes of `value`; all of them without it. */
+  bytes(column: number, value: Uint8Array, length?: number): void;
   end(): void;
   /** A whole row at once, for slow paths. Missing columns are null. */
   row(row: Row): void;
