@@ -1,0 +1,267 @@
+/**
+ * What the bits of exit information mean, as data.
+ * Sources: Intel SDM volume 3C, "Basic VM-Exit Information" (the tables "Exit Qualification for ...") and
+ * "Information for VM Exits Due to Vectored Events"; AMD APM volume 2, appendix "SVM Intercept Exit Codes" and the
+ * sections on EXITINFO1 and EXITINFO2 of each intercept.
+ */
+
+/** Bits high:low of a word; `values` names what they can hold, otherwise the number is shown. */
+export interface Bits {
+  readonly high: number;
+  readonly low: number;
+  readonly name: string;
+  readonly values?: { readonly [value: number]: string };
+  /** Shown in hex. */
+  readonly hex?: true;
+}
+
+export type Information = 'reason' | 'qualification' | 'info2' | 'intr_info';
+
+export interface Layout {
+  readonly isa: 1 | 2;
+  /** Basic exit reasons (VMX) or exit codes (SVM) from `first` to `last`; absent: any. */
+  readonly first?: number;
+  readonly last?: number;
+  readonly word: Information;
+  /** Absent: the whole word is what `name` says. */
+  readonly bits?: readonly Bits[];
+  readonly name?: string;
+}
+
+const bit = (at: number, name: string, values?: Bits['values']): Bits => ({
+  high: at,
+  low: at,
+  name,
+  ...(values === undefined ? {} : { values }),
+});
+const field = (high: number, low: number, name: string, values?: Bits['values']): Bits => ({
+  high,
+  low,
+  name,
+  ...(values === undefined ? { hex: true } : { values }),
+});
+const YES_NO = { 0: 'no', 1: 'yes' } as const;
+const flag = (at: number, name: string): Bits => bit(at, name, YES_NO);
+
+const GPRS = {
+  0: 'RAX',
+  1: 'RCX',
+  2: 'RDX',
+  3: 'RBX',
+  4: 'RSP',
+  5: 'RBP',
+  6: 'RSI',
+  7: 'RDI',
+  8: 'R8',
+  9: 'R9',
+  10: 'R10',
+  11: 'R11',
+  12: 'R12',
+  13: 'R13',
+  14: 'R14',
+  15: 'R15',
+} as const;
+
+/** Interruption information of both architectures; they differ in the types alone. */
+const interruption = (types: Bits['values'], nmi: string): readonly Bits[] => [
+  field(7, 0, 'vector'),
+  field(10, 8, 'type', types),
+  flag(11, 'error code'),
+  flag(12, nmi),
+  flag(31, 'valid'),
+];
+const VMX_TYPES = {
+  0: 'external interrupt',
+  2: 'NMI',
+  3: 'hardware exception',
+  4: 'software interrupt',
+  5: 'privileged software exception',
+  6: 'software exception',
+  7: 'other event',
+} as const;
+const SVM_TYPES = { 0: 'external or virtual interrupt', 2: 'NMI', 3: 'exception', 4: 'software interrupt' } as const;
+
+/** Every layout that fits an event applies. */
+export const LAYOUTS: readonly Layout[] = [
+  {
+    isa: 1,
+    word: 'reason',
+    bits: [
+      field(15, 0, 'basic reason'),
+      flag(27, 'enclave mode'),
+      flag(28, 'pending MTF'),
+      flag(29, 'exit from VMX root'),
+      flag(31, 'VM-entry failure'),
+    ],
+  },
+  { isa: 1, word: 'intr_info', bits: interruption(VMX_TYPES, 'NMI unblocking due to IRET') },
+  {
+    isa: 1,
+    first: 9,
+    last: 9,
+    word: 'qualification',
+    bits: [
+      field(15, 0, 'TSS selector'),
+      field(31, 30, 'source', { 0: 'CALL', 1: 'IRET', 2: 'JMP', 3: 'task gate in IDT' }),
+    ],
+  },
+  { isa: 1, first: 14, last: 14, word: 'qualification', name: 'linear address of INVLPG' },
+  {
+    isa: 1,
+    first: 28,
+    last: 28,
+    word: 'qualification',
+    bits: [
+      field(3, 0, 'control register', { 0: 'CR0', 3: 'CR3', 4: 'CR4', 8: 'CR8' }),
+      field(5, 4, 'access', { 0: 'MOV to CR', 1: 'MOV from CR', 2: 'CLTS', 3: 'LMSW' }),
+      bit(6, 'LMSW operand', { 0: 'register', 1: 'memory' }),
+      field(11, 8, 'register', GPRS),
+      field(31, 16, 'LMSW source'),
+    ],
+  },
+  {
+    isa: 1,
+    first: 29,
+    last: 29,
+    word: 'qualification',
+    bits: [
+      field(2, 0, 'debug register', { 0: 'DR0', 1: 'DR1', 2: 'DR2', 3: 'DR3', 4: 'DR4', 5: 'DR5', 6: 'DR6', 7: 'DR7' }),
+      bit(4, 'direction', { 0: 'MOV to DR', 1: 'MOV from DR' }),
+      field(11, 8, 'register', GPRS),
+    ],
+  },
+  {
+    isa: 1,
+    first: 30,
+    last: 30,
+    word: 'qualification',
+    bits: [
+      field(31, 16, 'port'),
+      bit(3, 'direction', { 0: 'OUT', 1: 'IN' }),
+      field(2, 0, 'size', { 0: '1 byte', 1: '2 bytes', 3: '4 bytes' }),
+      flag(4, 'string'),
+      flag(5, 'REP'),
+      bit(6, 'operand', { 0: 'DX', 1: 'immediate' }),
+    ],
+  },
+  {
+    isa: 1,
+    first: 33,
+    last: 33,
+    word: 'qualification',
+    bits: [
+      field(7, 0, 'detail', {
+        0: 'none given',
+        1: 'not used',
+        2: 'loading the PDPTEs',
+        3: 'NMI injected while STI blocks',
+        4: 'VMCS link pointer',
+      }),
+    ],
+  },
+  { isa: 1, first: 34, last: 34, word: 'qualification', name: 'entry of the MSR-load list, from 1' },
+  {
+    isa: 1,
+    first: 44,
+    last: 44,
+    word: 'qualification',
+    bits: [
+      field(11, 0, 'offset in the APIC page'),
+      field(15, 12, 'access', {
+        0: 'read',
+        1: 'write',
+        2: 'instruction fetch',
+        3: 'event delivery',
+        10: 'guest-physical, event delivery',
+        15: 'guest-physical, fetch or execution',
+      }),
+    ],
+  },
+  { isa: 1, first: 45, last: 45, word: 'qualification', bits: [field(7, 0, 'vector')] },
+  {
+    isa: 1,
+    first: 48,
+    last: 48,
+    word: 'qualification',
+    bits: [
+      flag(0, 'read'),
+      flag(1, 'write'),
+      flag(2, 'fetch'),
+      flag(3, 'EPT: readable'),
+      flag(4, 'EPT: writable'),
+      flag(5, 'EPT: executable'),
+      flag(7, 'linear address valid'),
+      bit(8, 'access was', { 0: 'of a page walk', 1: 'to the translation' }),
+      flag(12, 'NMI unblocking due to IRET'),
+      flag(13, 'shadow stack'),
+      flag(16, 'asynchronous'),
+    ],
+  },
+  { isa: 1, first: 56, last: 56, word: 'qualification', bits: [field(11, 0, 'offset in the APIC page')] },
+
+  { isa: 2, word: 'intr_info', bits: interruption(SVM_TYPES, 'reserved') },
+  {
+    isa: 2,
+    first: 0x00,
+    last: 0x1f,
+    word: 'qualification',
+    bits: [field(3, 0, 'register', GPRS), bit(63, 'instruction', { 0: 'other (CLTS, LMSW, SMSW)', 1: 'MOV CR' })],
+  },
+  { isa: 2, first: 0x20, last: 0x3f, word: 'qualification', bits: [field(3, 0, 'register', GPRS)] },
+  { isa: 2, first: 0x40, last: 0x5f, word: 'qualification', name: 'error code of the exception, where it has one' },
+  { isa: 2, first: 0x4e, last: 0x4e, word: 'info2', name: 'faulting linear address' },
+  { isa: 2, first: 0x79, last: 0x79, word: 'qualification', name: 'linear address of INVLPG' },
+  {
+    isa: 2,
+    first: 0x7b,
+    last: 0x7b,
+    word: 'qualification',
+    bits: [
+      field(31, 16, 'port'),
+      bit(0, 'direction', { 0: 'OUT', 1: 'IN' }),
+      field(6, 4, 'size', { 1: '1 byte', 2: '2 bytes', 4: '4 bytes' }),
+      flag(2, 'string'),
+      flag(3, 'REP'),
+      field(9, 7, 'address size', { 1: '16 bits', 2: '32 bits', 4: '64 bits' }),
+      field(12, 10, 'segment', { 0: 'ES', 1: 'CS', 2: 'SS', 3: 'DS', 4: 'FS', 5: 'GS' }),
+    ],
+  },
+  { isa: 2, first: 0x7b, last: 0x7b, word: 'info2', name: 'RIP after the instruction' },
+  { isa: 2, first: 0x7c, last: 0x7c, word: 'qualification', bits: [bit(0, 'direction', { 0: 'RDMSR', 1: 'WRMSR' })] },
+  {
+    isa: 2,
+    first: 0x400,
+    last: 0x400,
+    word: 'qualification',
+    bits: [
+      bit(0, 'page', { 0: 'not present', 1: 'present' }),
+      bit(1, 'access', { 0: 'read', 1: 'write' }),
+      flag(2, 'user'),
+      flag(3, 'reserved bit set'),
+      flag(4, 'fetch'),
+      flag(6, 'shadow stack'),
+      flag(32, 'on the final address'),
+      flag(33, 'on a page walk'),
+    ],
+  },
+  { isa: 2, first: 0x400, last: 0x400, word: 'info2', name: 'guest physical address' },
+];
+
+/** What the guest's registers say of an exit: operands of the instruction that exited. */
+export const OPERANDS: readonly {
+  readonly isa: 1 | 2;
+  readonly reasons: readonly number[];
+  readonly register: string;
+  readonly name: string;
+  /** Dictionary that names the value. */
+  readonly domain?: string;
+}[] = [
+  { isa: 1, reasons: [31, 32], register: 'rcx', name: 'MSR', domain: 'msr' },
+  { isa: 2, reasons: [0x7c], register: 'rcx', name: 'MSR', domain: 'msr' },
+  { isa: 1, reasons: [10], register: 'rax', name: 'CPUID leaf' },
+  { isa: 1, reasons: [10], register: 'rcx', name: 'CPUID subleaf' },
+  { isa: 2, reasons: [0x72], register: 'rax', name: 'CPUID leaf' },
+  { isa: 2, reasons: [0x72], register: 'rcx', name: 'CPUID subleaf' },
+  { isa: 1, reasons: [18], register: 'rax', name: 'hypercall' },
+  { isa: 2, reasons: [0x81], register: 'rax', name: 'hypercall' },
+];

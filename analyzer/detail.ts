@@ -1,0 +1,212 @@
+/** Everything a trace says of one event, for people. */
+import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
+import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import type { Cell, Row, TraceReader } from '../traces/store.js';
+import { type Bits, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
+import { RegisterHistory } from './detail-registers.js';
+import type { Timeline } from './timeline.js';
+import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
+import { codeDomain } from './timeline-filter.js';
+import { reasonName } from './timeline-index.js';
+
+/** A chain of parents is followed this far: nesting is a few levels deep, and a damaged trace may hold any number. */
+const MAX_PARENTS = 16;
+const MAX_TEXT = 4000;
+
+/** Columns that are shown, and the ones that are decimal. The rest of the table is shown elsewhere. */
+const SHOWN = [
+  ...['tick', 'step', 'time_ns', 'vmcs', 'reason', 'qualification', 'info2', 'intr_info', 'error_code', 'rip', 'cr3'],
+  ...['gva', 'gpa', 'code', 'old', 'value', 'size', 'flags', 'text'],
+] as const;
+const DECIMAL: ReadonlySet<string> = new Set(['tick', 'step', 'size']);
+
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export class Details {
+  readonly #reader: TraceReader;
+  readonly #timeline: Timeline;
+  readonly #registers: RegisterHistory;
+
+  constructor(reader: TraceReader, timeline: Timeline) {
+    this.#reader = reader;
+    this.#timeline = timeline;
+    this.#registers = new RegisterHistory(reader, (seq) => {
+      const place = timeline.place(seq);
+      return place === null ? null : (timeline.index.lanes[place.lane]?.vcpu ?? null);
+    });
+  }
+
+  /** Null where the trace has no such event. Throws TraceError where its chunk cannot be read. */
+  async of(seq: number): Promise<Detail | null> {
+    const place = this.#timeline.place(seq);
+    const row = place === null ? null : this.#row(seq);
+    if (place === null || row === null) return null;
+    const vcpu = Number(row.vcpu ?? 0);
+    const registers = await this.#registers.at(seq, vcpu, breathe);
+    const kind = Number(row.kind ?? EVENT_KINDS.other);
+    return {
+      place,
+      lane: this.#laneName(place),
+      kind: this.#timeline.index.categories[place.category]?.kindName ?? '',
+      title: this.#title(place, row, kind),
+      fields: SHOWN.flatMap((name) => this.#field(name, row, kind)),
+      decoded: decode(this.#reader, row, registers, kind),
+      registers,
+      code: codeOf(row),
+      parents: this.#parents(row, seq),
+      end: this.#end(place),
+    };
+  }
+
+  #row(seq: number): Row | null {
+    for (const chunk of this.#reader.chunks('event', { from: seq, to: seq + 1 })) {
+      const at = seq - chunk.first;
+      if (at >= 0 && at < chunk.rows) return chunk.row(at);
+    }
+    return null;
+  }
+
+  #laneName({ lane }: Place): string {
+    const found = this.#timeline.index.lanes[lane];
+    if (found === undefined) return '';
+    return found.level === null ? found.name : `${found.name} L${found.level}`;
+  }
+
+  #title(place: Place, row: Row | null, kind: number): string {
+    const category = this.#timeline.index.categories[place.category];
+    const code = row?.code ?? null;
+    const domain = codeDomain(kind);
+    const named = code === null || domain === null ? null : this.#reader.name(domain, big(code));
+    return [category?.kindName ?? '', category?.reason ?? named ?? '']
+      .filter((part) => part !== '')
+      .join(' ')
+      .slice(0, 200);
+  }
+
+  #field(name: string, row: Row, kind: number): Said[] {
+    const cell = row[name] ?? null;
+    if (cell === null) return [];
+    return [{ name, value: shownValue(name, cell), says: this.#says(name, cell, row, kind) }];
+  }
+
+  #says(name: string, cell: Cell, row: Row, kind: number): string | null {
+    if (name === 'flags') {
+      const set = Object.entries(EVENT_FLAGS).filter(([, mask]) => (Number(cell) & mask) !== 0);
+      return set.map(([flag]) => flag).join(', ');
+    }
+    if (name === 'reason') return reasonName(this.#reader, isaOf(row), big(cell));
+    const domain = name === 'code' ? codeDomain(kind) : null;
+    return domain === null ? null : this.#reader.name(domain, big(cell));
+  }
+
+  #parents(row: Row, seq: number): Detail['parents'] {
+    const parents: Detail['parents'][number][] = [];
+    let below = seq;
+    let parent = row.parent ?? null;
+    while (parent !== null && parents.length < MAX_PARENTS) {
+      const at = Number(parent);
+      if (at >= below) break; // work comes after the exit that it serves: anything else is a damaged trace
+      const place = this.#timeline.place(at);
+      const found = place === null ? null : this.#row(at);
+      if (place === null || found === null) break;
+      parents.push({
+        seq: at,
+        title: this.#title(place, found, Number(found.kind ?? 0)),
+        lane: this.#laneName(place),
+      });
+      below = at;
+      parent = found.parent ?? null;
+    }
+    return parents;
+  }
+
+  #end(place: Place): Detail['end'] {
+    const seq = this.#timeline.index.end[place.seq] ?? 0;
+    const end = seq === 0 ? null : this.#timeline.place(seq);
+    if (end === null) return null;
+    const took: { [axis in Axis]?: number } = {};
+    for (const axis of ['tick', 'time', 'seq'] as const) {
+      const from = place.at[axis];
+      const to = end.at[axis];
+      if (from !== undefined && to !== undefined) took[axis] = to - from;
+    }
+    return { seq, took };
+  }
+}
+
+const big = (cell: Cell): bigint => (typeof cell === 'bigint' ? cell : typeof cell === 'number' ? BigInt(cell) : 0n);
+const isaOf = (row: Row): number | null => (row.isa === null || row.isa === undefined ? null : Number(row.isa));
+
+function shownValue(name: string, cell: Cell): string {
+  if (typeof cell === 'string') return cell.slice(0, MAX_TEXT);
+  if (cell instanceof Uint8Array) return hexBytes(cell);
+  if (name === 'time_ns') return `${BigInt.asIntN(64, big(cell))}`;
+  return DECIMAL.has(name) ? `${cell}` : `0x${big(cell).toString(16)}`;
+}
+
+const hexBytes = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+
+function decode(reader: TraceReader, row: Row, registers: readonly Register[] | null, kind: number): Said[] {
+  const isa = isaOf(row);
+  const reason = row.reason ?? null;
+  if (isa === null) return [];
+  const full = reason === null ? null : big(reason);
+  const basic = full === null ? null : Number(isa === 1 ? full & 0xffffn : full);
+  const decoded: Said[] = [];
+  if (kind === EVENT_KINDS.exit && basic !== null) {
+    for (const { isa: of, reasons, register, name, domain } of OPERANDS) {
+      if (of !== isa || !reasons.includes(basic)) continue;
+      const value = registers?.find((each) => each.name === register)?.value ?? null;
+      if (value === null) continue;
+      const low = BigInt(`0x${value}`) & 0xffff_ffffn;
+      decoded.push({
+        name,
+        value: `0x${low.toString(16)}`,
+        says: domain === undefined ? null : reader.name(domain, low),
+      });
+    }
+  }
+  for (const { isa: of, first, last, word, bits, name } of LAYOUTS) {
+    if (of !== isa) continue;
+    if (first !== undefined && (basic === null || basic < first || basic > (last ?? first))) continue;
+    const cell = row[word satisfies Information] ?? null;
+    if (cell === null || (word === 'intr_info' && big(cell) === 0n)) continue;
+    if (bits === undefined) decoded.push({ name: word, value: `0x${big(cell).toString(16)}`, says: name ?? null });
+    else decoded.push(...bits.flatMap((each) => decodeBits(word, each, big(cell))));
+  }
+  return decoded;
+}
+
+/** A flag that is clear, and is no more than a flag, says nothing and is left out. */
+function decodeBits(word: Information, { high, low, name, values, hex }: Bits, cell: bigint): Said[] {
+  const value = (cell >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
+  const says = values?.[Number(value)];
+  if (says === 'no') return [];
+  const bits = high === low ? `${word} bit ${low}` : `${word} bits ${high}:${low}`;
+  const shown = says ?? (hex === true || value > 9n ? `0x${value.toString(16)}` : value.toString());
+  return [{ name, value: shown, says: bits }];
+}
+
+function codeOf(row: Row): Detail['code'] {
+  const bytes = row.bytes ?? null;
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0) return null;
+  const at = row.rip ?? null;
+  const rip = at === null ? 0n : big(at);
+  const decodings = ([64, 32, 16] as const).map((bits) => ({ bits, text: disassemble(bytes.slice(0, 15), bits, rip) }));
+  return { bytes: hexBytes(bytes.slice(0, 15)), decodings };
+}
+
+function disassemble(bytes: Uint8Array, bits: 16 | 32 | 64, rip: bigint): string {
+  const decoder = new Decoder(bits, bytes, DecoderOptions.None);
+  const formatter = new Formatter(FormatterSyntax.Intel);
+  decoder.ip = rip;
+  const instruction = decoder.decode();
+  try {
+    return instruction.isInvalid ? 'not an instruction' : formatter.format(instruction);
+  } finally {
+    instruction.free();
+    formatter.free();
+    decoder.free();
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * What the page asks of a trace, and what it is answered. Types alone, so that the page's code may import them:
+ * everything here travels as JSON. Lists that can be long are flat arrays of numbers, described by their stride.
+ */
+
+/** What the x-axis counts. A trace has those of which its events say something; `seq` is always there. */
+export const AXES = ['tick', 'time', 'seq'] as const;
+export type Axis = (typeof AXES)[number];
+
+/** A range of an axis: ticks, nanoseconds since the first event, or events; `to` is exclusive. */
+export interface Domain {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Events of one kind, and of one reason where the kind has reasons: what a colour stands for. */
+export interface Category {
+  /** Name of the kind: exit, entry, vmwrite, ... */
+  readonly kind: string;
+  /** Name of the exit reason; null where the kind has none. */
+  readonly reason: string | null;
+  /** 1 VMX, 2 SVM; null where the source does not say. */
+  readonly isa: number | null;
+  /** A VM entry that failed, or an instruction that ended in VMfail: never hidden by a filter of kinds or reasons. */
+  readonly failure: boolean;
+  /** Events of this category in the whole trace. */
+  readonly count: number;
+}
+
+/** Events of one vCPU at one level. */
+export interface Lane {
+  readonly vcpu: number;
+  /** Null where the source does not say. */
+  readonly level: number | null;
+  readonly name: string;
+  readonly count: number;
+}
+
+/** A stretch of the trace of which nothing is known. */
+export interface Gap {
+  /** Null: all lanes. */
+  readonly vcpu: number | null;
+  readonly from: number;
+  readonly to: number;
+  /** The `lost` event, or the first row after the hole; null at the end of a trace that was cut. */
+  readonly seq: number | null;
+  /** Events that the source says it lost; null where it does not say how many. */
+  readonly lost: number | null;
+  /** How many gaps this one stands for at this level of detail. */
+  readonly gaps: number;
+  readonly says: string;
+}
+
+export interface Overview {
+  readonly name: string;
+  readonly store: 'sqlite' | 'arrow';
+  readonly source: string | null;
+  readonly complete: boolean;
+  readonly events: number;
+  readonly axes: { readonly [axis in Axis]?: Domain };
+  readonly lanes: readonly Lane[];
+  readonly categories: readonly Category[];
+  readonly gaps: number;
+  readonly failures: number;
+  /** Facts of the run, for people: CPU model, image, outcome, ... */
+  readonly facts: readonly { readonly name: string; readonly value: string }[];
+  /** What could not be read, and what the page therefore cannot show. */
+  readonly problems: readonly string[];
+}
+
+/** Which events are shown. An empty list of a field lets all through; the fields are joined by AND. */
+export interface Filter {
+  readonly kinds: readonly string[];
+  /** Names of reasons; they restrict the kinds that have reasons. */
+  readonly reasons: readonly string[];
+  readonly vcpus: readonly number[];
+  readonly levels: readonly number[];
+  /** Words, joined by AND: part of a name or of the event's text, or a number (0x...) that one of its fields holds. */
+  readonly text: string;
+}
+
+export interface LaneView {
+  /** Index into Overview.lanes. */
+  readonly lane: number;
+  /** Bins: (bin, category, count) times n, bins ascending. */
+  readonly cells: readonly number[];
+  /** Bins: (bin, seq of the first failure in it, count) times n. */
+  readonly failures: readonly number[];
+  /**
+   * Events: (seq, category, x, end) times n in the order of x. `end` is where the guest of this lane ran again; -1
+   * where the event is a moment, or its end is not known. An event before the viewport is there if it reaches into it.
+   */
+  readonly events: readonly number[];
+}
+
+/** A viewport at the level of detail that its width asks for. */
+export interface View {
+  readonly axis: Axis;
+  /** `bins`: lanes have cells; `events`: few enough to be sent one by one. */
+  readonly detail: 'bins' | 'events';
+  /** Bin i covers [start + i * step, start + (i + 1) * step); together they cover the viewport. */
+  readonly start: number;
+  readonly step: number;
+  readonly bins: number;
+  readonly lanes: readonly LaneView[];
+  /** Lanes that pass the filter and were left out, because an answer is bounded. */
+  readonly lanesLeftOut: number;
+  readonly gaps: readonly Gap[];
+  /** Events in exactly the viewport that pass the filter, by category: (category, count) times n. */
+  readonly totals: readonly number[];
+}
+
+/** Where an event is. */
+export interface Place {
+  readonly seq: number;
+  readonly lane: number;
+  readonly category: number;
+  /** On each axis that the trace has. */
+  readonly at: { readonly [axis in Axis]?: number };
+}
+
+/** A value for people: `value` in hex or as it was written, `says` what it means. */
+export interface Said {
+  readonly name: string;
+  readonly value: string;
+  readonly says: string | null;
+}
+
+export interface Register {
+  readonly name: string;
+  /** 16 hex digits; null where no exit has told it yet. */
+  readonly value: string | null;
+  /** Whether it differs from the exit before. */
+  readonly changed: boolean;
+}
+
+/** One event with all that the trace says of it. */
+export interface Detail {
+  readonly place: Place;
+  readonly lane: string;
+  readonly kind: string;
+  readonly title: string;
+  /** Columns that have a value. */
+  readonly fields: readonly Said[];
+  /** Exit information by its bits, after the architecture of the event. */
+  readonly decoded: readonly Said[];
+  /** Registers as of the exit; null where the trace has none for this vCPU. */
+  readonly registers: readonly Register[] | null;
+  /** Instruction bytes, disassembled in each mode: the trace does not say which the guest was in. */
+  readonly code: {
+    readonly bytes: string;
+    readonly decodings: readonly { readonly bits: 16 | 32 | 64; readonly text: string }[];
+  } | null;
+  /** The exit that this work serves, the one that that serves, and so on up. */
+  readonly parents: readonly { readonly seq: number; readonly title: string; readonly lane: string }[];
+  /** The entry that ended the handling of this exit. */
+  readonly end: { readonly seq: number; readonly took: { readonly [axis in Axis]?: number } } | null;
+}
+
+/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts). */
+export interface Times {
+  readonly samples: number;
+  readonly mean: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly total: number;
+}
+
+export interface ProfileLine {
+  readonly level: number | null;
+  readonly isa: number | null;
+  readonly reason: string;
+  readonly failure: boolean;
+  readonly count: number;
+  /** Of all exits, 0 to 1. */
+  readonly share: number;
+  readonly times: Times | null;
+}
+
+export interface ProfileTable {
+  readonly exits: number;
+  readonly unit: 'ticks' | 'ns';
+  readonly lines: readonly ProfileLine[];
+}

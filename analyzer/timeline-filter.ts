@@ -1,0 +1,149 @@
+/** Which events a filter lets through: a mask of categories, a choice of lanes, and for words a mask of rows. */
+import { EVENT_KINDS } from '../engine/observer.js';
+import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
+import type { Filter } from './timeline-answers.js';
+import { type EventIndex, NO_LANE } from './timeline-index.js';
+
+/** By category: 1 where the filter lets it through. Failures always pass: they are never hidden by kind or reason. */
+export function categoryMask(index: EventIndex, filter: Filter): Uint8Array {
+  const kinds = new Set(filter.kinds);
+  const reasons = new Set(filter.reasons);
+  return Uint8Array.from(index.categories, ({ kindName, reason, failure }) => {
+    if (failure) return 1;
+    if (kinds.size > 0 && !kinds.has(kindName)) return 0;
+    return reasons.size > 0 && (reason === null ? kinds.size === 0 : !reasons.has(reason)) ? 0 : 1;
+  });
+}
+
+/** Lanes that the filter lets through, by vCPU, then level. */
+export function lanesOf(index: EventIndex, filter: Filter): number[] {
+  const passes = (list: readonly number[], value: number): boolean => list.length === 0 || list.includes(value);
+  return index.lanes
+    .map((lane, at) => ({ ...lane, at, level: lane.level ?? -1 }))
+    .filter(({ vcpu, level }) => passes(filter.vcpus, vcpu) && passes(filter.levels, level))
+    .sort((a, b) => a.vcpu - b.vcpu || a.level - b.level)
+    .map(({ at }) => at);
+}
+
+/** Columns that a number in the text is compared with. */
+const NUMBERS = [
+  ...['rip', 'cr3', 'gva', 'gpa', 'code', 'value', 'old', 'qualification', 'info2', 'vmcs', 'reason'],
+  ...['intr_info', 'error_code'],
+] as const;
+const COLUMNS = [...NUMBERS, 'kind', 'text'] as const;
+
+/** The dictionary that names the `code` of a kind of event. */
+const CODE_DOMAINS: readonly { readonly kinds: readonly (keyof typeof EVENT_KINDS)[]; readonly domain: string }[] = [
+  { kinds: ['vmread', 'vmwrite'], domain: 'field' },
+  { kinds: ['msr'], domain: 'msr' },
+  { kinds: ['check'], domain: 'check' },
+];
+
+export const codeDomain = (kind: number): string | null =>
+  CODE_DOMAINS.find(({ kinds }) => kinds.some((name) => EVENT_KINDS[name] === kind))?.domain ?? null;
+
+interface Word {
+  /** Lower case; matched as part of names and of the event's text. Null: the number alone counts. */
+  readonly part: string | null;
+  /** By category: 1 where its name or kind has the part. */
+  readonly categories: Uint8Array;
+  /** Lanes whose name has the part. */
+  readonly lanes: ReadonlySet<number>;
+  readonly number: { readonly low: number; readonly high: number } | null;
+  /** The column that the number has to be in; null: any. */
+  readonly column: string | null;
+  /** `kind code` of the codes whose name has the part. */
+  readonly codes: ReadonlySet<string>;
+}
+
+function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
+  const [, column, digits] = /^(?:([a-z_0-9]+):)?(0x[0-9a-f]{1,16}|[0-9]{1,19})$/.exec(word) ?? [];
+  const value = digits === undefined ? null : BigInt.asUintN(64, BigInt(digits));
+  const part = column === undefined ? word : null;
+  const holds = (name: string | null): boolean => part !== null && (name ?? '').toLowerCase().includes(part);
+  const codes = new Set<string>();
+  for (const { kinds, domain } of CODE_DOMAINS) {
+    for (const [code, { name }] of reader.dictionary(domain)) {
+      if (holds(name)) for (const kind of kinds) codes.add(`${EVENT_KINDS[kind]} ${code}`);
+    }
+  }
+  const failed = part !== null && 'failed'.startsWith(part) && part.length > 2;
+  return {
+    part,
+    categories: Uint8Array.from(index.categories, ({ kindName, reason, failure }) =>
+      holds(kindName) || holds(reason) || (failure && failed) ? 1 : 0,
+    ),
+    lanes: new Set(index.lanes.flatMap(({ name }, at) => (holds(name) ? [at] : []))),
+    number: value === null ? null : { low: Number(value & 0xffff_ffffn), high: Number(value >> 32n) },
+    column: column ?? null,
+    codes,
+  };
+}
+
+/**
+ * By row: 1 where the event has all the words; null where the text has none. Failures always pass. Reads the trace;
+ * `breathe` is awaited after each chunk.
+ */
+export async function textMask(
+  reader: TraceReader,
+  index: EventIndex,
+  text: string,
+  breathe: () => Promise<void>,
+): Promise<Uint8Array | null> {
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
+  if (words.length === 0) return null;
+  const parsed = words.map((word) => parseWord(reader, index, word));
+  const keep = new Uint8Array(index.rows);
+  const chunks = reader.chunks('event', { columns: COLUMNS })[Symbol.iterator]();
+  try {
+    for (let step = chunks.next(); step.done !== true; step = chunks.next()) {
+      markChunk(index, step.value, parsed, keep);
+      await breathe();
+    }
+  } catch {
+    // what cannot be read is a hole of the index already, and is said there
+  }
+  return keep;
+}
+
+function markChunk(index: EventIndex, chunk: Chunk, words: readonly Word[], keep: Uint8Array): void {
+  const columns = new Map<string, ColumnData>(COLUMNS.map((name) => [name, chunk.column(name)]));
+  for (let i = 0; i < chunk.rows; i++) {
+    const row = chunk.first + i;
+    if ((index.lane[row] ?? NO_LANE) === NO_LANE) continue;
+    const category = index.category[row] ?? 0;
+    const passes =
+      index.categories[category]?.failure === true || words.every((word) => hasWord(word, columns, i, row, index));
+    if (passes) keep[row] = 1;
+  }
+}
+
+function hasWord(
+  word: Word,
+  columns: ReadonlyMap<string, ColumnData>,
+  i: number,
+  row: number,
+  index: EventIndex,
+): boolean {
+  if (word.categories[index.category[row] ?? 0] === 1 || word.lanes.has(index.lane[row] ?? NO_LANE)) return true;
+  if (word.number !== null) {
+    const { low, high } = word.number;
+    if ((word.column === null || word.column === 'seq') && row === high * 0x1_0000_0000 + low) return true;
+    for (const name of NUMBERS) {
+      if ((word.column === null || word.column === name) && holdsNumber(columns.get(name), i, low, high)) return true;
+    }
+  }
+  if (word.codes.size > 0 && word.codes.has(`${columns.get('kind')?.numbers?.[i]} ${columns.get('code')?.big?.[i]}`))
+    return true;
+  const text = word.part === null ? null : columns.get('text')?.values?.[i];
+  return typeof text === 'string' && word.part !== null && text.toLowerCase().includes(word.part);
+}
+
+function holdsNumber(column: ColumnData | undefined, i: number, low: number, high: number): boolean {
+  if (column === undefined || column.numbers === null || (column.valid !== null && column.valid[i] !== 1)) return false;
+  if (column.big === null) return high === 0 && column.numbers[i] === low;
+  return column.numbers[2 * i] === low && column.numbers[2 * i + 1] === high;
+}

@@ -1,0 +1,226 @@
+/** A trace as the page looks at it: read once, then every viewport is answered from memory. */
+import type { TraceReader } from '../traces/store.js';
+import {
+  AXES,
+  type Axis,
+  type Domain,
+  type Filter,
+  type Gap,
+  type Overview,
+  type Place,
+  type View,
+} from './timeline-answers.js';
+import { categoryMask, lanesOf, textMask } from './timeline-filter.js';
+import { type EventIndex, type Hole, IndexBuilder, NO_LANE } from './timeline-index.js';
+import { type LaneColumns, layOut, lowerBound } from './timeline-lanes.js';
+import { gapsOf, viewOf } from './timeline-view.js';
+
+export interface Window {
+  readonly axis: Axis;
+  /** In units of the axis; `from` below `to`. */
+  readonly from: number;
+  readonly to: number;
+  /** Bins wanted at the most. */
+  readonly bins: number;
+}
+
+export interface Timeline {
+  readonly index: EventIndex;
+  readonly overview: Overview;
+  view(window: Window, filter: Filter): Promise<View>;
+  /** The event of a lane that is nearest to a place and passes the filter; null where there is none. */
+  nearest(axis: Axis, lane: number, x: number, filter: Filter): Promise<Place | null>;
+  /**
+   * The next event (`direction` 1) or the previous one (-1) after `seq` that passes the filter, in the order of the
+   * recording; null at the end. `failures`: failures alone.
+   */
+  step(seq: number, direction: 1 | -1, filter: Filter, failures: boolean): Promise<Place | null>;
+  /** Null where there is no such event, or it cannot be read. */
+  place(seq: number): Place | null;
+}
+
+/** Facts of the run that the page shows, in this order. */
+const FACTS = ['source', 'cpu', 'image_name', 'ticks', 'outcome', 'semantics', 'format', 'digest', 'notes'] as const;
+const FACT_LENGTH = 2000;
+/** Layouts of filtered events that are kept for the next question. */
+const KEPT_LAYOUTS = 4;
+
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/**
+ * Reads a trace's events and makes a timeline of them. `progress` is told the share that was read, 0 to 1.
+ * Never throws for a damaged trace: what cannot be read is a gap, and `overview.problems` says so.
+ */
+export async function readTimeline(
+  reader: TraceReader,
+  name: string,
+  progress?: (share: number) => void,
+): Promise<Timeline> {
+  const builder = new IndexBuilder(reader);
+  while (builder.next()) {
+    progress?.(builder.progress);
+    await breathe();
+  }
+  return new IndexedTimeline(reader, name, builder.finish());
+}
+
+class IndexedTimeline implements Timeline {
+  readonly index: EventIndex;
+  readonly overview: Overview;
+  readonly #reader: TraceReader;
+  readonly #layouts = new Map<string, Promise<LaneColumns[]>>();
+  readonly #masks = new Map<string, Promise<Uint8Array | null>>();
+  readonly #gaps = new Map<Axis, Gap[]>();
+
+  constructor(reader: TraceReader, name: string, index: EventIndex) {
+    this.#reader = reader;
+    this.index = index;
+    this.overview = overviewOf(reader, name, index);
+  }
+
+  async view(window: Window, filter: Filter): Promise<View> {
+    const all = await this.#layout(window.axis, filter.text);
+    const lanes = lanesOf(this.index, filter).flatMap((lane) => all[lane] ?? []);
+    const x = this.#x(window.axis);
+    const categories = categoryMask(this.index, filter);
+    const view = viewOf(this.index, x, { ...window, categories, lanes });
+    const passes = (gap: Gap): boolean =>
+      gap.vcpu === null || filter.vcpus.length === 0 || filter.vcpus.includes(gap.vcpu);
+    const gaps = gapsOf(this.#gapsOn(window.axis).filter(passes), window.from, window.to, view);
+    return { axis: window.axis, ...view, gaps };
+  }
+
+  async nearest(axis: Axis, lane: number, x: number, filter: Filter): Promise<Place | null> {
+    const columns = (await this.#layout(axis, filter.text))[lane];
+    if (columns === undefined) return null;
+    const mask = categoryMask(this.index, filter);
+    const start = lowerBound(columns.x, x);
+    const passes = (at: number): boolean => mask[columns.category[at] ?? 0] === 1;
+    let after = start;
+    while (after < columns.rows.length && !passes(after)) after++;
+    let before = start - 1;
+    while (before >= 0 && !passes(before)) before--;
+    const distance = (at: number): number => Math.abs((columns.x[at] ?? Number.POSITIVE_INFINITY) - x);
+    const at = before >= 0 && distance(before) < distance(after) ? before : after;
+    const row = columns.rows[at];
+    return row === undefined ? null : this.place(row);
+  }
+
+  async step(seq: number, direction: 1 | -1, filter: Filter, failures: boolean): Promise<Place | null> {
+    const mask = categoryMask(this.index, filter);
+    if (failures)
+      this.index.categories.forEach((category, at) => {
+        mask[at] = category.failure ? 1 : 0;
+      });
+    const lanes = new Set(lanesOf(this.index, filter));
+    const keep = await this.#mask(filter.text);
+    const { category, lane, rows } = this.index;
+    for (let row = Math.max(-1, Math.min(seq, rows)) + direction; row >= 0 && row < rows; row += direction) {
+      if (mask[category[row] ?? 0] === 1 && lanes.has(lane[row] ?? NO_LANE) && (keep === null || keep[row] === 1)) {
+        return this.place(row);
+      }
+    }
+    return null;
+  }
+
+  place(seq: number): Place | null {
+    const { index } = this;
+    const lane = index.lane[seq];
+    if (lane === undefined || lane === NO_LANE) return null;
+    const at: { [axis in Axis]?: number } = { seq };
+    if (index.tick !== null) at.tick = index.tick[seq] ?? 0;
+    if (index.time !== null) at.time = index.time[seq] ?? 0;
+    return { seq, lane, category: index.category[seq] ?? 0, at };
+  }
+
+  #x(axis: Axis): Float64Array | null {
+    return axis === 'tick' ? this.index.tick : axis === 'time' ? this.index.time : null;
+  }
+
+  #mask(text: string): Promise<Uint8Array | null> {
+    return remember(this.#masks, text.trim(), () => textMask(this.#reader, this.index, text, breathe));
+  }
+
+  #layout(axis: Axis, text: string): Promise<LaneColumns[]> {
+    return remember(this.#layouts, `${axis} ${text.trim()}`, async () =>
+      layOut(this.index, this.#x(axis), await this.#mask(text)),
+    );
+  }
+
+  #gapsOn(axis: Axis): Gap[] {
+    let gaps = this.#gaps.get(axis);
+    if (gaps === undefined) {
+      const x = this.#x(axis);
+      gaps = this.index.holes.map((hole) => gapOf(hole, x, this.index.rows)).sort((a, b) => a.from - b.from);
+      this.#gaps.set(axis, gaps);
+    }
+    return gaps;
+  }
+}
+
+/** A cache of the latest answers: the map's own order is the order of use. */
+function remember<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const made = cache.get(key) ?? make();
+  cache.delete(key);
+  cache.set(key, made);
+  if (cache.size > KEPT_LAYOUTS) for (const oldest of [...cache.keys()].slice(0, 1)) cache.delete(oldest);
+  return made;
+}
+
+function gapOf(hole: Hole, x: Float64Array | null, rows: number): Gap {
+  const at = (row: number): number => (x === null ? row : (x[row] ?? 0));
+  const from = hole.before < 0 ? at(0) : at(hole.before);
+  const to = hole.after === null ? at(rows - 1) + 1 : hole.after >= rows ? at(rows - 1) : at(hole.after);
+  const { vcpu, lost, says } = hole;
+  return {
+    vcpu,
+    from,
+    to: Math.max(from, to),
+    seq: hole.after !== null && hole.after < rows ? hole.after : null,
+    lost,
+    gaps: 1,
+    says,
+  };
+}
+
+function domainOf(x: Float64Array): Domain {
+  let from = Number.POSITIVE_INFINITY;
+  let to = Number.NEGATIVE_INFINITY;
+  for (const value of x) {
+    if (value < from) from = value;
+    if (value > to) to = value;
+  }
+  return { from, to: to + 1 };
+}
+
+function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overview {
+  const axes: { [axis in Axis]?: Domain } = {};
+  for (const axis of AXES) {
+    const x = axis === 'tick' ? index.tick : axis === 'time' ? index.time : null;
+    if (x !== null) axes[axis] = domainOf(x);
+  }
+  axes.seq = { from: 0, to: Math.max(1, index.rows) };
+  return {
+    name,
+    store: reader.kind,
+    source: reader.run('source'),
+    complete: reader.complete,
+    events: index.rows,
+    axes,
+    lanes: index.lanes,
+    categories: index.categories.map(({ kindName, reason, isa, failure, count }) => ({
+      kind: kindName,
+      reason,
+      isa,
+      failure,
+      count,
+    })),
+    gaps: index.holes.length,
+    failures: index.categories.reduce((sum, { failure, count }) => sum + (failure ? count : 0), 0),
+    facts: FACTS.flatMap((key) => {
+      const value = reader.run(key);
+      return value === null ? [] : [{ name: key, value: value.slice(0, FACT_LENGTH) }];
+    }),
+    problems: index.problems,
+  };
+}

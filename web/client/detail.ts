@@ -1,0 +1,121 @@
+/** The panel of one event: what it was, what its bits mean, the registers as of then, the code, and what it served. */
+import type { Axis, Category, Detail, Said } from '../../analyzer/timeline-answers.js';
+import type { Palette } from './colours.js';
+import { button, byId, el, swatch } from './dom.js';
+import { amount, place, whole } from './format.js';
+
+export interface DetailActions {
+  go(seq: number): void;
+  step(direction: 1 | -1): void;
+  close(): void;
+}
+
+type Bits = 16 | 32 | 64;
+/** The mode in which instructions were last looked at. */
+let mode: Bits = 64;
+
+export function showNoDetail(says: string): void {
+  byId('detail', HTMLElement).replaceChildren(el('h2', {}, 'Event'), el('p', { class: 'none' }, says));
+}
+
+export function showDetail(
+  detail: Detail,
+  category: Category | undefined,
+  axis: Axis,
+  palette: Palette,
+  actions: DetailActions,
+): void {
+  const panel = byId('detail', HTMLElement);
+  const { seq, at } = detail.place;
+  const here = at[axis];
+  const where = [
+    detail.lane,
+    `#${whole(seq)}`,
+    here === undefined || axis === 'seq' ? '' : `${axis === 'tick' ? 'tick ' : ''}${place(axis, here, 1)}`,
+  ];
+  panel.replaceChildren(
+    el(
+      'div',
+      { class: 'head' },
+      el('h2', {}, category === undefined ? null : swatch(palette.category(category)), detail.title),
+      button('‹', { title: 'Previous event (P)', 'aria-label': 'Previous event' }, () => actions.step(-1)),
+      button('›', { title: 'Next event (N)', 'aria-label': 'Next event' }, () => actions.step(1)),
+      button('×', { title: 'Close (Esc)', 'aria-label': 'Close' }, actions.close),
+    ),
+    el('p', { class: 'quiet' }, where.filter((part) => part !== '').join(' · ')),
+    ...handled(detail, axis, actions),
+    ...section('Exit information', detail.decoded.length === 0 ? null : pairs(detail.decoded)),
+    ...section('Instruction', codeOf(detail.code)),
+    ...section('Registers', registersOf(detail)),
+    ...section('Serves', parentsOf(detail, actions)),
+    ...section('Event', pairs(detail.fields)),
+  );
+  panel.dataset.seq = String(seq);
+}
+
+function section(title: string, content: HTMLElement | null): HTMLElement[] {
+  return content === null ? [] : [el('h3', {}, title), content];
+}
+
+function handled({ end }: Detail, axis: Axis, actions: DetailActions): HTMLElement[] {
+  if (end === null) return [];
+  const clock: Axis = axis === 'seq' ? (end.took.tick !== undefined ? 'tick' : 'time') : axis;
+  const took = end.took[clock] ?? end.took.seq ?? 0;
+  const link = el(
+    'button',
+    { type: 'button', class: 'link', on: { click: () => actions.go(end.seq) } },
+    `#${whole(end.seq)}`,
+  );
+  return [el('p', {}, `Handled in ${amount(end.took[clock] === undefined ? 'seq' : clock, took)}, until `, link)];
+}
+
+function pairs(list: readonly Said[]): HTMLElement {
+  const rows = el('dl', { class: 'pairs' });
+  for (const { name, value, says } of list) {
+    rows.append(el('dt', {}, name), el('dd', { class: 'value' }, value), el('dd', { class: 'says' }, says ?? ''));
+  }
+  return rows;
+}
+
+function codeOf(code: Detail['code']): HTMLElement | null {
+  if (code === null) return null;
+  const text = el('code');
+  const modes = el('fieldset', { class: 'segments', 'aria-label': 'Mode of the guest' });
+  const show = (bits: Bits): void => {
+    mode = bits;
+    text.textContent = code.decodings.find((each) => each.bits === bits)?.text ?? '';
+    for (const each of modes.querySelectorAll('button'))
+      each.setAttribute('aria-pressed', String(each.value === String(bits)));
+  };
+  for (const bits of [16, 32, 64] as const) {
+    modes.append(button(String(bits), { value: String(bits), title: `Decode as ${bits}-bit code` }, () => show(bits)));
+  }
+  show(mode);
+  return el('div', { class: 'code' }, text, el('code', { class: 'quiet' }, code.bytes), modes);
+}
+
+function registersOf({ registers }: Detail): HTMLElement | null {
+  if (registers === null) return null;
+  const grid = el('div', { class: 'registers' });
+  for (const { name, value, changed } of registers) {
+    const title = changed ? 'changed since the exit before' : value === null ? 'no exit has told it yet' : 'as before';
+    grid.append(
+      el('div', { class: changed ? 'changed' : '', title }, el('span', {}, name), el('b', {}, value ?? 'unknown')),
+    );
+  }
+  return grid;
+}
+
+function parentsOf({ parents }: Detail, actions: DetailActions): HTMLElement | null {
+  if (parents.length === 0) return null;
+  const list = el('ul', { class: 'chain' });
+  for (const { seq, title, lane } of parents) {
+    const link = el(
+      'button',
+      { type: 'button', class: 'link', on: { click: () => actions.go(seq) } },
+      `#${whole(seq)} ${title}`,
+    );
+    list.append(el('li', {}, link, el('span', { class: 'quiet' }, ` ${lane}`)));
+  }
+  return list;
+}

@@ -1,0 +1,58 @@
+/** Numbers for people: grouped by thin spaces, units where there are any, never more digits than are known. */
+import type { Axis, Lane } from '../../analyzer/timeline-answers.js';
+
+const THIN = '\u202f';
+
+/** A whole number with its digits in groups of three. */
+export function whole(value: number): string {
+  return Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
+}
+
+/** A number in few characters: 950, 12.4 k, 3.05 M. */
+export function brief(value: number): string {
+  const size = Math.abs(value);
+  if (size < 10_000) return whole(value);
+  const [unit, name] = size < 1e6 ? [1e3, 'k'] : size < 1e9 ? [1e6, 'M'] : size < 1e12 ? [1e9, 'G'] : [1e12, 'T'];
+  return `${(value / unit).toPrecision(3)}${THIN}${name}`;
+}
+
+const TIME_UNITS = [
+  { size: 1e9, name: 's' },
+  { size: 1e6, name: 'ms' },
+  { size: 1e3, name: 'µs' },
+  { size: 1, name: 'ns' },
+] as const;
+
+/** Nanoseconds in the unit that suits them. */
+export function duration(ns: number): string {
+  const { size, name } = TIME_UNITS.find((unit) => Math.abs(ns) >= unit.size) ?? TIME_UNITS[3];
+  return `${size === 1 ? whole(ns) : (ns / size).toPrecision(4)}${THIN}${name}`;
+}
+
+/** A number of ticks, nanoseconds or events. */
+export function amount(axis: Axis, value: number): string {
+  if (axis === 'time') return duration(value);
+  const noun = axis === 'tick' ? 'tick' : 'event';
+  return `${whole(value)} ${noun}${Math.round(value) === 1 ? '' : 's'}`;
+}
+
+/** A place on an axis, told apart from places `step` away. */
+export function place(axis: Axis, value: number, step: number): string {
+  if (axis !== 'time') return whole(value);
+  const { size, name } = TIME_UNITS.find((unit) => step >= unit.size / 1000) ?? TIME_UNITS[3];
+  const digits = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step / size))));
+  const [integer = '0', fraction] = (value / size).toFixed(digits).split('.');
+  const grouped = integer.replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
+  return `${grouped}${fraction === undefined ? '' : `.${fraction}`}${THIN}${name}`;
+}
+
+export const percent = (share: number): string =>
+  share === 0 ? '0' : share < 0.001 ? '<0.1' : (share * 100).toFixed(share < 0.1 ? 1 : 0);
+
+export const AXIS_NAMES: { readonly [axis in Axis]: string } = { tick: 'Ticks', time: 'Host time', seq: 'Sequence' };
+
+export const levelName = (level: number | null): string => (level === null ? 'L–' : `L${level}`);
+export const laneTitle = (lane: Lane | undefined): string =>
+  lane === undefined ? '' : lane.level === null ? lane.name : `${lane.name} · L${lane.level}`;

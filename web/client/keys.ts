@@ -1,0 +1,41 @@
+/** The keyboard: a table of keys, from which the help is made as well. */
+import { byId, el } from './dom.js';
+
+export interface Key {
+  readonly keys: readonly string[];
+  readonly shown: string;
+  readonly says: string;
+  readonly press: (event: KeyboardEvent) => void;
+}
+
+/** Listens for the keys while no field is being written in; Escape is heard everywhere. */
+export function listen(keys: readonly Key[]): void {
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { target } = event;
+    const writing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+    if (writing && event.key !== 'Escape') return;
+    const found = keys.find((each) => each.keys.includes(event.key));
+    if (found === undefined) return;
+    event.preventDefault();
+    found.press(event);
+  });
+}
+
+export function showKeys(keys: readonly Key[]): void {
+  const dialog = byId('keys', HTMLDialogElement);
+  const list = el('dl');
+  for (const { shown, says } of keys) {
+    list.append(el('dt', {}, ...shown.split(' ').flatMap((key) => [el('kbd', {}, key), ' '])), el('dd', {}, says));
+  }
+  for (const [how, says] of [
+    ['wheel', 'zoom (with Ctrl where lanes scroll), Shift pans'],
+    ['drag', 'pan; in the strip above: choose a range'],
+    ['click', 'look at an event'],
+  ] as const) {
+    list.append(el('dt', {}, el('kbd', {}, how)), el('dd', {}, says));
+  }
+  dialog.replaceChildren(el('h2', {}, 'Keys'), list);
+  dialog.showModal();
+  dialog.addEventListener('click', () => dialog.close(), { once: true });
+}

@@ -1,0 +1,91 @@
+/** What the page shows, and its form in the address: reloading or sharing an address brings back the same view. */
+import { AXES, type Axis, type Filter } from '../../analyzer/timeline-answers.js';
+
+export interface ViewState {
+  /** Name of the trace; null: the first one. */
+  readonly trace: string | null;
+  /** Null: the best one that the trace has. */
+  readonly axis: Axis | null;
+  /** Null: the whole trace. */
+  readonly range: { readonly from: number; readonly to: number } | null;
+  /** Seq of the event that is looked at. */
+  readonly event: number | null;
+  /** Null: exits, where the trace has any. An empty list: all. */
+  readonly kinds: readonly string[] | null;
+  readonly reasons: readonly string[];
+  readonly vcpus: readonly number[];
+  readonly levels: readonly number[];
+  readonly text: string;
+}
+
+export const START: ViewState = {
+  trace: null,
+  axis: null,
+  range: null,
+  event: null,
+  kinds: null,
+  reasons: [],
+  vcpus: [],
+  levels: [],
+  text: '',
+};
+
+/** Names joined by commas; a comma or backslash of a name gets a backslash. */
+const join = (names: readonly (string | number)[]): string =>
+  names.map((name) => String(name).replace(/[\\,]/g, '\\$&')).join(',');
+
+const split = (text: string | null): string[] =>
+  (text?.match(/(?:[^,\\]|\\.)+/g) ?? []).map((item) => item.replace(/\\(.)/g, '$1'));
+
+const numbers = (text: string | null): number[] =>
+  split(text).flatMap((item) => (item === 'none' ? [-1] : /^\d{1,10}$/.test(item) ? [Number(item)] : []));
+
+const finite = (text: string | null): number | null => {
+  const value = text === null || text === '' ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? value : null;
+};
+
+export function toHash(state: ViewState): string {
+  const query = new URLSearchParams();
+  const set = (name: string, value: string | null): void => {
+    if (value !== null && value !== '') query.set(name, value);
+  };
+  set('trace', state.trace);
+  set('axis', state.axis);
+  if (state.range !== null) {
+    set('from', String(state.range.from));
+    set('to', String(state.range.to));
+  }
+  set('event', state.event === null ? null : String(state.event));
+  set('kind', state.kinds === null ? null : state.kinds.length === 0 ? '*' : join(state.kinds));
+  filterParameters(query, { ...state, kinds: [] });
+  return `#${query.toString()}`;
+}
+
+/** Whatever the address says that cannot be is left out. */
+export function fromHash(hash: string): ViewState {
+  const query = new URLSearchParams(hash.replace(/^#/, ''));
+  const from = finite(query.get('from'));
+  const to = finite(query.get('to'));
+  const event = finite(query.get('event'));
+  const kind = query.get('kind');
+  return {
+    trace: query.get('trace'),
+    axis: AXES.find((axis) => axis === query.get('axis')) ?? null,
+    range: from !== null && to !== null && to > from ? { from, to } : null,
+    event: event !== null && Number.isInteger(event) && event >= 0 ? event : null,
+    kinds: kind === null ? null : kind === '*' ? [] : split(kind),
+    reasons: split(query.get('reason')),
+    vcpus: numbers(query.get('vcpu')),
+    levels: numbers(query.get('level')),
+    text: query.get('text') ?? '',
+  };
+}
+
+/** Adds a filter to the parameters of a question. */
+export function filterParameters(query: URLSearchParams, filter: Filter): void {
+  const lists = { kind: filter.kinds, reason: filter.reasons, vcpu: filter.vcpus } as const;
+  for (const [name, list] of Object.entries(lists)) if (list.length > 0) query.set(name, join(list));
+  if (filter.levels.length > 0) query.set('level', join(filter.levels.map((level) => (level < 0 ? 'none' : level))));
+  if (filter.text.trim() !== '') query.set('text', filter.text.trim());
+}

@@ -1,0 +1,35 @@
+/** Light, dark, or as the system says. */
+const THEMES = ['system', 'light', 'dark'] as const;
+type Theme = (typeof THEMES)[number];
+
+const KEY = 'trapline-theme';
+const system = matchMedia('(prefers-color-scheme: dark)');
+let theme: Theme = THEMES.find((each) => each === localStorage.getItem(KEY)) ?? 'system';
+let changed: (dark: boolean) => void = () => {};
+
+const isDark = (): boolean => theme === 'dark' || (theme === 'system' && system.matches);
+
+function apply(): void {
+  document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
+  document.documentElement.style.colorScheme = isDark() ? 'dark' : 'light';
+}
+
+/** Applies the theme; returns whether it is dark, and tells of every change. */
+export function startTheme(tell: (dark: boolean) => void): boolean {
+  changed = tell;
+  system.addEventListener('change', () => {
+    apply();
+    changed(isDark());
+  });
+  apply();
+  return isDark();
+}
+
+/** The next of system, light and dark; kept for the next visit. */
+export function nextTheme(): void {
+  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? 'system';
+  if (theme === 'system' || isDark() === system.matches) theme = theme === 'system' ? 'system' : theme;
+  localStorage.setItem(KEY, theme);
+  apply();
+  changed(isDark());
+}

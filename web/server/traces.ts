@@ -1,0 +1,72 @@
+/** The traces that are served: each read once, when somebody first asks for it. */
+import type { Details } from '../../analyzer/detail.js';
+import type { Timeline } from '../../analyzer/timeline.js';
+import type { ProfileTable } from '../../analyzer/timeline-answers.js';
+
+/** A trace that has been opened, with the questions that can be put to it. */
+export interface OpenedTrace {
+  readonly timeline: Timeline;
+  readonly details: Details;
+  profile(): Promise<ProfileTable>;
+}
+
+/** A trace as it is given to the server. `open` is called once; `progress` takes the share that was read, 0 to 1. */
+export interface GivenTrace {
+  readonly name: string;
+  open(progress: (share: number) => void): Promise<OpenedTrace>;
+}
+
+/** A line of the list of traces. */
+export interface TraceState {
+  readonly id: number;
+  readonly name: string;
+  readonly state: 'idle' | 'loading' | 'ready' | 'failed';
+  /** Share that was read, 0 to 1. */
+  readonly progress: number;
+  readonly problem: string | null;
+}
+
+export class ServedTrace {
+  readonly name: string;
+  readonly #given: GivenTrace;
+  #opened: Promise<OpenedTrace> | null = null;
+  #profile: Promise<ProfileTable> | null = null;
+  #state: TraceState['state'] = 'idle';
+  #progress = 0;
+  #problem: string | null = null;
+
+  constructor(given: GivenTrace) {
+    this.#given = given;
+    this.name = given.name;
+  }
+
+  open(): Promise<OpenedTrace> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  profile(): Promise<ProfileTable> {
+    this.#profile ??= this.open().then((opened) => opened.profile());
+    return this.#profile;
+  }
+
+  state(id: number): TraceState {
+    return { id, name: this.name, state: this.#state, progress: this.#progress, problem: this.#problem };
+  }
+
+  async #open(): Promise<OpenedTrace> {
+    this.#state = 'loading';
+    try {
+      const opened = await this.#given.open((share) => {
+        this.#progress = share;
+      });
+      this.#state = 'ready';
+      this.#progress = 1;
+      return opened;
+    } catch (error) {
+      this.#state = 'failed';
+      this.#problem = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+}
