@@ -24,8 +24,8 @@ const CHANNELS = [
 /** Its console, given the value of every parameter, when the host sends `reset` and then `ping`. */
 export function backdoorConsole(values: Values): string {
   const ok = (checks: readonly string[]): string[] => checks.map((check) => `${check}: ok`);
-  const messages =
-    Number(values['tclo'] ?? 0) > 0 ? ['TCLO opens: ok', 'TCLO: reset', 'TCLO: ping', 'TCLO closes: ok'] : [];
-  const lines = [...ok(COMMANDS), ...ok(SET_AND_GET), `info-get: 1 ${values['value']}`, ...ok(CHANNELS), ...messages];
+  const asked = ['TCLO: reset', 'TCLO: ping'].slice(0, Number(values.tclo ?? 0));
+  const messages = asked.length > 0 ? ['TCLO opens: ok', ...asked, 'TCLO closes: ok'] : [];
+  const lines = [...ok(COMMANDS), ...ok(SET_AND_GET), `info-get: 1 ${values.value}`, ...ok(CHANNELS), ...messages];
   return lines.map((line) => `${line}\n`).join('');
 }

@@ -75,13 +75,14 @@ export function readSetting(guest: Guest, word: string): { name: string; value: 
   return { name, value: text };
 }
 
-/** Absolute path of the image of `guest`: the compiled module lies deeper than the source tree that holds the images. */
+/** Absolute path of the image of `guest`. */
 export function imagePath(guest: Guest): string {
-  return join(packageRoot(), 'traces', 'guests', `${guest.name}.img`);
+  return inPackage('traces', 'guests', `${guest.name}.img`);
 }
 
-function packageRoot(): string {
+/** Absolute path of a file of the source tree, which compiled modules lie deeper than. */
+export function inPackage(...path: readonly string[]): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
+  return join(folder, ...path);
 }

@@ -72,7 +72,7 @@ export const ENTRY_FAILURES: ReadonlyMap<string, EntryFailure> = new Map([
 export function expectedConsole(values: Values): string {
   const counts = Object.entries(expectedExits(values)).filter(([, count]) => count > 0);
   const lines = counts.map(([name, count]) => `${name} ${count}\n`);
-  return [failureLine(String(values['fail'] ?? 0)), ...lines].join('');
+  return [failureLine(String(values.fail ?? 0)), ...lines].join('');
 }
 
 function failureLine(name: string): string {
