@@ -31,6 +31,8 @@ export interface Call {
   flag(name: string): boolean;
   /** Value of an option, or null where it was not given. */
   value(name: string): string | null;
+  /** Value of an option that must be there; throws CliError MISSING_OPTION. */
+  needed(name: string): string;
   values(name: string): readonly string[];
   /** Value as an integer in [min, max], decimal or 0x-hexadecimal; throws CliError BAD_VALUE. */
   integer(name: string, min: number, max: number): number | null;
@@ -61,3 +63,13 @@ export const JSON_OPTION: Option = {
 };
 
 export const HELP_OPTION: Option = { name: 'help', short: 'h', says: 'print this help' };
+
+/** Where a command writes a trace; the store is chosen by the name's end. */
+export const OUTPUT_OPTION: Option = {
+  name: 'output',
+  short: 'o',
+  value: 'NAME',
+  says: 'trace to write: NAME.sqlite (one file) or NAME.arrow (a folder, smaller and faster)',
+};
+
+export const REPLACE_OPTION: Option = { name: 'replace', says: 'replace a trace of that name' };

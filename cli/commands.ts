@@ -1,4 +1,12 @@
 /** The table of commands. A command's file is loaded when it runs, so that none pays for the rooms of another. */
 import type { CommandEntry } from './command.js';
 
-export const COMMANDS: readonly CommandEntry[] = [];
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'import',
+    summary: 'Imports a trace that another tool recorded on a real host.',
+    load: () => import('./import.js'),
+  },
+  { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
+  { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },
+];

@@ -8,11 +8,13 @@ interface CliErrorSpec {
 /** Table of this room's errors: what happened and what to do; where and why come with the error. */
 export const CLI_ERRORS = {
   UNKNOWN_COMMAND: { what: 'no such command', advice: 'see trapline --help' },
+  UNKNOWN_GUEST: { what: 'no such guest', advice: 'see trapline guests' },
   UNKNOWN_OPTION: { what: 'no such option', advice: 'see --help of the command' },
   MISSING_VALUE: { what: 'option needs a value', advice: 'write it after the option' },
   UNEXPECTED_VALUE: { what: 'option takes no value', advice: 'leave the value out' },
   REPEATED_OPTION: { what: 'option given twice', advice: 'give it once' },
   MISSING_ARGUMENT: { what: 'argument missing', advice: 'see --help of the command' },
+  MISSING_OPTION: { what: 'option missing', advice: 'see --help of the command' },
   UNEXPECTED_ARGUMENT: { what: 'one argument too many', advice: 'see --help of the command' },
   BAD_VALUE: { what: 'bad value', advice: 'see --help of the command' },
 } as const satisfies { readonly [code: string]: CliErrorSpec };

@@ -121,6 +121,13 @@ export function makeCall(command: string, spec: Command, parsed: Parsed, out: Ou
     out,
     flag: (name) => values(name).length > 0,
     value: (name) => values(name)[0] ?? null,
+    needed(name) {
+      const value = values(name)[0];
+      if (value !== undefined) return value;
+      const option = spec.options.find((candidate) => candidate.name === name);
+      const advice = `write --${name} ${option?.value ?? ''}`.trimEnd();
+      throw new CliError('MISSING_OPTION', `${command} --${name}`, option?.says ?? null, advice);
+    },
     values,
     integer(name, min, max) {
       const text = values(name)[0];

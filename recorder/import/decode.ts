@@ -1,7 +1,7 @@
 /** Decodes one event's text by its EventSpec. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
-import { type EventSpec, type Key, REFUSED } from './events.js';
+import { type EventSpec, type Key, type NamedKey, REFUSED } from './events.js';
 import { ISA, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
 
@@ -54,6 +54,27 @@ const EXCEPTIONS = new NameTable<number>(
 const PHYSICAL: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [48, 49], [ISA.svm]: [0x400] };
 const LINEAR: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [0], [ISA.svm]: [0x4e] };
 
+/** Index of a key by its bytes, or -1; the search starts where the last one ended, because fields come in order. */
+function findKey(keys: readonly NamedKey[], expected: number, bytes: Uint8Array, start: number, end: number): number {
+  const count = keys.length;
+  for (let tried = 0, i = expected; tried < count; tried++, i++) {
+    if (i >= count) i = 0;
+    const { name } = keys[i] as NamedKey;
+    if (name.length !== end - start) continue;
+    let same = 0;
+    while (same < name.length && bytes[start + same] === name[same]) same += 1;
+    if (same === name.length) return i;
+  }
+  return -1;
+}
+
+function skipAssignment(cursor: Cursor): void {
+  const { bytes, end } = cursor;
+  let i = cursor.at;
+  while (i < end && (isBlank(bytes[i] as number) || bytes[i] === COLON || bytes[i] === EQUALS)) i += 1;
+  cursor.at = i;
+}
+
 export class Decoder {
   readonly #reason = new ReasonReader();
   /** vCPU number that the last line gave, or -1. */
@@ -103,25 +124,23 @@ export class Decoder {
   }
 
   #fields(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    let expected = 0;
     for (;;) {
       cursor.skipSeparators();
       if (cursor.at >= cursor.end) return true;
       const start = cursor.at;
       const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
-      const key = end > start ? spec.keys.get(cursor.bytes, start, end) : undefined;
-      if (key === undefined) {
+      const index = end > start ? findKey(spec.keys, expected, cursor.bytes, start, end) : -1;
+      const found = spec.keys[index];
+      if (found === undefined) {
         if (!spec.whole) return true;
         cursor.at = Math.max(end, start + 1);
         continue;
       }
+      expected = index + 1;
       cursor.at = end;
-      while (
-        cursor.at < cursor.end &&
-        (isBlank(cursor.peek()) || cursor.peek() === COLON || cursor.peek() === EQUALS)
-      ) {
-        cursor.at += 1;
-      }
-      if (!this.#value(key, cursor, row, context)) {
+      skipAssignment(cursor);
+      if (!this.#value(found.key, cursor, row, context)) {
         if (!spec.whole) return false;
         cursor.at = end;
       }

@@ -13,6 +13,11 @@ export type Key =
   | { readonly does: 'field'; readonly field: number; readonly radix: 10 | 16 }
   | { readonly does: 'vcpu' | 'reason' | 'info' | 'address' | 'fault' | 'count' | 'requests' };
 
+export interface NamedKey {
+  readonly name: Uint8Array;
+  readonly key: Key;
+}
+
 export type Special = 'emulate' | 'interrupt' | 'exception' | 'userspace';
 
 export interface EventSpec {
@@ -21,7 +26,8 @@ export interface EventSpec {
   readonly heads: readonly { readonly text: Uint8Array; readonly flags: number | null }[];
   /** Column of the value right behind the head. */
   readonly first: number | null;
-  readonly keys: NameTable<Key>;
+  /** In the order in which the kernel prints them. */
+  readonly keys: readonly NamedKey[];
   /** Keep the whole text, with the event's name; keys are looked for anywhere in it. */
   readonly whole: boolean;
   readonly special: Special | null;
@@ -142,7 +148,7 @@ const compile = (draft: Draft): EventSpec => ({
   kind: EVENT_KINDS[draft.kind],
   heads: Object.entries(draft.heads ?? {}).map(([text, flags]) => ({ text: ascii(text), flags })),
   first: draft.first === undefined ? null : FIELD[draft.first],
-  keys: new NameTable(Object.entries(draft.keys ?? {})),
+  keys: Object.entries(draft.keys ?? {}).map(([name, key]) => ({ name: ascii(name), key })),
   whole: draft.whole ?? false,
   special: draft.special ?? null,
   needs: (draft.needs ?? []).reduce((mask, field) => mask | (1 << FIELD[field]), 0),

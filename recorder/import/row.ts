@@ -92,12 +92,12 @@ export class EventSink {
   write(seq: number, row: EventRow): void {
     const table = this.#table;
     table.number(this.#seq, seq);
-    table.number(this.#vcpu, row.vcpu);
-    table.number(this.#kind, row.kind);
+    table.words(this.#vcpu, row.vcpu, 0);
+    table.words(this.#kind, row.kind, 0);
     if (row.hasTime) table.words(this.#time, row.timeLow, row.timeHigh);
-    if (row.isa !== 0) table.number(this.#isa, row.isa);
-    if (row.fromLevel !== 255) table.number(this.#from, row.fromLevel);
-    if (row.toLevel !== 255) table.number(this.#to, row.toLevel);
+    if (row.isa !== 0) table.words(this.#isa, row.isa, 0);
+    if (row.fromLevel !== 255) table.words(this.#from, row.fromLevel, 0);
+    if (row.toLevel !== 255) table.words(this.#to, row.toLevel, 0);
     for (let rest = row.mask; rest !== 0; rest &= rest - 1) {
       const i = 31 - Math.clz32(rest & -rest);
       table.words(this.#fields[i] as number, row.words[2 * i] as number, row.words[2 * i + 1] as number);

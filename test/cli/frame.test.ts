@@ -38,6 +38,7 @@ const echo: Command = {
       output: call.value('output'),
       set: call.values('set'),
       max: call.integer('max', 1, 1000),
+      need: call.args[0] === 'need' ? call.needed('output') : null,
     });
     return EXIT.differs;
   },
@@ -55,7 +56,18 @@ const entry = (name: string, command: Command): CommandEntry => ({
   load: async () => ({ command }),
 });
 
-async function run(words: readonly string[], commands: readonly CommandEntry[] = [entry('echo', echo)], tty = false) {
+const guest = entry('guest', {
+  ...echo,
+  run: ({ args: [name = ''] }) => {
+    throw new CliError('UNKNOWN_GUEST', name);
+  },
+});
+
+async function run(
+  words: readonly string[],
+  commands: readonly CommandEntry[] = [entry('echo', echo), guest],
+  tty = false,
+) {
   const out = new Paper(tty);
   const err = new Paper(tty);
   const code = await runProgram(words, new Output(out, err, {}), commands);
@@ -72,6 +84,7 @@ describe('command line', () => {
       output: 'x',
       set: ['p=1', 'q=2'],
       max: 16,
+      need: null,
     });
     assert.deepEqual(JSON.parse((await run(['echo', '-', '--json'])).out).args, ['-']);
   });
@@ -79,6 +92,7 @@ describe('command line', () => {
   const refused: readonly (readonly [string, readonly string[], string])[] = [
     ['unknown command', ['ecko'], 'UNKNOWN_COMMAND no such command: ecko; did you mean echo?'],
     ['unknown command, nothing near', ['zzzzzz'], 'UNKNOWN_COMMAND no such command: zzzzzz; see trapline --help'],
+    ['unknown guest', ['guest', 'ech'], 'UNKNOWN_GUEST no such guest: ech; see trapline guests'],
     ['unknown option', ['echo', 'f', '--jsn'], 'UNKNOWN_OPTION no such option: echo --jsn; did you mean --json?'],
     ['unknown letter', ['echo', 'f', '-x'], 'UNKNOWN_OPTION no such option: echo -x; see --help of the command'],
     ['value missing', ['echo', 'f', '-o'], 'MISSING_VALUE option needs a value: echo -o; write -o NAME'],
@@ -89,6 +103,7 @@ describe('command line', () => {
     ],
     ['given twice', ['echo', 'f', '-o', 'a', '-o', 'b'], 'REPEATED_OPTION option given twice: echo -o; give it once'],
     ['argument missing', ['echo'], 'MISSING_ARGUMENT argument missing: echo FILE: a file; see --help of the command'],
+    ['option missing', ['echo', 'need'], 'MISSING_OPTION option missing: echo --output: where to; write --output NAME'],
     [
       'one too many',
       ['echo', 'a', 'b', 'c'],

@@ -1,0 +1,34 @@
+/** `trapline convert`: the same trace in the other store. */
+import { convert } from '../traces/convert.js';
+import { createTrace, openTrace } from '../traces/open.js';
+import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+
+export const command: Command = {
+  arguments: [{ name: 'TRACE', says: 'the trace to copy' }],
+  options: [OUTPUT_OPTION, REPLACE_OPTION, JSON_OPTION],
+  details: [
+    'Copies every row, so that the logical digest of both is the same. Where the original is damaged, the copy holds ' +
+      'what could be read, counts as incomplete, and the exit code is 2.',
+  ],
+  examples: [{ line: 'trapline convert run.sqlite -o run.arrow', says: 'from one file to a folder of Arrow chunks' }],
+  run(call) {
+    const [path = ''] = call.args;
+    const target = call.needed('output');
+    const reader = openTrace(path);
+    try {
+      const writer = createTrace(target, { replace: call.flag('replace') });
+      try {
+        const { digest } = convert(reader, writer);
+        const events = reader.rows('event');
+        if (call.flag('json')) call.out.json({ path: target, from: path, events, digest, complete: reader.complete });
+        else call.out.line(`${target}: ${events.toLocaleString('en-US')} events, digest ${digest}`);
+        return EXIT.holds;
+      } catch (error) {
+        writer.finish({ complete: false });
+        throw error;
+      }
+    } finally {
+      reader.close();
+    }
+  },
+};

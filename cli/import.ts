@@ -1,0 +1,74 @@
+/** `trapline import`: a trace that another tool recorded, in our format. */
+import { basename } from 'node:path';
+import { importTrace } from '../recorder/import/import.js';
+import type { ImportResult } from '../recorder/import/result.js';
+import { openSource } from '../recorder/import/source.js';
+import { createTrace } from '../traces/open.js';
+import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+import { describeError, formatError } from './errors.js';
+import type { Output } from './output.js';
+import { formatNumber } from './table.js';
+
+const count = (n: number, one: string, many = `${one}s`): string => `${formatNumber(n)} ${n === 1 ? one : many}`;
+
+/** What came in, in words; counts of zero are left out but for the exits. */
+export function describeCounts({ counts }: ImportResult): string {
+  const parts = [
+    count(counts.events, 'event'),
+    count(counts.exits, 'exit'),
+    counts.failedEntries === 0 ? '' : count(counts.failedEntries, 'failed entry', 'failed entries'),
+    counts.nestedExits === 0 ? '' : count(counts.nestedExits, 'nested exit'),
+    count(counts.lanes, 'thread'),
+    counts.lost === 0 ? '' : `${count(counts.lost, 'event')} lost by the recorder`,
+    counts.damaged === 0 ? '' : count(counts.damaged, 'damaged line'),
+    counts.frames === 0 ? '' : `${count(counts.frames, 'call-chain line')} left out`,
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+/** Remarks on the input, each on a line of its own. */
+export function printNotes(out: Output, result: ImportResult): void {
+  for (const { line, says } of result.notes) out.note(line === null ? says : `line ${line}: ${says}`);
+}
+
+export const command: Command = {
+  arguments: [{ name: 'FILE', says: 'the file; - reads standard input' }],
+  options: [OUTPUT_OPTION, REPLACE_OPTION, JSON_OPTION],
+  details: [
+    'Reads the text of `trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their ' +
+      'content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
+      'does not say stays unknown.',
+    'Damaged lines are kept as notes with their number. Bytes that are no text end the import with exit code 2; ' +
+      'what came before them is kept.',
+  ],
+  examples: [
+    { line: 'trapline import report.txt -o run.sqlite', says: 'import a file' },
+    { line: 'trace-cmd report trace.dat | trapline import - -o run.arrow', says: 'import a pipe' },
+  ],
+  run(call) {
+    const [file = '-'] = call.args;
+    const path = call.needed('output');
+    const source = openSource(file);
+    const progress = call.out.progress(basename(source.name));
+    try {
+      const result = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
+        progress: (done, total) => progress.update(done, total),
+      });
+      progress.end();
+      const stopped = result.stopped === null ? null : describeError(result.stopped);
+      if (call.flag('json')) {
+        call.out.json({ path, ...result, stopped });
+      } else {
+        call.out.line(`${source.name}: ${describeCounts(result)}`);
+        call.out.line(`${path}: digest ${result.digest}`);
+        printNotes(call.out, { ...result, notes: stopped === null ? result.notes : result.notes.slice(0, -1) });
+      }
+      if (stopped === null) return EXIT.holds;
+      call.out.note(formatError(stopped));
+      return EXIT.wrong;
+    } finally {
+      progress.end();
+      source.close();
+    }
+  },
+};
