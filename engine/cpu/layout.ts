@@ -154,6 +154,18 @@ export const S = slots(128, [
   // The memory ring: address of the next record, and the address at which it must be drained.
   'RING_NEXT',
   'RING_LIMIT',
+  // Base and mask that turn RIP into a linear address; level and vCPU bits of a ring record; set at every entry to
+  // generated code.
+  'CODE_BASE',
+  'CODE_MASK',
+  'RING_META',
+  // VMX: level of the host to which a VM exit returns; value of TSC >> rate at which the preemption timer expires, + 1
+  // (0: it does not run); the part of TSC_OFFSET that the VMCS in force added; the first active VMCS as page number + 1
+  // (0: none), from which the regions form a list (vmx/active.ts).
+  'HOST_LEVEL',
+  'VMX_TIMER',
+  'VMX_TSC_OFFSET',
+  'ACTIVE_VMCS',
 ]);
 
 /** Slots of segment register `n` (SEG). */

@@ -89,6 +89,11 @@ export class PhysicalMemory {
     this.#info.setUint32(at + 4, 0, true);
   }
 
+  clearCodeLine(page: number, line: number): void {
+    const word = page * PAGE_INFO_BYTES + PAGE_INFO.lines + (line >> 5) * 4;
+    this.#info.setUint32(word, this.#info.getUint32(word, true) & ~(1 << (line & 31)), true);
+  }
+
   /** Stores to the page are told to `onWatchedWrite` from now on. */
   watch(page: number): void {
     this.setPageBits(page, this.pageBits(page) | PAGE.watched);

@@ -1,0 +1,233 @@
+/**
+ * The decode cache: records by physical page and mode. A page that holds code has a map from offset to record and
+ * marks its 64-byte lines; a write to a marked line turns the records of that line into `refetch`, in place, so that
+ * a straight line that runs into them decodes again.
+ */
+
+import { CODE_MAP_BYTES, CODE_MAPS, type MemoryMap, RECORDS } from '../../memory/map.js';
+import type { PhysicalMemory } from '../../memory/physical.js';
+import { LINE_BYTES, PAGE, PAGE_BYTES } from '../../memory/physical.js';
+import { R, RECORD_BYTES } from '../insn.js';
+import { PSEUDO } from '../semantics/forms.js';
+import type { RecordDecoder } from './decode.js';
+
+/** Instructions a straight line holds at the most. */
+const LINE_LENGTH = 48;
+/** Records a line may take: its instructions, a crossing one's two more, and its end. */
+const LINE_RECORDS = LINE_LENGTH + 4;
+const LONGEST = 15;
+
+interface CodePage {
+  readonly frame: number;
+  readonly mode: number;
+  /** Address of its map in linear memory. */
+  readonly map: number;
+}
+
+export class DecodeCache {
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #memory: PhysicalMemory;
+  readonly #layout: MemoryMap;
+  readonly #decoder: RecordDecoder;
+  readonly #byFrame = new Map<number, CodePage[]>();
+  readonly #byMap = new Map<number, CodePage>();
+  #maps = 0;
+  #records = 0;
+  /** The whole cache was emptied: links to code maps are void. */
+  onFlush: () => void = () => {};
+
+  constructor(buffer: ArrayBuffer, layout: MemoryMap, memory: PhysicalMemory, decoder: RecordDecoder) {
+    this.#view = new DataView(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    this.#layout = layout;
+    this.#memory = memory;
+    this.#decoder = decoder;
+    memory.onCodeWrite = (address, size) => this.#drop(address, size);
+  }
+
+  /** Address of the code map of a page in a mode; made where there is none. */
+  page(frame: number, mode: number): number {
+    const known = this.#byFrame.get(frame)?.find((page) => page.mode === mode);
+    if (known) return known.map;
+    if (this.#maps === CODE_MAPS) this.flush(null);
+    return this.#add(frame, mode, this.#layout.codeMaps + this.#maps++ * CODE_MAP_BYTES);
+  }
+
+  #add(frame: number, mode: number, map: number): number {
+    const page = { frame, mode, map };
+    this.#bytes.fill(0, map, map + CODE_MAP_BYTES);
+    const others = this.#byFrame.get(frame);
+    if (others) others.push(page);
+    else this.#byFrame.set(frame, [page]);
+    this.#byMap.set(map, page);
+    return map;
+  }
+
+  /** Empties the cache. The page whose map is `keep` stays, without records, at the same place. */
+  flush(keep: number | null): void {
+    const kept = keep === null ? undefined : this.#byMap.get(keep);
+    for (const frame of this.#byFrame.keys()) if (this.#memory.isRam(frame * PAGE_BYTES)) this.#memory.clearCode(frame);
+    this.#byFrame.clear();
+    this.#byMap.clear();
+    this.#records = 0;
+    this.#maps = 0;
+    this.onFlush();
+    if (!kept) return;
+    // Maps before the kept one are free again; those after it as well, once the count passes it.
+    this.#add(kept.frame, kept.mode, kept.map);
+    this.#maps = (kept.map - this.#layout.codeMaps) / CODE_MAP_BYTES + 1;
+  }
+
+  /** Record at an offset of a code map; decoded if need be. */
+  record(map: number, offset: number): number {
+    const known = this.#view.getUint32(map + offset * 4, true);
+    if (known) return known;
+    if (this.#records + LINE_RECORDS > RECORDS) this.flush(map);
+    const page = this.#byMap.get(map);
+    if (!page) throw new Error('no code page has this map');
+    return this.#decodeLine(page, offset);
+  }
+
+  #code(page: CodePage): Uint8Array {
+    const at = page.frame * PAGE_BYTES;
+    // Nothing answers a fetch outside RAM: all ones, as from an empty bus.
+    return this.#memory.isRam(at, PAGE_BYTES)
+      ? this.#memory.bytes.subarray(at, at + PAGE_BYTES)
+      : new Uint8Array(PAGE_BYTES).fill(0xff);
+  }
+
+  #take(): number {
+    const record = this.#layout.records + this.#records++ * RECORD_BYTES;
+    this.#bytes.fill(0, record, record + RECORD_BYTES);
+    return record;
+  }
+
+  #pseudo(handler: number, offset: number): number {
+    const record = this.#take();
+    this.#view.setUint16(record + R.handler, handler, true);
+    this.#view.setUint16(record + R.offset, offset, true);
+    return record;
+  }
+
+  #decodeLine(page: CodePage, offset: number): number {
+    const isRam = this.#memory.isRam(page.frame * PAGE_BYTES, PAGE_BYTES);
+    if (isRam && this.#memory.pageBits(page.frame) & PAGE.gate) {
+      // Not entered into the map: the gate is asked every time.
+      return this.#pseudo(PSEUDO.gate, offset);
+    }
+    const code = this.#code(page).subarray(offset);
+    const decoder = this.#decoder.open(code.slice(0, LINE_LENGTH * LONGEST), page.mode);
+    const first = this.#layout.records + this.#records * RECORD_BYTES;
+    const records: number[] = [];
+    let at = offset;
+    let ended = false;
+    while (!ended && records.length < LINE_LENGTH && at < PAGE_BYTES) {
+      if (this.#view.getUint32(page.map + at * 4, true)) break;
+      const record = this.#take();
+      const length = this.#decoder.decode(
+        decoder,
+        code.subarray(0, LINE_LENGTH * LONGEST),
+        at - offset,
+        at,
+        page.mode,
+        record,
+      );
+      this.#view.setUint32(page.map + at * 4, record, true);
+      records.push(record);
+      if (length === 0) {
+        this.#makeCrossing(record, at);
+        at = PAGE_BYTES;
+        ended = true;
+        continue;
+      }
+      at += length;
+      ended = this.#decoder.endsLine;
+    }
+    decoder.free();
+    if (!ended) this.#pseudo(PSEUDO.refetch, at);
+    this.#setRemaining(records);
+    if (isRam) this.#memory.markCode(page.frame, offset >> 6, (Math.min(at, PAGE_BYTES) - 1) >> 6);
+    return first;
+  }
+
+  /** Turns a record at the end of a page into `cross`, with room behind it for the instruction and its end. */
+  #makeCrossing(record: number, offset: number): void {
+    this.#bytes.fill(0, record, record + RECORD_BYTES);
+    this.#view.setUint16(record + R.handler, PSEUDO.cross, true);
+    this.#view.setUint16(record + R.offset, offset, true);
+    this.#take();
+    this.#take();
+  }
+
+  /**
+   * The instruction behind a `cross` record must be what its bytes say now: `rest` are the first bytes of the second
+   * page. Decodes it again where they differ.
+   */
+  crossing(record: number, map: number, rest: Uint8Array): void {
+    const page = this.#byMap.get(map);
+    if (!page) throw new Error('no code page has this map');
+    const offset = this.#view.getUint16(record + R.offset, true);
+    const bytes = new Uint8Array(LONGEST);
+    const head = this.#code(page).subarray(offset);
+    bytes.set(head);
+    bytes.set(rest.subarray(0, LONGEST - head.length), head.length);
+    const instruction = record + RECORD_BYTES;
+    const length = this.#bytes[instruction + R.length] ?? 0;
+    const known = this.#bytes.subarray(instruction + R.bytes, instruction + R.bytes + length);
+    if (length > 0 && known.every((byte, i) => byte === bytes[i])) return;
+    const decoder = this.#decoder.open(bytes, page.mode);
+    const taken = this.#decoder.decode(decoder, bytes, 0, offset, page.mode, instruction);
+    decoder.free();
+    this.#view.setUint16(instruction + R.remaining, 1, true);
+    const end = instruction + RECORD_BYTES;
+    this.#bytes.fill(0, end, end + RECORD_BYTES);
+    this.#view.setUint16(end + R.handler, PSEUDO.refetch, true);
+    this.#view.setUint16(end + R.offset, offset + taken, true);
+  }
+
+  #setRemaining(records: readonly number[]): void {
+    records.forEach((record, i) => {
+      this.#view.setUint16(record + R.remaining, records.length - i, true);
+    });
+  }
+
+  /** Drops the records that cover written bytes, in every mode of the page. */
+  #drop(address: number, size: number): void {
+    const frame = Math.floor(address / PAGE_BYTES);
+    const from = address % PAGE_BYTES;
+    const pages = this.#byFrame.get(frame) ?? [];
+    for (const page of pages) this.#dropIn(page, from, from + size);
+    this.#unmark(frame, pages, from >> 6, (from + size - 1) >> 6);
+  }
+
+  #dropIn(page: CodePage, from: number, to: number): void {
+    for (let offset = Math.max(0, from - LONGEST + 1); offset < to; offset++) {
+      const record = this.#view.getUint32(page.map + offset * 4, true);
+      if (!record || !this.#covers(record, offset, from)) continue;
+      this.#view.setUint32(page.map + offset * 4, 0, true);
+      this.#view.setUint16(record + R.handler, PSEUDO.refetch, true);
+    }
+  }
+
+  /** A record at `offset` reaches the byte at `from`; a crossing one reaches the end of the page. */
+  #covers(record: number, offset: number, from: number): boolean {
+    if (this.#view.getUint16(record + R.handler, true) === PSEUDO.cross) return true;
+    return offset + this.#view.getUint8(record + R.length) > from;
+  }
+
+  /** Clears the marks of lines that no record covers any more. */
+  #unmark(frame: number, pages: readonly CodePage[], first: number, last: number): void {
+    for (let line = first; line <= last; line++) {
+      const start = line * LINE_BYTES;
+      const covered = pages.some((page) => {
+        for (let offset = Math.max(0, start - LONGEST + 1); offset < start + LINE_BYTES; offset++) {
+          const record = this.#view.getUint32(page.map + offset * 4, true);
+          if (record && this.#covers(record, offset, start)) return true;
+        }
+        return false;
+      });
+      if (!covered) this.#memory.clearCodeLine(frame, line);
+    }
+  }
+}
