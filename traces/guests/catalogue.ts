@@ -4,7 +4,7 @@
  */
 import { backdoorConsole } from './backdoor.js';
 import type { Guest } from './guest.js';
-import { expectedConsole, expectedExits } from './hypervisor.js';
+import { ENTRY_FAILURES, expectedConsole, expectedExits } from './hypervisor.js';
 
 const tiny = { monitor: 'none', memory: 16, parameters: {}, inputs: [], console: () => '' } as const;
 
@@ -57,7 +57,10 @@ const guests: readonly Guest[] = [
       timer: { value: 3, says: 'timer interrupts awaited in HLT' },
       window: { value: 2, says: 'timer interrupts that come while interrupts are off' },
       loop: { value: 0, says: 'CPUID in a loop of four instructions, answered by a handler of sixteen' },
-      fail: { value: 0, says: 'one VM entry that must fail comes first: a key of ENTRY_FAILURES' },
+      fail: {
+        value: 0,
+        says: `a VM entry that must fail comes first: ${[...ENTRY_FAILURES.keys()].join(', ')}, or all`,
+      },
     },
     inputs: [],
     ending: { kind: 'exit', code: 0 },

@@ -1,6 +1,6 @@
 ; A small hypervisor on Intel VMX and EPT. Its guest causes each kind of exit as often as the command line says, so that
 ; every count is known by arithmetic; at the end the hypervisor prints what it counted.
-; `fail=NAME` first tries one VM entry that must fail, and prints how it failed.
+; `fail=NAME` first tries a VM entry that must fail, and prints how it failed; `fail=all` tries each of them.
 %define LONG_MODE
 %include "lib/boot.inc"
 %include "lib/console.inc"
