@@ -2,6 +2,7 @@
 import type { LinearMemory } from '../memory/access.js';
 import type { PhysicalMemory } from '../memory/physical.js';
 import type { EventKind, EventRecord, Observer } from '../observer.js';
+import { VmxCache } from '../vmx/cache.js';
 import { ARITHMETIC, dematerialize, FLAG, materialize } from './flags.js';
 import { type Intercepts, noIntercepts } from './intercepts.js';
 import { gpr, S, SEG, STATE_BYTES, segRights } from './layout.js';
@@ -63,6 +64,8 @@ export class Cpu {
   walkObserver: ((gpa: number, value: bigint, write: boolean) => void) | null = null;
   /** The event whose delivery is under way, for a VM exit that stops it: cpu/delivery.ts. */
   vectoring: Vectoring | null = null;
+  /** What makes VM entries and exits fast; no result depends on it, and no checkpoint holds it. */
+  readonly vmx: VmxCache;
 
   constructor(
     index: number,
@@ -90,6 +93,7 @@ export class Cpu {
     this.translations = wiring.translations;
     this.observer = wiring.observer;
     this.record = wiring.record;
+    this.vmx = new VmxCache(buffer);
   }
 
   /** A slot of the state (S, or an offset made by gpr(), segBase() ...). */

@@ -1,0 +1,69 @@
+/**
+ * The VM-entry checks as data: each says in words and as a predicate what the manual demands, and declares all that it
+ * reads. The engine evaluates them over a VMCS in RAM, `explain` over a dump of a real machine that may lack values:
+ * a state then throws from the reading method, and a predicate that short-circuits past it still has an answer.
+ */
+import type { Citation } from './manual.js';
+
+/** Registers of the processor, not of the VMCS, that checks read. */
+export type CpuRegister = 'EFER' | 'VMCS_POINTER' | 'SMM';
+
+/** What a check may ask; every method may throw where the answer is not known. */
+export interface CheckState {
+  /** Low and high 32 bits of a field (offset `F` of fields.ts), unsigned; narrow fields are zero-extended. */
+  low(field: number): number;
+  high(field: number): number;
+  /** Low and high 32 bits of a capability MSR; 0 where the processor has none. */
+  capabilityLow(msr: number): number;
+  capabilityHigh(msr: number): number;
+  /** Bits of a physical and of a linear address (CPUID.80000008H:EAX). */
+  readonly physicalBits: number;
+  readonly linearBits: number;
+  /** Low 32 bits of a processor register. */
+  register(name: CpuRegister): number;
+  /** A word of physical memory at an address given in halves; all ones where there is none. */
+  memory(low: number, high: number): number;
+}
+
+/** Fields (offsets), processor registers, and `memory`. Capabilities and address widths never change in a run. */
+export type Read = number | CpuRegister | 'memory';
+
+export const STAGES = ['controls', 'host', 'guest'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export interface Check {
+  /** Stable and speaking, for example `guest.cs.type`. */
+  readonly id: string;
+  readonly stage: Stage;
+  readonly cites: Citation;
+  readonly reads: readonly Read[];
+  readonly holds: (s: CheckState) => boolean;
+  /** The rule in words. */
+  readonly says: string;
+  /** What usually causes its violation. */
+  readonly causes?: readonly string[];
+  /** Exit qualification of the failed entry (stage `guest` only). */
+  readonly qualification: number;
+}
+
+/** A row of a table: id, rule, reads, predicate, and what usually goes wrong. */
+export type Row = readonly [
+  id: string,
+  says: string,
+  reads: readonly Read[],
+  holds: (s: CheckState) => boolean,
+  causes?: string,
+];
+
+/** Rows of one section of the manual. */
+export const section = (stage: Stage, cites: Citation, rows: readonly Row[], qualification = 0): Check[] =>
+  rows.map(([id, says, reads, holds, causes]) => ({
+    id,
+    stage,
+    cites,
+    reads,
+    holds,
+    says,
+    qualification,
+    ...(causes === undefined ? {} : { causes: [causes] }),
+  }));
