@@ -8,7 +8,7 @@ import { FLAG } from '../cpu/flags.js';
 import { S } from '../cpu/layout.js';
 import { VM_ERROR } from './controls.js';
 import { vmEntry } from './entry.js';
-import { F, fieldAt } from './fields.js';
+import { F } from './fields.js';
 import * as operation from './operations.js';
 import { fail } from './result.js';
 import { low } from './vmcs.js';
@@ -23,9 +23,7 @@ function require(cpu: Cpu): void {
   cpu.spend(COST);
 }
 
-const encodingOf = (field: number): number => fieldAt(field)?.encoding ?? 0xffff_ffff;
-
-/** Each answers whether it succeeded; `error` says why not. Fields are named by their offset (`F`). */
+/** Each answers whether it succeeded; `error` says why not. Fields are named by their encoding, as in the instructions. */
 export const execute = {
   vmxon(cpu: Cpu, address: bigint): boolean {
     if (cpu.u32(S.VMX_ON)) {
@@ -53,28 +51,23 @@ export const execute = {
     return operation.vmptrst(cpu);
   },
   /** The field's value, or null where the instruction failed. */
-  vmread(cpu: Cpu, field: number): bigint | null {
+  vmread(cpu: Cpu, encoding: number): bigint | null {
     require(cpu);
-    if (!operation.vmread(cpu, encodingOf(field), true)) return null;
+    if (!operation.vmread(cpu, encoding, true)) return null;
     return BigInt(operation.read.low) | (BigInt(operation.read.high) << 32n);
   },
-  vmwrite(cpu: Cpu, field: number, value: bigint): boolean {
+  vmwrite(cpu: Cpu, encoding: number, value: bigint): boolean {
     require(cpu);
-    return operation.vmwrite(
-      cpu,
-      encodingOf(field),
-      Number(value & 0xffff_ffffn),
-      Number((value >> 32n) & 0xffff_ffffn),
-    );
+    return operation.vmwrite(cpu, encoding, Number(value & 0xffff_ffffn), Number((value >> 32n) & 0xffff_ffffn));
   },
   /** Like VMREAD and VMWRITE of a low word, for fields of at most 32 bits and without BigInt. */
-  vmread32(cpu: Cpu, field: number): number | null {
+  vmread32(cpu: Cpu, encoding: number): number | null {
     require(cpu);
-    return operation.vmread(cpu, encodingOf(field), true) ? operation.read.low : null;
+    return operation.vmread(cpu, encoding, true) ? operation.read.low : null;
   },
-  vmwrite32(cpu: Cpu, field: number, value: number): boolean {
+  vmwrite32(cpu: Cpu, encoding: number, value: number): boolean {
     require(cpu);
-    return operation.vmwrite(cpu, encodingOf(field), value >>> 0, 0);
+    return operation.vmwrite(cpu, encoding, value >>> 0, 0);
   },
   /** True: the CPU has left root operation, or came back to HOST_RIP by a failed entry. */
   vmlaunch(cpu: Cpu): boolean {
