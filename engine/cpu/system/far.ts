@@ -25,11 +25,15 @@ interface Target {
   readonly offset: bigint;
 }
 
-const accessSize = (size: number): AccessSize => (size === 8 ? 8 : size === 4 ? 4 : 2);
+/** Operand size: of a memory operand R.size counts the selector too. */
+function operandSize(insn: Insn): AccessSize {
+  const size = insn.isMemory ? insn.size - 2 : insn.size;
+  return size === 8 ? 8 : size === 4 ? 4 : 2;
+}
 
 /** m16:16, m16:32, m16:64 or an immediate far pointer. */
 function readTarget(cpu: Cpu, insn: Insn): Target {
-  const size = accessSize(insn.size);
+  const size = operandSize(insn);
   if (insn.isMemory) {
     const offset = cpu.linear.load(cpu, operandAddress(cpu, insn, size, false), size);
     const selector = Number(cpu.linear.load(cpu, operandAddress(cpu, insn, 2, false, size), 2));
@@ -177,7 +181,7 @@ function callGate(cpu: Cpu, insn: Insn, selector: number, descriptor: Descriptor
 
 const callFar: SlowInstruction = (cpu, insn) => {
   const target = readTarget(cpu, insn);
-  const size = accessSize(insn.size);
+  const size = operandSize(insn);
   if (!cpu.protectedMode || cpu.virtual8086) {
     return realTransfer(cpu, target, () => {
       const stack = Stack.current(cpu);
@@ -202,7 +206,7 @@ const callFar: SlowInstruction = (cpu, insn) => {
 };
 
 const retFar: SlowInstruction = (cpu, insn) => {
-  const size = accessSize(insn.size);
+  const size = operandSize(insn);
   const extra = insn.immediate32 & 0xffff;
   const stack = Stack.current(cpu);
   const rip = stack.pop(size);

@@ -4,7 +4,8 @@
  *   segment register its selector slot (segSelector). A memory operand is described by the address fields.
  * - MOV to and from CR and DR: the low byte of the immediate is the register's number, R.dst the general register.
  * - IN and OUT: R.src is RDX's slot, or S.ZERO and the port is the immediate. The data register is RAX at R.size.
- * - Far pointers: offset in bits 31:0 of the immediate, selector in bits 47:32. ENTER: nesting level in bits 63:32.
+ * - Far pointers: offset in bits 31:0 of the immediate, selector in bits 47:32; in memory R.size counts the selector
+ *   too (4, 6 or 10). LGDT and LIDT: R.size is 2 for a 16-bit operand. ENTER: nesting level in bits 63:32.
  */
 import type { AccessSize } from '../../memory/access.js';
 import type { Cpu } from '../cpu.js';
