@@ -164,7 +164,7 @@ const vmfunc: SlowInstruction = () => {
   throw invalidOpcode();
 };
 
-export const vmxInstructions: SlowTable = {
+export const VMX_INSTRUCTIONS: SlowTable = {
   vmxon,
   vmxoff,
   vmclear: withPointer('vmclear', operation.vmclear),
