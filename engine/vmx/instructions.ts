@@ -164,7 +164,7 @@ const vmfunc: SlowInstruction = () => {
   throw invalidOpcode();
 };
 
-export const VMX_INSTRUCTIONS: SlowTable = {
+export const vmxInstructions: SlowTable = {
   vmxon,
   vmxoff,
   vmclear: withPointer('vmclear', operation.vmclear),
