@@ -7,6 +7,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Imports a trace that another tool recorded on a real host.',
     load: () => import('./import.js'),
   },
+  {
+    name: 'profile',
+    summary: 'Says where the exits go: counts and handler time by reason, and what causes them.',
+    load: () => import('./profile.js'),
+  },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
   { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },
 ];

@@ -5,6 +5,8 @@ export interface TableColumn {
   readonly align?: 'left' | 'right';
   /** May be cut, with an ellipsis, down to this many characters when the table is too wide. */
   readonly shrinks?: number;
+  /** May be left out when the table is too wide; columns with the lowest number go first. */
+  readonly drops?: number;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
@@ -36,20 +38,36 @@ export function layTable(
   const widths = columns.map((column, i) =>
     rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? '')), widthOf(column.title)),
   );
-  let excess = widths.reduce((sum, w) => sum + w + 2, -2) - width;
-  columns.forEach((column, i) => {
+  const shown = dropColumns(columns, widths, width);
+  let excess = shown.reduce((sum, i) => sum + (widths[i] ?? 0) + GAP.length, -GAP.length) - width;
+  for (const i of shown) {
     const w = widths[i] ?? 0;
-    if (excess <= 0 || column.shrinks === undefined || w <= column.shrinks) return;
-    const cut = Math.min(excess, w - column.shrinks);
+    const least = columns[i]?.shrinks ?? w;
+    if (excess <= 0 || w <= least) continue;
+    const cut = Math.min(excess, w - least);
     widths[i] = w - cut;
     excess -= cut;
-  });
+  }
   const lay = (cells: readonly string[]): string =>
-    columns
-      .map((column, i) => fit(cells[i] ?? '', widths[i] ?? 0, column.align ?? 'left'))
-      .join('  ')
+    shown
+      .map((i) => fit(cells[i] ?? '', widths[i] ?? 0, columns[i]?.align ?? 'left'))
+      .join(GAP)
       .trimEnd();
   return [paintTitle(lay(columns.map((column) => column.title))), ...rows.map(lay)];
+}
+
+const GAP = '  ';
+
+/** Indices of the columns that stay. */
+function dropColumns(columns: readonly TableColumn[], widths: readonly number[], width: number): number[] {
+  let shown = columns.map((_, i) => i);
+  const order = shown.filter((i) => columns[i]?.drops !== undefined);
+  order.sort((a, b) => (columns[a]?.drops ?? 0) - (columns[b]?.drops ?? 0));
+  for (const candidate of order) {
+    if (shown.reduce((sum, i) => sum + (widths[i] ?? 0) + GAP.length, -GAP.length) <= width) break;
+    shown = shown.filter((i) => i !== candidate);
+  }
+  return shown;
 }
 
 /** 1234567 as 1,234,567; a fraction keeps `digits` places. */
@@ -61,7 +79,7 @@ export function formatNumber(value: number, digits = 0): string {
 
 export const formatPercent = (share: number): string => `${(share * 100).toFixed(1)}%`;
 
-/** Nanoseconds in the unit that leaves one to three digits before the point. */
+/** Nanoseconds in the unit that leaves one to three digits before the point; whole values stay whole. */
 export function formatNs(ns: number): string {
   const units = ['ns', 'µs', 'ms', 's'] as const;
   let value = ns;
@@ -70,7 +88,7 @@ export function formatNs(ns: number): string {
     value /= 1000;
     unit += 1;
   }
-  const digits = unit === 0 ? 0 : value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  const digits = Number.isInteger(value) ? 0 : value >= 100 || unit === 0 ? 0 : value >= 10 ? 1 : 2;
   return `${formatNumber(value, digits)} ${units[unit]}`;
 }
 

@@ -201,7 +201,7 @@ describe('numbers and tables', () => {
     assert.equal(formatNs(999), '999 ns');
     assert.equal(formatNs(1380), '1.38 µs');
     assert.equal(formatNs(407_250), '407 µs');
-    assert.equal(formatNs(12_000_000_000), '12.0 s');
+    assert.equal(formatNs(12_000_000_000), '12 s');
     assert.equal(formatBar(0.5, 4), '██');
     assert.equal(formatBar(1, 4), '████');
     assert.equal(formatBar(1 / 32, 4), '▏');
@@ -234,6 +234,14 @@ describe('numbers and tables', () => {
       ),
       ['name    n', 'a       1', 'bcde…  22'],
     );
+  });
+
+  it('leaves out the columns that may go, the lowest number first', () => {
+    const columns = [{ title: 'a' }, { title: 'bbbb', drops: 2 }, { title: 'cccc', drops: 1 }];
+    const row = ['1', '2', '3'];
+    assert.deepEqual(layTable(columns, [row], 13), ['a  bbbb  cccc', '1  2     3']);
+    assert.deepEqual(layTable(columns, [row], 12), ['a  bbbb', '1  2']);
+    assert.deepEqual(layTable(columns, [row], 6), ['a', '1']);
   });
 
   it('measures colours as nothing', () => {

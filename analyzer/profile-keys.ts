@@ -1,0 +1,167 @@
+/**
+ * What an exit is about, by its reason: port, MSR, control register, CPUID leaf, hypercall, page, vector. It is taken
+ * from the exit itself where the architecture puts it there, else from the work that was done for it.
+ */
+import { EVENT_KINDS } from '../engine/observer.js';
+
+/** Kinds of sub-key, by number; a direction is added where it matters. */
+export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic'] as const;
+export type KeyKind = (typeof KEYS)[number];
+const KEY = Object.fromEntries(KEYS.map((name, i) => [name, i])) as Record<KeyKind, number>;
+
+/** Direction of an access, in the two bits below the kind. */
+export const DIRECTION = { none: 0, read: 1, write: 2 } as const;
+
+const VMX = 1;
+const SVM = 2;
+
+/** The fields of an exit that can say what it is about; `has` bits as in HAS. */
+export interface ExitWords {
+  has: number;
+  code: number;
+  codeHigh: number;
+  qualification: number;
+  info2: number;
+  info2High: number;
+  intr: number;
+  gpa: number;
+  gpaHigh: number;
+}
+export const HAS = { code: 1, qualification: 2, info2: 4, intr: 8, gpa: 16 } as const;
+
+/** A sub-key: kind with direction, and its value. */
+export class SubKey {
+  tag = 0;
+  low = 0;
+  high = 0;
+
+  clear(): void {
+    this.tag = 0;
+    this.low = 0;
+    this.high = 0;
+  }
+
+  set(kind: number, direction: number, low: number, high = 0): void {
+    this.tag = (kind << 2) | direction;
+    this.low = low >>> 0;
+    this.high = high >>> 0;
+  }
+}
+
+export const keyKind = (tag: number): KeyKind => KEYS[tag >>> 2] ?? 'none';
+export const keyDirection = (tag: number): number => tag & 3;
+
+const PAGE_MASK = 0xffff_f000;
+
+type Rule = (exit: ExitWords, key: SubKey) => void;
+
+const fromCode =
+  (kind: number, direction: number = DIRECTION.none): Rule =>
+  (exit, key) => {
+    if (exit.has & HAS.code) key.set(kind, direction, exit.code, exit.codeHigh);
+  };
+
+const fromGpa: Rule = (exit, key) => {
+  if (exit.has & HAS.gpa) key.set(KEY.page, DIRECTION.none, exit.gpa & PAGE_MASK, exit.gpaHigh);
+};
+
+const fromVector: Rule = (exit, key) => {
+  if (exit.has & HAS.intr && exit.intr >>> 31) key.set(KEY.vector, DIRECTION.none, exit.intr & 0xff);
+};
+
+/** Intel SDM volume 3C, "Exit Qualification" tables for control-register, MOV DR, I/O and APIC accesses. */
+const VMX_RULES: { readonly [reason: number]: Rule } = {
+  0: fromVector,
+  1: fromVector,
+  10: fromCode(KEY.leaf),
+  18: fromCode(KEY.call),
+  28(exit, key) {
+    if ((exit.has & HAS.qualification) === 0) return;
+    const access = (exit.qualification >>> 4) & 3; // 0 MOV to, 1 MOV from, 2 CLTS, 3 LMSW
+    key.set(KEY.cr, access === 1 ? DIRECTION.read : DIRECTION.write, access < 2 ? exit.qualification & 15 : 0);
+  },
+  29(exit, key) {
+    if ((exit.has & HAS.qualification) === 0) return;
+    key.set(KEY.dr, exit.qualification & 16 ? DIRECTION.read : DIRECTION.write, exit.qualification & 7);
+  },
+  30(exit, key) {
+    if ((exit.has & HAS.qualification) === 0) return;
+    key.set(KEY.port, exit.qualification & 8 ? DIRECTION.read : DIRECTION.write, exit.qualification >>> 16);
+  },
+  31: fromCode(KEY.msr, DIRECTION.read),
+  32: fromCode(KEY.msr, DIRECTION.write),
+  44(exit, key) {
+    if (exit.has & HAS.qualification) key.set(KEY.apic, DIRECTION.none, exit.qualification & 0xfff);
+  },
+  48: fromGpa,
+  49: fromGpa,
+  56(exit, key) {
+    if (exit.has & HAS.qualification) key.set(KEY.apic, DIRECTION.write, exit.qualification & 0xfff);
+  },
+  84: fromCode(KEY.msr, DIRECTION.read),
+  85: fromCode(KEY.msr, DIRECTION.write),
+};
+
+/** AMD64 APM volume 2, "SVM Intercept Exit Codes" and the sections on IOIO, MSR and nested-page-fault intercepts. */
+const SVM_RULES: { readonly [code: number]: Rule } = {
+  114: fromCode(KEY.leaf),
+  123(exit, key) {
+    if ((exit.has & HAS.qualification) === 0) return;
+    key.set(KEY.port, exit.qualification & 1 ? DIRECTION.read : DIRECTION.write, exit.qualification >>> 16);
+  },
+  124(exit, key) {
+    if ((exit.has & HAS.code) === 0) return;
+    key.set(KEY.msr, exit.qualification & 1 ? DIRECTION.write : DIRECTION.read, exit.code, exit.codeHigh);
+  },
+  129: fromCode(KEY.call),
+  1024(exit, key) {
+    if (exit.has & HAS.info2) key.set(KEY.page, DIRECTION.none, exit.info2 & PAGE_MASK, exit.info2High);
+    else fromGpa(exit, key);
+  },
+};
+
+/** What the exit itself says; `key` stays clear where it says nothing. */
+export function keyOfExit(isa: number, reason: number, exit: ExitWords, key: SubKey): void {
+  const rule = isa === VMX ? VMX_RULES[reason & 0xffff] : isa === SVM ? SVM_RULES[reason] : undefined;
+  rule?.(exit, key);
+}
+
+/** Kinds of work that say what their exit was about, for the reasons whose exit does not. */
+export const WORK: { readonly [kind: number]: number } = {
+  [EVENT_KINDS.io]: KEY.port,
+  [EVENT_KINDS.msr]: KEY.msr,
+  [EVENT_KINDS.cr]: KEY.cr,
+  [EVENT_KINDS.cpuid]: KEY.leaf,
+  [EVENT_KINDS.vmcall]: KEY.call,
+  [EVENT_KINDS.mmio]: KEY.page,
+  [EVENT_KINDS.page_fault]: KEY.page,
+};
+
+/** Sub-key that work of a kind gives: a page by its address, anything else by its code. */
+export function keyOfWork(kind: number, low: number, high: number, written: boolean, key: SubKey): void {
+  if (kind === KEY.page) key.set(kind, DIRECTION.none, low & PAGE_MASK, high);
+  else if (kind === KEY.leaf || kind === KEY.call) key.set(kind, DIRECTION.none, low, high);
+  else key.set(kind, written ? DIRECTION.write : DIRECTION.read, low, high);
+}
+
+export const isPage = (kind: number): boolean => kind === KEY.page;
+
+const WORDS: { readonly [kind in KeyKind]: (value: bigint) => string } = {
+  none: () => '',
+  port: (value) => `port 0x${value.toString(16)}`,
+  msr: (value) => `MSR 0x${value.toString(16)}`,
+  cr: (value) => `CR${value}`,
+  dr: (value) => `DR${value}`,
+  leaf: (value) => `leaf 0x${value.toString(16)}`,
+  call: (value) => `call 0x${value.toString(16)}`,
+  page: (value) => `page 0x${value.toString(16)}`,
+  vector: (value) => `vector ${value}`,
+  apic: (value) => `APIC offset 0x${value.toString(16)}`,
+};
+const PORT_DIRECTIONS = ['', ' in', ' out', ''];
+const DIRECTIONS = ['', ' read', ' write', ''];
+
+export function keyLabel(tag: number, value: bigint): string {
+  const kind = keyKind(tag);
+  return WORDS[kind](value) + (kind === 'port' ? PORT_DIRECTIONS : DIRECTIONS)[keyDirection(tag)];
+}

@@ -1,0 +1,84 @@
+/** The columns of an event chunk that a profile reads, as typed arrays; a column without validity counts as valid. */
+import type { Chunk, ColumnData } from '../traces/store.js';
+
+export const COLUMNS = [
+  'vcpu',
+  'kind',
+  'isa',
+  'from_level',
+  'tick',
+  'time_ns',
+  'reason',
+  'qualification',
+  'info2',
+  'intr_info',
+  'rip',
+  'gpa',
+  'code',
+  'value',
+  'flags',
+  'bytes',
+  'text',
+] as const;
+
+/** 64-bit cells, low word first, and a 1 where there is a value. */
+export interface Wide {
+  readonly cells: Uint32Array;
+  readonly valid: Uint8Array;
+}
+
+/** Cells of up to 32 bits. */
+export interface Narrow {
+  readonly cells: Uint8Array | Uint16Array | Uint32Array;
+  readonly valid: Uint8Array;
+}
+
+const ALL = new Uint8Array(1 << 16).fill(1);
+
+export function narrow(column: ColumnData): Narrow {
+  if (column.numbers === null) throw new Error(`column ${column.name} holds no numbers`);
+  return { cells: column.numbers, valid: column.valid ?? ALL };
+}
+
+export function wide(column: ColumnData): Wide {
+  if (!(column.numbers instanceof Uint32Array) || column.big === null) {
+    throw new Error(`column ${column.name} is not of 64 bits`);
+  }
+  return { cells: column.numbers, valid: column.valid ?? ALL };
+}
+
+export class EventView {
+  readonly chunk: Chunk;
+  readonly lane: Narrow['cells'];
+  readonly kind: Narrow['cells'];
+  readonly flags: Narrow['cells'];
+  readonly isa: Narrow;
+  readonly level: Narrow;
+  readonly intr: Narrow;
+  readonly reason: Wide;
+  readonly qualification: Wide;
+  readonly info2: Wide;
+  readonly rip: Wide;
+  readonly gpa: Wide;
+  readonly code: Wide;
+  readonly value: Wide;
+  readonly bytes: Uint8Array;
+
+  constructor(chunk: Chunk) {
+    this.chunk = chunk;
+    this.lane = narrow(chunk.column('vcpu')).cells;
+    this.kind = narrow(chunk.column('kind')).cells;
+    this.flags = narrow(chunk.column('flags')).cells;
+    this.isa = narrow(chunk.column('isa'));
+    this.level = narrow(chunk.column('from_level'));
+    this.intr = narrow(chunk.column('intr_info'));
+    this.reason = wide(chunk.column('reason'));
+    this.qualification = wide(chunk.column('qualification'));
+    this.info2 = wide(chunk.column('info2'));
+    this.rip = wide(chunk.column('rip'));
+    this.gpa = wide(chunk.column('gpa'));
+    this.code = wide(chunk.column('code'));
+    this.value = wide(chunk.column('value'));
+    this.bytes = chunk.column('bytes').valid ?? ALL;
+  }
+}
