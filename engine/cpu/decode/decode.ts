@@ -21,8 +21,30 @@ import { addressSlot, generalRegister, numbered, segmentNumber } from './registe
 /** Numbers of slow instructions by name; `unsupported` must be among them. */
 export type SlowNumbers = ReadonlyMap<string, number>;
 
-/** Slow instructions that never end a straight line: nothing but registers, memory and RIP + length. */
-const STRAIGHT = new Set(['cpuid', 'rdmsr', 'vmread', 'vmwrite', 'rdtsc', 'in', 'out', 'div', 'idiv', 'push', 'pop']);
+/** Slow instructions behind which execution does not go on: nothing is decoded after them in a straight line. */
+const ENDING = new Set([
+  'call',
+  'ret',
+  'jmp',
+  'call_far',
+  'ret_far',
+  'jmp_far',
+  'iret',
+  'int_n',
+  'int1',
+  'int3',
+  'syscall',
+  'sysret',
+  'sysenter',
+  'sysexit',
+  'vmlaunch',
+  'vmresume',
+  'hlt',
+  'ud',
+  'loop',
+  'loope',
+  'loopne',
+]);
 
 const MNEMONICS = new Map<number, string>();
 const mnemonicName = (mnemonic: Mnemonic): string => {
@@ -166,10 +188,10 @@ export class RecordDecoder {
   }
 
   #setSlow(record: number, name: string): boolean {
-    const straight = STRAIGHT.has(name);
+    const ends = ENDING.has(name);
     this.#view.setUint16(record + R.slow, this.#slow.get(name) ?? this.#unsupported, true);
-    this.#view.setUint16(record + R.handler, straight ? PSEUDO.slow : PSEUDO.slowEnd, true);
-    return !straight;
+    this.#view.setUint16(record + R.handler, ends ? PSEUDO.slowEnd : PSEUDO.slow, true);
+    return ends;
   }
 
   #shape(instruction: Instruction, mode: number): Shape {

@@ -150,7 +150,8 @@ function emitBranch(f: FunctionBuilder, r: Registers, labels: Labels, fetching: 
 function emitPseudo(c: InterpreterContext, r: Registers, labels: Labels, cross: Callable, handler: number): void {
   const { f } = c;
   const { base, rec, start } = r;
-  if (handler === PSEUDO.slow || handler === PSEUDO.slowEnd) c.slow();
+  if (handler === PSEUDO.slow) c.slow('next');
+  else if (handler === PSEUDO.slowEnd) c.slow('branch');
   else if (handler === PSEUDO.refetch) c.restartHere('branch');
   else if (handler === PSEUDO.stop) c.restartHere('leave', STATUS.stop);
   else if (handler === PSEUDO.gate) c.restartHere('leave', STATUS.gate);

@@ -377,7 +377,7 @@ export class InterpreterContext implements Context {
     this.f.br(this.#labels[label]);
   }
 
-  slow(): void {
+  slow(then: 'next' | 'branch' = 'next'): void {
     const { base, rec, status } = this.#r;
     this.settle();
     this.f.emit(
@@ -385,7 +385,8 @@ export class InterpreterContext implements Context {
       status.set(callValue('i32', this.#calls.slow, base.get, rec.get)),
     );
     this.f.when(status.get, () => this.f.return(status.get));
-    this.next();
+    if (then === 'next') this.next();
+    else this.branch(this.nextRip());
   }
 
   divideError(): void {

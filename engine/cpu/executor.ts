@@ -1,0 +1,272 @@
+/** Runs one vCPU in generated code and answers its calls: slow instructions, memory, fetching, decoding. */
+import { PAGE_BYTES } from '../memory/physical.js';
+import type { AccessRing } from '../memory/ring.js';
+import type { Tlb } from '../memory/tlb.js';
+import type { Cpu } from './cpu.js';
+import type { DecodeCache } from './decode/cache.js';
+import { CpuFault, FAULT, NestedPageFault, VECTOR } from './fault.js';
+import { Insn, R, RECORD_BYTES } from './insn.js';
+import { interpreterModule } from './interpreter/build.js';
+import { STATUS, WRITE_INTENT } from './interpreter/context.js';
+import { S, SEG, segBase, segLimit } from './layout.js';
+import { MODE } from './mode.js';
+import { OUTCOME } from './outcome.js';
+import { isCanonical, linearAddress } from './segments.js';
+import { PSEUDO } from './semantics/forms.js';
+import { SLOW_INSTRUCTIONS } from './slow.js';
+
+type Run = (base: number) => number;
+const modules = new Map<boolean, WebAssembly.Module>();
+function compiled(record: boolean): WebAssembly.Module {
+  let module = modules.get(record);
+  if (!module) {
+    module = new WebAssembly.Module(interpreterModule(record, 1));
+    modules.set(record, module);
+  }
+  return module;
+}
+
+/** An address that no access can hit: what a segment violation leaves in place of a linear address. */
+const POISON = 1n << 63n;
+
+export class Executor {
+  readonly #cpu: Cpu;
+  readonly #tlb: Tlb;
+  readonly #cache: DecodeCache;
+  readonly #ring: AccessRing;
+  readonly #insn: Insn;
+  readonly #view: DataView;
+  readonly #memory: WebAssembly.Memory;
+  readonly #runs = new Map<boolean, Run>();
+  /** A device was touched: pending interrupts and deadlines must be looked at before the next instruction. */
+  devicesTouched = false;
+  /** The last instruction switched between guest and host. */
+  switched = false;
+  /** What a slow instruction threw that is no fault of the guest: an error of the machine itself. */
+  #error: unknown = null;
+
+  constructor(memory: WebAssembly.Memory, cpu: Cpu, tlb: Tlb, cache: DecodeCache, ring: AccessRing) {
+    this.#memory = memory;
+    this.#cpu = cpu;
+    this.#tlb = tlb;
+    this.#cache = cache;
+    this.#ring = ring;
+    this.#view = new DataView(memory.buffer);
+    this.#insn = new Insn(memory.buffer);
+    cache.onFlush = () => tlb.unlinkAll();
+  }
+
+  #run(): Run {
+    const record = this.#ring.enabled;
+    let run = this.#runs.get(record);
+    if (!run) {
+      const env = {
+        memory: this.#memory,
+        slow: (_base: number, rec: number) => this.#slow(rec),
+        load: (_base: number, size: number) => this.#load(size),
+        store: (_base: number, size: number) => this.#store(size),
+        segment: (_base: number, segment: number, size: number) => this.#segment(segment, size),
+        fetch: () => this.#fetch(),
+        decode: (_base: number, offset: number) => this.#cache.record(this.#cpu.u32(S.CODE_PAGE), offset),
+        cross: (_base: number, rec: number) => this.#cross(rec),
+      };
+      run = new WebAssembly.Instance(compiled(record), { env }).exports.run as Run;
+      this.#runs.set(record, run);
+    }
+    return run;
+  }
+
+  #enter(deadline: number): number {
+    const cpu = this.#cpu;
+    const mode64 = (cpu.u32(S.MODE) & 2) !== 0;
+    cpu.setU64(S.CODE_BASE, mode64 ? 0n : cpu.u64(segBase(SEG.CS)));
+    cpu.setU64(S.CODE_MASK, mode64 ? -1n & 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
+    cpu.setU32(S.RING_META, (cpu.level << 12) | (cpu.index << 16));
+    cpu.setNumber(S.DEADLINE, deadline);
+    this.switched = false;
+    const status = this.#run()(cpu.base);
+    if (this.#error !== null) {
+      const error = this.#error;
+      this.#error = null;
+      throw error;
+    }
+    return status;
+  }
+
+  /** Runs until `deadline` at the latest, never past it. Answers a STATUS; RIP and TICK are exact. */
+  run(deadline: number): number {
+    const status = this.#enter(deadline);
+    if (status !== STATUS.deadline) return status;
+    const left = deadline - this.#cpu.tick;
+    return left > 0 ? this.#runInsideLine(left) : status;
+  }
+
+  /** Runs exactly `count` instructions of a straight line that is longer, by stopping at a record inside it. */
+  #runInsideLine(count: number): number {
+    const cpu = this.#cpu;
+    const first = this.#fetch();
+    if (first === 0) return STATUS.fault;
+    let record = first;
+    let steps = 0;
+    for (;;) {
+      const handler = this.#view.getUint16(record + R.handler, true);
+      if (handler === PSEUDO.refetch || handler === PSEUDO.gate) break;
+      if (handler === PSEUDO.cross) {
+        record += RECORD_BYTES;
+        continue;
+      }
+      if (steps === count) break;
+      steps++;
+      record += RECORD_BYTES;
+    }
+    // At a `refetch` the line was shorter than it said: nothing to stop, the deadline holds for what follows.
+    const handler = this.#view.getUint16(record + R.handler, true);
+    if (handler === PSEUDO.gate) return this.#enter(cpu.tick + count);
+    this.#view.setUint16(record + R.handler, PSEUDO.stop, true);
+    const status = this.#enter(cpu.tick + this.#view.getUint16(first + R.remaining, true));
+    if (this.#view.getUint16(record + R.handler, true) === PSEUDO.stop) {
+      this.#view.setUint16(record + R.handler, handler, true);
+    }
+    return status;
+  }
+
+  // Calls from generated code
+
+  #leaveFault(fault: unknown): number {
+    const cpu = this.#cpu;
+    if (fault instanceof CpuFault) {
+      cpu.setU32(S.FAULT_KIND, FAULT.exception);
+      cpu.setU32(S.FAULT_VECTOR, fault.vector);
+      cpu.setU32(S.FAULT_ERROR, fault.errorCode);
+      cpu.setU64(S.FAULT_QUALIFICATION, fault.qualification);
+    } else if (fault instanceof NestedPageFault) {
+      cpu.setU32(S.FAULT_KIND, FAULT[fault.kind]);
+      cpu.setU64(S.FAULT_QUALIFICATION, fault.qualification);
+      cpu.setU64(S.FAULT_GVA, BigInt.asUintN(64, fault.gva));
+      cpu.setNumber(S.FAULT_GPA, fault.gpa);
+    } else {
+      // Thrown on after generated code has returned.
+      this.#error = fault ?? new Error('unknown error');
+    }
+    return STATUS.fault;
+  }
+
+  #slow(record: number): number {
+    const cpu = this.#cpu;
+    const insn = this.#insn.at(record);
+    const instruction = SLOW_INSTRUCTIONS[insn.slow];
+    let outcome: number;
+    try {
+      if (!instruction) throw new Error(`no slow instruction ${insn.slow}`);
+      outcome = instruction(cpu, insn);
+    } catch (fault) {
+      return this.#leaveFault(fault);
+    } finally {
+      cpu.setU32(S.RECORD, 0);
+    }
+    if (outcome === OUTCOME.next) {
+      if (!this.devicesTouched) return 0;
+      outcome = OUTCOME.nextLeave;
+    }
+    if (outcome === OUTCOME.switched) {
+      this.switched = true;
+      return STATUS.leave;
+    }
+    if (outcome === OUTCOME.nextLeave) this.#skip(insn.at(record).length);
+    cpu.setNumber(S.TICK, cpu.tick + 1);
+    if (outcome === OUTCOME.repeat) cpu.setNumber(S.NONSTEP, cpu.number(S.NONSTEP) + 1);
+    return STATUS.leave;
+  }
+
+  /** RIP moves past an instruction; in 16- and 32-bit code it stays within 32 bits. */
+  #skip(length: number): void {
+    const cpu = this.#cpu;
+    cpu.rip = BigInt.asUintN(cpu.mode64 ? 64 : 32, cpu.rip + BigInt(length));
+  }
+
+  /** True where the address in SLOW_ADDRESS can be used; leaves a fault otherwise. */
+  #usable(): boolean {
+    const cpu = this.#cpu;
+    if (cpu.u32(S.FAULT_KIND) !== FAULT.none) return false;
+    const high = cpu.u32(S.SLOW_ADDRESS + 4);
+    if (!(cpu.u32(S.MODE) & 2)) {
+      // A 32-bit address wraps at 4 GiB.
+      cpu.state.setUint32(S.SLOW_ADDRESS + 4, 0, true);
+      return true;
+    }
+    const top = high >>> 15;
+    if (top === 0 || top === 0x1_ffff) return true;
+    const stack = this.#usesStack(this.#insn.at(cpu.u32(S.RECORD)));
+    this.#leaveFault(new CpuFault(stack ? VECTOR.SS : VECTOR.GP));
+    return false;
+  }
+
+  /** Stack instructions address through SS without naming it; string instructions through DS and ES. */
+  #usesStack(record: Insn): boolean {
+    if (record.isMemory) return record.segment === SEG.SS;
+    const opcode = record.byte(0);
+    const isString = opcode >= 0xa4 && opcode <= 0xaf;
+    return !isString && record.prefixes === 0;
+  }
+
+  #load(sizeAndIntent: number): number {
+    if (!this.#usable()) return 0;
+    const cpu = this.#cpu;
+    const low = cpu.u32(S.SLOW_ADDRESS);
+    const high = cpu.u32(S.SLOW_ADDRESS + 4);
+    const write = (sizeAndIntent & WRITE_INTENT) !== 0;
+    return this.#tlb.slowLoad(low, high, sizeAndIntent & 0xff, write, false, this.#ring.enabled);
+  }
+
+  #store(size: number): number {
+    if (!this.#usable()) return 0;
+    const cpu = this.#cpu;
+    const low = cpu.u32(S.SLOW_ADDRESS);
+    const high = cpu.u32(S.SLOW_ADDRESS + 4);
+    return this.#tlb.slowStore(low, high, size, cpu.base + S.SLOW_VALUE, false, this.#ring.enabled) ? 1 : 0;
+  }
+
+  #segment(segment: number, sizeAndIntent: number): void {
+    const cpu = this.#cpu;
+    try {
+      const write = (sizeAndIntent & WRITE_INTENT) !== 0;
+      const offset = cpu.u64(S.SLOW_ADDRESS);
+      cpu.setU64(S.SLOW_ADDRESS, linearAddress(cpu, segment, offset, sizeAndIntent & 0xff, write));
+    } catch (fault) {
+      this.#leaveFault(fault);
+      cpu.setU64(S.SLOW_ADDRESS, POISON);
+    }
+  }
+
+  #fetch(): number {
+    const cpu = this.#cpu;
+    const rip = cpu.rip;
+    const mode = cpu.u32(S.MODE);
+    const bad = mode & 2 ? !isCanonical(rip) : rip > BigInt(cpu.u32(segLimit(SEG.CS)));
+    if (bad) {
+      this.#leaveFault(new CpuFault(VECTOR.GP));
+      return 0;
+    }
+    const linear = (rip + cpu.u64(S.CODE_BASE)) & cpu.u64(S.CODE_MASK);
+    const low = Number(linear & 0xffff_ffffn);
+    const frame = this.#tlb.fetch(low, Number(linear >> 32n));
+    if (frame === null) return 0;
+    const map = this.#cache.page(frame, mode & (2 | MODE.flat | MODE.stack32 | 1));
+    this.#tlb.link(low, map);
+    cpu.setU32(S.CODE_PAGE, map);
+    cpu.setU64(S.PAGE_LINEAR, BigInt.asUintN(64, rip - (linear & 0xfffn)));
+    return this.#cache.record(map, low & 0xfff);
+  }
+
+  #cross(record: number): number {
+    const cpu = this.#cpu;
+    const next = (cpu.u64(S.PAGE_LINEAR) + cpu.u64(S.CODE_BASE) + 0x1000n) & cpu.u64(S.CODE_MASK);
+    const map = cpu.u32(S.CODE_PAGE);
+    const frame = this.#tlb.fetch(Number(next & 0xffff_ffffn), Number(next >> 32n));
+    if (frame === null) return 0;
+    const at = frame * PAGE_BYTES;
+    const rest = cpu.memory.isRam(at, 16) ? cpu.memory.bytes.subarray(at, at + 15) : new Uint8Array(15).fill(0xff);
+    this.#cache.crossing(record, map, rest);
+    return 1;
+  }
+}
