@@ -42,6 +42,7 @@ export class Executor {
   devicesTouched = false;
   /** The last instruction switched between guest and host. */
   switched = false;
+  #mode = -1;
   /** What a slow instruction threw that is no fault of the guest: an error of the machine itself. */
   #error: unknown = null;
 
@@ -78,7 +79,13 @@ export class Executor {
 
   #enter(deadline: number): number {
     const cpu = this.#cpu;
-    const mode64 = (cpu.u32(S.MODE) & 2) !== 0;
+    const mode = cpu.u32(S.MODE);
+    if (mode !== this.#mode) {
+      // Code maps are by mode, the fetch TLB's links to them are not.
+      this.#tlb.unlinkAll();
+      this.#mode = mode;
+    }
+    const mode64 = (mode & 2) !== 0;
     cpu.setU64(S.CODE_BASE, mode64 ? 0n : cpu.u64(segBase(SEG.CS)));
     cpu.setU64(S.CODE_MASK, mode64 ? -1n & 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     cpu.setU32(S.RING_META, (cpu.level << 12) | (cpu.index << 16));
