@@ -87,7 +87,6 @@ export const LAYOUTS: readonly Layout[] = [
     isa: 1,
     word: 'reason',
     bits: [
-      field(15, 0, 'basic reason'),
       flag(27, 'enclave mode'),
       flag(28, 'pending MTF'),
       flag(29, 'exit from VMX root'),

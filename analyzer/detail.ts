@@ -94,7 +94,12 @@ export class Details {
       const set = Object.entries(EVENT_FLAGS).filter(([, mask]) => (Number(cell) & mask) !== 0);
       return set.map(([flag]) => flag).join(', ');
     }
-    if (name === 'reason') return reasonName(this.#reader, isaOf(row), big(cell));
+    if (name === 'reason') {
+      const isa = isaOf(row);
+      const named = reasonName(this.#reader, isa, big(cell));
+      // the manual numbers VMX reasons in decimal, SVM codes in hexadecimal
+      return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
+    }
     const domain = name === 'code' ? codeDomain(kind) : null;
     return domain === null ? null : this.#reader.name(domain, big(cell));
   }

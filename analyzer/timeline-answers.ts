@@ -34,6 +34,8 @@ export interface Lane {
   readonly level: number | null;
   readonly name: string;
   readonly count: number;
+  /** Indexes of the categories that its events have. */
+  readonly categories: readonly number[];
 }
 
 /** A stretch of the trace of which nothing is known. */
@@ -106,6 +108,8 @@ export interface View {
   /** Lanes that pass the filter and were left out, because an answer is bounded. */
   readonly lanesLeftOut: number;
   readonly gaps: readonly Gap[];
+  /** From the first to the last event of the whole trace that passes the filter; null where none does. */
+  readonly extent: Domain | null;
   /** Events in exactly the viewport that pass the filter, by category: (category, count) times n. */
   readonly totals: readonly number[];
 }

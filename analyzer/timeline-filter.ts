@@ -37,6 +37,8 @@ const CODE_DOMAINS: readonly { readonly kinds: readonly (keyof typeof EVENT_KIND
   { kinds: ['vmread', 'vmwrite'], domain: 'field' },
   { kinds: ['msr'], domain: 'msr' },
   { kinds: ['check'], domain: 'check' },
+  { kinds: ['userspace_exit'], domain: 'kvm_exit' },
+  { kinds: ['other'], domain: 'event' },
 ];
 
 export const codeDomain = (kind: number): string | null =>

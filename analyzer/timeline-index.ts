@@ -30,6 +30,7 @@ export interface IndexedLane {
   readonly level: number | null;
   readonly name: string;
   count: number;
+  readonly categories: Set<number>;
 }
 
 /** Rows of which nothing is known: from row `before` (the last one known, -1: none) to row `after`. */
@@ -129,6 +130,8 @@ export class IndexBuilder {
   readonly #problems: string[] = [];
   /** Exits whose handling has not ended: by vCPU, their rows by level (plus NESTED for nested exits). */
   readonly #open = new Map<number, Map<number, number>>();
+  /** vCPUs of which more is known than losses. */
+  readonly #told = new Set<number>();
   /** The last row of each vCPU. */
   readonly #last = new Map<number, number>();
   #chunks: Iterator<Chunk>;
@@ -194,9 +197,18 @@ export class IndexBuilder {
         this.#timeBase === null
           ? null
           : BigInt.asIntN(64, (BigInt(this.#timeBase.high) << 32n) | BigInt(this.#timeBase.low)),
-      holes: this.#holes,
+      holes: this.#holes.map((hole) => this.#placed(hole)),
       problems: this.#problems,
     };
+  }
+
+  /**
+   * A lane that has nothing but losses is the buffer of a host CPU: whatever ran there lost events, since the event
+   * before in the trace.
+   */
+  #placed(hole: Hole): Hole {
+    if (hole.vcpu === null || hole.after === null || this.#told.has(hole.vcpu)) return hole;
+    return { ...hole, vcpu: null, before: hole.after - 1 };
   }
 
   #skip(after: number, why: string): void {
@@ -246,11 +258,15 @@ export class IndexBuilder {
       ? this.#categoryIndex(kind, small(columns.isa, i), has(columns.reason, i) ? columns.reason : null, i)
       : this.#categoryIndex(kind, null, null, i);
     this.#category[row] = category;
+    ofLane?.categories.add(category);
     const ofCategory = this.#categories[category];
     if (ofCategory !== undefined) ofCategory.count++;
 
     if (kind === EVENT_KINDS.lost) this.#lose(vcpu, row, wide(columns.value, i));
-    else this.#pair(kind, vcpu, level ?? NO_LEVEL, row);
+    else {
+      this.#told.add(vcpu);
+      this.#pair(kind, vcpu, level ?? NO_LEVEL, row);
+    }
     this.#last.set(vcpu, row);
   }
 
@@ -292,7 +308,7 @@ export class IndexBuilder {
       return LIMITS.lanes - 1;
     }
     const name = clip(this.#reader.name('vcpu', vcpu) ?? `vCPU ${vcpu}`);
-    this.#lanes.push({ vcpu, level: level === NO_LEVEL ? null : level, name, count: 0 });
+    this.#lanes.push({ vcpu, level: level === NO_LEVEL ? null : level, name, count: 0, categories: new Set() });
     this.#laneOf.set(key, index);
     return index;
   }

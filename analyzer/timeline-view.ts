@@ -1,7 +1,7 @@
 /** A viewport: counts by bin, lane and category, or the events themselves where they are few. */
 
 import { EVENT_KINDS } from '../engine/observer.js';
-import type { Gap, LaneView, View } from './timeline-answers.js';
+import type { Domain, Gap, LaneView, View } from './timeline-answers.js';
 import type { EventIndex } from './timeline-index.js';
 import { countRange, type LaneColumns, lowerBound } from './timeline-lanes.js';
 
@@ -32,6 +32,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
   const lanes = request.lanes.slice(0, VIEW_LIMITS.lanes);
   const lanesLeftOut = request.lanes.length - lanes.length;
   const totals = totalsOf(request);
+  const extent = extentOf(request);
   let shown = 0;
   for (let i = 1; i < totals.length; i += 2) shown += totals[i] ?? 0;
   const bins = Math.max(1, Math.min(VIEW_LIMITS.bins, Math.floor(request.bins)));
@@ -39,7 +40,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
   if (shown <= VIEW_LIMITS.events) {
     const grid = gridOf(request, step);
     const views = lanes.map((lane) => eventsOf(index, x, lane, request)).filter((lane) => lane.events.length > 0);
-    return { detail: 'events', ...grid, lanes: views, lanesLeftOut, totals };
+    return { detail: 'events', ...grid, lanes: views, lanesLeftOut, extent, totals };
   }
   for (;;) {
     const grid = gridOf(request, step);
@@ -52,7 +53,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
       if (size > 3 * VIEW_LIMITS.cells && grid.bins > 1) break;
     }
     if (size <= 3 * VIEW_LIMITS.cells || grid.bins === 1) {
-      return { detail: 'bins', ...grid, lanes: views, lanesLeftOut, totals };
+      return { detail: 'bins', ...grid, lanes: views, lanesLeftOut, extent, totals };
     }
     step *= 2;
   }
@@ -67,6 +68,21 @@ interface Grid {
 function gridOf(request: ViewRequest, step: number): Grid {
   const first = Math.floor(request.from / step);
   return { start: first * step, step, bins: Math.max(1, Math.ceil(request.to / step) - first) };
+}
+
+function extentOf({ lanes, categories }: ViewRequest): Domain | null {
+  let from = Number.POSITIVE_INFINITY;
+  let to = Number.NEGATIVE_INFINITY;
+  for (const { x, category } of lanes) {
+    let first = 0;
+    while (first < x.length && categories[category[first] ?? 0] !== 1) first++;
+    if (first === x.length) continue;
+    let last = x.length - 1;
+    while (categories[category[last] ?? 0] !== 1) last--;
+    from = Math.min(from, x[first] ?? from);
+    to = Math.max(to, x[last] ?? to);
+  }
+  return to < from ? null : { from, to: to + 1 };
 }
 
 function totalsOf(request: ViewRequest): number[] {

@@ -207,7 +207,7 @@ function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overv
     complete: reader.complete,
     events: index.rows,
     axes,
-    lanes: index.lanes,
+    lanes: index.lanes.map((lane) => ({ ...lane, categories: [...lane.categories].sort((a, b) => a - b) })),
     categories: index.categories.map(({ kindName, reason, isa, failure, count }) => ({
       kind: kindName,
       reason,

@@ -2,7 +2,7 @@
 import type { Axis, Category, Detail, Said } from '../../analyzer/timeline-answers.js';
 import type { Palette } from './colours.js';
 import { button, byId, el, swatch } from './dom.js';
-import { amount, place, whole } from './format.js';
+import { amount, moment, whole } from './format.js';
 
 export interface DetailActions {
   go(seq: number): void;
@@ -31,7 +31,7 @@ export function showDetail(
   const where = [
     detail.lane,
     `#${whole(seq)}`,
-    here === undefined || axis === 'seq' ? '' : `${axis === 'tick' ? 'tick ' : ''}${place(axis, here, 1)}`,
+    here === undefined || axis === 'seq' ? '' : `${axis === 'tick' ? 'tick ' : ''}${moment(axis, here)}`,
   ];
   panel.replaceChildren(
     el(
@@ -72,7 +72,7 @@ function handled({ end }: Detail, axis: Axis, actions: DetailActions): HTMLEleme
 function pairs(list: readonly Said[]): HTMLElement {
   const rows = el('dl', { class: 'pairs' });
   for (const { name, value, says } of list) {
-    rows.append(el('dt', {}, name), el('dd', { class: 'value' }, value), el('dd', { class: 'says' }, says ?? ''));
+    rows.append(el('dt', {}, name), el('dd', {}, el('code', {}, value), says === null ? null : el('span', {}, says)));
   }
   return rows;
 }
@@ -100,7 +100,12 @@ function registersOf({ registers }: Detail): HTMLElement | null {
   for (const { name, value, changed } of registers) {
     const title = changed ? 'changed since the exit before' : value === null ? 'no exit has told it yet' : 'as before';
     grid.append(
-      el('div', { class: changed ? 'changed' : '', title }, el('span', {}, name), el('b', {}, value ?? 'unknown')),
+      el(
+        'div',
+        { class: changed ? 'changed' : '', title },
+        el('span', {}, name),
+        el('b', { class: value === null ? 'quiet' : '' }, value ?? 'unknown'),
+      ),
     );
   }
   return grid;

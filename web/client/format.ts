@@ -28,7 +28,8 @@ const TIME_UNITS = [
 /** Nanoseconds in the unit that suits them. */
 export function duration(ns: number): string {
   const { size, name } = TIME_UNITS.find((unit) => Math.abs(ns) >= unit.size) ?? TIME_UNITS[3];
-  return `${size === 1 ? whole(ns) : (ns / size).toPrecision(4)}${THIN}${name}`;
+  const digits = size === 1 ? whole(ns) : (ns / size).toPrecision(4).replace(/\.?0+$/, '');
+  return `${digits}${THIN}${name}`;
 }
 
 /** A number of ticks, nanoseconds or events. */
@@ -41,12 +42,16 @@ export function amount(axis: Axis, value: number): string {
 /** A place on an axis, told apart from places `step` away. */
 export function place(axis: Axis, value: number, step: number): string {
   if (axis !== 'time') return whole(value);
-  const { size, name } = TIME_UNITS.find((unit) => step >= unit.size / 1000) ?? TIME_UNITS[3];
+  const { size, name } = TIME_UNITS.find((unit) => step >= unit.size / 10) ?? TIME_UNITS[3];
   const digits = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step / size))));
   const [integer = '0', fraction] = (value / size).toFixed(digits).split('.');
   const grouped = integer.replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
   return `${grouped}${fraction === undefined ? '' : `.${fraction}`}${THIN}${name}`;
 }
+
+/** A moment to the nanosecond, tick or event. */
+export const moment = (axis: Axis, value: number): string =>
+  axis === 'time' ? `${(value / 1e6).toFixed(6).replace(/\.?0+$/, '')}${THIN}ms` : whole(value);
 
 export const percent = (share: number): string =>
   share === 0 ? '0' : share < 0.001 ? '<0.1' : (share * 100).toFixed(share < 0.1 ? 1 : 0);

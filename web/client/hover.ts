@@ -1,7 +1,7 @@
 /** What lies under the pointer, and the tooltip that tells it. */
 import type { Gap } from '../../analyzer/timeline-answers.js';
 import { byId, el, swatch } from './dom.js';
-import { amount, laneTitle, place, whole } from './format.js';
+import { amount, laneTitle, moment, place, whole } from './format.js';
 import type { LaneRow } from './layout.js';
 import { eventBox, type Scene } from './paint.js';
 
@@ -138,7 +138,7 @@ function tell(scene: Scene, hit: Hit): Node[] | null {
       el(
         'p',
         { class: 'quiet' },
-        `at ${place(view.axis, at, 1)}${end < 0 ? '' : `, handled in ${amount(view.axis, end - at)}`}`,
+        `at ${moment(view.axis, at)}${end < 0 ? '' : `, handled in ${amount(view.axis, end - at)}`}`,
       ),
     );
   } else if (lane !== undefined && view.detail === 'bins') {

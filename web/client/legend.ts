@@ -20,12 +20,14 @@ export function showLegend(
   kinds: readonly string[],
   reasons: readonly string[],
   palette: Palette,
-  toggle: (reason: string) => void,
+  toggle: (name: string, isReason: boolean) => void,
 ): void {
   const legend = byId('legend', HTMLElement);
   const focused = document.activeElement instanceof HTMLElement && legend.contains(document.activeElement);
   const held = focused ? document.activeElement?.getAttribute('data-name') : null;
-  legend.replaceChildren(...entriesOf(overview, view, kinds, palette).map((entry) => chipOf(entry, reasons, toggle)));
+  legend.replaceChildren(
+    ...entriesOf(overview, view, kinds, palette).map((entry) => chipOf(entry, kinds, reasons, toggle)),
+  );
   if (typeof held === 'string') {
     for (const chip of legend.querySelectorAll('button')) if (chip.dataset.name === held) chip.focus();
   }
@@ -54,10 +56,15 @@ function entriesOf(overview: Overview, view: View, kinds: readonly string[], pal
   return [...entries.values()].sort((a, b) => Number(b.failure) - Number(a.failure) || b.total - a.total);
 }
 
-function chipOf(entry: Entry, reasons: readonly string[], toggle: (reason: string) => void): HTMLElement {
+function chipOf(
+  entry: Entry,
+  kinds: readonly string[],
+  reasons: readonly string[],
+  toggle: (name: string, isReason: boolean) => void,
+): HTMLElement {
   const { name, isReason, failure, colour, count, total } = entry;
-  const pressed = isReason && reasons.includes(name);
-  const off = !failure && reasons.length > 0 && !pressed;
+  const pressed = isReason ? reasons.includes(name) : kinds.includes(name);
+  const off = !failure && isReason && reasons.length > 0 && !pressed;
   const chip = el(
     'button',
     {
@@ -68,12 +75,11 @@ function chipOf(entry: Entry, reasons: readonly string[], toggle: (reason: strin
       'data-failure': String(failure),
       'data-count': String(count),
       title: `${name}: ${whole(count)} in view, ${whole(total)} in the trace`,
-      on: { click: () => toggle(name) },
+      on: { click: () => toggle(name, isReason) },
     },
     swatch(colour),
     failure ? `${name} failed` : name,
     el('b', {}, whole(count)),
   );
-  chip.disabled = !isReason;
   return chip;
 }

@@ -1,22 +1,24 @@
 /** The page: joins the address, the controls, the timeline and the panels. */
-import type { Axis, Domain, Filter, Overview, Place, View } from '../../analyzer/timeline-answers.js';
+import type { Axis, Domain, Filter, Overview, View } from '../../analyzer/timeline-answers.js';
 import * as api from './api.js';
 import { closeChoices, showChoices } from './choices.js';
 import { Palette } from './colours.js';
-import { showDetail, showNoDetail } from './detail.js';
 import { button, byId, el } from './dom.js';
-import { AXIS_NAMES, amount, whole } from './format.js';
+import { AXIS_NAMES, whole } from './format.js';
 import { type Key, listen, showKeys } from './keys.js';
 import { showLegend } from './legend.js';
 import { ProfilePanel } from './profile.js';
+import { Selection } from './selection.js';
 import { fromHash, START, toHash, type ViewState } from './state.js';
+import { showStatus } from './status.js';
 import { Strip } from './strip.js';
 import { nextTheme, startTheme } from './theme.js';
 import { TimelineView } from './timeline.js';
 
 const PAN = 0.2;
 const ZOOM = 2;
-const NOTHING_CHOSEN = 'Click an event, or press N for the first one in view.';
+/** Events that take less of the trace than this are brought into view when it is opened. */
+const SPARSE = 0.6;
 
 interface Open {
   readonly id: number;
@@ -28,8 +30,12 @@ class Page {
   #state: ViewState = START;
   #traces: readonly api.TraceState[] = [];
   #open: Open | null = null;
+  /** The trace that was asked for last: answers about others come too late. */
+  #opening = -1;
   #view: View | null = null;
   #palette = new Palette(startTheme((dark) => this.#recolour(dark)));
+  /** The viewport of an address that asks for none. */
+  #home: Domain = { from: 0, to: 1 };
   #written = '';
   #writing = 0;
   readonly #profile = new ProfilePanel(this.#palette, (reason) => this.#toggleReason(reason));
@@ -38,8 +44,19 @@ class Page {
     moved: (range) => this.#moved(range),
     answered: (view, range) => this.#answered(view, range),
     failed: (error) => this.#say('The view cannot be shown', error),
-    selected: (place) => void this.#select(place, false),
+    selected: (place) => {
+      if (place !== null) this.#selection.choose(place, false);
+    },
   });
+  readonly #selection = new Selection(
+    this.#timeline,
+    () =>
+      this.#open === null ? null : { ...this.#open, axis: this.#axis, filter: this.#filter, palette: this.#palette },
+    (event) => {
+      this.#state = { ...this.#state, event };
+      this.#write();
+    },
+  );
   readonly #keys: readonly Key[] = [
     {
       keys: ['ArrowLeft', 'ArrowRight', 'a', 'd'],
@@ -53,20 +70,25 @@ class Page {
       says: 'zoom',
       press: ({ key }) => this.#timeline.zoomBy('+=w'.includes(key) ? ZOOM : 1 / ZOOM),
     },
-    { keys: ['0'], shown: '0', says: 'the whole trace', press: () => this.#timeline.fit() },
+    {
+      keys: ['0'],
+      shown: '0',
+      says: 'all that passes the filter; again: the whole trace',
+      press: () => this.#timeline.fit(),
+    },
     {
       keys: ['n', 'p', ']', '['],
       shown: 'N P',
       says: 'next, previous event that passes the filter',
-      press: ({ key }) => void this.#step('n]'.includes(key) ? 1 : -1, false),
+      press: ({ key }) => this.#selection.step('n]'.includes(key) ? 1 : -1, false),
     },
     {
       keys: ['f', 'F'],
       shown: 'F Shift+F',
       says: 'next, previous failure',
-      press: ({ key }) => void this.#step(key === 'f' ? 1 : -1, true),
+      press: ({ key }) => this.#selection.step(key === 'f' ? 1 : -1, true),
     },
-    { keys: ['z', 'Enter'], shown: 'Z', says: 'zoom to the event', press: () => this.#zoomToEvent() },
+    { keys: ['z', 'Enter'], shown: 'Z', says: 'zoom to the event', press: () => this.#selection.zoom() },
     { keys: ['/'], shown: '/', says: 'filter', press: () => byId('text', HTMLInputElement).focus() },
     { keys: ['t'], shown: 'T', says: 'light, dark, or as the system', press: () => nextTheme() },
     { keys: ['Escape'], shown: 'Esc', says: 'close, or clear the filter', press: () => this.#escape() },
@@ -134,17 +156,22 @@ class Page {
     const wanted = this.#traces.find(({ name }) => name === this.#state.trace) ?? this.#traces[0];
     if (wanted === undefined) return;
     this.#open = null;
+    this.#opening = wanted.id;
+    const { event } = this.#state;
+    this.#selection.close();
+    this.#state = { ...this.#state, event };
     byId('trace', HTMLSelectElement).value = wanted.name;
     this.#profile.say('Reading …');
-    showNoDetail(NOTHING_CHOSEN);
     const stop = this.#reading(wanted.id, wanted.name);
     try {
       const overview = await api.openTrace(wanted.id);
+      if (this.#opening !== wanted.id) return;
       this.#open = { id: wanted.id, name: wanted.name, overview };
       document.title = `${wanted.name} · Trapline`;
       this.#show();
       void this.#loadProfile(wanted.id);
     } catch (error) {
+      if (this.#opening !== wanted.id) return;
       this.#profile.say('');
       this.#say(`${wanted.name} cannot be read`, error);
     } finally {
@@ -201,12 +228,8 @@ class Page {
       );
       return;
     }
-    const domain = overview.axes[axis] ?? { from: 0, to: 1 };
-    this.#timeline.show({ id: open.id, overview, axis, filter: this.#filter }, this.#state.range);
-    this.#strip.show(null, overview.categories, domain);
-    void this.#loadStrip(open, axis, domain);
-    if (this.#state.event === null) this.#closeEvent();
-    else void this.#goTo(this.#state.event, false);
+    this.#strip.show(null, overview.categories, overview.axes[axis] ?? { from: 0, to: 1 });
+    void this.#showTimeline(open, axis);
   }
 
   #showAxes({ axes }: Overview, current: Axis): void {
@@ -221,16 +244,33 @@ class Page {
     );
   }
 
-  async #loadStrip({ id, overview }: Open, axis: Axis, domain: Domain): Promise<void> {
+  /** Where nothing else is asked for, the viewport is where the events are that pass the filter. */
+  async #showTimeline(open: Open, axis: Axis): Promise<void> {
+    const { id, overview } = open;
     const filter = this.#filter;
-    const width = byId('strip', HTMLElement).clientWidth;
-    const view = await api
-      .viewOf(id, axis, domain.from, domain.to, Math.max(1, Math.floor(width / 2)), filter)
-      .catch(() => null);
-    if (this.#open?.id === id && this.#axis === axis) this.#strip.show(view, overview.categories, domain);
+    const { range } = this.#state;
+    const view = await this.#loadStrip(open, axis);
+    if (this.#open !== open || this.#axis !== axis) return;
+    const domain = overview.axes[axis] ?? { from: 0, to: 1 };
+    const extent = view?.extent ?? domain;
+    const sparse = extent.to - extent.from < (domain.to - domain.from) * SPARSE;
+    this.#home = sparse ? this.#timeline.fitted(extent, domain) : domain;
+    this.#timeline.show({ id, overview, axis, filter }, range ?? this.#home);
+    const { event } = this.#state;
+    if (event === null) this.#selection.close();
+    else if (event === this.#selection.seq) this.#selection.redraw();
+    else void this.#selection.goTo(event, false);
   }
 
-  #choose(part: Partial<Filter>): void {
+  async #loadStrip({ id, overview }: Open, axis: Axis): Promise<View | null> {
+    const domain = overview.axes[axis] ?? { from: 0, to: 1 };
+    const bins = Math.max(1, Math.floor(byId('strip', HTMLElement).clientWidth / 2));
+    const view = await api.viewOf(id, axis, domain.from, domain.to, bins, this.#filter).catch(() => null);
+    if (this.#open?.id === id && this.#axis === axis) this.#strip.show(view, overview.categories, domain);
+    return view;
+  }
+
+  #choose(part: Partial<ViewState>): void {
     const open = this.#open;
     this.#state = { ...this.#state, ...part };
     if (open === null) return;
@@ -239,8 +279,7 @@ class Page {
     showChoices(open.overview, filter, (next) => this.#choose(next));
     this.#profile.mark(filter.reasons, this.#palette);
     this.#timeline.refilter(filter);
-    const domain = open.overview.axes[this.#axis];
-    if (domain !== undefined) void this.#loadStrip(open, this.#axis, domain);
+    void this.#loadStrip(open, this.#axis);
     this.#write();
   }
 
@@ -251,10 +290,15 @@ class Page {
     });
   }
 
+  #toggleKind(kind: string): void {
+    const { kinds } = this.#filter;
+    this.#choose({ kinds: kinds.includes(kind) ? kinds.filter((each) => each !== kind) : [...kinds, kind] });
+  }
+
   #moved(range: Domain): void {
-    const whole = this.#open?.overview.axes[this.#axis];
-    const all = whole !== undefined && range.from <= whole.from && range.to >= whole.to;
-    this.#state = { ...this.#state, range: all ? null : range };
+    const { from, to } = this.#home;
+    const home = Math.abs(range.from - from) + Math.abs(range.to - to) < (to - from) * 1e-9;
+    this.#state = { ...this.#state, range: home ? null : range };
     this.#strip.setRange(range);
     this.#write();
   }
@@ -263,103 +307,19 @@ class Page {
     const open = this.#open;
     if (open === null) return;
     this.#view = view;
-    let shown = 0;
-    for (let i = 1; i < view.totals.length; i += 2) shown += view.totals[i] ?? 0;
-    const status = byId('status', HTMLElement);
-    const left = view.lanesLeftOut > 0 ? ` · ${view.lanesLeftOut} lanes left out: choose vCPUs` : '';
-    const bins = view.detail === 'bins' ? ` · bins of ${amount(view.axis, view.step)}` : '';
-    status.textContent = `${whole(shown)} in view · ${amount(view.axis, range.to - range.from)}${bins}${left}`;
-    Object.assign(status.dataset, {
-      shown: String(shown),
-      from: String(range.from),
-      to: String(range.to),
-      detail: view.detail,
-    });
-    showLegend(open.overview, view, this.#filter.kinds, this.#state.reasons, this.#palette, (reason) =>
-      this.#toggleReason(reason),
+    this.#message();
+    showStatus(view, range);
+    showLegend(open.overview, view, this.#filter.kinds, this.#state.reasons, this.#palette, (name, isReason) =>
+      isReason ? this.#toggleReason(name) : this.#toggleKind(name),
     );
-    const matches = view.lanes.length > 0 || view.gaps.length > 0;
     byId('timeline', HTMLElement).dataset.state = 'ready';
-    status.classList.toggle('nothing', !matches);
-    if (!matches) status.textContent = 'Nothing here passes the filter · 0 in view';
-  }
-
-  /** Moves to an event by its number. */
-  async #goTo(seq: number, reveal: boolean): Promise<void> {
-    const open = this.#open;
-    if (open === null) return;
-    try {
-      const detail = await api.detailOf(open.id, seq);
-      if (this.#open !== open) return;
-      this.#state = { ...this.#state, event: seq };
-      this.#timeline.select(detail.place, reveal);
-      showDetail(detail, open.overview.categories[detail.place.category], this.#axis, this.#palette, {
-        go: (to) => void this.#goTo(to, true),
-        step: (direction) => void this.#step(direction, false),
-        close: () => this.#closeEvent(),
-      });
-      this.#write();
-    } catch (error) {
-      showNoDetail(error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  async #select(place: Place | null, reveal: boolean): Promise<void> {
-    if (place === null) return;
-    this.#timeline.select(place, reveal);
-    await this.#goTo(place.seq, reveal);
-  }
-
-  async #step(direction: 1 | -1, failures: boolean): Promise<void> {
-    const open = this.#open;
-    if (open === null) return;
-    try {
-      const from = this.#state.event ?? (await this.#firstInView(open, direction));
-      this.#select(await api.stepFrom(open.id, from, direction, this.#filter, failures), true);
-    } catch (error) {
-      showNoDetail(error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  /** The event before which stepping starts where none is chosen: the first one in view. */
-  async #firstInView({ id, overview }: Open, direction: 1 | -1): Promise<number> {
-    const { from, to } = this.#timeline.range;
-    const x = direction === 1 ? from : to;
-    let best: number | null = null;
-    for (const { index } of this.#timeline.rows.slice(0, 64)) {
-      const place = await api.nearestTo(id, this.#axis, index, x, this.#filter);
-      const at = place?.at[this.#axis];
-      if (place === null || at === undefined || at < from || at >= to) continue;
-      if (best === null || (place.seq - best) * direction < 0) best = place.seq;
-    }
-    return best === null ? (direction === 1 ? -1 : overview.events) : best - direction;
-  }
-
-  #zoomToEvent(): void {
-    const seq = this.#state.event;
-    const open = this.#open;
-    if (seq === null || open === null) return;
-    void api.detailOf(open.id, seq).then(({ place, end }) => {
-      const at = place.at[this.#axis];
-      if (at === undefined) return;
-      const span = Math.max(16, (end?.took[this.#axis] ?? 0) * 4);
-      this.#timeline.setRange({ from: at - span / 2, to: at + span / 2 });
-    });
-  }
-
-  #closeEvent(): void {
-    this.#state = { ...this.#state, event: null };
-    this.#timeline.select(null, false);
-    showNoDetail(NOTHING_CHOSEN);
-    delete byId('detail', HTMLElement).dataset.seq;
-    this.#write();
   }
 
   #escape(): void {
     if (closeChoices()) return;
     if (document.activeElement instanceof HTMLInputElement) document.activeElement.blur();
-    else if (this.#state.event !== null) this.#closeEvent();
-    else this.#choose({ reasons: [], text: '', vcpus: [], levels: [], kinds: [] });
+    else if (this.#selection.seq !== null) this.#selection.close();
+    else this.#choose({ reasons: [], text: '', vcpus: [], levels: [], kinds: null });
   }
 
   #recolour(dark: boolean): void {
@@ -368,7 +328,7 @@ class Page {
     this.#strip.recolour(this.#palette);
     this.#profile.mark(this.#state.reasons, this.#palette);
     if (this.#view !== null) this.#answered(this.#view, this.#timeline.range);
-    if (this.#state.event !== null) void this.#goTo(this.#state.event, false);
+    this.#selection.redraw();
   }
 
   /** Writes the state into the address, at the most every 200 ms: browsers limit how often that may be done. */
@@ -392,6 +352,8 @@ class Page {
   #say(what: string, why: unknown): void {
     this.#message(el('strong', {}, what), el('span', {}, why instanceof Error ? why.message : String(why)));
     byId('message', HTMLElement).classList.toggle('error', why instanceof Error);
+    byId('legend', HTMLElement).replaceChildren();
+    byId('status', HTMLElement).replaceChildren();
     byId('timeline', HTMLElement).dataset.state = why instanceof Error ? 'error' : 'empty';
   }
 }

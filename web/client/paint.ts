@@ -236,8 +236,9 @@ function gapEdge(context: CanvasRenderingContext2D, scene: Scene, gap: Gap): voi
   const box = gapBox(scene, gap);
   if (box === null || box.right < 0 || box.left > scene.width) return;
   context.fillStyle = scene.colours.hatch;
-  context.fillRect(Math.round(box.right) - 2, box.top, 2, box.bottom - box.top);
-  context.fillRect(Math.round(box.right) - 5, box.top, 8, 3);
+  const at = Math.round(box.right) - 1;
+  context.fillRect(at, box.top, 1, box.bottom - box.top);
+  context.fillRect(at - 3, box.top, 7, 3);
 }
 
 function drawSelection(
@@ -245,8 +246,10 @@ function drawSelection(
   { selected, rows, x, colours, pointer, height, scroll }: Scene,
 ): void {
   if (pointer !== null) {
-    context.fillStyle = colours.line;
+    context.fillStyle = colours.ink;
+    context.globalAlpha = 0.3;
     context.fillRect(Math.round(pointer), scroll, 1, height);
+    context.globalAlpha = 1;
   }
   if (selected === null) return;
   const at = Math.round(x(selected.x));

@@ -28,7 +28,6 @@ export function startTheme(tell: (dark: boolean) => void): boolean {
 /** The next of system, light and dark; kept for the next visit. */
 export function nextTheme(): void {
   theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? 'system';
-  if (theme === 'system' || isDark() === system.matches) theme = theme === 'system' ? 'system' : theme;
   localStorage.setItem(KEY, theme);
   apply();
   changed(isDark());

@@ -13,7 +13,7 @@ import type { Axis, Category, Domain, Filter, Overview, Place, View } from '../.
 import * as api from './api.js';
 import type { Palette } from './colours.js';
 import { byId, el } from './dom.js';
-import { brief, laneTitle, levelName, place as placeName } from './format.js';
+import { AXIS_NAMES, brief, laneTitle, levelName, place as placeName } from './format.js';
 import { Hover } from './hover.js';
 import { type LaneRow, layLanes } from './layout.js';
 import { type Bars, paint, type Scene, stack } from './paint.js';
@@ -37,6 +37,8 @@ interface Listeners {
 const LEAST_SPAN = 8;
 /** Pixels a bin has at the least. */
 const BIN_PIXELS = 2;
+/** An answer that takes longer is waited for visibly. */
+const PATIENCE_MS = 200;
 
 export class TimelineView {
   readonly #canvas = byId('canvas', HTMLCanvasElement);
@@ -99,6 +101,7 @@ export class TimelineView {
     this.#view = null;
     const { from, to } = shown.overview.axes[shown.axis] ?? { from: 0, to: 1 };
     this.#base = scaleLinear().domain([from, to]);
+    byId('axis-name', HTMLElement).textContent = AXIS_NAMES[shown.axis];
     this.#resize();
     this.setRange(range ?? { from, to });
   }
@@ -127,9 +130,19 @@ export class TimelineView {
     select(this.#canvas).call(this.#zoom.transform, transform);
   }
 
+  /** Shows all that passes the filter; from there, the whole trace. */
   fit(): void {
     const [from = 0, to = 1] = this.#base.domain();
-    this.setRange({ from, to });
+    const extent = this.#view?.extent ?? null;
+    const fitted = extent === null ? null : this.fitted(extent, { from, to });
+    const there = fitted !== null && Math.abs(fitted.from - this.range.from) + Math.abs(fitted.to - this.range.to) < 1;
+    this.setRange(fitted === null || there ? { from, to } : fitted);
+  }
+
+  /** An extent with some room around it, within the trace. */
+  fitted(extent: Domain, { from, to }: Domain): Domain {
+    const room = (extent.to - extent.from) * 0.01;
+    return { from: Math.max(from, extent.from - room), to: Math.min(to, extent.to + room) };
   }
 
   zoomBy(factor: number): void {
@@ -195,7 +208,9 @@ export class TimelineView {
   }
 
   #ticks(scale: ScaleLinear<number, number>): number[] {
-    return scale.ticks(Math.max(2, Math.floor(this.#width / 130))).filter(Number.isInteger);
+    const most = Math.max(2, Math.floor(this.#width / 130));
+    // a label that would reach over the right edge is left out
+    return scale.ticks(most).filter((tick) => Number.isInteger(tick) && scale(tick) < this.#width - 36);
   }
 
   /** The wheel zooms; where lanes overflow it scrolls, and zooms with Ctrl. */
@@ -259,7 +274,7 @@ export class TimelineView {
         const name = el(
           'div',
           { class: first ? 'lane first' : 'lane', title: `${laneTitle(lane)}: ${lane.count} events` },
-          el('span', { class: 'who' }, first ? lane.name : ''),
+          el('span', { class: 'who' }, ...(first ? nameOf(lane.name) : [])),
           el('span', { class: 'level' }, levelName(lane.level)),
           el('span', { class: 'peak' }, this.#peak(index, height)),
         );
@@ -284,6 +299,7 @@ export class TimelineView {
     const shown = this.#shown;
     if (shown === null) return;
     this.#asking = true;
+    const waiting = setTimeout(() => this.#canvas.classList.add('waiting'), PATIENCE_MS);
     const generation = this.#generation;
     const range = this.range;
     const bins = Math.min(4096, Math.max(1, Math.floor(this.#width / BIN_PIXELS)));
@@ -297,6 +313,8 @@ export class TimelineView {
       })
       .finally(() => {
         this.#asking = false;
+        clearTimeout(waiting);
+        this.#canvas.classList.remove('waiting');
         if (!this.#stale) return;
         this.#stale = false;
         this.#ask();
@@ -366,4 +384,12 @@ export class TimelineView {
       this.#listeners.failed(error);
     }
   }
+}
+
+/** The vCPU first, then what else the name says of it: VM, thread. */
+function nameOf(name: string): (Node | string)[] {
+  const parts = name.split(', ');
+  const first = parts.find((part) => part.startsWith('vCPU ')) ?? parts[0] ?? '';
+  const rest = parts.filter((part) => part !== first);
+  return rest.length === 0 ? [first] : [first, el('small', {}, rest.join(', '))];
 }
