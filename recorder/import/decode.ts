@@ -90,12 +90,12 @@ export class Decoder {
   decode(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     this.vcpu = -1;
     row.kind = spec.kind;
-    this.#text = cursor.at;
     const served = context.servedIsa;
     this.#physical = PHYSICAL[served]?.includes(context.servedReason) ?? false;
     this.#linear = LINEAR[served]?.includes(context.servedReason) ?? false;
     cursor.skipBlanks();
     this.#skipApology(cursor);
+    this.#text = cursor.at;
     if (!this.#head(spec, cursor, row)) return false;
     const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
     if (!done || (row.mask & spec.needs) !== spec.needs) return false;

@@ -56,7 +56,7 @@ export class Lanes {
   /** Lane of a line that names no thread: that of its vCPU, else of the line before, else a new one. */
   ofVcpu(vcpu: number, where: () => string): Lane {
     if (vcpu < 0 && this.#last?.thread === null) return this.#last;
-    let lane = this.#vcpus.get(vcpu);
+    let lane = this.#vcpus.get(vcpu) ?? this.#adopt(vcpu);
     if (lane === undefined) {
       lane = this.#add(null, null, null, '', where);
       lane.vcpu = vcpu < 0 ? null : vcpu;
@@ -64,6 +64,15 @@ export class Lanes {
     }
     this.#last = lane;
     return lane;
+  }
+
+  /** Lines before the first that names a vCPU most likely are of that vCPU. */
+  #adopt(vcpu: number): Lane | undefined {
+    const nameless = this.#vcpus.get(-1);
+    if (nameless === undefined || nameless.vcpu !== null) return undefined;
+    nameless.vcpu = vcpu;
+    this.#vcpus.set(vcpu, nameless);
+    return nameless;
   }
 
   /** Lane for what is said of a host CPU; -1 where even that is unknown. */

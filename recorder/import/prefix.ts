@@ -156,7 +156,9 @@ export class Prefix {
     if (bytes[end - 1] === CLOSE_PAREN) {
       let open = end - 1;
       while (open > from && bytes[open] !== OPEN_PAREN) open -= 1;
-      const process = integer(bytes, open + 1, end - 1);
+      let first = open + 1;
+      while (isBlank(bytes[first] as number)) first += 1;
+      const process = integer(bytes, first, end - 1);
       if (process >= 0) this.process = process;
       end = trimEnd(bytes, from, open);
     }

@@ -13,6 +13,7 @@ import { EVENTS, type EventSpec } from './events.js';
 import { type Lane, Lanes } from './lanes.js';
 import { LineReader, MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
+import { QuotedPrintable } from './quoted.js';
 import { type ImportResult, Notes } from './result.js';
 import { EventRow, EventSink, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
@@ -47,6 +48,7 @@ class TextImport {
   readonly #others = new NameTable<number>();
   readonly #otherNames: string[] = [];
   readonly #kinds = new Float64Array(64);
+  readonly #quoted = new QuotedPrintable();
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
   writer: TraceWriter | null = null;
   #sink: EventSink | null = null;
@@ -72,6 +74,14 @@ class TextImport {
   /** Reads one line, the current one of the reader. */
   line(): void {
     const { bytes, start, end } = this.#reader;
+    if (this.#quoted.take(bytes, start, end)) {
+      if (!this.#quoted.open) this.#line(this.#quoted.bytes, 0, this.#quoted.length);
+    } else {
+      this.#line(bytes, start, end);
+    }
+  }
+
+  #line(bytes: Uint8Array, start: number, end: number): void {
     if (this.#prefix.parse(bytes, start, end)) this.#event(bytes, end);
     else this.#rest(bytes, start, end);
   }
@@ -223,6 +233,7 @@ class TextImport {
   #join(bytes: Uint8Array, start: number, end: number): boolean {
     const { previousStart, previousEnd } = this.#reader;
     const lane = this.#heldLane;
+    if (bytes === this.#quoted.bytes) return false; // its long lines are whole again
     if (lane === null || this.#held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE)
       return false;
     let length = previousEnd - previousStart;

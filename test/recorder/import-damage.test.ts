@@ -1,0 +1,248 @@
+/** Broken, hostile and foreign input: what can be read is kept, and the rest is said in one line. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { IMPORT_ERRORS, ImportError } from '../../recorder/import/errors.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { LineReader, MAX_LINE } from '../../recorder/import/lines.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { fixture, importBytes, importText } from './import-helpers.js';
+
+const EXIT =
+  't-1 [000] 1.0: kvm_exit: vcpu 0 reason CPUID rip 0x101b2 info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000';
+const ENTRY = 't-1 [000] 1.1: kvm_entry: vcpu 0, rip 0x101b4';
+const whole = { kind: 'exit', reason: 10, rip: 0x101b2, qualification: 0, info2: 0, intr_info: 0, error_code: 0 };
+
+function assertWhole(text: string): void {
+  const { events, result } = importText(text);
+  assert.deepEqual(
+    events.map(({ kind }) => kind),
+    ['exit', 'entry'],
+  );
+  const { seq: _1, vcpu: _2, time_ns: _3, isa: _4, from_level: _5, to_level: _6, ...exit } = events[0] ?? {};
+  assert.deepEqual(exit, whole);
+  assert.equal(result.counts.damaged, 0);
+}
+
+describe('lines that mail and people broke', () => {
+  it('puts a wrapped line together wherever it was broken', () => {
+    const words = EXIT.split(' ');
+    for (let i = 8; i < words.length; i++) {
+      assertWhole(`${words.slice(0, i).join(' ')}\n${words.slice(i).join(' ')}\n${ENTRY}\n`);
+      assertWhole(`> ${words.slice(0, i).join(' ')}\n> ${words.slice(i).join(' ')}\n> ${ENTRY}\n`);
+    }
+  });
+
+  it('reads quoted-printable with its soft breaks', () => {
+    assertWhole(
+      `x-9 [000] 0.1: kvm_exit: reason HLT rip=3D0\n`.length > 0
+        ? `${EXIT.slice(0, 70)}=\n${EXIT.slice(70)}\n${ENTRY}\n`
+        : '',
+    );
+    const { events } = importText('t-1 [000] 1.0: kvm_msr: msr_read ce =3D 0x5\n');
+    assert.equal(events[0]?.value, 5);
+  });
+
+  it('leaves an = alone where the text is plain', () => {
+    const { events } = importText(
+      't-1 [000] 1.0: kvm_apicv_inhibit_changed: set reason=2, inhibits=0x4\nt-1 [000] 1.0: x:y: p=3Dq\n',
+    );
+    assert.equal(events[1]?.text, 'x:y: p=3Dq');
+  });
+
+  it('keeps a remark of the writer as text', () => {
+    const { events } = importText('t-1 [000] 1.0: kvm_msr: msr_read ce = 0x5    <---- [1]\n');
+    assert.equal(events[0]?.value, 5);
+    assert.equal(events[0]?.text, '<---- [1]');
+  });
+
+  it('takes CRLF and a byte order mark', () => {
+    assertWhole(`\ufeff${EXIT}\r\n${ENTRY}\r\n`);
+  });
+
+  it('notes a line that says nothing, with its number, and goes on', () => {
+    const { result, events } = importText(`${EXIT}\nwhat is this\n${ENTRY}\n`);
+    assert.equal(events.length, 2);
+    assert.deepEqual(result.notes, [{ line: 2, says: 'no event: what is this' }]);
+  });
+
+  it('keeps a known event that it cannot read as text, with a note', () => {
+    const { result, events } = importText(`${EXIT}\nt-1 [000] 1.1: kvm_msr: msr_read zz = 0x5\n`);
+    assert.deepEqual([events[1]?.kind, events[1]?.text], ['other', 'kvm_msr: msr_read zz = 0x5']);
+    assert.equal(result.notes[0]?.line, 2);
+  });
+
+  it('invents nothing for a line that was cut', () => {
+    const { events, result } = importText(`${ENTRY}\nt-1 [000] 1.1: kvm_exit: vcpu 0 reason CPUID rip\n`);
+    assert.equal(events[1]?.kind, 'other');
+    assert.equal(result.counts.exits, 0);
+  });
+
+  it('refuses values that do not fit their column', () => {
+    const { events } = importText('t-1 [000] 1.0: kvm_pio: pio_write at 0x3f8 size 300 count 1 val 0x41\n');
+    assert.equal(events[0]?.kind, 'other');
+    const wide = importText('t-1 [000] 1.0: kvm_exit: reason HLT rip 0x11112222333344445 info 0 0\n');
+    assert.equal(wide.events[0]?.kind, 'other');
+  });
+
+  it('bounds its notes', () => {
+    const { result } = importText(`${EXIT}\n${'junk\n'.repeat(5000)}`);
+    assert.equal(result.counts.damaged, 5000);
+    assert.equal(result.notes.length, 202); // 200, those that were left out, and that no kvm_exit ... was missing
+    assert.match(result.notes.at(-1)?.says ?? '', /notes left out/);
+  });
+});
+
+describe('gaps', () => {
+  for (const [line, value, cpu] of [
+    ['CPU:1 [LOST 707 EVENTS]', 707, 1],
+    ['CPU:0 [78872 EVENTS DROPPED]', 78872, 0],
+    ['CPU:0 [EVENTS DROPPED]', undefined, 0],
+    ['# entries-in-buffer/entries-written: 10/25   #P:1', 15, null],
+    ['swapper 0 [001] 4.5: PERF_RECORD_LOST lost 12', 12, null],
+  ] as const) {
+    it(line, () => {
+      const { events, result, writer } = importText(`${EXIT}\n${line}\n${ENTRY}\n`);
+      assert.deepEqual([events[1]?.kind, events[1]?.value], ['lost', value]);
+      assert.equal(result.counts.lost, value ?? 0);
+      assert.equal(events[2]?.parent, undefined, 'no exit is paired across a gap');
+      const lane = JSON.parse(writer.dictionary('vcpu').get(BigInt(Number(events[1]?.vcpu)))?.says ?? '{}');
+      assert.equal(lane.cpu, cpu);
+    });
+  }
+});
+
+describe('files without exits', () => {
+  it('imports what is there and says what the lack of kvm_exit means', () => {
+    const { result, events } = importText('t-1 [000] 1.0: kvm_pio: pio_write at 0x3f8 size 1 count 1 val 0x41\n');
+    assert.equal(events.length, 1);
+    assert.match(result.notes[0]?.says ?? '', /no kvm_exit.*unknown, not zero/);
+  });
+});
+
+describe('input that is no trace', () => {
+  const thrown: readonly (readonly [string, keyof typeof IMPORT_ERRORS, Uint8Array])[] = [
+    ['nothing', 'EMPTY_INPUT', Buffer.from('')],
+    ['prose', 'NOT_A_TRACE', Buffer.from('To be, or not to be:\nthat is the question.\n')],
+    ['NULs', 'BINARY_INPUT', Buffer.alloc(5000)],
+    ['random bytes', 'BINARY_INPUT', Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) & 0xff))],
+    ['one endless line', 'LINE_TOO_LONG', Buffer.alloc(3_000_000, 'a')],
+    ['trace.dat', 'BINARY_TRACE', Buffer.from('\x17\x08\x44tracing6\0', 'latin1')],
+    ['perf.data', 'BINARY_TRACE', Buffer.from('PERFILE2\0\0', 'latin1')],
+  ];
+  for (const [name, code, bytes] of thrown) {
+    it(`${name}: ${code}`, () => {
+      assert.throws(() => importBytes(bytes), { code, name: 'ImportError' });
+    });
+  }
+
+  it('never opens a trace for it', () => {
+    let opened = false;
+    const open = (): never => {
+      opened = true;
+      throw new Error('opened');
+    };
+    assert.throws(() => importTrace(memorySource(Buffer.from('prose\n')), open), { code: 'NOT_A_TRACE' });
+    assert.equal(opened, false);
+  });
+
+  it('gives up on a long text without one event', () => {
+    const source = memorySource(Buffer.alloc(40 << 20, 'no event here\n'));
+    assert.throws(
+      () => importTrace(source, () => assert.fail()),
+      (error: unknown) => {
+        assert.ok(error instanceof ImportError);
+        assert.equal(error.code, 'NOT_A_TRACE');
+        assert.ok(Number(/(\d+) lines/.exec(error.message)?.[1]) < 2_000_000);
+        return true;
+      },
+    );
+  });
+
+  const events = `${EXIT}\n${ENTRY}\n`.repeat(50);
+  for (const [name, code, junk] of [
+    ['a NUL', 'BINARY_INPUT', 'abc\0def\n'],
+    ['an endless line', 'LINE_TOO_LONG', 'x'.repeat(MAX_LINE + 1)],
+  ] as const) {
+    it(`stops at ${name}, says where, and keeps what came before`, () => {
+      const { result, rows } = importText(`${events}${junk}\n${events}`);
+      assert.equal(rows.length, 100);
+      assert.equal(result.stopped?.code, code);
+      assert.match(result.stopped?.where ?? '', new RegExp(`^test.txt:101 \\(offset ${events.length}\\)$`));
+    });
+  }
+
+  it('bounds the number of threads', () => {
+    let text = '';
+    for (let i = 0; i < 70_000; i++) text += `t-${i} [000] 1.0: kvm_fpu: load\n`;
+    const { result, rows } = importText(text);
+    assert.equal(result.stopped?.code, 'TOO_MANY_THREADS');
+    assert.equal(rows.length, 65_536);
+  });
+
+  it('has a test for every error of the table', () => {
+    const tested = new Set<string>([...thrown.map(([, code]) => code), 'TOO_MANY_THREADS']);
+    assert.deepEqual([...tested].sort(), Object.keys(IMPORT_ERRORS).sort());
+  });
+});
+
+describe('line reader', () => {
+  it('gives the lines that splitting gives, however the input is cut into reads', () => {
+    const line = fc.oneof(fc.string({ maxLength: 30 }), fc.constant('x'.repeat(60_000)));
+    const lines = fc.array(
+      line.map((text) => text.replace(/[\r\n\0]/g, '')),
+      { maxLength: 40 },
+    );
+    fc.assert(
+      fc.property(lines, fc.integer({ min: 1, max: 70_000 }), (texts, most) => {
+        const bytes = Buffer.from(`a${texts.join('\n')}`);
+        const source = memorySource(bytes);
+        const reader = new LineReader({
+          ...source,
+          read: (target, at) => source.read(target.subarray(0, Math.min(target.length, at + most)), at),
+        });
+        const seen: string[] = [];
+        while (reader.next()) seen.push(Buffer.from(reader.bytes.subarray(reader.start, reader.end)).toString());
+        const expected = bytes.toString().split('\n');
+        if (expected.at(-1) === '') expected.pop();
+        assert.deepEqual(seen, expected);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('mutations of real traces', () => {
+  const seeds = ['svm-basic.script.txt', 'svm-nested.report.txt', 'vmx-nested.report.txt'].map(fixture);
+
+  it('give rows in order or one coded error, never anything else', () => {
+    const edit = fc.record({
+      at: fc.nat(),
+      drop: fc.nat(40),
+      put: fc.oneof(
+        fc.string({ maxLength: 12 }),
+        fc.constantFrom('\n', '=\n', '\0', '[', ']: ', 'kvm_exit: ', '0x', '> '),
+      ),
+    });
+    fc.assert(
+      fc.property(fc.constantFrom(...seeds), fc.array(edit, { minLength: 1, maxLength: 12 }), (seed, edits) => {
+        let text = seed.slice(0, 6000);
+        for (const { at, drop, put } of edits) {
+          const from = at % text.length;
+          text = text.slice(0, from) + put + text.slice(from + drop);
+        }
+        try {
+          const { rows, result } = importText(text);
+          rows.forEach((row, i) => {
+            assert.equal(row.seq, BigInt(i));
+            assert.ok(row.parent === null || (row.parent as bigint) < BigInt(i));
+          });
+          assert.equal(result.counts.events, rows.length);
+        } catch (error) {
+          if (!(error instanceof ImportError)) throw error;
+        }
+      }),
+      { numRuns: 1500, seed: 20_260_101 },
+    );
+  });
+});
