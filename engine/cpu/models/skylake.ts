@@ -1,8 +1,8 @@
 /**
- * Intel Skylake (client, 2015), reduced to what this machine does: no APIC, no VME, no performance counters, no vector
- * extensions yet. Values of CPUID: Intel SDM Vol. 2, "CPUID".
+ * Intel Skylake (client, 2015), reduced to what this machine does: no APIC, no VME, no performance counters, neither x87
+ * nor vector extensions. What is not offered here raises #UD. Values of CPUID: Intel SDM Vol. 2, "CPUID".
  */
-import { vmxCapabilities } from '../../vmx/capabilities.js';
+import { skylakeVmx, vmxCapabilities } from '../../vmx/capabilities.js';
 import type { CpuidLeaf, CpuModel } from '../model.js';
 
 const ascii = (text: string): number =>
@@ -10,15 +10,18 @@ const ascii = (text: string): number =>
 
 const bits = (...numbers: number[]): number => numbers.reduce((word, bit) => (word | (1 << bit)) >>> 0, 0);
 
-/** Leaf 1 EDX: FPU DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE-36 CLFSH FXSR SSE SSE2. */
-const FEATURES_EDX = bits(0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 24, 25, 26);
-/** Leaf 1 ECX: MONITOR VMX CX16 PCID MOVBE POPCNT XSAVE. */
-const FEATURES_ECX = bits(3, 5, 13, 17, 22, 23, 26);
-/** Leaf 7 EBX: FSGSBASE BMI1 SMEP BMI2 ERMS INVPCID SMAP. */
-const STRUCTURED_EBX = bits(0, 3, 7, 8, 9, 10, 20);
-/** Leaf 0x80000001: ECX LAHF, LZCNT; EDX SYSCALL NX 1-GiB pages RDTSCP LM. */
-const EXTENDED_ECX = bits(0, 5);
+/** Leaf 1 EDX: DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE-36 CLFSH. */
+const FEATURES_EDX = bits(2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19);
+/** Leaf 1 ECX: MONITOR VMX CX16 PCID POPCNT. */
+const FEATURES_ECX = bits(3, 5, 13, 17, 23);
+/** Leaf 7 EBX: FSGSBASE SMEP ERMS INVPCID SMAP. */
+const STRUCTURED_EBX = bits(0, 7, 9, 10, 20);
+/** Leaf 0x80000001: ECX LAHF, LZCNT, PREFETCHW; EDX SYSCALL NX 1-GiB pages RDTSCP LM. */
+const EXTENDED_ECX = bits(0, 5, 8);
 const EXTENDED_EDX = bits(11, 20, 26, 27, 29);
+
+/** Bits of CR4 for these features: TSD DE PSE PAE PGE PCE VMXE FSGSBASE PCIDE SMEP SMAP. */
+const CR4_BITS = BigInt(bits(2, 3, 4, 5, 7, 8, 13, 16, 17, 20, 21));
 
 const BRAND = 'Trapline Skylake 3.00GHz'.padEnd(48, '\0');
 const brandLeaf = (leaf: number, at: number): CpuidLeaf => ({
@@ -36,10 +39,9 @@ const CPUID: readonly CpuidLeaf[] = [
   // Family 6, model 0x5e, stepping 3; CLFLUSH of 64 bytes, one logical processor.
   { leaf: 1, eax: 0x0005_06e3, ebx: 0x0001_0800, ecx: FEATURES_ECX, edx: FEATURES_EDX },
   { leaf: 2, eax: 0x7603_6301, ebx: 0x00f0_b5ff, ecx: 0, edx: 0x00c3_0000 },
+  // MONITOR and MWAIT: lines of 64 bytes, no C-state hints.
+  { leaf: 5, eax: 0x40, ebx: 0x40, ecx: 0, edx: 0 },
   { leaf: 7, subleaf: 0, eax: 0, ebx: STRUCTURED_EBX, ecx: 0, edx: 0 },
-  // XSAVE: x87 and SSE, 576 bytes.
-  { leaf: 0xd, subleaf: 0, eax: 3, ebx: 576, ecx: 576, edx: 0 },
-  { leaf: 0xd, subleaf: 1, eax: 0, ebx: 0, ecx: 0, edx: 0 },
   // TSC / crystal clock = 250 / 2; base frequency 3000 MHz, bus 100 MHz.
   { leaf: 0x15, eax: 2, ebx: 250, ecx: 0, edx: 0 },
   { leaf: 0x16, eax: 3000, ebx: 3000, ecx: 100, edx: 0 },
@@ -64,7 +66,8 @@ export const skylake: CpuModel = {
     [0x8b, 0xea_0000_0000n], // IA32_BIOS_SIGN_ID: microcode revision
     [0xce, 0x1e00n], // MSR_PLATFORM_INFO: maximum non-turbo ratio 30
     [0xfe, 0n], // IA32_MTRRCAP: none
-    ...vmxCapabilities(),
+    [0x3a, 5n], // IA32_FEATURE_CONTROL: locked with VMX on, as firmware leaves it
+    ...vmxCapabilities({ ...skylakeVmx, cr4: CR4_BITS }),
   ]),
   tscPerTick: 1,
 };

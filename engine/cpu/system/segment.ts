@@ -3,12 +3,13 @@ import type { AccessSize } from '../../memory/access.js';
 import type { Cpu } from '../cpu.js';
 import { BLOCKING } from '../delivery.js';
 import { type Descriptor, descriptorAddress, isNull, readDescriptor, SYSTEM } from '../descriptor.js';
-import { invalidOpcode, VECTOR } from '../fault.js';
+import { generalProtection, invalidOpcode, VECTOR } from '../fault.js';
 import { FLAG } from '../flags.js';
-import { S, SEG } from '../layout.js';
+import { S, SEG, segBase } from '../layout.js';
 import { OUTCOME, type SlowInstruction, type SlowTable } from '../outcome.js';
-import { loadSegment, operandAddress } from '../segments.js';
+import { isCanonical, loadSegment, operandAddress } from '../segments.js';
 import { Stack } from '../stack.js';
+import { CR4 } from './control.js';
 import { readSelector, requireProtected, segmentNumber, writeRm } from './operands.js';
 
 const accessSize = (size: number): AccessSize => (size === 8 ? 8 : size === 4 ? 4 : 2);
@@ -127,6 +128,29 @@ const arpl: SlowInstruction = (cpu, insn) => {
   return OUTCOME.next;
 };
 
+/** RDFSBASE and its kin exist in 64-bit mode with CR4.FSGSBASE. */
+function requireBaseAccess(cpu: Cpu): void {
+  if (!cpu.mode64 || !(cpu.u64(S.CR4) & CR4.FSGSBASE)) throw invalidOpcode();
+}
+
+const readBase =
+  (segment: number): SlowInstruction =>
+  (cpu, insn) => {
+    requireBaseAccess(cpu);
+    cpu.writeRegister(insn.dst, insn.size, cpu.u64(segBase(segment)));
+    return OUTCOME.next;
+  };
+
+const writeBase =
+  (segment: number): SlowInstruction =>
+  (cpu, insn) => {
+    requireBaseAccess(cpu);
+    const base = cpu.readRegister(insn.dst, insn.size);
+    if (!isCanonical(base)) throw generalProtection();
+    cpu.setU64(segBase(segment), base);
+    return OUTCOME.next;
+  };
+
 export const SEGMENT: SlowTable = {
   mov_to_segment: movToSegment,
   mov_from_segment: movFromSegment,
@@ -142,4 +166,8 @@ export const SEGMENT: SlowTable = {
   verr: verify(false),
   verw: verify(true),
   arpl,
+  rdfsbase: readBase(SEG.FS),
+  rdgsbase: readBase(SEG.GS),
+  wrfsbase: writeBase(SEG.FS),
+  wrgsbase: writeBase(SEG.GS),
 };
