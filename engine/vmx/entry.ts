@@ -6,7 +6,7 @@ import { FLAG } from '../cpu/flags.js';
 import { S, SEG, segRights } from '../cpu/layout.js';
 import { loadPdptes } from '../memory/paging.js';
 import { evaluate } from './checks/evaluate.js';
-import { CHECKS } from './checks/table.js';
+import { CHECKS, FIRST_MSR_RULE } from './checks/table.js';
 import { ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, INTR, PRIMARY, SECONDARY, VM_ERROR } from './controls.js';
 import { enterHost, secondaryControls } from './exit.js';
 import { VM_ENTRY_FAILURE } from './exit-reasons.js';
@@ -143,9 +143,10 @@ function enter(cpu: Cpu, launch: boolean): void {
   cpu.setU32(S.HOST_LEVEL, cpu.level);
   loadGuestState(cpu, secondary);
   const count = low(cpu, F.VM_ENTRY_MSR_LOAD_COUNT);
-  const failed = count ? loadMsrArea(cpu, whole(cpu, F.VM_ENTRY_MSR_LOAD_ADDR), count) : 0;
-  if (failed) {
-    failEntry(cpu, REASON.msrLoading, failed);
+  const failure = count ? loadMsrArea(cpu, whole(cpu, F.VM_ENTRY_MSR_LOAD_ADDR), count) : null;
+  if (failure) {
+    for (const rule of failure.violated) tellCheck(cpu, FIRST_MSR_RULE + rule);
+    failEntry(cpu, REASON.msrLoading, failure.entry);
     return;
   }
   tellEntry(cpu, level);

@@ -169,7 +169,7 @@ export function vmExit(cpu: Cpu, cause: ExitCause): void {
   saveGuestState(cpu, cause);
   tell(cpu, cause);
   const count = low(cpu, F.VM_EXIT_MSR_STORE_COUNT);
-  if (count && storeMsrArea(cpu, whole(cpu, F.VM_EXIT_MSR_STORE_ADDR), count)) {
+  if (count && !storeMsrArea(cpu, whole(cpu, F.VM_EXIT_MSR_STORE_ADDR), count)) {
     leaveGuest(cpu);
     abort(cpu, ABORT.saveMsrs);
   } else {

@@ -2,21 +2,13 @@
 import type { Cpu } from '../cpu/cpu.js';
 import { CpuFault } from '../cpu/fault.js';
 import { readMsr, writeMsr } from '../cpu/system/msr.js';
+import { MSR_RULES } from './checks/msr-loading.js';
 
 /** An entry: u32 MSR index, u32 reserved (0), u64 value. */
 export const MSR_ENTRY_BYTES = 16;
 
-const FS_BASE = 0xc000_0100;
-const GS_BASE = 0xc000_0101;
-const IA32_SMM_MONITOR_CTL = 0x9b;
 const IA32_SMBASE = 0x9e;
-const IA32_BIOS_UPDT_TRIG = 0x79;
-const IA32_BIOS_SIGN_ID = 0x8b;
-
 const isX2apic = (msr: number): boolean => msr >>> 8 === 8;
-/** MSRs that no VM entry or exit loads, whatever WRMSR would do. */
-const NEVER_LOADED = new Set([FS_BASE, GS_BASE, IA32_SMM_MONITOR_CTL, IA32_BIOS_UPDT_TRIG, IA32_BIOS_SIGN_ID]);
-const NEVER_STORED = new Set([IA32_SMBASE]);
 
 /** Does `action`; true where it raised an exception. */
 function faults(action: () => void): boolean {
@@ -29,26 +21,41 @@ function faults(action: () => void): boolean {
   }
 }
 
-/** Loads `count` MSRs; the number of the first entry that cannot be loaded, from 1, or 0. */
-export function loadMsrArea(cpu: Cpu, address: bigint, count: number): number {
-  for (let i = 0; i < count; i++) {
-    const at = Number(address) + i * MSR_ENTRY_BYTES;
-    const msr = cpu.memory.read(at, 4);
-    const reserved = cpu.memory.read(at + 4, 4);
-    if (reserved || isX2apic(msr) || NEVER_LOADED.has(msr)) return i + 1;
-    if (faults(() => writeMsr(cpu, msr, cpu.memory.read64(at + 8)))) return i + 1;
-  }
-  return 0;
+/** Where loading an area stopped: the number of the entry, from 1, and the rules that it violates. */
+export interface MsrFailure {
+  readonly entry: number;
+  /** Indices into MSR_RULES. */
+  readonly violated: readonly number[];
 }
 
-/** Stores `count` MSRs; the number of the first entry that cannot be stored, from 1, or 0. */
-export function storeMsrArea(cpu: Cpu, address: bigint, count: number): number {
+function loadEntry(cpu: Cpu, at: number): number[] {
+  const index = cpu.memory.read(at, 4);
+  const reserved = cpu.memory.read(at + 4, 4);
+  const violated: number[] = [];
+  // The write is the last rule: it happens only where nothing else forbids it.
+  const refused = (): boolean => violated.length === 0 && faults(() => writeMsr(cpu, index, cpu.memory.read64(at + 8)));
+  MSR_RULES.forEach((rule, i) => {
+    if (!rule.holds({ index, reserved, refused })) violated.push(i);
+  });
+  return violated;
+}
+
+/** Loads `count` MSRs at VM entry or exit; null where all were loaded. */
+export function loadMsrArea(cpu: Cpu, address: bigint, count: number): MsrFailure | null {
+  for (let i = 0; i < count; i++) {
+    const violated = loadEntry(cpu, Number(address) + i * MSR_ENTRY_BYTES);
+    if (violated.length > 0) return { entry: i + 1, violated };
+  }
+  return null;
+}
+
+/** Stores `count` MSRs at VM exit; false where one cannot be stored. */
+export function storeMsrArea(cpu: Cpu, address: bigint, count: number): boolean {
   for (let i = 0; i < count; i++) {
     const at = Number(address) + i * MSR_ENTRY_BYTES;
     const msr = cpu.memory.read(at, 4);
-    const reserved = cpu.memory.read(at + 4, 4);
-    if (reserved || isX2apic(msr) || NEVER_STORED.has(msr)) return i + 1;
-    if (faults(() => cpu.memory.write64(at + 8, readMsr(cpu, msr)))) return i + 1;
+    if (cpu.memory.read(at + 4, 4) || isX2apic(msr) || msr === IA32_SMBASE) return false;
+    if (faults(() => cpu.memory.write64(at + 8, readMsr(cpu, msr)))) return false;
   }
-  return 0;
+  return true;
 }

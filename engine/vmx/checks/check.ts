@@ -21,6 +21,9 @@ export interface CheckState {
   readonly linearBits: number;
   /** Low 32 bits of a processor register. */
   register(name: CpuRegister): number;
+  /** Bits of IA32_PERF_GLOBAL_CTRL that enable a counter which the processor has (CPUID.0AH). */
+  readonly countersLow: number;
+  readonly countersHigh: number;
   /** A word of physical memory at an address given in halves; all ones where there is none. */
   memory(low: number, high: number): number;
 }
@@ -44,6 +47,8 @@ export interface Check {
   readonly causes?: readonly string[];
   /** Exit qualification of the failed entry (stage `guest` only). */
   readonly qualification: number;
+  /** The manual leaves it to the processor whether to check this; the engine does not. */
+  readonly optional?: true;
 }
 
 /** A row of a table: id, rule, reads, predicate, and what usually goes wrong. */
@@ -55,8 +60,18 @@ export type Row = readonly [
   causes?: string,
 ];
 
+export interface SectionOptions {
+  readonly qualification?: number;
+  readonly optional?: true;
+}
+
 /** Rows of one section of the manual. */
-export const section = (stage: Stage, cites: Citation, rows: readonly Row[], qualification = 0): Check[] =>
+export const section = (
+  stage: Stage,
+  cites: Citation,
+  rows: readonly Row[],
+  { qualification = 0, optional }: SectionOptions = {},
+): Check[] =>
   rows.map(([id, says, reads, holds, causes]) => ({
     id,
     stage,
@@ -66,4 +81,5 @@ export const section = (stage: Stage, cites: Citation, rows: readonly Row[], qua
     says,
     qualification,
     ...(causes === undefined ? {} : { causes: [causes] }),
+    ...(optional ? { optional } : {}),
   }));
