@@ -10,7 +10,7 @@ import {
 } from './column.js';
 import { TraceError } from './errors.js';
 import type { ColumnType, TableName } from './schema.js';
-import type { Appender, Cell, Row } from './store.js';
+import type { Appender, Cell, ColumnPlace, Row, Slab } from './store.js';
 
 const LIMIT: { readonly [type in ColumnType]?: number } = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff };
 const HALF = 0x1_0000_0000;
@@ -24,6 +24,12 @@ const encoder = new TextEncoder();
  */
 export type Drain = (appender: TableAppender, buffer: ChunkBuffer, from: number, to: number) => ChunkBuffer;
 
+const slabOf = ({ slab, touched }: ChunkBuffer): Slab => ({
+  bytes: new Uint8Array(slab),
+  words: new Uint32Array(slab),
+  touched,
+});
+
 export class TableAppender implements Appender {
   readonly table: TableName;
   readonly layout: Layout;
@@ -35,8 +41,8 @@ export class TableAppender implements Appender {
   readonly #valid: Int32Array;
   readonly #variable: readonly number[];
   #buffer: ChunkBuffer;
+  #slab: Slab;
   #words: Uint32Array;
-  #halves: Uint16Array;
   #bytes: Uint8Array;
   #touched: Uint8Array;
   /** Rows of the table before this chunk; rows in this chunk; those of them that were drained. */
@@ -55,10 +61,28 @@ export class TableAppender implements Appender {
     this.#valid = Int32Array.from(places, ({ valid }) => valid);
     this.#variable = places.flatMap(({ column }, i) => (isVariable(column.type) ? [i] : []));
     this.#buffer = newChunkBuffer(this.layout);
-    this.#words = new Uint32Array(this.#buffer.slab);
-    this.#halves = new Uint16Array(this.#buffer.slab);
-    this.#bytes = new Uint8Array(this.#buffer.slab);
-    this.#touched = this.#buffer.touched;
+    this.#slab = slabOf(this.#buffer);
+    this.#words = this.#slab.words;
+    this.#bytes = this.#slab.bytes;
+    this.#touched = this.#slab.touched;
+  }
+
+  get slab(): Slab {
+    return this.#slab;
+  }
+
+  get filled(): number {
+    return this.#row;
+  }
+
+  get capacity(): number {
+    return this.layout.rows;
+  }
+
+  place(column: number): ColumnPlace {
+    const place = this.layout.places[column];
+    if (place === undefined) throw new TraceError('TRACE_COLUMN', this.table, String(column));
+    return { width: this.#width[column] as number, values: place.values, valid: place.valid };
   }
 
   get rows(): number {
@@ -83,7 +107,7 @@ export class TableAppender implements Appender {
       this.#words[(at >>> 2) + 1] = high;
     } else if (width === 1) this.#bytes[at] = low;
     else if (width === 4) this.#words[at >>> 2] = low;
-    else if (width === 2) this.#halves[at >>> 1] = low;
+    else if (width === 2) this.#half(at, low);
     else throw new TraceError('TRACE_VALUE', this.table, this.#name(column), 'a number in a column of bytes');
     this.#mark(column);
   }
@@ -123,6 +147,17 @@ export class TableAppender implements Appender {
     if (this.#row === this.layout.rows) this.drain();
   }
 
+  advance(count: number): void {
+    if (count < 0 || this.#row + count > this.layout.rows) throw new RangeError(`${count} rows do not fit the chunk`);
+    for (const column of this.#variable) {
+      if (this.#touched[column] === 0) continue;
+      const first = ((this.#values[column] as number) >>> 2) + this.#row;
+      this.#words.fill(this.#words[first] as number, first, first + count + 1);
+    }
+    this.#row += count;
+    if (this.#row === this.layout.rows) this.drain();
+  }
+
   row(row: Row): void {
     for (const name of Object.keys(row)) this.index(name);
     this.layout.places.forEach(({ column }, i) => {
@@ -151,10 +186,10 @@ export class TableAppender implements Appender {
     if (!full) return;
     if (next === this.#buffer) clearChunkBuffer(this.layout, next, this.#row);
     this.#buffer = next;
-    this.#words = new Uint32Array(next.slab);
-    this.#halves = new Uint16Array(next.slab);
-    this.#bytes = new Uint8Array(next.slab);
-    this.#touched = next.touched;
+    this.#slab = slabOf(next);
+    this.#words = this.#slab.words;
+    this.#bytes = this.#slab.bytes;
+    this.#touched = this.#slab.touched;
     this.#before += this.#row;
     this.#row = 0;
     this.#drained = 0;
@@ -163,6 +198,11 @@ export class TableAppender implements Appender {
   /** Position in the table of the first row of the chunk that is being filled. */
   get before(): number {
     return this.#before;
+  }
+
+  #half(at: number, value: number): void {
+    this.#bytes[at] = value;
+    this.#bytes[at + 1] = value >>> 8;
   }
 
   #mark(column: number): void {

@@ -39,13 +39,15 @@ export interface Layout {
 }
 
 const align = (offset: number): number => (offset + 7) & ~7;
+/** Columns a power of two apart would all fall into the same few sets of the cache, and a row writes to all of them. */
+const STAGGER = 320;
 
 function layOut(table: TableName): Layout {
   const rows = chunkRows(table);
   let bytes = 0;
   const take = (length: number): number => {
     const at = bytes;
-    bytes = align(bytes + length);
+    bytes = align(bytes + length) + STAGGER;
     return at;
   };
   const places = TABLES[table].columns.map((column) => ({
@@ -144,7 +146,7 @@ export class ColumnVector implements ColumnData {
 
   /** True where no row has a value. */
   get empty(): boolean {
-    return this.valid !== null && !this.valid.includes(1);
+    return this.valid !== null && Buffer.from(this.valid.buffer, this.valid.byteOffset, this.rows).indexOf(1) < 0;
   }
 
   cell(i: number): Cell {

@@ -2,8 +2,9 @@
 import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { manifestPath } from './arrow/manifest.js';
-import { ArrowSink, beginArrow } from './arrow/sink.js';
+import { ArrowSink } from './arrow/sink.js';
 import { ArrowSource } from './arrow/source.js';
+import { beginArrow } from './arrow/streams.js';
 import { TraceError, traceError } from './errors.js';
 import { StoreReader } from './reader.js';
 import type { Sink } from './sink.js';

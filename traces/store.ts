@@ -54,9 +54,35 @@ export interface TraceReader {
   close(): void;
 }
 
+/**
+ * The chunk that an appender is filling, for producers of millions of rows a second, who write cells in place: those of
+ * column c begin at byte `place(c).values`, row after row. `end()` or `advance()` may replace it by the next chunk.
+ */
+export interface Slab {
+  readonly bytes: Uint8Array;
+  /** The same bytes as 32-bit words; all columns are aligned to 8 bytes. */
+  readonly words: Uint32Array;
+  /** One byte a column, to be set to 1 where a cell of it was written. */
+  readonly touched: Uint8Array;
+}
+
+/** Where a column lies in the slab: bytes a cell (0: text or bytes), its cells, its validity bytes (-1: none). */
+export interface ColumnPlace {
+  readonly width: number;
+  readonly values: number;
+  readonly valid: number;
+}
+
 /** Fast appending to one table, column by column; a row is complete with `end()`. */
 export interface Appender {
   readonly rows: number;
+  readonly slab: Slab;
+  /** Rows of the slab that are written, hence the index of the next, and rows that it has in all. */
+  readonly filled: number;
+  readonly capacity: number;
+  place(column: number): ColumnPlace;
+  /** Completes `count` rows whose cells were written in place; at most `capacity - filled`. */
+  advance(count: number): void;
   /** Index of a column, to be looked up once. */
   index(column: string): number;
   number(column: number, value: number): void;

@@ -1,6 +1,6 @@
 /** Memory accesses from the engine's ring (RING_RECORD) into the trace's `memory` table. */
 import { RING_RECORD } from '../../engine/observer.js';
-import type { Appender } from '../../traces/store.js';
+import type { Appender, Slab } from '../../traces/store.js';
 
 const { bytes: STRIDE, tick: TICK, gva: GVA, gpa: GPA, value: VALUE, meta: META } = RING_RECORD;
 const NO_GVA = 1 << 24;
@@ -8,38 +8,32 @@ const CONTINUES = 1 << 25;
 /** Bytes of the widest access, a cache line. */
 const WIDEST = 64;
 
+const COLUMNS = ['tick', 'vcpu', 'level', 'kind', 'size', 'gva', 'gpa', 'value', 'wide'] as const;
+type Index = { readonly [column in (typeof COLUMNS)[number]]: number };
+
 export class MemoryRecorder {
   readonly #table: Appender;
-  readonly #tick: number;
-  readonly #vcpu: number;
-  readonly #level: number;
-  readonly #kind: number;
-  readonly #size: number;
-  readonly #gva: number;
-  readonly #gpa: number;
-  readonly #value: number;
-  readonly #wideColumn: number;
+  readonly #index: Index;
+  /** Where columns begin in the slab: in words for 64-bit cells, in bytes for the others. */
+  readonly #at: Index;
+  readonly #gvaValid: number;
   /** Bytes of an access of several records, and how many there are; 0 while it has one record. */
   readonly #wide = new Uint8Array(WIDEST);
   readonly #wideView = new DataView(this.#wide.buffer);
   #length = 0;
-  #firstLow = 0;
-  #firstHigh = 0;
-  #firstSize = 0;
-  /** A row was begun; the next record may continue it. */
+  /** The row after those that are filled was written; the next record may continue it. */
   #begun = false;
 
   constructor(table: Appender) {
     this.#table = table;
-    this.#tick = table.index('tick');
-    this.#vcpu = table.index('vcpu');
-    this.#level = table.index('level');
-    this.#kind = table.index('kind');
-    this.#size = table.index('size');
-    this.#gva = table.index('gva');
-    this.#gpa = table.index('gpa');
-    this.#value = table.index('value');
-    this.#wideColumn = table.index('wide');
+    const each = (answer: (column: number) => number): Index =>
+      Object.fromEntries(COLUMNS.map((name) => [name, answer(table.index(name))])) as Index;
+    this.#index = each((column) => column);
+    this.#at = each((column) => {
+      const { values, width } = table.place(column);
+      return width === 8 ? values >>> 2 : values;
+    });
+    this.#gvaValid = table.place(this.#index.gva).valid;
   }
 
   /** Rows so far, with the one that may still be continued. */
@@ -49,62 +43,87 @@ export class MemoryRecorder {
 
   /** Takes `count` records, oldest first. An access may continue in the next call. */
   take(ring: DataView, count: number): void {
+    const table = this.#table;
+    let slab = this.#touch();
+    let row = table.filled;
     for (let at = 0, end = count * STRIDE; at < end; at += STRIDE) {
       const meta = ring.getUint32(at + META, true);
       if ((meta & CONTINUES) !== 0) {
+        table.advance(row - table.filled);
         this.#widen(ring, at, meta & 0xff);
         continue;
       }
-      if (this.#begun) this.#end();
-      this.#begin(ring, at, meta);
+      if (this.#begun) row++;
+      if (row === table.capacity || this.#length > 0) {
+        if (this.#length > 0) this.#endWide();
+        else table.advance(row - table.filled);
+        slab = this.#touch();
+        row = table.filled;
+      }
+      this.#write(slab, row, ring, at, meta);
+      this.#begun = true;
     }
+    table.advance(row - table.filled);
   }
 
   /** Ends the row of the last access. */
   settle(): void {
-    if (this.#begun) this.#end();
+    if (!this.#begun) return;
+    if (this.#length > 0) this.#endWide();
+    else this.#table.advance(1);
+    this.#begun = false;
   }
 
-  #begin(ring: DataView, at: number, meta: number): void {
-    const table = this.#table;
-    const low = ring.getUint32(at + VALUE, true);
-    const high = ring.getUint32(at + VALUE + 4, true);
-    table.words(this.#tick, ring.getUint32(at + TICK, true), ring.getUint32(at + TICK + 4, true));
-    table.words(this.#vcpu, (meta >>> 16) & 0xff, 0);
-    table.words(this.#level, (meta >>> 12) & 0xf, 0);
-    table.words(this.#kind, (meta >>> 8) & 0xf, 0);
-    table.words(this.#size, meta & 0xff, 0);
+  /** The slab that is being filled; every access sets these columns. */
+  #touch(): Slab {
+    const { slab } = this.#table;
+    const { tick, vcpu, level, kind, size, gpa, value } = this.#index;
+    for (const column of [tick, vcpu, level, kind, size, gpa, value]) slab.touched[column] = 1;
+    return slab;
+  }
+
+  #write({ words, bytes, touched }: Slab, row: number, ring: DataView, at: number, meta: number): void {
+    const places = this.#at;
+    const wide = 2 * row;
+    words[places.tick + wide] = ring.getUint32(at + TICK, true);
+    words[places.tick + wide + 1] = ring.getUint32(at + TICK + 4, true);
+    bytes[places.vcpu + row] = meta >>> 16;
+    bytes[places.level + row] = (meta >>> 12) & 0xf;
+    bytes[places.kind + row] = (meta >>> 8) & 0xf;
+    bytes[places.size + row] = meta;
     if ((meta & NO_GVA) === 0) {
-      table.words(this.#gva, ring.getUint32(at + GVA, true), ring.getUint32(at + GVA + 4, true));
+      words[places.gva + wide] = ring.getUint32(at + GVA, true);
+      words[places.gva + wide + 1] = ring.getUint32(at + GVA + 4, true);
+      bytes[this.#gvaValid + row] = 1;
+      touched[this.#index.gva] = 1;
     }
-    table.words(this.#gpa, ring.getUint32(at + GPA, true), ring.getUint32(at + GPA + 4, true));
-    table.words(this.#value, low, high);
-    this.#begun = true;
-    this.#length = 0;
-    this.#firstLow = low;
-    this.#firstHigh = high;
-    this.#firstSize = meta & 0xff;
+    words[places.gpa + wide] = ring.getUint32(at + GPA, true);
+    words[places.gpa + wide + 1] = ring.getUint32(at + GPA + 4, true);
+    words[places.value + wide] = ring.getUint32(at + VALUE, true);
+    words[places.value + wide + 1] = ring.getUint32(at + VALUE + 4, true);
   }
 
+  /** The row that was begun is the next to be filled: its bytes so far come from its cells. */
   #widen(ring: DataView, at: number, size: number): void {
     if (!this.#begun) return;
     if (this.#length === 0) {
-      this.#wideView.setUint32(0, this.#firstLow, true);
-      this.#wideView.setUint32(4, this.#firstHigh, true);
-      this.#length = this.#firstSize;
+      const { filled, slab } = this.#table;
+      const value = this.#at.value + 2 * filled;
+      this.#wideView.setUint32(0, slab.words[value] as number, true);
+      this.#wideView.setUint32(4, slab.words[value + 1] as number, true);
+      this.#length = slab.bytes[this.#at.size + filled] as number;
     }
     for (let i = 0; i < size && this.#length < WIDEST; i++) this.#wide[this.#length++] = ring.getUint8(at + VALUE + i);
   }
 
-  #end(): void {
+  #endWide(): void {
     const table = this.#table;
-    if (this.#length > 0) {
-      this.#wide.fill(0, this.#length, 8);
-      table.words(this.#size, this.#length, 0);
-      table.words(this.#value, this.#wideView.getUint32(0, true), this.#wideView.getUint32(4, true));
-      if (this.#length > 8) table.bytes(this.#wideColumn, this.#wide, this.#length);
-    }
+    this.#wide.fill(0, this.#length, Math.max(this.#length, 8));
+    table.words(this.#index.size, this.#length, 0);
+    table.words(this.#index.value, this.#wideView.getUint32(0, true), this.#wideView.getUint32(4, true));
+    if (this.#length > 8) table.bytes(this.#index.wide, this.#wide, this.#length);
     table.end();
+    this.#length = 0;
     this.#begun = false;
   }
 }

@@ -1,10 +1,10 @@
 /** Chunks as Arrow record batches, and back. */
-import { ColumnVector, cellsOver, isVariable, type TableChunk, type ColumnVector as Vector, WIDTH } from '../column.js';
-import type { Column } from '../schema.js';
-import { TABLES } from '../schema.js';
+import { ColumnVector, cellsOver, isVariable, type TableChunk, WIDTH } from '../column.js';
+import { type Column, TABLES } from '../schema.js';
 import { compress, compressConstant, decompress } from './codec.js';
 import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, hasLanes, readBatch } from './ipc.js';
 import { joinLanes, type Lane, splitLanes } from './lanes.js';
+import { packValidity, unpackValidity, type Validity } from './validity.js';
 
 const bytesOf = (view: Uint8Array | Uint16Array | Uint32Array): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
@@ -15,19 +15,20 @@ export function encodeBatch(chunk: TableChunk): Uint8Array {
   return batchMessage(chunk.rows, parts);
 }
 
-function addColumn({ nodes, buffers }: BatchParts, column: Column, vector: Vector): void {
-  const { rows } = vector;
-  const validity = validityOf(vector);
-  nodes.push({ rows, nulls: validity.nulls });
-  buffers.push(validity.buffer);
-  if (vector.offsets !== null && vector.data !== null) {
-    buffers.push(folded(bytesOf(vector.offsets)), folded(vector.data));
-  } else if (vector.numbers === null) return;
-  else if (!hasLanes(column)) buffers.push(folded(bytesOf(vector.numbers)));
-  else {
-    const width = WIDTH[column.type];
-    const lanes: Lane[] =
-      validity.nulls === rows ? new Array(width).fill(0) : splitLanes(bytesOf(vector.numbers), width, rows);
+const ALL_VALID: Validity = { nulls: 0, bits: null };
+
+function addColumn({ nodes, buffers }: BatchParts, column: Column, vector: ColumnVector): void {
+  const { rows, valid, numbers, offsets, data } = vector;
+  const { nulls, bits } = valid === null ? ALL_VALID : packValidity(valid);
+  nodes.push({ rows, nulls });
+  buffers.push(bits !== null ? folded(bits) : nulls > 0 ? constant(0, (rows + 7) >>> 3) : ABSENT);
+  if (offsets !== null && data !== null) {
+    buffers.push(nulls === rows ? constant(0, offsets.byteLength) : folded(bytesOf(offsets)), folded(data));
+  } else if (!hasLanes(column)) {
+    if (numbers !== null) buffers.push(nulls === rows ? constant(0, numbers.byteLength) : folded(bytesOf(numbers)));
+  } else if (numbers instanceof Uint32Array) {
+    const lanes =
+      nulls === rows ? noLanes(column) : splitLanes(numbers, cellWidth(column), bits === null ? null : valid);
     for (const lane of lanes) {
       nodes.push({ rows, nulls: 0 });
       buffers.push(ABSENT, typeof lane === 'number' ? constant(lane, rows) : folded(lane));
@@ -35,28 +36,21 @@ function addColumn({ nodes, buffers }: BatchParts, column: Column, vector: Vecto
   }
 }
 
+const cellWidth = (column: Column): 4 | 8 => (WIDTH[column.type] === 8 ? 8 : 4);
+const noLanes = (column: Column): Lane[] => new Array<Lane>(WIDTH[column.type]).fill(0);
+
 /** Compressed, or as it is where that is no longer. */
 function folded(bytes: Uint8Array): BodyBuffer {
   if (bytes.length === 0) return ABSENT;
   const frame = compress(bytes);
-  return frame.length < bytes.length ? { bytes: frame, unfolded: bytes.length } : { bytes, unfolded: null };
+  if (frame.length < bytes.length) return { bytes: frame, unfolded: bytes.length };
+  return { bytes: bytes.slice(), unfolded: null };
 }
 
-const constant = (byte: number, rows: number): BodyBuffer => ({ bytes: compressConstant(byte, rows), unfolded: rows });
-
-/** Validity as Arrow has it, one bit a row; no buffer where every row has a value. */
-function validityOf({ valid, rows }: Vector): { nulls: number; buffer: BodyBuffer } {
-  if (valid === null) return { nulls: 0, buffer: ABSENT };
-  const bits = new Uint8Array((rows + 7) >>> 3);
-  let values = 0;
-  for (let i = 0; i < rows; i++) {
-    const bit = valid[i] as number;
-    values += bit;
-    bits[i >>> 3] = (bits[i >>> 3] as number) | (bit << (i & 7));
-  }
-  if (values === rows) return { nulls: 0, buffer: ABSENT };
-  return { nulls: rows - values, buffer: values === 0 ? constant(0, bits.length) : folded(bits) };
-}
+const constant = (byte: number, length: number): BodyBuffer => ({
+  bytes: compressConstant(byte, length),
+  unfolded: length,
+});
 
 /** Field nodes and buffers that a column takes in a batch. */
 const nodesOf = (column: Column): number => (hasLanes(column) ? 1 + WIDTH[column.type] : 1);
@@ -72,10 +66,10 @@ export function decodeBatch(
   all: readonly Column[],
   wanted: readonly Column[],
   rows: number,
-): Vector[] {
+): ColumnVector[] {
   const batch = readBatch(message);
   if (batch.rows !== rows) throw new RangeError(`${batch.rows} rows where ${rows} were expected`);
-  const vectors: Vector[] = [];
+  const vectors: ColumnVector[] = [];
   let node = 0;
   let buffer = 0;
   for (const column of all) {
@@ -86,9 +80,10 @@ export function decodeBatch(
   return vectors;
 }
 
-function readColumn(batch: Batch, column: Column, node: number, buffer: number): Vector {
+function readColumn(batch: Batch, column: Column, node: number, buffer: number): ColumnVector {
   const { rows } = batch;
-  const valid = column.nullable ? readValidity(batch, node, buffer) : null;
+  const mixed = batch.nodes[node]?.nullCount !== 0;
+  const valid = column.nullable ? readValidity(batch, mixed, buffer) : null;
   if (isVariable(column.type)) {
     const offsets = cellsFrom(column, unfold(batch.buffer(buffer + 1), 4 * (rows + 1)), rows);
     const length = offsets[rows] as number;
@@ -100,20 +95,17 @@ function readColumn(batch: Batch, column: Column, node: number, buffer: number):
     return new ColumnVector(column, rows, cellsFrom(column, cells, rows), valid, null);
   }
   const lanes = Array.from({ length: width }, (_, i) => unfoldLane(batch.buffer(buffer + 2 + 2 * i), rows));
-  return new ColumnVector(column, rows, cellsFrom(column, joinLanes(lanes, rows), rows), valid, null);
+  return new ColumnVector(column, rows, joinLanes(lanes, rows, mixed ? valid : null), valid, null);
 }
 
-function readValidity(batch: Batch, node: number, buffer: number): Uint8Array {
-  const { rows } = batch;
-  const valid = new Uint8Array(rows);
-  if (batch.nodes[node]?.nullCount === 0) return valid.fill(1);
-  const bits = unfold(batch.buffer(buffer), (rows + 7) >>> 3);
-  for (let i = 0; i < rows; i++) valid[i] = ((bits[i >>> 3] as number) >>> (i & 7)) & 1;
-  return valid;
+function readValidity({ rows, buffer }: Batch, mixed: boolean, index: number): Uint8Array {
+  if (!mixed) return new Uint8Array(rows).fill(1);
+  return unpackValidity(unfold(buffer(index), (rows + 7) >>> 3), rows);
 }
 
 function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
-  if ((unfolded ?? bytes.length) !== length) throw new RangeError(`${unfolded} bytes where ${length} were expected`);
+  const said = unfolded ?? bytes.length;
+  if (said !== length) throw new RangeError(`${said} bytes where ${length} were expected`);
   return unfolded === null ? bytes : decompress(bytes, length);
 }
 
@@ -127,6 +119,7 @@ function unfoldLane(buffer: BodyBuffer, rows: number): Lane {
 
 /** Cells over bytes of any alignment. */
 function cellsFrom(column: Column, bytes: Uint8Array, rows: number): Uint8Array | Uint16Array | Uint32Array {
-  const aligned = bytes.byteOffset % 8 === 0 && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes);
-  return cellsOver(column.type, aligned.buffer as ArrayBuffer, aligned.byteOffset, rows);
+  const { buffer, byteOffset } = bytes;
+  if (byteOffset % 8 === 0 && buffer instanceof ArrayBuffer) return cellsOver(column.type, buffer, byteOffset, rows);
+  return cellsOver(column.type, new Uint8Array(bytes).buffer, 0, rows);
 }

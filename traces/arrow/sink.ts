@@ -1,104 +1,187 @@
-/** Writes chunks as record batches, each followed by its line in the manifest. */
-import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import type { ChunkBuffer } from '../column.js';
+/**
+ * Writes an Arrow trace. It begins on the caller's thread; once a long table has filled its first chunk, a worker takes
+ * over the files and the work, so that short traces never wait for a thread to start. The caller then hands over whole
+ * chunks. Where the worker is behind, the caller encodes a chunk itself and hands over the result: both cores are busy,
+ * memory is bounded, and the files do not depend on who did what.
+ */
+import { rmSync } from 'node:fs';
+import { type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { type ChunkBuffer, layoutOf, newChunkBuffer } from '../column.js';
 import { TraceDigest } from '../digest.js';
-import { traceError } from '../errors.js';
-import { TABLE_NAMES, type TableName } from '../schema.js';
-import { type Segment, type Sink, tagged } from '../sink.js';
-import { encodeBatch } from './batch.js';
-import { END_OF_STREAM, schemaMessage } from './ipc.js';
-import { chunkLine, firstLine, manifestPath, streamPath } from './manifest.js';
+import { TraceError } from '../errors.js';
+import type { TableName } from '../schema.js';
+import type { Segment, Sink } from '../sink.js';
+import { type Encoded, encodeSegment } from './encoder.js';
+import { freshLengths, type StreamLengths, Streams } from './streams.js';
 
-/** Begins an empty trace: every table has its stream with its schema. */
-export function beginArrow(folder: string): void {
-  mkdirSync(folder);
-  for (const table of TABLE_NAMES) writeFileSync(streamPath(folder, table), schemaMessage(table), { flag: 'wx' });
-  writeFileSync(manifestPath(folder), firstLine(), { flag: 'wx' });
+/** What the caller asks of the worker; each is answered once, in order. */
+export type Request =
+  | { readonly kind: 'chunk'; readonly segment: Segment }
+  | { readonly kind: 'encoded'; readonly encoded: Encoded }
+  | { readonly kind: 'close'; readonly end: boolean };
+export interface Answer {
+  readonly table: TableName | null;
+  readonly ended: Encoded['ended'];
+  /** The chunk's buffer, cleared, to be filled again. */
+  readonly buffer: ChunkBuffer | null;
+  readonly failure: Failure | null;
+}
+export type Failure = Pick<TraceError, 'code' | 'place'> & { readonly detail: string };
+
+export interface WorkerStart {
+  readonly folder: string;
+  readonly lengths: StreamLengths;
+  readonly port: MessagePort;
+  /** One 32-bit counter of answers, to wait for. */
+  readonly answered: SharedArrayBuffer;
 }
 
-/** A file that only grows; a write that fails leaves it as it was. */
-class GrowingFile {
-  readonly #file: number;
-  #length: number;
-
-  constructor(path: string, length: number) {
-    this.#file = openSync(path, 'r+');
-    this.#length = length;
-  }
-
-  get length(): number {
-    return this.#length;
-  }
-
-  append(bytes: Uint8Array): void {
-    let written = 0;
-    try {
-      while (written < bytes.length) {
-        written += writeSync(this.#file, bytes, written, bytes.length - written, this.#length + written);
-      }
-    } catch (error) {
-      ftruncateSync(this.#file, this.#length);
-      throw error;
-    }
-    this.#length += bytes.length;
-  }
-
-  close(): void {
-    closeSync(this.#file);
-  }
-}
+/** Chunks that the worker may have before it, and requests of any kind before the caller waits. */
+const AHEAD = 2;
+const MOST_AHEAD = 6;
 
 export class ArrowSink implements Sink {
   readonly #folder: string;
   readonly #digest = new TraceDigest();
-  readonly #streams = new Map<TableName, GrowingFile>();
-  readonly #manifest: GrowingFile;
-  #failed = false;
+  #streams: Streams | null;
+  #helper: Helper | null = null;
 
   constructor(folder: string) {
     this.#folder = folder;
-    for (const table of TABLE_NAMES) {
-      this.#streams.set(table, new GrowingFile(streamPath(folder, table), schemaMessage(table).length));
-    }
-    this.#manifest = new GrowingFile(manifestPath(folder), firstLine().length);
+    this.#streams = new Streams(folder, freshLengths());
   }
 
   append(segment: Segment): ChunkBuffer {
-    const { chunk, tags } = tagged(segment, this.#digest);
-    const stream = this.#streams.get(chunk.table);
-    if (chunk.rows === 0 || stream === undefined) return segment.buffer;
-    try {
-      const message = encodeBatch(chunk);
-      const offset = stream.length;
-      stream.append(message);
-      const { table, first, rows } = chunk;
-      const line = chunkLine({ table, first, rows, offset, length: message.length, tags });
-      this.#manifest.append(Buffer.from(line));
-    } catch (error) {
-      this.#failed = true;
-      throw traceError(error, this.#folder, 'write', `table ${chunk.table}, row ${chunk.first}`);
+    const whole = segment.last && segment.from === 0 && segment.to === layoutOf(segment.table).rows;
+    if (whole && this.#streams !== null) {
+      const { lengths } = this.#streams;
+      this.#streams.close(false);
+      this.#streams = null;
+      this.#helper = new Helper(this.#folder, lengths, (answer) => this.#take(answer));
     }
+    if (this.#helper === null) {
+      const encoded = encodeSegment(segment);
+      this.#streams?.append(encoded);
+      this.#fold(encoded.table, encoded.ended);
+      return segment.buffer;
+    }
+    if (whole && this.#helper.chunksAhead < AHEAD) return this.#helper.hand(segment);
+    this.#helper.pass(encodeSegment(segment));
     return segment.buffer;
   }
 
   settle(): string {
+    this.#helper?.settle();
     return this.#digest.hex();
   }
 
   close(): void {
-    for (const stream of this.#streams.values()) {
-      try {
-        if (!this.#failed) stream.append(END_OF_STREAM);
-      } finally {
-        stream.close();
-      }
-    }
-    this.#manifest.close();
+    this.#end(true);
   }
 
   remove(): void {
-    this.#failed = true;
-    this.close();
+    this.#end(false);
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #end(whole: boolean): void {
+    this.#streams?.close(whole);
+    this.#helper?.close(whole);
+    this.#streams = null;
+    this.#helper = null;
+  }
+
+  #take({ table, ended, failure }: Answer): void {
+    if (failure !== null) throw new TraceError(failure.code, this.#folder, failure.place, failure.detail);
+    if (table !== null) this.#fold(table, ended);
+  }
+
+  #fold(table: TableName, ended: Encoded['ended']): void {
+    if (ended !== null) this.#digest.add(table, ended.rows, ended.tags);
+  }
+}
+
+/** The worker as its owner sees it. Requests and answers are counted, so that the owner can wait without an event loop. */
+class Helper {
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #answered: Int32Array;
+  readonly #take: (answer: Answer) => void;
+  readonly #free = new Map<TableName, ChunkBuffer[]>();
+  #asked = 0;
+  #received = 0;
+  #chunks = 0;
+
+  constructor(folder: string, lengths: StreamLengths, take: (answer: Answer) => void) {
+    const { port1, port2 } = new MessageChannel();
+    const answered = new SharedArrayBuffer(4);
+    this.#answered = new Int32Array(answered);
+    this.#take = take;
+    this.#port = port1;
+    const workerData: WorkerStart = { folder, lengths, port: port2, answered };
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, transferList: [port2] });
+    this.#worker.unref();
+    this.#port.unref();
+  }
+
+  /** Chunks that the worker has not yet answered. */
+  get chunksAhead(): number {
+    this.#receive();
+    return this.#chunks;
+  }
+
+  /** Gives a full chunk to the worker, and the caller another buffer. */
+  hand(segment: Segment): ChunkBuffer {
+    const { slab, arenas, touched } = segment.buffer;
+    const transfer = [slab, touched.buffer as ArrayBuffer];
+    for (const arena of arenas) if (arena !== null) transfer.push(arena.buffer as ArrayBuffer);
+    this.#chunks++;
+    this.#ask({ kind: 'chunk', segment }, transfer);
+    return this.#free.get(segment.table)?.pop() ?? newChunkBuffer(layoutOf(segment.table));
+  }
+
+  pass(encoded: Encoded): void {
+    this.#ask({ kind: 'encoded', encoded }, [encoded.message.buffer as ArrayBuffer]);
+    while (this.#asked - this.#received > MOST_AHEAD) this.#wait();
+  }
+
+  settle(): void {
+    while (this.#received < this.#asked) this.#wait();
+  }
+
+  close(end: boolean): void {
+    this.#ask({ kind: 'close', end }, []);
+    try {
+      this.settle();
+    } finally {
+      this.#port.close();
+      void this.#worker.terminate();
+    }
+  }
+
+  #ask(request: Request, transfer: ArrayBuffer[]): void {
+    this.#asked++;
+    this.#port.postMessage(request, transfer);
+  }
+
+  #wait(): void {
+    Atomics.wait(this.#answered, 0, this.#received);
+    this.#receive();
+  }
+
+  #receive(): void {
+    for (;;) {
+      const message = receiveMessageOnPort(this.#port);
+      if (message === undefined) return;
+      const answer = message.message as Answer;
+      this.#received++;
+      if (answer.buffer !== null && answer.table !== null) {
+        this.#chunks--;
+        const free = this.#free.get(answer.table) ?? [];
+        free.push(answer.buffer);
+        this.#free.set(answer.table, free);
+      }
+      this.#take(answer);
+    }
   }
 }

@@ -1,0 +1,32 @@
+/** Validity: a byte a row in memory, a bit a row in Arrow. */
+import { kernels, validBits, validBytes } from './kernels.js';
+
+export interface Validity {
+  readonly nulls: number;
+  /** Null where every row has a value, or none has. */
+  readonly bits: Uint8Array | null;
+}
+
+/** Counts the nulls among validity bytes and packs them where values and nulls are mixed. */
+export function packValidity(valid: Uint8Array): Validity {
+  const rows = valid.length;
+  const bytes = Buffer.from(valid.buffer, valid.byteOffset, rows);
+  if (bytes.indexOf(0) < 0) return { nulls: 0, bits: null };
+  if (bytes.indexOf(1) < 0) return { nulls: rows, bits: null };
+  const blocks = (rows + 15) >>> 4;
+  validBytes.set(valid);
+  validBytes.fill(0, rows, 16 * blocks);
+  kernels.pack(blocks);
+  const bits = validBits.slice(0, (rows + 7) >>> 3);
+  return { nulls: rows - ones(bits), bits };
+}
+
+/** Bits that are set, in each byte. */
+const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll('0', '').length);
+const ones = (bits: Uint8Array): number => bits.reduce((sum, byte) => sum + (ONES[byte] as number), 0);
+
+export function unpackValidity(bits: Uint8Array, rows: number): Uint8Array {
+  const valid = new Uint8Array(rows);
+  for (let i = 0; i < rows; i++) valid[i] = ((bits[i >>> 3] as number) >>> (i & 7)) & 1;
+  return valid;
+}
