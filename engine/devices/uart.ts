@@ -29,10 +29,11 @@ const WAITING_LIMIT = 1 << 24;
 
 const UART = record({
   ier: byte(),
-  lcr: byte(),
+  /** Firmware leaves 8 data bits, no parity, one stop bit, 115200 baud. */
+  lcr: byte(3),
   mcr: byte(),
   scratch: byte(),
-  divisor: integer(0xffff, 12),
+  divisor: integer(0xffff, 1),
   fifos: flag(),
   trigger: integer(14, 1, 1),
   /** Bytes in the receiver FIFO, or in the receiver buffer register. */

@@ -5,23 +5,37 @@
 import { type BootState, CR0, CR4, EFER, writeBootMemory } from '../boot/state.js';
 import type { Cpu } from '../cpu/cpu.js';
 import { ACTIVITY } from '../cpu/delivery.js';
+import { CpuFault } from '../cpu/fault.js';
 import { FLAG } from '../cpu/flags.js';
 import { S, SEG, segBase, segLimit, segRights, segSelector } from '../cpu/layout.js';
-import type { FieldName } from '../vmx/fields.js';
 import { type Hpa, hpa } from '../types.js';
+import { capabilitiesOf } from '../vmx/capabilities.js';
+import { execute } from '../vmx/execute.js';
+import type { FieldName } from '../vmx/fields.js';
+import { log } from './log.js';
 import { RESERVED_BYTES } from './monitor.js';
-import { GATE, HANDLER_BYTES, type Reserved, reserve, SELECTOR, STACK_BYTES, TSS_BYTES, TSS_OFFSET } from './reserved.js';
+import {
+  GATE,
+  HANDLER_BYTES,
+  type Reserved,
+  reserve,
+  SELECTOR,
+  STACK_BYTES,
+  TSS_BYTES,
+  TSS_OFFSET,
+} from './reserved.js';
 import { descriptors, hostTables, interruptTable } from './tables.js';
-import { Vmx } from './vmx.js';
+import { adjustControls, type Controls, must, VmFail, vmwrite } from './vmx.js';
 
 const CR0_HOST = CR0.pe + CR0.et + 0x20 /* NE */ + 0x1_0000 /* WP */ + CR0.pg;
 const CR4_HOST = CR4.pae | 0x2000; /* VMXE */
 const EFER_HOST = EFER.lme | EFER.lma;
+const PAT = 0x0007_0406_0007_0406n;
 /** FEATURE_CONTROL as firmware leaves it: locked, VMX allowed outside SMX. */
 const FEATURE_CONTROL = 5;
 
 /** Where the monitor went on, as the machine finds it in the gate page. */
-export type Arrival =
+type Arrival =
   | { readonly at: 'start' | 'exit' | 'window' | 'awake' | 'dead' }
   | { readonly at: 'interrupt'; readonly vector: number };
 
@@ -33,15 +47,22 @@ const PLACES = new Map<number, Arrival>([
   [GATE.dead, { at: 'dead' }],
 ]);
 
+/** What a monitor does at each of its places. */
+export interface Reactions {
+  start(cpu: Cpu): void;
+  exit(cpu: Cpu): void;
+  window(cpu: Cpu): void;
+  awake(cpu: Cpu): void;
+  interrupt(cpu: Cpu, vector: number): void;
+}
+
 export class Host {
   readonly reserved: Reserved;
   readonly guestBytes: number;
-  readonly vmx: Vmx;
 
   constructor(guestBytes: number) {
     this.guestBytes = guestBytes;
     this.reserved = reserve(guestBytes);
-    this.vmx = new Vmx(this.reserved);
   }
 
   get gate(): Hpa {
@@ -94,8 +115,41 @@ export class Host {
     cpu.translations.retag();
   }
 
+  /** VMXON, VMCLEAR, VMPTRLD, a VMWRITE a field, VMLAUNCH. Throws VmFail where one of them fails. */
+  launch(cpu: Cpu, controls: Controls, fields: readonly (readonly [FieldName, bigint | number])[]): void {
+    const { vmxon, vmcs } = this.reserved;
+    const revision = BigInt(capabilitiesOf(cpu.model).revision);
+    for (const region of [vmxon, vmcs]) this.store32(cpu, region, revision);
+    must(cpu, 'VMXON', execute.vmxon(cpu, BigInt(vmxon)));
+    must(cpu, 'VMCLEAR', execute.vmclear(cpu, BigInt(vmcs)));
+    must(cpu, 'VMPTRLD', execute.vmptrld(cpu, BigInt(vmcs)));
+    for (const [field, value] of [...adjustControls(cpu, controls), ...this.#hostState(), ...fields]) {
+      vmwrite(cpu, field, value);
+    }
+    must(cpu, 'VMLAUNCH', execute.vmlaunch(cpu));
+  }
+
+  /** Throws VmFail. */
+  resume(cpu: Cpu): void {
+    must(cpu, 'VMRESUME', execute.vmresume(cpu));
+  }
+
+  /** Loads and stores of the monitor itself, through its identity map. */
+  store32(cpu: Cpu, address: number, value: bigint): void {
+    cpu.spend(1);
+    cpu.linear.store(cpu, BigInt(address), 4, value);
+  }
+  store64(cpu: Cpu, address: number, value: bigint): void {
+    cpu.spend(1);
+    cpu.linear.store(cpu, BigInt(address), 8, value);
+  }
+  load64(cpu: Cpu, address: number): bigint {
+    cpu.spend(1);
+    return cpu.linear.load(cpu, BigInt(address), 8);
+  }
+
   /** Host state of the VMCS: what the monitor runs with now, and the gate. */
-  hostState(): readonly (readonly [FieldName, number])[] {
+  #hostState(): readonly (readonly [FieldName, bigint | number])[] {
     const { reserved } = this;
     const data: readonly FieldName[] = [
       'HOST_ES_SELECTOR',
@@ -109,6 +163,7 @@ export class Host {
       ['HOST_CR3', reserved.hostTables],
       ['HOST_CR4', CR4_HOST],
       ['HOST_IA32_EFER', EFER_HOST],
+      ['HOST_IA32_PAT', PAT],
       ['HOST_CS_SELECTOR', SELECTOR.code],
       ...data.map((name) => [name, SELECTOR.data] as const),
       ['HOST_TR_SELECTOR', SELECTOR.tss],
@@ -120,8 +175,23 @@ export class Host {
     ];
   }
 
+  /** The CPU stands in the gate page: does what the monitor does there. A monitor that fails logs why and halts. */
+  enter(cpu: Cpu, reactions: Reactions): void {
+    const arrival = this.#arrival(cpu);
+    try {
+      if (arrival.at === 'interrupt') reactions.interrupt(cpu, arrival.vector);
+      else if (arrival.at === 'dead') this.halt(cpu);
+      else reactions[arrival.at](cpu);
+    } catch (error) {
+      if (!(error instanceof VmFail || error instanceof CpuFault)) throw error;
+      const why = error instanceof VmFail ? error.message : `exception ${error.vector} in the monitor`;
+      log(cpu, 'error', 'panic', why);
+      this.halt(cpu);
+    }
+  }
+
   /** Where in the gate page the CPU stands. */
-  arrival(cpu: Cpu): Arrival {
+  #arrival(cpu: Cpu): Arrival {
     const offset = Number(cpu.rip) - this.reserved.gate;
     if (offset >= GATE.handlers) return { at: 'interrupt', vector: (offset - GATE.handlers) / HANDLER_BYTES };
     return PLACES.get(offset) ?? { at: 'dead' };
