@@ -245,15 +245,15 @@ test('LTR and LLDT in IA-32e mode read 16 bytes: base bits 63:32, which must be 
 
 test('SGDT stores what LGDT loaded; LGDT in 64-bit mode takes a canonical base of 64 bits', () => {
   const bench = inLongMode();
-  bench.put(0x6000, 0x7ff_0000_1234_00ffn, 0x8000n);
-  const table = { memory: true, displacement: 0x6000n };
+  bench.put(0x9000, 0x7ff_0000_1234_00ffn, 0x8000n);
+  const table = { memory: true, displacement: 0x9000n };
   assert.equal(bench.fault('lgdt', table), '#GP(0)', 'not canonical');
-  bench.put(0x6000, 0x7ff0_0000_1234_00ffn, 0n);
+  bench.put(0x9000, 0x7ff0_0000_1234_00ffn, 0n);
   assert.equal(bench.fault('lgdt', table), 'none');
   assert.equal(bench.cpu.u64(S.GDTR_BASE), 0x7ff0_0000_1234n);
   assert.equal(bench.cpu.u32(S.GDTR_LIMIT), 0xff);
-  bench.run('sgdt', { memory: true, displacement: 0x7000n });
-  assert.equal(bench.memory.read64(0x7000), 0x7ff0_0000_1234_00ffn);
+  bench.run('sgdt', { memory: true, displacement: 0xa000n });
+  assert.equal(bench.memory.read64(0xa000), 0x7ff0_0000_1234_00ffn);
   enterRing3(bench);
   assert.equal(bench.fault('lgdt', table), '#GP(0)');
 });
