@@ -12,6 +12,7 @@ import { reasonName } from './timeline-index.js';
 /** A chain of parents is followed this far: nesting is a few levels deep, and a damaged trace may hold any number. */
 const MAX_PARENTS = 16;
 const MAX_TEXT = 4000;
+const MAX_SAYS = 200;
 
 /** Columns that are shown, and the ones that are decimal. The rest of the table is shown elsewhere. */
 const SHOWN = [
@@ -80,13 +81,13 @@ export class Details {
     return [category?.kindName ?? '', category?.reason ?? named ?? '']
       .filter((part) => part !== '')
       .join(' ')
-      .slice(0, 200);
+      .slice(0, MAX_SAYS);
   }
 
   #field(name: string, row: Row, kind: number): Said[] {
     const cell = row[name] ?? null;
     if (cell === null) return [];
-    return [{ name, value: shownValue(name, cell), says: this.#says(name, cell, row, kind) }];
+    return [{ name, value: shownValue(name, cell), says: clip(this.#says(name, cell, row, kind)) }];
   }
 
   #says(name: string, cell: Cell, row: Row, kind: number): string | null {
@@ -139,6 +140,7 @@ export class Details {
   }
 }
 
+const clip = (says: string | null): string | null => says?.slice(0, MAX_SAYS) ?? null;
 const big = (cell: Cell): bigint => (typeof cell === 'bigint' ? cell : typeof cell === 'number' ? BigInt(cell) : 0n);
 const isaOf = (row: Row): number | null => (row.isa === null || row.isa === undefined ? null : Number(row.isa));
 
@@ -168,7 +170,7 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
       decoded.push({
         name,
         value: `0x${low.toString(16)}`,
-        says: domain === undefined ? null : reader.name(domain, low),
+        says: domain === undefined ? null : clip(reader.name(domain, low)),
       });
     }
   }

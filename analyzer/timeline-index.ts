@@ -180,7 +180,7 @@ export class IndexBuilder {
 
   finish(): EventIndex {
     if (!this.#reader.complete) {
-      this.#problems.push('the recording was cut: the recorder did not close this trace');
+      this.#problem(this.#damage() ?? 'the recording was cut: the recorder did not close this trace');
       const before = this.#rows - 1;
       this.#holes.push({ vcpu: null, before, after: null, lost: null, says: 'the recording was cut here' });
     }
@@ -209,6 +209,16 @@ export class IndexBuilder {
   #placed(hole: Hole): Hole {
     if (hole.vcpu === null || hole.after === null || this.#told.has(hole.vcpu)) return hole;
     return { ...hole, vcpu: null, before: hole.after - 1 };
+  }
+
+  /** What is wrong with the file behind its last event; null where nothing is. */
+  #damage(): string | null {
+    try {
+      this.#from(this.#rows).next();
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
   #skip(after: number, why: string): void {

@@ -11,7 +11,7 @@ import {
   type View,
 } from './timeline-answers.js';
 import { categoryMask, lanesOf, textMask } from './timeline-filter.js';
-import { type EventIndex, type Hole, IndexBuilder, NO_LANE } from './timeline-index.js';
+import { type EventIndex, type Hole, IndexBuilder, LIMITS, NO_LANE } from './timeline-index.js';
 import { type LaneColumns, layOut, lowerBound } from './timeline-lanes.js';
 import { gapsOf, viewOf } from './timeline-view.js';
 
@@ -203,7 +203,7 @@ function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overv
   return {
     name,
     store: reader.kind,
-    source: reader.run('source'),
+    source: reader.run('source')?.slice(0, LIMITS.name) ?? null,
     complete: reader.complete,
     events: index.rows,
     axes,

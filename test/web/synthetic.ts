@@ -122,7 +122,7 @@ export function writeSynthetic(writer: TraceWriter, options: SyntheticOptions): 
       exit(vcpu, 1, 0, 24, 40, { parent });
     }
     if (next() < 0.0006) exit(vcpu, nested ? 2 : 1, 0, 0x8000_0000 + INVALID_STATE, 50, { parent });
-    if (next() < 0.0004) add(vcpu, 'lost', null, null, 30_000, { value: 1 + Math.floor(next() * 500) });
+    if (next() < 0.0006) add(vcpu, 'lost', null, null, 30_000, { value: 1 + Math.floor(next() * 500) });
     add(vcpu, 'entry', 0, nested ? 2 : 1, away, { parent });
   }
   writer.setRun('ticks', String(Math.max(...clocks)));
