@@ -4,7 +4,7 @@ import type { ByteSource } from './source.js';
 
 /** Longer lines occur in no trace; a bound keeps hostile input from filling the memory. */
 export const MAX_LINE = 65_536;
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 18;
 const LF = 0x0a;
 const CR = 0x0d;
 
