@@ -3,15 +3,16 @@
  * the instructions that cause most of them. Handler time runs from an exit to the next entry of the same vCPU, in
  * ticks on deterministic runs and in nanoseconds on hosts. One pass over columns; no object a row.
  */
-import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { EVENT_KINDS } from '../engine/observer.js';
 import { svmExitCodeName } from '../engine/svm/exit-codes.js';
 import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../engine/vmx/exit-reasons.js';
 import type { Chunk, TraceReader } from '../traces/store.js';
-import { codeWidth, disassemble } from './profile-code.js';
-import { type ExitWords, HAS, isPage, keyLabel, keyOfExit, keyOfWork, SubKey, WORK } from './profile-keys.js';
+import { disassemble } from './profile-code.js';
+import { keyLabel } from './profile-keys.js';
 import { type Grouped, group, type Times, timesOf } from './profile-stats.js';
 import { Numbers, WordTable } from './profile-table.js';
-import { COLUMNS, EventView, type Wide, wide } from './profile-view.js';
+import { COLUMNS } from './profile-view.js';
+import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile-walk.js';
 
 export type { Times } from './profile-stats.js';
 
@@ -76,28 +77,10 @@ export interface ProfileOptions {
 export type NameOf = (domain: string, code: bigint) => string | null;
 
 const ISA = [null, 'vmx', 'svm'] as const;
-const UNKNOWN = 255;
-/** RIPs whose instruction is remembered. */
-const MAX_CODE = 100_000;
-
-/** What is open on a lane. */
-class OpenExit {
-  group = -1;
-  low = 0;
-  high = 0;
-  timed = false;
-  rip = -1;
-  firstLow = 0;
-  firstHigh = 0;
-  lastLow = 0;
-  lastHigh = 0;
-  seen = false;
-  readonly key = new SubKey();
-}
-
 export class Profiler {
   readonly #byLane: boolean;
   readonly #ripCount: number;
+  readonly #walker = new ExitWalker((exit) => this.#exit(exit));
   /** Groups: (level or lane) << 8 | isa << 1 | failed, reason. */
   readonly #groups = new WordTable();
   /** Sub-keys: group << 8 | tag, value. */
@@ -109,24 +92,6 @@ export class Profiler {
   readonly #rips = new WordTable();
   readonly #ripCounts = new Numbers();
   readonly #ripTotals = new Numbers();
-  readonly #code = new Map<bigint, { readonly bytes: Uint8Array; readonly bits: 16 | 32 | 64 }>();
-  readonly #lanes = new Map<number, OpenExit>();
-  readonly #words: ExitWords = {
-    has: 0,
-    code: 0,
-    codeHigh: 0,
-    qualification: 0,
-    info2: 0,
-    info2High: 0,
-    intr: 0,
-    gpa: 0,
-    gpaHigh: 0,
-  };
-  #unit: 'ticks' | 'ns' | null = null;
-  #exits = 0;
-  #entries = 0;
-  #openExits = 0;
-  #lost = 0;
   #handled = 0;
 
   constructor({ by = 'level', rips = 10 }: ProfileOptions = {}) {
@@ -134,130 +99,42 @@ export class Profiler {
     this.#ripCount = rips;
   }
 
-  /** Takes a chunk of the event table; other tables are ignored. */
+  /** Takes a chunk of the event table, in order; other tables are ignored. */
   take(chunk: Chunk): void {
-    if (chunk.table !== 'event') return;
-    const view = new EventView(chunk);
-    const clock = this.#clock(chunk);
-    for (let i = 0; i < chunk.rows; i++) {
-      const kind = view.kind[i] as number;
-      const lane = this.#lane(view.lane[i] as number);
-      if (clock !== null && clock.valid[i] === 1) visit(lane, clock, i);
-      if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
-      else if (kind === EVENT_KINDS.entry) this.#entry(i, lane, clock);
-      else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
-      else if (lane.group >= 0 && lane.key.tag === 0) work(view, i, kind, lane.key);
-      if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
-    }
+    this.#walker.take(chunk);
   }
 
-  #lane(id: number): OpenExit {
-    let lane = this.#lanes.get(id);
-    if (lane === undefined) {
-      lane = new OpenExit();
-      this.#lanes.set(id, lane);
-    }
-    return lane;
-  }
-
-  /** Ticks where the trace has them, else host time; decided by the first chunk that has either. */
-  #clock(chunk: Chunk): Wide | null {
-    for (const [name, unit] of [
-      ['tick', 'ticks'],
-      ['time_ns', 'ns'],
-    ] as const) {
-      if (this.#unit !== null && this.#unit !== unit) continue;
-      const column = wide(chunk.column(name));
-      if (this.#unit === null && !column.valid.includes(1)) continue;
-      this.#unit = unit;
-      return column;
-    }
-    return null;
-  }
-
-  #exit(view: EventView, i: number, kind: number, lane: OpenExit, clock: Wide | null): void {
-    this.#close(lane, null);
-    const { reason, isa: isas, level, rip } = view;
-    if (reason.valid[i] === 0) return; // a nested entry that KVM refused
-    this.#exits += 1;
-    const isa = isas.valid[i] === 1 ? (isas.cells[i] as number) : 0;
-    const levelOf = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN;
-    const where = this.#byLane ? (view.lane[i] as number) : levelOf;
-    const failed = kind === EVENT_KINDS.entry_failed ? 1 : 0;
-    const low = reason.cells[2 * i] as number;
-    lane.group = this.#groups.index(((where << 8) | (isa << 1) | failed) >>> 0, low, reason.cells[2 * i + 1] as number);
-    lane.timed = clock !== null && clock.valid[i] === 1;
-    lane.low = clock?.cells[2 * i] ?? 0;
-    lane.high = clock?.cells[2 * i + 1] ?? 0;
-    lane.key.clear();
-    keyOfExit(isa, low, readWords(view, i, this.#words), lane.key);
-    lane.rip = -1;
-    if (rip.valid[i] === 0) return;
-    lane.rip = this.#rips.index(lane.group, rip.cells[2 * i] as number, rip.cells[2 * i + 1] as number);
-    this.#ripCounts.add(lane.rip, 1);
-    if (this.#ripCounts.get(lane.rip) === 1) this.#learn(view, i);
-  }
-
-  #entry(i: number, lane: OpenExit, clock: Wide | null): void {
-    this.#entries += 1;
-    const timed = lane.timed && clock !== null && clock.valid[i] === 1;
-    const low = clock?.cells[2 * i] ?? 0;
-    const high = clock?.cells[2 * i + 1] ?? 0;
-    this.#close(lane, timed ? (high - lane.high) * 0x1_0000_0000 + (low - lane.low) : null);
-  }
-
-  /** Ends what is open on a lane: with its time, or without where no entry ended it. */
-  #close(lane: OpenExit, time: number | null): void {
-    if (lane.group < 0) return;
-    const { tag, low, high } = lane.key;
-    const key = this.#keys.index(((lane.group << 8) | tag) >>> 0, low, high);
+  #exit(exit: WalkedExit): void {
+    const where = this.#byLane ? exit.lane : exit.level;
+    const what = ((where << 8) | (exit.isa << 1) | (exit.failed ? 1 : 0)) >>> 0;
+    const group = this.#groups.index(what, exit.reasonLow, exit.reasonHigh);
+    const key = this.#keys.index(((group << 8) | exit.key.tag) >>> 0, exit.key.low, exit.key.high);
     this.#keyCount.add(key, 1);
-    if (time === null || time < 0) {
-      this.#openExits += 1;
-    } else {
+    if (exit.time >= 0) {
       this.#sampleKey.push(key);
-      this.#sampleTime.push(time);
-      this.#handled += time;
-      if (lane.rip >= 0) this.#ripTotals.add(lane.rip, time);
+      this.#sampleTime.push(exit.time);
+      this.#handled += exit.time;
     }
-    lane.group = -1;
-  }
-
-  /** After a gap nobody knows which entry belongs to which exit. */
-  #gap(value: Wide, i: number): void {
-    if (value.valid[i] === 1)
-      this.#lost += (value.cells[2 * i + 1] as number) * 0x1_0000_0000 + (value.cells[2 * i] as number);
-    for (const lane of this.#lanes.values()) this.#close(lane, null);
-  }
-
-  /** Remembers the instruction bytes at a RIP. */
-  #learn({ chunk, bytes, rip }: EventView, i: number): void {
-    if (bytes[i] !== 1 || rip.valid[i] === 0 || this.#code.size >= MAX_CODE) return;
-    const at = (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number);
-    if (this.#code.has(at)) return;
-    const row = chunk.row(i);
-    if (!(row.bytes instanceof Uint8Array)) return;
-    this.#code.set(at, { bytes: row.bytes.slice(), bits: codeWidth(typeof row.text === 'string' ? row.text : null) });
+    if (!exit.hasRip) return;
+    const rip = this.#rips.index(group, exit.ripLow, exit.ripHigh);
+    this.#ripCounts.add(rip, 1);
+    this.#ripTotals.add(rip, Math.max(0, exit.time));
   }
 
   /** The answer; nothing may be taken afterwards. */
   finish(nameOf: NameOf): Profile {
-    let span = 0;
-    for (const lane of this.#lanes.values()) {
-      this.#close(lane, null);
-      if (lane.seen) span += (lane.lastHigh - lane.firstHigh) * 0x1_0000_0000 + (lane.lastLow - lane.firstLow);
-    }
+    const walker = this.#walker;
+    walker.end();
     const samples = group(this.#sampleKey, this.#sampleTime, this.#keys.size);
-    const rows = this.#rows(samples, nameOf);
     return {
-      unit: this.#unit,
-      exits: this.#exits,
-      entries: this.#entries,
-      open: this.#openExits,
-      lost: this.#lost,
-      span,
+      unit: walker.unit,
+      exits: walker.exits,
+      entries: walker.kinds[EVENT_KINDS.entry] ?? 0,
+      open: walker.exits - samples.values.length,
+      lost: walker.lost,
+      span: walker.span,
       handled: this.#handled,
-      rows,
+      rows: this.#rows(samples, nameOf),
       rips: this.#hottest(nameOf),
     };
   }
@@ -275,14 +152,14 @@ export class Profiler {
       const count = keys.reduce((sum, key) => sum + this.#keyCount.get(key), 0);
       const times = timesOf(joined(samples, keys));
       return {
-        level: this.#byLane || where === UNKNOWN ? null : where,
+        level: this.#byLane || where === UNKNOWN_LEVEL ? null : where,
         lane: this.#byLane ? where : null,
         isa: ISA[isa] ?? null,
         code,
         reason: reasonName(isa, code, nameOf),
         failed,
         count,
-        share: count / this.#exits,
+        share: count / this.#walker.exits,
         times,
         timeShare: times === null || this.#handled === 0 ? 0 : times.total / this.#handled,
         keys: keys.map((key) => this.#key(key, samples)).sort(byCount),
@@ -311,13 +188,13 @@ export class Profiler {
     return order.slice(0, this.#ripCount).map((i): ProfileRip => {
       const rip = this.#rips.value(i);
       const { where, isa, code } = this.#group(this.#rips.a(i));
-      const found = this.#code.get(rip);
+      const found = this.#walker.code.get(rip);
       return {
         rip,
-        level: this.#byLane || where === UNKNOWN ? null : where,
+        level: this.#byLane || where === UNKNOWN_LEVEL ? null : where,
         reason: reasonName(isa, code, nameOf),
         count: this.#ripCounts.get(i),
-        share: this.#ripCounts.get(i) / this.#exits,
+        share: this.#ripCounts.get(i) / this.#walker.exits,
         total: this.#ripTotals.get(i),
         instruction: found === undefined ? null : disassemble(found.bytes, rip, found.bits),
       };
@@ -326,43 +203,6 @@ export class Profiler {
 }
 
 const byCount = (a: { readonly count: number }, b: { readonly count: number }): number => b.count - a.count;
-
-function visit(lane: OpenExit, clock: Wide, i: number): void {
-  lane.lastLow = clock.cells[2 * i] as number;
-  lane.lastHigh = clock.cells[2 * i + 1] as number;
-  if (lane.seen) return;
-  lane.seen = true;
-  lane.firstLow = lane.lastLow;
-  lane.firstHigh = lane.lastHigh;
-}
-
-/** What work for an exit says of it. */
-function work({ gpa, code, flags }: EventView, i: number, kind: number, key: SubKey): void {
-  const known = WORK[kind];
-  if (known === undefined) return;
-  const source = isPage(known) ? gpa : code;
-  if (source.valid[i] === 0) return;
-  const written = ((flags[i] as number) & EVENT_FLAGS.write) !== 0;
-  keyOfWork(known, source.cells[2 * i] as number, source.cells[2 * i + 1] as number, written, key);
-}
-
-function readWords({ code, qualification, info2, gpa, intr }: EventView, i: number, out: ExitWords): ExitWords {
-  out.has =
-    (code.valid[i] as number) * HAS.code +
-    (qualification.valid[i] as number) * HAS.qualification +
-    (info2.valid[i] as number) * HAS.info2 +
-    (intr.valid[i] as number) * HAS.intr +
-    (gpa.valid[i] as number) * HAS.gpa;
-  out.code = code.cells[2 * i] as number;
-  out.codeHigh = code.cells[2 * i + 1] as number;
-  out.qualification = qualification.cells[2 * i] as number;
-  out.info2 = info2.cells[2 * i] as number;
-  out.info2High = info2.cells[2 * i + 1] as number;
-  out.intr = intr.cells[i] as number;
-  out.gpa = gpa.cells[2 * i] as number;
-  out.gpaHigh = gpa.cells[2 * i + 1] as number;
-  return out;
-}
 
 function joined({ starts, values }: Grouped, keys: readonly number[]): Float64Array {
   const parts = keys.map((key) => values.subarray(starts[key], starts[key + 1]));

@@ -106,7 +106,7 @@ export function printProfile(out: Output, answer: Profile, place: (row: ProfileR
     `${formatNumber(entries)} entries`,
     unit === null ? 'no times' : `${time(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
     span > 0 ? `${formatPercent(handled / span)} of it from exit to entry` : '',
-    open > 0 ? `${formatNumber(open)} without an entry` : '',
+    open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
   ];
   out.line(parts.filter((part) => part !== '').join(', '));

@@ -1,0 +1,233 @@
+/**
+ * Walks the events of a trace and hands out each exit once it is known how it ended: with the entry that followed on
+ * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
+ */
+import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import type { Chunk } from '../traces/store.js';
+import { codeWidth } from './profile-code.js';
+import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './profile-keys.js';
+import { EventView, type Wide, wide } from './profile-view.js';
+
+/** A level that the trace does not say. */
+export const UNKNOWN_LEVEL = 255;
+/** RIPs whose instruction is remembered. */
+const MAX_CODE = 100_000;
+const HIGH = 0x1_0000_0000;
+
+/** An exit, or an entry that failed after loading guest state. Valid during the call only. */
+export class WalkedExit {
+  lane = 0;
+  seq = 0;
+  level = UNKNOWN_LEVEL;
+  /** 1 VMX, 2 SVM, 0 unknown. */
+  isa = 0;
+  failed = false;
+  reasonLow = 0;
+  reasonHigh = 0;
+  hasRip = false;
+  ripLow = 0;
+  ripHigh = 0;
+  readonly key = new SubKey();
+  /** Ticks or nanoseconds until the next entry of the vCPU, or -1 where there was none or no clock. */
+  time = -1;
+}
+
+/** What is open on a lane. */
+class Lane {
+  readonly exit = new WalkedExit();
+  open = false;
+  timed = false;
+  low = 0;
+  high = 0;
+  seen = false;
+  firstLow = 0;
+  firstHigh = 0;
+  lastLow = 0;
+  lastHigh = 0;
+}
+
+export interface Code {
+  readonly bytes: Uint8Array;
+  readonly bits: 16 | 32 | 64;
+}
+
+export class ExitWalker {
+  readonly #take: (exit: WalkedExit) => void;
+  readonly #lanes = new Map<number, Lane>();
+  readonly #words: ExitWords = {
+    has: 0,
+    code: 0,
+    codeHigh: 0,
+    qualification: 0,
+    info2: 0,
+    info2High: 0,
+    intr: 0,
+    gpa: 0,
+    gpaHigh: 0,
+  };
+  /** Instruction bytes by RIP, from exits and from what was emulated for them. */
+  readonly code = new Map<bigint, Code>();
+  /** Events by kind. */
+  readonly kinds = new Float64Array(256);
+  unit: 'ticks' | 'ns' | null = null;
+  /** Events that the recorder lost. */
+  lost = 0;
+  exits = 0;
+  #seq = 0;
+
+  constructor(take: (exit: WalkedExit) => void) {
+    this.#take = take;
+  }
+
+  /** Takes a chunk of the event table, in order; other tables are ignored. */
+  take(chunk: Chunk): void {
+    if (chunk.table !== 'event') return;
+    const view = new EventView(chunk);
+    const clock = this.#clock(chunk);
+    this.#seq = chunk.first;
+    for (let i = 0; i < chunk.rows; i++) {
+      const kind = view.kind[i] as number;
+      this.kinds[kind] = (this.kinds[kind] as number) + 1;
+      const lane = this.#lane(view.lane[i] as number);
+      if (clock !== null && clock.valid[i] === 1) visit(lane, clock, i);
+      if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
+      else if (kind === EVENT_KINDS.entry) this.#entry(i, lane, clock);
+      else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
+      else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
+      if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
+    }
+  }
+
+  /** Hands out the exits that no entry followed. */
+  end(): void {
+    for (const lane of this.#lanes.values()) this.#close(lane, -1);
+  }
+
+  /** From the first to the last event of each vCPU, summed. */
+  get span(): number {
+    let span = 0;
+    for (const { seen, lastHigh, firstHigh, lastLow, firstLow } of this.#lanes.values()) {
+      if (seen) span += (lastHigh - firstHigh) * HIGH + (lastLow - firstLow);
+    }
+    return span;
+  }
+
+  #lane(id: number): Lane {
+    let lane = this.#lanes.get(id);
+    if (lane === undefined) {
+      lane = new Lane();
+      lane.exit.lane = id;
+      this.#lanes.set(id, lane);
+    }
+    return lane;
+  }
+
+  /** Ticks where the trace has them, else host time; decided by the first chunk that has either. */
+  #clock(chunk: Chunk): Wide | null {
+    for (const [name, unit] of CLOCKS) {
+      if (this.unit !== null && this.unit !== unit) continue;
+      const column = wide(chunk.column(name));
+      if (this.unit === null && !column.valid.subarray(0, chunk.rows).includes(1)) continue;
+      this.unit = unit;
+      return column;
+    }
+    return null;
+  }
+
+  #exit(view: EventView, i: number, kind: number, lane: Lane, clock: Wide | null): void {
+    this.#close(lane, -1);
+    const { reason, isa, level, rip } = view;
+    if (reason.valid[i] === 0) return; // a nested entry that KVM refused
+    const { exit } = lane;
+    this.exits += 1;
+    lane.open = true;
+    lane.timed = clock !== null && clock.valid[i] === 1;
+    lane.low = clock?.cells[2 * i] ?? 0;
+    lane.high = clock?.cells[2 * i + 1] ?? 0;
+    exit.seq = this.#seq + i;
+    exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
+    exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
+    exit.failed = kind === EVENT_KINDS.entry_failed;
+    exit.reasonLow = reason.cells[2 * i] as number;
+    exit.reasonHigh = reason.cells[2 * i + 1] as number;
+    exit.hasRip = rip.valid[i] === 1;
+    exit.ripLow = rip.cells[2 * i] as number;
+    exit.ripHigh = rip.cells[2 * i + 1] as number;
+    exit.key.clear();
+    keyOfExit(exit.isa, exit.reasonLow, readWords(view, i, this.#words), exit.key);
+    if (view.bytes[i] === 1) this.#learn(view, i);
+  }
+
+  #entry(i: number, lane: Lane, clock: Wide | null): void {
+    if (!lane.open) return;
+    const timed = lane.timed && clock !== null && clock.valid[i] === 1;
+    const low = clock?.cells[2 * i] ?? 0;
+    const high = clock?.cells[2 * i + 1] ?? 0;
+    this.#close(lane, timed ? Math.max(-1, (high - lane.high) * HIGH + (low - lane.low)) : -1);
+  }
+
+  #close(lane: Lane, time: number): void {
+    if (!lane.open) return;
+    lane.open = false;
+    lane.exit.time = time;
+    this.#take(lane.exit);
+  }
+
+  /** After a gap nobody knows which entry belongs to which exit. */
+  #gap({ cells, valid }: Wide, i: number): void {
+    if (valid[i] === 1) this.lost += (cells[2 * i + 1] as number) * HIGH + (cells[2 * i] as number);
+    for (const lane of this.#lanes.values()) this.#close(lane, -1);
+  }
+
+  /** Remembers the instruction bytes at a RIP. */
+  #learn({ chunk, bytes, rip }: EventView, i: number): void {
+    if (bytes[i] !== 1 || rip.valid[i] === 0 || this.code.size >= MAX_CODE) return;
+    const at = (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number);
+    if (this.code.has(at)) return;
+    const row = chunk.row(i);
+    if (!(row.bytes instanceof Uint8Array)) return;
+    this.code.set(at, { bytes: row.bytes.slice(), bits: codeWidth(typeof row.text === 'string' ? row.text : null) });
+  }
+}
+
+const CLOCKS = [
+  ['tick', 'ticks'],
+  ['time_ns', 'ns'],
+] as const;
+
+function visit(lane: Lane, clock: Wide, i: number): void {
+  lane.lastLow = clock.cells[2 * i] as number;
+  lane.lastHigh = clock.cells[2 * i + 1] as number;
+  if (lane.seen) return;
+  lane.seen = true;
+  lane.firstLow = lane.lastLow;
+  lane.firstHigh = lane.lastHigh;
+}
+
+/** What work for an exit says of it. */
+function tellWork({ gpa, code, flags }: EventView, i: number, kind: number, key: SubKey): void {
+  const known = WORK[kind];
+  if (known === undefined) return;
+  const source = isPage(known) ? gpa : code;
+  if (source.valid[i] === 0) return;
+  const written = ((flags[i] as number) & EVENT_FLAGS.write) !== 0;
+  keyOfWork(known, source.cells[2 * i] as number, source.cells[2 * i + 1] as number, written, key);
+}
+
+function readWords({ code, qualification, info2, gpa, intr }: EventView, i: number, out: ExitWords): ExitWords {
+  out.has =
+    (code.valid[i] as number) * HAS.code +
+    (qualification.valid[i] as number) * HAS.qualification +
+    (info2.valid[i] as number) * HAS.info2 +
+    (intr.valid[i] as number) * HAS.intr +
+    (gpa.valid[i] as number) * HAS.gpa;
+  out.code = code.cells[2 * i] as number;
+  out.codeHigh = code.cells[2 * i + 1] as number;
+  out.qualification = qualification.cells[2 * i] as number;
+  out.info2 = info2.cells[2 * i] as number;
+  out.info2High = info2.cells[2 * i + 1] as number;
+  out.intr = intr.cells[i] as number;
+  out.gpa = gpa.cells[2 * i] as number;
+  out.gpaHigh = gpa.cells[2 * i + 1] as number;
+  return out;
+}
