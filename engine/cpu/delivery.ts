@@ -4,7 +4,7 @@
  * event leaves behind.
  */
 import type { Cpu } from './cpu.js';
-import { CpuFault, HAS_ERROR_CODE, VECTOR } from './fault.js';
+import { CpuFault, HAS_ERROR_CODE, NestedPageFault, VECTOR } from './fault.js';
 import { S } from './layout.js';
 import { EVENT_TYPE, TaskGate, type VectoredEvent, vector } from './vector.js';
 
@@ -31,10 +31,11 @@ function escalation(first: VectoredEvent, second: number): Escalation {
 /** Exceptions that are traps or aborts: RF of the pushed image is left as it is. */
 const NOT_FAULTS = new Set<number>([VECTOR.DB, VECTOR.BP, VECTOR.OF, VECTOR.DF, VECTOR.MC]);
 
-const exceptionEvent = (number: number, errorCode: number): VectoredEvent => ({
+/** An exception as an event. Real-address mode knows no error codes. */
+const exceptionEvent = (cpu: Cpu, number: number, errorCode: number): VectoredEvent => ({
   vector: number,
   type: EVENT_TYPE.exception,
-  errorCode: HAS_ERROR_CODE.has(number) ? errorCode : null,
+  errorCode: cpu.protectedMode && HAS_ERROR_CODE.has(number) ? errorCode : null,
   instructionLength: 0,
   resume: !NOT_FAULTS.has(number),
 });
@@ -109,6 +110,11 @@ function deliver(cpu: Cpu, event: VectoredEvent, qualification: bigint | null, t
       settle(cpu, current);
       return current === event ? 'delivered' : 'replaced';
     } catch (error) {
+      if (error instanceof NestedPageFault) {
+        cpu.intercepts.nestedFault(cpu, error);
+        cpu.vectoring = null;
+        return 'exited';
+      }
       if (!(error instanceof CpuFault)) throw error;
       const next = nextAfter(cpu, current, error);
       if (next === 'exited' || next === 'replaced') return next;
@@ -126,7 +132,7 @@ function nextAfter(cpu: Cpu, current: VectoredEvent, fault: CpuFault): VectoredE
     return 'exited';
   }
   // The exception bitmap is consulted for the second exception before the two become a double or triple fault.
-  const second = exceptionEvent(fault.vector, fault.errorCode);
+  const second = exceptionEvent(cpu, fault.vector, fault.errorCode);
   if (exited(cpu, second, fault.qualification)) {
     cpu.vectoring = null;
     return 'exited';
@@ -140,16 +146,16 @@ function nextAfter(cpu: Cpu, current: VectoredEvent, fault: CpuFault): VectoredE
     shutDown(cpu);
     return 'replaced';
   }
-  const double = exceptionEvent(VECTOR.DF, 0);
+  const double = exceptionEvent(cpu, VECTOR.DF, 0);
   return exited(cpu, double, 0n) ? 'exited' : double;
 }
 
 /**
- * Delivers an exception that an instruction raised, or makes the VM exit that it causes. Throws NestedPageFault where
- * EPT stops the delivery: `cpu.vectoring` then holds the event, and whoever makes that VM exit sets it to null.
+ * Delivers an exception that an instruction raised, or makes the VM exit that it causes. Nothing is thrown: where EPT
+ * stops the delivery, that VM exit is made.
  */
 export function deliverException(cpu: Cpu, fault: CpuFault): Delivery {
-  const event = exceptionEvent(fault.vector, fault.errorCode);
+  const event = exceptionEvent(cpu, fault.vector, fault.errorCode);
   cpu.vectoring = null;
   if (exited(cpu, event, fault.qualification)) return 'exited';
   return deliver(cpu, event, fault.qualification, true);
@@ -157,14 +163,14 @@ export function deliverException(cpu: Cpu, fault: CpuFault): Delivery {
 
 /**
  * Delivers an external interrupt that has been acknowledged. `midRepeat`: it arrived between two iterations of a
- * repeated string instruction. Throws as `deliverException`.
+ * repeated string instruction.
  */
 export function deliverInterrupt(cpu: Cpu, number: number, midRepeat = false): Delivery {
   const type = EVENT_TYPE.interrupt;
   return deliver(cpu, { vector: number, type, errorCode: null, instructionLength: 0, resume: midRepeat }, 0n, true);
 }
 
-/** Delivers an NMI, or makes the VM exit that it causes. Throws as `deliverException`. */
+/** Delivers an NMI, or makes the VM exit that it causes. */
 export function deliverNmi(cpu: Cpu, midRepeat = false): Delivery {
   if (cpu.intercepts.nmi(cpu)) return 'exited';
   const type = EVENT_TYPE.nmi;
@@ -174,7 +180,7 @@ export function deliverNmi(cpu: Cpu, midRepeat = false): Delivery {
 
 /**
  * Delivers the event that a VM entry injects (`type` of EVENT_TYPE), which no intercept stops: Intel SDM Vol. 3C,
- * "Event Injection". CR2, DR6 and DR7 stay as they are. Spends one tick and records nothing: the entry's own event tells of it. Throws as `deliverException`.
+ * "Event Injection". CR2, DR6 and DR7 stay as they are. Spends one tick and records nothing: the entry's own event tells of it.
  */
 export function deliverEvent(
   cpu: Cpu,
@@ -192,7 +198,7 @@ export function deliverEvent(
 
 /**
  * INT n, INT3, INTO and INT1 (`type` of EVENT_TYPE) of `instructionLength` bytes. Exceptions among them ask the
- * hypervisor first. Throws as `deliverException`.
+ * hypervisor first.
  */
 export function softwareInterrupt(cpu: Cpu, number: number, type: number, instructionLength: number): Delivery {
   const event = { vector: number, type, errorCode: null, instructionLength, resume: false };

@@ -4,6 +4,7 @@
  * stands at the host's RIP, and the instruction must do nothing more.
  */
 import type { Cpu } from './cpu.js';
+import type { NestedPageFault } from './fault.js';
 
 /** Instructions that a control bit, or nothing at all, stands before; each extension maps them to its own codes. */
 export type Intercepted =
@@ -90,6 +91,8 @@ export interface Intercepts {
   /** An exception about to be delivered. `software`: INT3, INTO or INT1 raised it. */
   exception(cpu: Cpu, vector: number, errorCode: number | null, qualification: bigint, software: boolean): boolean;
   tripleFault(cpu: Cpu): boolean;
+  /** Second-level paging stopped an access of an instruction or of event delivery: makes the VM exit. */
+  nestedFault(cpu: Cpu, fault: NestedPageFault): void;
   nmi(cpu: Cpu): boolean;
   /** An external interrupt is pending and the CPU would look at it; `acknowledge` takes its vector from the PIC. */
   externalInterrupt(cpu: Cpu, acknowledge: () => number): boolean;
@@ -115,6 +118,10 @@ export const noIntercepts: Intercepts = {
   movDr: () => false,
   exception: () => false,
   tripleFault: () => false,
+  nestedFault: (_cpu, fault) => {
+    // Outside guest mode no second-level paging is in force, so that nothing can have been stopped by it.
+    throw fault;
+  },
   nmi: () => false,
   externalInterrupt: () => false,
   window: () => false,

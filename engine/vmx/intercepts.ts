@@ -313,6 +313,7 @@ export const vmxIntercepts: Intercepts = {
   movDr,
   exception,
   tripleFault: (cpu) => simpleExit(cpu, REASON.tripleFault),
+  nestedFault: (cpu, fault) => exitForNestedFault(cpu, fault.kind, fault.qualification, fault.gva, fault.gpa),
   nmi,
   externalInterrupt,
   window,

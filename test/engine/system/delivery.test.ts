@@ -236,6 +236,46 @@ test('an exception during delivery that exits finds the first event as IDT-vecto
   assert.equal(bench.cpu.vectoring, null);
 });
 
+test('an access of the delivery that EPT stops is a VM exit with the event as IDT-vectoring information', () => {
+  const bench = long((b) => gate64(b, 0x20));
+  const { cpu } = bench;
+  // Every page is mapped by EPT but that of the stack.
+  bench.put(0x2_0000, 0x2_1007n);
+  bench.put(0x2_1000, 0x2_2007n);
+  bench.put(0x2_2000, 0x2_3007n);
+  for (let page = 0; page < 64; page++) bench.put(0x2_3000 + 8 * page, BigInt(page * 4096) | 0x37n);
+  bench.put(0x2_3000 + 8 * 7, 0n);
+  cpu.setU64(S.EPTP, 0x2_001en);
+  const seen: unknown[] = [];
+  cpu.intercepts = {
+    ...noIntercepts,
+    nestedFault: (_cpu, { kind, qualification, gva, gpa }) => {
+      seen.push({ kind, qualification, gva, gpa, info: cpu.vectoring?.info });
+    },
+  };
+  assert.equal(deliverInterrupt(cpu, 0x20), 'exited');
+  const stack = { qualification: 0x182n, gva: 0x7ff8n, gpa: 0x7000 };
+  assert.deepEqual(seen, [{ kind: 'ept_violation', ...stack, info: 0x8000_0020 }]);
+  assert.equal(cpu.vectoring, null);
+  assert.equal(cpu.rsp, 0x8000n);
+});
+
+test('real mode: exceptions have no error code, neither on the stack nor for the hypervisor', () => {
+  const bench = new Bench();
+  const seen: unknown[] = [];
+  bench.cpu.intercepts = {
+    ...noIntercepts,
+    exception: (_cpu, _vector, errorCode) => {
+      seen.push(errorCode);
+      return false;
+    },
+  };
+  bench.cpu.rsp = 0x7c00n;
+  deliverException(bench.cpu, fault(VECTOR.GP, 8));
+  assert.deepEqual(seen, [null]);
+  assert.equal(bench.cpu.rsp, 0x7c00n - 6n);
+});
+
 test('a page fault that the hypervisor takes leaves CR2 as it was', () => {
   const bench = long();
   bench.cpu.setU64(S.CR2, 7n);
