@@ -1,6 +1,6 @@
 /** VMX instructions as a monitor has the CPU execute them: each costs its tick, leaves its event, and may fail. */
 import type { Cpu } from '../cpu/cpu.js';
-import { allowedMsr, capabilitiesOf, VMX_MSR } from '../vmx/capabilities.js';
+import { allowedMsr, capabilitiesOf, EPT_VPID, VMX_MSR } from '../vmx/capabilities.js';
 import { CONTROL_GROUPS, type ControlGroup } from '../vmx/controls.js';
 import { execute } from '../vmx/execute.js';
 import { FIELDS, type FieldName } from '../vmx/fields.js';
@@ -66,4 +66,14 @@ export function adjustControls(cpu: Cpu, wanted: Controls): readonly (readonly [
     const mayBe1 = Number(allowed >> 32n);
     return [FIELD[group.name], ((wanted[group.name] | mustBe1) & mayBe1) >>> 0] as const;
   });
+}
+
+/**
+ * EPT pointer to tables of four levels, themselves write-back; with accessed and dirty flags where they are wanted and
+ * the processor has them: Intel SDM Vol. 3C, "Extended-Page-Table Pointer (EPTP)".
+ */
+export function eptPointer(cpu: Cpu, tables: number, flags: boolean): number {
+  cpu.spend(1);
+  const offered = (capabilitiesOf(cpu.model).read(VMX_MSR.eptVpid) & EPT_VPID.accessedDirty) !== 0n;
+  return tables | 6 | (3 << 3) | (flags && offered ? 0x40 : 0);
 }

@@ -3,7 +3,7 @@
  * exits and its log on COM1, as its guest sees them. VMCALL 0 greets, any other number is logged; no register is ever
  * written, and it does not matter which ring asks.
  *
- * Not as in Ymir: controls that the processor model lacks stay off (APIC virtualization, XSAVES); the laboratory's own
+ * Not as in Ymir: what the processor model lacks stays off (APIC virtualization, XSAVES, EPT's accessed and dirty flags); the laboratory's own
  * ports E9h and F4h reach the machine, so that a guest can end its run; the logo is ours.
  */
 import type { Cpu } from '../cpu/cpu.js';
@@ -30,7 +30,7 @@ import { log } from './log.js';
 import { COST, type Monitor, type MonitorKind, type MonitorSetup } from './monitor.js';
 import { MSR_EXIT_LOAD_OFFSET } from './reserved.js';
 import { bitmap, eptTables, MEMORY_TYPE } from './tables.js';
-import { vmread, vmread32, vmwrite } from './vmx.js';
+import { eptPointer, vmread, vmread32, vmwrite } from './vmx.js';
 import { answerCpuid } from './ymir/cpuid.js';
 import { GREETINGS, HYPERVISED } from './ymir/logo.js';
 import { PORT_STATE, Ports } from './ymir/ports.js';
@@ -58,8 +58,6 @@ const CONTROLS = {
 } as const;
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-/** EPT pointer: write-back, 4 levels, accessed and dirty flags. */
-const EPTP_FLAGS = 6 | (3 << 3) | 0x40;
 
 /** The host's own interrupt vectors, and where it puts them. */
 const PIC = { master: 0x20, slave: 0xa0, base: 0x20, eoi: 0x60 } as const;
@@ -141,7 +139,7 @@ class Ymir implements Monitor, Reactions {
       ['CR0_READ_SHADOW', boot.cr0],
       ['CR4_READ_SHADOW', boot.cr4],
       ['VIRTUAL_PROCESSOR_ID', VPID],
-      ['EPT_POINTER', reserved.ept | EPTP_FLAGS],
+      ['EPT_POINTER', eptPointer(cpu, reserved.ept, true)],
       ['IO_BITMAP_A', reserved.ioBitmaps],
       ['IO_BITMAP_B', reserved.ioBitmaps + BITMAP_BYTES / 2],
       ['VIRTUAL_APIC_PAGE_ADDR', reserved.virtualApic],
