@@ -160,12 +160,28 @@ export class TableAppender implements Appender {
 
   row(row: Row): void {
     for (const name of Object.keys(row)) this.index(name);
-    this.layout.places.forEach(({ column }, i) => {
-      const value = row[column.name] ?? null;
-      if (value !== null) this.#cell(i, column.type, value);
-      else if (!column.nullable) throw new TraceError('TRACE_VALUE', this.table, column.name, 'it must have a value');
-    });
+    try {
+      this.layout.places.forEach(({ column }, i) => {
+        const value = row[column.name] ?? null;
+        if (value !== null) this.#cell(i, column.type, value);
+        else if (!column.nullable) throw new TraceError('TRACE_VALUE', this.table, column.name, 'it must have a value');
+      });
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
     this.end();
+  }
+
+  /** Takes back the cells of a row that did not come to its end. */
+  #forget(): void {
+    const row = this.#row;
+    for (const { column, values, valid } of this.layout.places) {
+      const width = WIDTH[column.type];
+      const at = values + width * (isVariable(column.type) ? row + 1 : row);
+      this.#bytes.fill(0, at, at + width);
+      if (valid >= 0) this.#bytes[valid + row] = 0;
+    }
   }
 
   /** Hands rows that are not yet drained to the store; a full chunk makes room for the next. */

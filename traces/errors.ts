@@ -82,6 +82,7 @@ export class TraceError extends Error {
   readonly code: TraceErrorCode;
   readonly path: string;
   readonly place: string | null;
+  readonly detail: string | null;
 
   constructor(code: TraceErrorCode, path: string, place: string | null = null, detail: string | null = null) {
     const { what, why, todo } = TRACE_ERRORS[code];
@@ -90,6 +91,7 @@ export class TraceError extends Error {
     this.code = code;
     this.path = path;
     this.place = place;
+    this.detail = detail;
   }
 }
 

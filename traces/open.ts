@@ -75,6 +75,7 @@ const storeFor = (path: string): Store => {
 export function createTrace(path: string, options: { readonly replace?: boolean } = {}): TraceWriter {
   const target = path.replace(/(?<=.)\/+$/, '');
   const store = storeFor(target);
+  if (!existsSync(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
   const exists = existsSync(target);
   if (exists && !(options.replace === true && traceKind(target) !== null)) throw new TraceError('TRACE_EXISTS', path);
   const fresh = join(dirname(target), `.${basename(target)}.${process.pid}.new`);

@@ -26,7 +26,7 @@ export interface Answer {
   readonly buffer: ChunkBuffer | null;
   readonly failure: Failure | null;
 }
-export type Failure = Pick<TraceError, 'code' | 'place'> & { readonly detail: string };
+export type Failure = Pick<TraceError, 'code' | 'place' | 'detail'>;
 
 export interface WorkerStart {
   readonly folder: string;

@@ -29,7 +29,7 @@ function serve(request: Request): Answer {
 }
 
 function failureOf(error: unknown): Failure {
-  if (error instanceof TraceError) return { code: error.code, place: error.place, detail: error.message };
+  if (error instanceof TraceError) return { code: error.code, place: error.place, detail: error.detail };
   return { code: 'TRACE_UNWRITABLE', place: null, detail: error instanceof Error ? error.message : String(error) };
 }
 

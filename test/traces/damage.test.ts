@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import Database from 'better-sqlite3';
+import { TRACE_ERRORS, TraceError } from '../../traces/errors.js';
+import { createTrace, openTrace } from '../../traces/open.js';
+import { CHUNK_ROWS, TABLE_NAMES } from '../../traces/schema.js';
+import { upgradesFor } from '../../traces/upgrade.js';
+import { fillLong, reading, rowsOf, scratch } from './rows.js';
+
+const EVENTS = CHUNK_ROWS.event + 500;
+const STORES = ['sqlite', 'arrow'] as const;
+
+function makeTrace(path: string, events = 400): string {
+  const writer = createTrace(path);
+  writer.setRun('source', 'test');
+  writer.define('kind', 1, 'exit');
+  fillLong(writer, events, 300);
+  writer.table('message').row({ vcpu: 0, protocol: 'rpci', channel: 1, direction: 0, body: Uint8Array.of(1, 2, 3) });
+  return writer.finish().digest;
+}
+
+/** Everything that a trace answers, as text; the error instead where it is refused. */
+function answers(path: string): { readonly text: string; readonly error: TraceError | null } {
+  try {
+    return reading(path, (reader) => {
+      const tables = TABLE_NAMES.map((table) => JSON.stringify(rowsOf(reader, table)));
+      return { text: [...tables, String(reader.complete)].join('\n'), error: null };
+    });
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
+    assert.ok(error.code in TRACE_ERRORS);
+    assert.ok(error.message.includes(path) && !error.message.includes('\n'), error.message);
+    return { text: '', error };
+  }
+}
+
+const filesOf = (path: string): string[] =>
+  statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
+
+/** A fixed sequence of numbers below 1. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 0x1_0000_0000;
+  };
+}
+
+for (const store of STORES) {
+  test(`${store}: a flipped bit is found, or changes no answer`, (t) => {
+    const folder = scratch(t);
+    const good = join(folder, `good.${store}`);
+    makeTrace(good);
+    const expected = answers(good).text;
+    const next = random(7);
+    let found = 0;
+    const bad = join(folder, `bad.${store}`);
+    for (let round = 0; round < 60; round++) {
+      rmSync(bad, { recursive: true, force: true });
+      cpSync(good, bad, { recursive: true });
+      const files = filesOf(bad);
+      const file = files[Math.floor(next() * files.length)] ?? bad;
+      const bytes = readFileSync(file);
+      const at = Math.floor(next() * bytes.length);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(next() * 8));
+      writeFileSync(file, bytes);
+      const { text, error } = answers(bad);
+      if (error !== null) found++;
+      else assert.equal(text, expected, `bit in byte ${at} of ${file}`);
+    }
+    assert.ok(found > 10, `${found} of 60 found`);
+  });
+
+  test(`${store}: a cut file is refused or opens as a trace that is not complete`, (t) => {
+    const folder = scratch(t);
+    const good = join(folder, `good.${store}`);
+    makeTrace(good);
+    const next = random(11);
+    const bad = join(folder, `cut.${store}`);
+    for (let round = 0; round < 40; round++) {
+      rmSync(bad, { recursive: true, force: true });
+      cpSync(good, bad, { recursive: true });
+      const files = filesOf(bad).filter((file) => store === 'sqlite' || statSync(file).size > 4000);
+      const file = files[Math.floor(next() * files.length)] ?? bad;
+      truncateSync(file, Math.floor(next() * statSync(file).size));
+      const { text, error } = answers(bad);
+      if (error === null) assert.ok(text.endsWith('false'), `${file} cut to ${statSync(file).size}`);
+    }
+  });
+}
+
+test('what lies before the damage can be read', (t) => {
+  const path = join(scratch(t), 'kept.arrow');
+  makeTrace(path, EVENTS);
+  const stream = join(path, 'event.arrow');
+  truncateSync(stream, statSync(stream).size - 100);
+  reading(path, (reader) => {
+    const seen: number[] = [];
+    assert.throws(
+      () => {
+        for (const chunk of reader.chunks('event')) seen.push(chunk.rows);
+      },
+      { code: 'TRACE_CUT', message: /event\.arrow, offset \d+: cut short/ },
+    );
+    assert.deepEqual(seen, [CHUNK_ROWS.event]);
+    assert.equal(rowsOf(reader, 'memory').length, 300);
+  });
+});
+
+test('a value that someone changed with sqlite3 is found by the columns that hold it', (t) => {
+  const path = join(scratch(t), 'edited.sqlite');
+  makeTrace(path, EVENTS);
+  const db = new Database(path);
+  db.exec('UPDATE event SET rip = rip + 1 WHERE seq = 5');
+  db.close();
+  reading(path, (reader) => {
+    assert.throws(() => [...reader.chunks('event')], {
+      code: 'TRACE_DAMAGED',
+      message: /table event, rows 0 to 8191, column rip: damaged/,
+    });
+    assert.equal([...reader.chunks('event', { columns: ['seq', 'tick'] })].length, 2);
+  });
+});
+
+test('versions: newer and unknown ones are refused, an older one goes through its upgraders in order', (t) => {
+  const folder = scratch(t);
+  const sqlite = join(folder, 'version.sqlite');
+  makeTrace(sqlite);
+  for (const [version, code] of [
+    [2, 'TRACE_NEWER'],
+    [0, 'TRACE_OLDER'],
+  ] as const) {
+    const db = new Database(sqlite);
+    db.pragma(`user_version = ${version}`);
+    db.close();
+    assert.throws(() => openTrace(sqlite), { code });
+  }
+  const steps = [
+    { from: 1, says: 'one' },
+    { from: 2, says: 'two' },
+  ];
+  assert.deepEqual(upgradesFor(1, 'path', 3, steps), steps);
+  assert.deepEqual(upgradesFor(2, 'path', 3, steps), steps.slice(1));
+  assert.deepEqual(upgradesFor(3, 'path', 3, steps), []);
+  assert.throws(() => upgradesFor(4, 'path', 3, steps), { code: 'TRACE_NEWER' });
+  assert.throws(() => upgradesFor(0, 'path', 3, steps), { code: 'TRACE_OLDER' });
+  assert.throws(() => upgradesFor(Number.NaN, 'path', 3, steps), { code: 'TRACE_NOT_A_TRACE' });
+});
+
+test('what is no trace is refused as such', (t) => {
+  const folder = scratch(t);
+  const at = (name: string) => join(folder, name);
+  writeFileSync(at('text.sqlite'), 'comm-1 [000] 1.0: kvm_exit: reason HLT\n');
+  writeFileSync(at('empty.sqlite'), '');
+  mkdirSync(at('folder.arrow'));
+  const db = new Database(at('other.sqlite'));
+  db.exec('CREATE TABLE t (x)');
+  db.close();
+  mkdirSync(at('lines.arrow'));
+  writeFileSync(at('lines.arrow/manifest.jsonl'), '{"hello": 1}\n');
+  for (const name of ['text.sqlite', 'empty.sqlite', 'folder.arrow', 'other.sqlite']) {
+    assert.throws(() => openTrace(at(name)), { code: 'TRACE_NOT_A_TRACE' }, name);
+  }
+  assert.throws(() => openTrace(at('lines.arrow')), { code: 'TRACE_DAMAGED', message: /manifest\.jsonl, line 1/ });
+  assert.throws(() => openTrace(at('nothing.sqlite')), { code: 'TRACE_NOT_FOUND' });
+  assert.throws(() => openTrace('/dev/null'), { code: 'TRACE_NOT_A_TRACE' });
+});

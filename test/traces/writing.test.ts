@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { TraceError } from '../../traces/errors.js';
+import { createTrace } from '../../traces/open.js';
+import { CHUNK_ROWS } from '../../traces/schema.js';
+import { fillLong, reading, rowsOf, scratch } from './rows.js';
+
+const STORES = ['sqlite', 'arrow'] as const;
+const recorder = fileURLToPath(new URL('./endless.js', import.meta.url));
+
+/** Rows that a recorder which writes for ever had made durable when it was killed. */
+async function killed(path: string, milliseconds: number): Promise<void> {
+  const child = spawn(process.execPath, [recorder, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  await sleep(milliseconds);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+for (const store of STORES) {
+  test(`${store}: kill -9 while recording leaves a trace that opens up to its last whole chunk`, async (t) => {
+    const folder = scratch(t);
+    for (const milliseconds of [0, 30, 150]) {
+      const path = join(folder, `${milliseconds}.${store}`);
+      await killed(path, milliseconds);
+      reading(path, (reader) => {
+        assert.equal(reader.complete, false);
+        assert.equal(reader.run('source'), 'endless');
+        const rows = reader.rows('event');
+        assert.equal(rows % CHUNK_ROWS.event, 0);
+        assert.ok(rows > 0);
+        let seq = 0n;
+        for (const chunk of reader.chunks('event')) {
+          for (const value of chunk.column('seq').big ?? []) assert.equal(value, seq++);
+        }
+        assert.equal(seq, BigInt(rows));
+        assert.ok(rowsOf(reader, 'input').length > 0);
+        assert.match(reader.digest(), /^[0-9a-f]{64}$/);
+      });
+    }
+  });
+
+  test(`${store}: a trace is not overwritten unless asked for, and then only by one that was begun`, (t) => {
+    const folder = scratch(t);
+    const path = join(folder, `trace.${store}`);
+    const first = createTrace(path);
+    fillLong(first, 10, 0);
+    first.finish();
+    assert.throws(() => createTrace(path), { code: 'TRACE_EXISTS' });
+    const second = createTrace(path, { replace: true });
+    fillLong(second, 20, 0);
+    second.finish();
+    reading(path, (reader) => assert.equal(reader.rows('event'), 20));
+    writeFileSync(join(folder, `text.${store}`), 'precious');
+    assert.throws(() => createTrace(join(folder, `text.${store}`), { replace: true }), { code: 'TRACE_EXISTS' });
+    assert.equal(readFileSync(join(folder, `text.${store}`), 'utf8'), 'precious');
+    assert.deepEqual(readdirSync(folder).sort(), [`text.${store}`, `trace.${store}`]);
+  });
+
+  test(`${store}: a trace that is given up leaves nothing`, (t) => {
+    const folder = scratch(t);
+    const writer = createTrace(join(folder, `gone.${store}`));
+    fillLong(writer, 2 * CHUNK_ROWS.event, 0);
+    writer.abandon();
+    assert.deepEqual(readdirSync(folder), []);
+    assert.throws(() => writer.table('event'), { code: 'TRACE_CLOSED' });
+    assert.throws(() => writer.finish(), { code: 'TRACE_CLOSED' });
+    writer.abandon();
+  });
+
+  test(`${store}: a folder that is missing is named in one line`, (t) => {
+    const path = join(scratch(t), 'missing', `trace.${store}`);
+    assert.throws(() => createTrace(path), { code: 'TRACE_UNWRITABLE', message: /cannot be written/ });
+  });
+
+  test(`${store}: a full disk ends the recording with an error, and what was written opens`, (t) => {
+    const disk = smallDisk(t);
+    if (disk === null) return t.skip('no file system of limited size can be mounted here');
+    const path = join(disk, `full.${store}`);
+    const writer = createTrace(path);
+    writer.setRun('source', 'test');
+    const fill = (): void => {
+      for (;;) fillLong(writer, 1000, 0);
+    };
+    assert.throws(fill, (error) => error instanceof TraceError && error.code === 'TRACE_DISK_FULL');
+    assert.throws(() => writer.finish(), { code: 'TRACE_CLOSED' });
+    reading(path, (reader) => {
+      assert.equal(reader.complete, false);
+      assert.ok(reader.rows('event') > 0);
+      assert.equal(rowsOf(reader, 'event').length, reader.rows('event'));
+    });
+  });
+}
+
+test('a name says which store', () => {
+  for (const name of ['trace', 'trace.db', '.sqlite', '/tmp/.arrow']) {
+    assert.throws(() => createTrace(name), { code: 'TRACE_NAME' });
+  }
+});
+
+/** A file system of 1 MB, unmounted when the test ends. */
+function smallDisk(t: TestContext): string | null {
+  const disk = mkdtempSync(join(tmpdir(), 'trapline-disk-'));
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status === 0;
+  t.after(() => {
+    if (mounted) execFileSync('umount', [disk]);
+    rmdirSync(disk);
+  });
+  return mounted ? disk : null;
+}
