@@ -6,6 +6,7 @@ import type { Cpu } from '../cpu/cpu.js';
 import { FAULT } from '../cpu/fault.js';
 import { S } from '../cpu/layout.js';
 import type { Walk } from './walk.js';
+import { entryRules } from './width.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -33,29 +34,23 @@ export const EPT_ACCESS = {
   pdpteRead: READ,
 } as const;
 
-const IA32_VMX_EPT_VPID_CAP = 0x48c;
-
-/** Bits of a page offset, by level. */
-const PAGE_SHIFT = [0, 12, 21, 30] as const;
+/** Bits 31:12 of the offset in a page, by the level that maps it. */
+const OFFSET = [0, 0, 0x001f_f000, 0x3fff_f000] as const;
 /** Bits of the low word that must be 0, by level: of an entry that names a table, and of one that maps a page. */
 const TABLE_RESERVED = [0, 0, 0x78, 0x78, 0xf8] as const;
-const PAGE_RESERVED = [0, 0, 0x001f_f000, 0x3fff_f000] as const;
+const PAGE_RESERVED = OFFSET;
 
 /** Entries of the walk under way: their addresses and low words. */
 const entryAddress = new Float64Array(5);
 const entryLow = new Uint32Array(5);
 
-/** Bits 51:M of an entry, in its high word. */
-const reservedHigh = (physicalBits: number): number =>
-  physicalBits >= 52 ? 0 : (0xf_ffff & ~(2 ** Math.max(0, physicalBits - 32) - 1)) >>> 0;
-
 /** Intel SDM Vol. 3C, "EPT Misconfigurations", for an entry that is present. */
 function misconfigured(cpu: Cpu, level: number, low: number, high: number): boolean {
   const rights = low & 7;
   if (rights === WRITE || rights === (WRITE | EXECUTE)) return true;
-  const executeOnly = (cpu.model.msrs.get(IA32_VMX_EPT_VPID_CAP) ?? 0n) & 1n;
+  const { executeOnly, reservedHigh } = entryRules(cpu.model);
   if (rights === EXECUTE && !executeOnly) return true;
-  if (high & reservedHigh(cpu.model.physicalBits)) return true;
+  if (high & reservedHigh) return true;
   const maps = level === 1 || (level < 4 && (low & LARGE) !== 0);
   if (!maps) return (low & (TABLE_RESERVED[level] ?? 0)) !== 0;
   const memoryType = (low >>> 3) & 7;
@@ -111,6 +106,6 @@ export function hostAddress(cpu: Cpu, gpa: number, access: number, out: Walk): n
     if ((counted & 7 & ~rights) !== 0) return stop(FAULT.ept_violation, gpa, counted | (rights << 3), out);
     if (flags) setFlags(cpu, level, (counted & WRITE) !== 0);
     out.writable = (rights & WRITE) !== 0 && (!flags || ((entryLow[level] ?? 0) & DIRTY) !== 0);
-    return base + (gpa % 2 ** (PAGE_SHIFT[level] ?? 12));
+    return base + (low & ((OFFSET[level] ?? 0) | 0xfff));
   }
 }

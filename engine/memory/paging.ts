@@ -11,6 +11,7 @@ import { FLAG } from '../cpu/flags.js';
 import { S } from '../cpu/layout.js';
 import { EPT_ACCESS, hostAddress } from './ept.js';
 import { ACCESS, Walk } from './walk.js';
+import { entryRules } from './width.js';
 
 const PRESENT = 1;
 const WRITABLE = 2;
@@ -30,8 +31,8 @@ const CR0 = { WP: 0x1_0000, PG: 0x8000_0000 } as const;
 const CR4 = { PSE: 0x10, PAE: 0x20, PGE: 0x80, SMEP: 0x10_0000, SMAP: 0x20_0000 } as const;
 const EFER = { LMA: 0x400, NXE: 0x800 } as const;
 
-/** Bits of a page offset, by level of the entry that maps it: 4 KiB, 2 MiB, 1 GiB. */
-const PAGE_SHIFT = [0, 12, 21, 30] as const;
+/** Bits 31:12 of the offset in a page, by level of the entry that maps it: 4 KiB, 2 MiB, 1 GiB. */
+const OFFSET = [0, 0, 0x001f_f000, 0x3fff_f000] as const;
 /** Address bits below the page size that must be 0 in a large page's entry (bit 12 is PAT), by level. */
 const LARGE_RESERVED = [0, 0, 0x001f_e000, 0x3fff_e000] as const;
 
@@ -43,10 +44,6 @@ const entryLow = new Uint32Array(5);
 const grant = { rights: 0, noExecute: 0, leaf: 0, page: 0 };
 
 const frame = (low: number, high: number): number => (high & 0xf_ffff) * 0x1_0000_0000 + ((low & 0xffff_f000) >>> 0);
-
-/** High words of an entry: bits 51:M that the physical address width M leaves no meaning. */
-const reservedHigh = (physicalBits: number): number =>
-  physicalBits >= 52 ? 0 : (0xf_ffff & ~(2 ** Math.max(0, physicalBits - 32) - 1)) >>> 0;
 
 /** Leaves the page fault in `out`; `error` is what the tables say of it. Answers false, as every failed step does. */
 function pageFault(cpu: Cpu, access: number, error: number, out: Walk): false {
@@ -78,7 +75,7 @@ function readEntry(cpu: Cpu, gpa: number, level: number, bytes: 4 | 8, out: Walk
 function walkWide(cpu: Cpu, top: number, table: number, low: number, high: number, access: number, out: Walk): boolean {
   const long = (cpu.u32(S.EFER) & EFER.LMA) !== 0;
   // PAE paging reserves bits 62:52 as well; 4-level paging ignores them.
-  let reserved = reservedHigh(cpu.model.physicalBits) | (long ? 0 : 0x7ff0_0000);
+  let reserved = entryRules(cpu.model).reservedHigh | (long ? 0 : 0x7ff0_0000);
   if (!(cpu.u32(S.EFER) & EFER.NXE)) reserved |= NO_EXECUTE;
   let base = table;
   for (let level = top; ; level--) {
@@ -96,9 +93,9 @@ function walkWide(cpu: Cpu, top: number, table: number, low: number, high: numbe
     grant.noExecute |= entryHigh & NO_EXECUTE;
     base = frame(entry, entryHigh);
     if (level > 1 && !large) continue;
-    const size = 2 ** (PAGE_SHIFT[level] ?? 12);
+    const offset = OFFSET[level] ?? 0;
     grant.leaf = level;
-    grant.page = base - (base % size) + ((low % size) - (low % 4096));
+    grant.page = frame((entry & ~offset) | (low & offset), entryHigh);
     return true;
   }
 }
