@@ -17,13 +17,16 @@ import { resetCpu } from './cpu/reset.js';
 import { SLOW_NUMBERS } from './cpu/slow.js';
 import { Pc } from './devices/pc.js';
 import type { DeviceState } from './devices/state.js';
+import { EngineError } from './errors.js';
 import { memoryMap } from './memory/map.js';
-import { PAGE_BYTES, PhysicalMemory } from './memory/physical.js';
+import { PAGE, PAGE_BYTES, PhysicalMemory } from './memory/physical.js';
 import { AccessRing } from './memory/ring.js';
 import { Tlb } from './memory/tlb.js';
+import type { Monitor } from './monitors/monitor.js';
 import { EventRecord, type Observer } from './observer.js';
 import { type Tick, tick } from './types.js';
 import { exitForNestedFault } from './vmx/intercepts.js';
+import { restoreVmx } from './vmx/restore.js';
 import { nextDeadline } from './vmx/timer.js';
 
 /** Version of what instructions and devices mean: a trace replays only on the version that recorded it. */
@@ -58,12 +61,36 @@ export interface MachineState {
   readonly devices: DeviceState;
 }
 
-/** What takes over when the guest's processor fetches from the gate page. */
-export interface Gate {
-  onExit(cpu: Cpu): void;
-}
-
 const SHADOW = 3;
+
+/** Slots that mean nothing between instructions: what generated code and the decode cache leave there. */
+const SCRATCH: readonly number[] = [
+  S.DEADLINE,
+  S.TLB_TAG,
+  S.FAULT_KIND,
+  S.FAULT_VECTOR,
+  S.FAULT_ERROR,
+  S.FAULT_QUALIFICATION,
+  S.FAULT_GVA,
+  S.FAULT_GPA,
+  S.SLOW_ADDRESS,
+  S.SLOW_VALUE,
+  S.RECORD,
+  S.PAGE_LINEAR,
+  S.CODE_PAGE,
+  S.RUN_START,
+  S.RING_NEXT,
+  S.RING_LIMIT,
+  S.RING_META,
+  S.CODE_BASE,
+  S.CODE_MASK,
+];
+
+function deviceRecord(state: DeviceState, name: string): DeviceState {
+  const record = state[name];
+  if (typeof record === 'object' && record !== null && !Array.isArray(record)) return record as DeviceState;
+  throw new EngineError('BAD_STATE', name, 'there is no record of it');
+}
 
 export class Machine {
   readonly configuration: MachineConfiguration;
@@ -72,7 +99,7 @@ export class Machine {
   readonly devices: Pc;
   readonly tlb: Tlb;
   readonly ring: AccessRing;
-  gate: Gate | null = null;
+  #monitor: Monitor | null = null;
   /** (code << 1) | 1 as the guest wrote it to the exit port; null while it runs. */
   exitStatus: number | null = null;
   readonly #executor: Executor;
@@ -151,9 +178,23 @@ export class Machine {
     loadBootRegisters(this.cpu, state);
   }
 
-  /** Bytes from outside arrive now. False where no device has that port. */
+  /** Puts a monitor below the guest; it brings the guest with it. */
+  install(monitor: Monitor): void {
+    this.#monitor = monitor;
+    this.#markGate();
+    monitor.install(this.cpu);
+    this.touched();
+  }
+
+  #markGate(): void {
+    if (!this.#monitor) return;
+    const page = this.#monitor.gate / PAGE_BYTES;
+    this.memory.setPageBits(page, this.memory.pageBits(page) | PAGE.gate);
+  }
+
+  /** Bytes from outside arrive now. False where neither a device nor the monitor has that port. */
   receive(port: string, bytes: Uint8Array): boolean {
-    const known = this.devices.receive(port, bytes, this.now);
+    const known = this.devices.receive(port, bytes, this.now) || this.#monitor?.receive(port, bytes) === true;
     this.touched();
     return known;
   }
@@ -254,8 +295,8 @@ export class Machine {
   }
 
   #throughGate(): void {
-    if (!this.gate) throw new Error('a fetch from a gate page, and no monitor behind it');
-    this.gate.onExit(this.cpu);
+    if (!this.#monitor) throw new Error('a fetch from a gate page, and no monitor behind it');
+    this.#monitor.onExit(this.cpu);
     this.touched();
   }
 
@@ -263,7 +304,9 @@ export class Machine {
   save(): MachineState {
     const { cpu } = this;
     const bytes = new Uint8Array(cpu.state.buffer, cpu.state.byteOffset, STATE_BYTES).slice();
-    return { cpu: bytes, devices: this.devices.save() };
+    for (const slot of SCRATCH) bytes.fill(0, slot, slot + 8);
+    const devices = this.devices.save();
+    return { cpu: bytes, devices: this.#monitor ? { ...devices, monitor: this.#monitor.save() } : devices };
   }
 
   /** Puts a saved state in place; RAM must have been loaded through `memory.copyIn` before. Throws EngineError. */
@@ -271,6 +314,9 @@ export class Machine {
     const { cpu } = this;
     new Uint8Array(cpu.state.buffer, cpu.state.byteOffset, STATE_BYTES).set(state.cpu);
     this.devices.load(state.devices);
+    if (this.#monitor) this.#monitor.load(deviceRecord(state.devices, 'monitor'));
+    this.#markGate();
+    restoreVmx(cpu);
     this.exitStatus = null;
     this.ring.reset(cpu);
     this.tlb.reset();

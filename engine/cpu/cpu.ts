@@ -8,6 +8,7 @@ import { type Intercepts, noIntercepts } from './intercepts.js';
 import { gpr, S, SEG, STATE_BYTES, segRights } from './layout.js';
 import { modeOf } from './mode.js';
 import type { CpuModel } from './model.js';
+import { linkToExit } from './serving.js';
 
 /**
  * An event under delivery as a VM exit reports it: Intel SDM Vol. 3C, "Information for VM Exits That Occur During Event
@@ -216,6 +217,7 @@ export class Cpu {
     return this.record.begin(kind, this.index, this.tick, this.step, from, to);
   }
   commit(): void {
+    linkToExit(this);
     this.observer.event(this.record);
   }
   /** Sets an event's field from a slot, without an allocation. */

@@ -166,6 +166,12 @@ export const S = slots(128, [
   'VMX_TIMER',
   'VMX_TSC_OFFSET',
   'ACTIVE_VMCS',
+  // Events so far, and per level the exit that its code now serves (cpu/serving.ts).
+  'EVENTS',
+  'SERVES',
+  'SERVES1',
+  'SERVES2',
+  'SERVES3',
 ]);
 
 /** Slots of segment register `n` (SEG). */

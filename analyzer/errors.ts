@@ -1,0 +1,30 @@
+/** Errors of this room that a user can cause: what happened and what to do; where and why come with the error. */
+export const ANALYSIS_ERRORS = {
+  NOT_REPLAYABLE: { what: 'trace cannot be replayed', advice: 'replay a trace that trapline record wrote' },
+  OTHER_SEMANTICS: {
+    what: 'trace was recorded by another version of the machine',
+    advice: 'replay it with that version of Trapline, or record it again; every other command works on it',
+  },
+  BAD_CHECKPOINT: { what: 'checkpoint is incomplete', advice: 'start from another one, or from the beginning' },
+  NO_CHECKPOINT: { what: 'no such checkpoint', advice: 'trapline verify lists those of a trace' },
+} as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
+export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;
+
+export class AnalysisError extends Error {
+  readonly code: AnalysisErrorCode;
+  readonly what: string;
+  readonly where: string;
+  readonly why: string | null;
+  readonly advice: string;
+
+  constructor(code: AnalysisErrorCode, where: string, why: string | null = null) {
+    const { what, advice } = ANALYSIS_ERRORS[code];
+    super(`${what}: ${where}${why === null ? '' : `: ${why}`}`);
+    this.name = 'AnalysisError';
+    this.code = code;
+    this.what = what;
+    this.where = where;
+    this.why = why;
+    this.advice = advice;
+  }
+}
