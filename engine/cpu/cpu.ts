@@ -61,8 +61,8 @@ export class Cpu {
   /** Filled by `begin`; one for all events of the machine. */
   readonly record: EventRecord;
   intercepts: Intercepts = noIntercepts;
-  /** Told of every read and write of a guest paging-structure entry, by guest-physical address. */
-  walkObserver: ((gpa: number, value: bigint, write: boolean) => void) | null = null;
+  /** Told of every read and write of a guest paging-structure entry of `size` bytes, by guest-physical address. */
+  walkObserver: ((gpa: number, value: bigint, write: boolean, size: 4 | 8) => void) | null = null;
   /** The event whose delivery is under way, for a VM exit that stops it: cpu/delivery.ts. */
   vectoring: Vectoring | null = null;
   /** What makes VM entries and exits fast; no result depends on it, and no checkpoint holds it. */

@@ -36,9 +36,10 @@ const OFFSET = [0, 0, 0x001f_f000, 0x3fff_f000] as const;
 /** Address bits below the page size that must be 0 in a large page's entry (bit 12 is PAT), by level. */
 const LARGE_RESERVED = [0, 0, 0x001f_e000, 0x3fff_e000] as const;
 
-/** The entries of the walk under way: where each stands in guest memory, and its low word. */
+/** The entries of the walk under way: where each stands in guest memory, and its words. */
 const entryAddress = new Float64Array(5);
 const entryLow = new Uint32Array(5);
+const entryHigh = new Uint32Array(5);
 
 /** What the entries of the walk under way grant together. */
 const grant = { rights: 0, noExecute: 0, leaf: 0, page: 0 };
@@ -59,16 +60,22 @@ function pageFault(cpu: Cpu, access: number, error: number, out: Walk): false {
   return false;
 }
 
-/** Reads the 8-byte entry at guest-physical `gpa` as the `level`th of the walk; -1 where EPT stopped it. */
-function readEntry(cpu: Cpu, gpa: number, level: number, bytes: 4 | 8, out: Walk): number {
+/** Tells who listens of a read or write of the entry of a level. */
+function tell(cpu: Cpu, level: number, write: boolean, size: 4 | 8): void {
+  if (!cpu.walkObserver) return;
+  const value = (BigInt(entryHigh[level] ?? 0) << 32n) | BigInt(entryLow[level] ?? 0);
+  cpu.walkObserver(entryAddress[level] ?? 0, value, write, size);
+}
+
+/** Reads the entry at guest-physical `gpa` as that of `level`; false where EPT stopped it. */
+function readEntry(cpu: Cpu, gpa: number, level: number, size: 4 | 8, out: Walk): boolean {
   const host = hostAddress(cpu, gpa, EPT_ACCESS.tableRead, out);
-  if (host < 0) return -1;
-  const low = cpu.memory.read(host, 4);
-  const high = bytes === 8 ? cpu.memory.read(host + 4, 4) : 0;
+  if (host < 0) return false;
   entryAddress[level] = gpa;
-  entryLow[level] = low;
-  cpu.walkObserver?.(gpa, (BigInt(high) << 32n) | BigInt(low), false);
-  return high;
+  entryLow[level] = cpu.memory.read(host, 4);
+  entryHigh[level] = size === 8 ? cpu.memory.read(host + 4, 4) : 0;
+  tell(cpu, level, false, size);
+  return true;
 }
 
 /** Walks 8-byte entries from `level` down; false: out holds the fault. */
@@ -82,20 +89,20 @@ function walkWide(cpu: Cpu, top: number, table: number, low: number, high: numbe
     // Bits 47:39, 38:30, 29:21, 20:12 of the linear address.
     const index =
       level === 4 ? high >>> 7 : level === 3 ? (high << 2) | (low >>> 30) : level === 2 ? low >>> 21 : low >>> 12;
-    const entryHigh = readEntry(cpu, base + (index & 511) * 8, level, 8, out);
-    if (entryHigh < 0) return false;
+    if (!readEntry(cpu, base + (index & 511) * 8, level, 8, out)) return false;
     const entry = entryLow[level] ?? 0;
+    const above = entryHigh[level] ?? 0;
     if (!(entry & PRESENT)) return pageFault(cpu, access, 0, out);
     const large = level > 1 && (entry & LARGE) !== 0;
     const misplaced = level === 4 ? entry & LARGE : large ? entry & (LARGE_RESERVED[level] ?? 0) : 0;
-    if (entryHigh & reserved || misplaced) return pageFault(cpu, access, ERROR.present | ERROR.reserved, out);
+    if (above & reserved || misplaced) return pageFault(cpu, access, ERROR.present | ERROR.reserved, out);
     grant.rights &= entry;
-    grant.noExecute |= entryHigh & NO_EXECUTE;
-    base = frame(entry, entryHigh);
+    grant.noExecute |= above & NO_EXECUTE;
+    base = frame(entry, above);
     if (level > 1 && !large) continue;
     const offset = OFFSET[level] ?? 0;
     grant.leaf = level;
-    grant.page = frame((entry & ~offset) | (low & offset), entryHigh);
+    grant.page = frame((entry & ~offset) | (low & offset), above);
     return true;
   }
 }
@@ -103,7 +110,7 @@ function walkWide(cpu: Cpu, top: number, table: number, low: number, high: numbe
 /** Walks the 4-byte entries of 32-bit paging. */
 function walkNarrow(cpu: Cpu, low: number, access: number, out: Walk): boolean {
   const directory = (cpu.u32(S.CR3) & 0xffff_f000) >>> 0;
-  if (readEntry(cpu, directory + (low >>> 22) * 4, 2, 4, out) < 0) return false;
+  if (!readEntry(cpu, directory + (low >>> 22) * 4, 2, 4, out)) return false;
   const entry = entryLow[2] ?? 0;
   if (!(entry & PRESENT)) return pageFault(cpu, access, 0, out);
   grant.rights &= entry;
@@ -118,7 +125,7 @@ function walkNarrow(cpu: Cpu, low: number, access: number, out: Walk): boolean {
     grant.page = above * 0x1_0000_0000 + ((entry & 0xffc0_0000) >>> 0) + (low & 0x3f_f000);
     return true;
   }
-  if (readEntry(cpu, ((entry & 0xffff_f000) >>> 0) + ((low >>> 12) & 1023) * 4, 1, 4, out) < 0) return false;
+  if (!readEntry(cpu, ((entry & 0xffff_f000) >>> 0) + ((low >>> 12) & 1023) * 4, 1, 4, out)) return false;
   const leaf = entryLow[1] ?? 0;
   if (!(leaf & PRESENT)) return pageFault(cpu, access, 0, out);
   grant.rights &= leaf;
@@ -146,6 +153,7 @@ function permitted(cpu: Cpu, access: number, write: boolean): boolean {
 
 /** Sets the accessed flags, and the dirty flag of a write; false: EPT forbade it. */
 function setFlags(cpu: Cpu, top: number, write: boolean, out: Walk): boolean {
+  const size = cpu.u32(S.CR4) & CR4.PAE ? 8 : 4;
   for (let level = top; level >= grant.leaf; level--) {
     const wanted = write && level === grant.leaf ? ACCESSED | DIRTY : ACCESSED;
     const entry = entryLow[level] ?? 0;
@@ -156,7 +164,7 @@ function setFlags(cpu: Cpu, top: number, write: boolean, out: Walk): boolean {
     const updated = (entry | wanted) >>> 0;
     entryLow[level] = updated;
     cpu.memory.write(host, 4, updated);
-    cpu.walkObserver?.(gpa, BigInt(updated), true);
+    tell(cpu, level, true, size);
   }
   return true;
 }
@@ -241,6 +249,6 @@ export function loadPdptes(cpu: Cpu, cr3: bigint): void {
   if (entries.some((entry) => entry & 1n && entry & reserved)) throw generalProtection();
   entries.forEach((entry, i) => {
     cpu.setU64(S.PDPTE0 + 8 * i, entry);
-    cpu.walkObserver?.(table + 8 * i, entry, false);
+    cpu.walkObserver?.(table + 8 * i, entry, false, 8);
   });
 }

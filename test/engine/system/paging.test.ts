@@ -237,6 +237,24 @@ test('a walk says a later store needs none only when the dirty flag is set and w
   assert.equal(out.writable, false, 'dirty, but read-only');
 });
 
+test('every read and write of a paging entry is told, with the whole entry', () => {
+  const bench = new Bench();
+  const out = new Walk();
+  arrange(bench, { mode: '4-level', pse: false, wp: true, nxe: true, smep: false, smap: false, ac: false });
+  bench.put(0x1_0000, 0x1_1027n);
+  bench.put(0x1_1000, 0x1_2027n);
+  bench.put(0x1_2000, (1n << 63n) | 0x20_00a7n);
+  const told: unknown[] = [];
+  bench.cpu.walkObserver = (...record) => told.push(record);
+  walk(bench.cpu, 0n, ACCESS.write, out);
+  assert.deepEqual(told, [
+    [0x1_0000, 0x1_1027n, false, 8],
+    [0x1_1000, 0x1_2027n, false, 8],
+    [0x1_2000, (1n << 63n) | 0x20_00a7n, false, 8],
+    [0x1_2000, (1n << 63n) | 0x20_00e7n, true, 8],
+  ]);
+});
+
 test('non-canonical addresses are answered with a fault', () => {
   const bench = new Bench();
   const out = new Walk();
