@@ -232,6 +232,12 @@ export class Host {
     cpu.spend(1);
   }
 
+  /** What the guest's triple fault does to a machine: it shuts down. */
+  shutDown(cpu: Cpu): void {
+    cpu.setU32(S.ACTIVITY, ACTIVITY.shutdown);
+    this.#goTo(cpu, GATE.dead);
+  }
+
   /** CLI, HLT: the machine stops here for ever. */
   halt(cpu: Cpu): void {
     cpu.spend(2);

@@ -1,0 +1,459 @@
+/**
+ * The monitor `vmware`: a virtual machine with VMware's Backdoor. The guest has the machine's devices and interrupts to
+ * itself; what exits is CPUID, the two ports of the Backdoor, and #GP, by which the Backdoor answers ring 3 whatever
+ * IOPL and the I/O permission bitmap say. Any other #GP goes back to the guest as it came.
+ *
+ * Sources: open-vm-tools (lib/include/backdoor_def.h, lib/message/message.c), KVM's enable_vmware_backdoor.
+ */
+import type { Cpu } from '../cpu/cpu.js';
+import { VECTOR } from '../cpu/fault.js';
+import { gpr, S } from '../cpu/layout.js';
+import { TICKS_PER_SECOND } from '../devices/clock.js';
+import { type DeviceState, list, record, text } from '../devices/state.js';
+import { EVENT_FLAGS } from '../observer.js';
+import type { Hpa, Level, Tick } from '../types.js';
+import { ENTRY, EXIT, INTR, PRIMARY, SECONDARY } from '../vmx/controls.js';
+import { VMX_EXIT_REASONS } from '../vmx/exit-reasons.js';
+import {
+  CR0_FIXED,
+  CR4_FIXED,
+  entryMode,
+  guestState,
+  injectException,
+  injectGeneralProtection,
+  injectInvalidOpcode,
+  loadGuestRegisters,
+  R,
+  readGpr,
+  retire,
+  writeLow32,
+} from './guest.js';
+import { GuestMemory, readPaging } from './guest-memory.js';
+import { Host, type Reactions } from './host.js';
+import { log } from './log.js';
+import { COST, type Monitor, type MonitorKind, type MonitorSetup } from './monitor.js';
+import { bitmap, eptTables, MEMORY_TYPE } from './tables.js';
+import { CHANNELS, Channels, type Conversation, type ProtocolName } from './vmware/channels.js';
+import { type BackdoorRegisters, COMMAND, MAGIC, PORT, REFUSED, runCommand } from './vmware/commands.js';
+import { decodeIo, type IoInstruction } from './vmware/decode.js';
+import { answerCpuid, readPseudoCounter, tscHz, validXcr0, writeCr0 } from './vmware/processor.js';
+import { Rpci } from './vmware/rpci.js';
+import { type Transfer, transfer } from './vmware/transfer.js';
+import { eptPointer, vmread, vmread32 } from './vmx.js';
+
+const VARIABLE = record({ name: text(1 << 20), value: text(1 << 20) });
+const STATE = record({ channels: CHANNELS, variables: list(VARIABLE, 1 << 16) });
+
+const CONTROLS = {
+  pin: 0,
+  primary: PRIMARY.ioBitmaps | PRIMARY.msrBitmaps | PRIMARY.rdpmc | PRIMARY.secondary,
+  secondary: SECONDARY.ept | SECONDARY.unrestricted | SECONDARY.vpid | SECONDARY.rdtscp | SECONDARY.invpcid,
+  exit: EXIT.host64 | EXIT.saveEfer | EXIT.loadEfer | EXIT.savePat | EXIT.loadPat,
+  entry: ENTRY.loadEfer | ENTRY.loadPat,
+} as const;
+const VPID = 1;
+const IO_BITMAP_BYTES = 2 * 4096;
+/** FEATURE_CONTROL and the VMX capabilities: this virtual machine has no VMX. Reads and writes of low MSRs. */
+const isVmxMsr = (msr: number): boolean => msr === 0x3a || (msr >= 0x480 && msr <= 0x493);
+const MSR_BITMAP_BYTES = 4096;
+/** Bit of the first MSR in the bitmaps for reading and writing low MSRs. */
+const MSR_WRITE_LOW = 8 * 2048;
+
+const SS_DPL = 5;
+const CS = { long: 0x2000, big: 0x4000 } as const;
+const EFER_LMA = 0x400n;
+/** Exceptions that make a double fault of a #GP during their delivery: Intel SDM Vol. 3A, "Interrupt 8". */
+const DOUBLES: ReadonlySet<number> = new Set([VECTOR.DE, VECTOR.TS, VECTOR.NP, VECTOR.SS, VECTOR.GP, VECTOR.PF]);
+const HARDWARE_EXCEPTION = 3;
+/** Bytes of an instruction, at the most. */
+const LONGEST = 15;
+const SCOPE = 'vmware';
+
+/** What happens after an exit was handled. */
+type Next = 'resume' | 'halt' | 'shutdown';
+
+/** An access to one of the Backdoor's ports. */
+interface PortAccess {
+  readonly port: number;
+  readonly kind: IoInstruction['kind'];
+  readonly size: number;
+  readonly rep: boolean;
+  readonly addressSize: 2 | 4 | 8;
+  readonly segment: number;
+  readonly length: number;
+}
+
+const DS = 3;
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+const latin1 = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
+const bytesOf = (value: string): Uint8Array => Uint8Array.from(value, (character) => character.charCodeAt(0) & 0xff);
+const low = (cpu: Cpu, n: number): number => cpu.u32(gpr(n));
+
+class Vmware implements Monitor, Reactions, Conversation {
+  readonly name = 'vmware';
+  readonly #setup: MonitorSetup;
+  readonly #host: Host;
+  readonly #memory: GuestMemory;
+  readonly #channels = new Channels(this);
+  readonly #rpci: Rpci;
+  /** The CPU whose exit is being handled. */
+  #cpu: Cpu | null = null;
+
+  constructor(setup: MonitorSetup) {
+    this.#setup = setup;
+    this.#host = new Host(setup.guestBytes);
+    this.#memory = new GuestMemory(setup.guestBytes);
+    this.#rpci = new Rpci(new Map(Object.entries(setup.options.guestinfo)), (line) => {
+      this.#tell('log', 0, 0, bytesOf(line));
+    });
+  }
+
+  get gate(): Hpa {
+    return this.#host.gate;
+  }
+
+  install(cpu: Cpu): void {
+    const { reserved } = this.#host;
+    this.#host.install(cpu, this.#setup.boot);
+    cpu.memory.copyIn(reserved.ept, eptTables(reserved.ept, this.#setup.guestBytes, MEMORY_TYPE.writeBack));
+    const isBackdoor = (port: number): boolean => port === PORT.low || port === PORT.high;
+    cpu.memory.copyIn(reserved.ioBitmaps, bitmap(IO_BITMAP_BYTES, isBackdoor));
+    const exits = (bit: number): boolean => isVmxMsr(bit) || isVmxMsr(bit - MSR_WRITE_LOW);
+    cpu.memory.copyIn(reserved.msrBitmap, bitmap(MSR_BITMAP_BYTES, exits));
+  }
+
+  onExit(cpu: Cpu): void {
+    this.#cpu = cpu;
+    this.#host.enter(cpu, this);
+    this.#cpu = null;
+  }
+
+  start(cpu: Cpu): void {
+    const { reserved } = this.#host;
+    const { boot } = this.#setup;
+    loadGuestRegisters(cpu, boot);
+    this.#host.launch(cpu, { ...CONTROLS, entry: CONTROLS.entry | entryMode(boot) }, [
+      ...guestState(boot),
+      ['EXCEPTION_BITMAP', 1 << VECTOR.GP],
+      ['CR0_GUEST_HOST_MASK', CR0_FIXED],
+      ['CR4_GUEST_HOST_MASK', CR4_FIXED],
+      ['CR0_READ_SHADOW', boot.cr0],
+      ['CR4_READ_SHADOW', boot.cr4],
+      ['VIRTUAL_PROCESSOR_ID', VPID],
+      ['EPT_POINTER', eptPointer(cpu, reserved.ept, false)],
+      ['IO_BITMAP_A', reserved.ioBitmaps],
+      ['IO_BITMAP_B', reserved.ioBitmaps + IO_BITMAP_BYTES / 2],
+      ['MSR_BITMAP', reserved.msrBitmap],
+    ]);
+  }
+
+  exit(cpu: Cpu): void {
+    cpu.spend(COST.dispatch);
+    const next = this.#handle(cpu);
+    if (next === 'resume') this.#host.resume(cpu);
+    else if (next === 'halt') this.#host.halt(cpu);
+    else this.#host.shutDown(cpu);
+  }
+
+  /** External interrupts are the guest's own: the monitor runs with interrupts off and never waits for one. */
+  interrupt(cpu: Cpu): void {
+    this.#host.returnFromInterrupt(cpu);
+  }
+  window(cpu: Cpu): void {
+    this.#host.halt(cpu);
+  }
+  awake(cpu: Cpu): void {
+    this.#host.halt(cpu);
+  }
+
+  readonly #handlers: { readonly [reason: number]: (cpu: Cpu) => Next } = {
+    0: (cpu) => this.#exception(cpu),
+    2: () => 'shutdown',
+    10: (cpu) => this.#cpuid(cpu),
+    13: (cpu) => done(cpu), // INVD
+    15: (cpu) => this.#rdpmc(cpu),
+    18: (cpu) => this.#vmcall(cpu),
+    28: (cpu) => this.#controlRegister(cpu),
+    30: (cpu) => this.#io(cpu),
+    31: (cpu) => raise(cpu, injectGeneralProtection),
+    32: (cpu) => raise(cpu, injectGeneralProtection),
+    55: (cpu) => this.#xsetbv(cpu),
+  };
+
+  #handle(cpu: Cpu): Next {
+    const reason = vmread32(cpu, 'VM_EXIT_REASON');
+    const handler = this.#handlers[reason];
+    if (handler !== undefined) return handler(cpu);
+    if (isVmxInstruction(reason)) return raise(cpu, injectInvalidOpcode);
+    const name = VMX_EXIT_REASONS.find(({ code }) => code === (reason & 0xffff))?.name ?? String(reason & 0xffff);
+    const failed = reason >>> 31 ? ' (VM entry failed)' : '';
+    const where = `rip=${hex(vmread(cpu, 'GUEST_RIP'))} qualification=${hex(vmread(cpu, 'EXIT_QUALIFICATION'))}`;
+    log(cpu, 'error', SCOPE, `Unhandled VM-exit: reason=${name}${failed} ${where}`);
+    return 'halt';
+  }
+
+  // #GP, by which ring 3 reaches the Backdoor
+
+  #exception(cpu: Cpu): Next {
+    const info = vmread32(cpu, 'VM_EXIT_INTR_INFO');
+    const errorCode = vmread32(cpu, 'VM_EXIT_INTR_ERROR_CODE');
+    const vectoring = vmread32(cpu, 'IDT_VECTORING_INFO_FIELD');
+    if (vectoring & INTR.valid) return this.#faultInDelivery(cpu, vectoring, errorCode);
+    const isPlain = (info & 0xff) === VECTOR.GP && errorCode === 0;
+    return (isPlain ? this.#allowed(cpu) : null) ?? this.#reflect(cpu, errorCode);
+  }
+
+  #reflect(cpu: Cpu, errorCode: number): Next {
+    injectException(cpu, VECTOR.GP, errorCode);
+    return 'resume';
+  }
+
+  /** The #GP met the delivery of another event: it replaces that, or makes a double or a triple fault with it. */
+  #faultInDelivery(cpu: Cpu, vectoring: number, errorCode: number): Next {
+    const first = ((vectoring >>> 8) & 7) === HARDWARE_EXCEPTION ? vectoring & 0xff : null;
+    if (first === VECTOR.DF) return 'shutdown';
+    if (first === null || !DOUBLES.has(first)) return this.#reflect(cpu, errorCode);
+    injectException(cpu, VECTOR.DF, 0);
+    return 'resume';
+  }
+
+  /** Does the guest's instruction, if it is one that the Backdoor allows; null: it is not. */
+  #allowed(cpu: Cpu): Next | null {
+    const rights = vmread32(cpu, 'GUEST_CS_AR_BYTES');
+    const paging = readPaging(cpu);
+    const mode64 = (paging.efer & EFER_LMA) !== 0n && (rights & CS.long) !== 0;
+    const base = mode64 ? 0n : vmread(cpu, 'GUEST_CS_BASE');
+    const linear = BigInt.asUintN(mode64 ? 64 : 32, base + vmread(cpu, 'GUEST_RIP'));
+    cpu.spend(COST.decode);
+    // The guest has just fetched it, with whatever right it had.
+    const bytes = this.#memory.read(cpu, paging, linear, LONGEST, this.#isUser(cpu));
+    const found = decodeIo(bytes, mode64 ? 64 : rights & CS.big ? 32 : 16);
+    if (found === null) return null;
+    if (found.kind === 'rdpmc') return this.#pseudoCounter(cpu, found.length);
+    const port = found.port ?? low(cpu, R.rdx) & 0xffff;
+    if (port !== PORT.low && port !== PORT.high) return null;
+    return this.#access(cpu, { ...found, port, segment: found.segment ?? DS });
+  }
+
+  #isUser(cpu: Cpu): boolean {
+    return ((vmread32(cpu, 'GUEST_SS_AR_BYTES') >> SS_DPL) & 3) === 3;
+  }
+
+  #pseudoCounter(cpu: Cpu, length?: number): Next | null {
+    const value = readPseudoCounter(cpu, low(cpu, R.rcx));
+    if (value === null) return null;
+    writeLow32(cpu, { [R.rax]: Number(value & 0xffff_ffffn), [R.rdx]: Number((value >> 32n) & 0xffff_ffffn) });
+    retire(cpu, length);
+    return 'resume';
+  }
+
+  #rdpmc(cpu: Cpu): Next {
+    return this.#pseudoCounter(cpu) ?? raise(cpu, injectGeneralProtection);
+  }
+
+  // The Backdoor
+
+  #io(cpu: Cpu): Next {
+    const qualification = vmread32(cpu, 'EXIT_QUALIFICATION');
+    const input = (qualification & 8) !== 0;
+    const isString = (qualification & 0x10) !== 0;
+    const information = isString ? vmread32(cpu, 'VMX_INSTRUCTION_INFO') : 0;
+    const port = qualification >>> 16;
+    const access: PortAccess = {
+      port,
+      kind: isString ? (input ? 'ins' : 'outs') : input ? 'in' : 'out',
+      size: (qualification & 7) + 1,
+      rep: (qualification & 0x20) !== 0,
+      addressSize: ([2, 4, 8] as const)[(information >> 7) & 3] ?? 8,
+      segment: (information >> 15) & 7,
+      length: vmread32(cpu, 'VM_EXIT_INSTRUCTION_LEN'),
+    };
+    if (port === PORT.low || port === PORT.high)
+      return this.#access(cpu, access) ?? raise(cpu, injectGeneralProtection);
+    return this.#neighbour(cpu, access);
+  }
+
+  /** A wide access that only touches the Backdoor's ports from below goes to the bus. */
+  #neighbour(cpu: Cpu, { port, kind, size, length }: PortAccess): Next {
+    cpu.spend(1);
+    if (kind === 'in') cpu.writeRegister(gpr(R.rax), size, BigInt(cpu.ports.in(port, size) >>> 0));
+    else if (kind === 'out') cpu.ports.out(port, size, Number(cpu.readRegister(gpr(R.rax), size)));
+    retire(cpu, length);
+    return 'resume';
+  }
+
+  /** Null: the Backdoor knows no such access. */
+  #access(cpu: Cpu, access: PortAccess): Next | null {
+    const { port, kind, size, rep, length } = access;
+    const isString = kind === 'ins' || kind === 'outs';
+    if (isString) {
+      if (port !== PORT.high || size !== 1 || !rep) return null;
+      const { addressSize, segment } = access;
+      return this.#transfer(cpu, { input: kind === 'ins', addressSize, segment }, length);
+    }
+    if (port === PORT.low && size === 4) this.#call(cpu, kind === 'out');
+    else if (kind === 'in') cpu.writeRegister(gpr(R.rax), size, 0xffff_ffffn);
+    retire(cpu, length);
+    return 'resume';
+  }
+
+  /** One command, with its registers. */
+  #call(cpu: Cpu, write: boolean): void {
+    cpu.spend(COST.command);
+    const r: BackdoorRegisters = {
+      eax: low(cpu, R.rax),
+      ebx: low(cpu, R.rbx),
+      ecx: low(cpu, R.rcx),
+      edx: low(cpu, R.rdx),
+      esi: low(cpu, R.rsi),
+      edi: low(cpu, R.rdi),
+    };
+    const before = { ...r };
+    const command = r.ecx & 0xffff;
+    if (r.eax !== MAGIC) r.eax = REFUSED;
+    else if (command === COMMAND.message) this.#channels.operate(r);
+    else runCommand(command, r, this.#virtualMachine(cpu));
+    this.#record(
+      cpu,
+      command,
+      before.ebx,
+      (write ? EVENT_FLAGS.write : 0) | (r.eax === REFUSED ? EVENT_FLAGS.refused : 0),
+    );
+    // IN EAX clears the high half of RAX; registers that no command changed keep theirs.
+    cpu.setU32(gpr(R.rax), r.eax);
+    for (const [name, n] of [
+      ['ebx', R.rbx],
+      ['ecx', R.rcx],
+      ['edx', R.rdx],
+      ['esi', R.rsi],
+      ['edi', R.rdi],
+    ] as const) {
+      if (r[name] !== before[name]) cpu.setU32(gpr(n), r[name]);
+    }
+  }
+
+  #virtualMachine(cpu: Cpu): Parameters<typeof runCommand>[2] {
+    const passed = Math.floor(cpu.tick / TICKS_PER_SECOND);
+    const rest = cpu.tick - passed * TICKS_PER_SECOND;
+    return {
+      seconds: this.#setup.options.epoch + passed,
+      microseconds: Math.floor((rest * 1_000_000) / TICKS_PER_SECOND),
+      tscHz: tscHz(cpu),
+      memoryBytes: this.#setup.guestBytes,
+    };
+  }
+
+  #transfer(cpu: Cpu, how: Transfer, length: number): Next {
+    cpu.spend(COST.command);
+    const flags = EVENT_FLAGS.string | EVENT_FLAGS.rep | (how.input ? 0 : EVENT_FLAGS.write);
+    this.#record(cpu, COMMAND.message, low(cpu, R.rbx), flags);
+    if (transfer(cpu, this.#channels, this.#memory, how, this.#isUser(cpu))) retire(cpu, length);
+    return 'resume';
+  }
+
+  #record(cpu: Cpu, command: number, ebx: number, flags: number): void {
+    cpu
+      .begin('backdoor', cpu.level + 1, cpu.level)
+      .set('code', command)
+      .set('value', ebx)
+      .set('flags', flags);
+    cpu.commit();
+  }
+
+  /** The hypercall form: the magic is in EAX, and DX says what the port would have said. */
+  #vmcall(cpu: Cpu): Next {
+    if (low(cpu, R.rax) !== MAGIC) return raise(cpu, injectInvalidOpcode);
+    const flags = low(cpu, R.rdx) & 0xffff;
+    const length = vmread32(cpu, 'VM_EXIT_INSTRUCTION_LEN');
+    const isOutput = (flags & 2) !== 0;
+    if (flags & 1) return this.#transfer(cpu, { input: !isOutput, addressSize: 8, segment: DS }, length);
+    this.#call(cpu, isOutput);
+    retire(cpu, length);
+    return 'resume';
+  }
+
+  // Conversations
+
+  received(protocol: ProtocolName, channel: number, body: Uint8Array): Uint8Array | null {
+    // An empty message on TCLO says "I am alive", again and again.
+    if (body.length > 0) this.#tell(protocol, channel, 0, body);
+    if (protocol !== 'rpci') return null;
+    const { ok, text: answer } = this.#rpci.answer(latin1(body));
+    return bytesOf(`${ok ? '1' : '0'} ${answer}`);
+  }
+
+  delivered(protocol: ProtocolName, channel: number, body: Uint8Array): void {
+    this.#tell(protocol, channel, 1, body);
+  }
+
+  #tell(protocol: string, channel: number, direction: 0 | 1, body: Uint8Array): void {
+    const cpu = this.#cpu;
+    if (cpu === null) return;
+    const level = (cpu.level + 1) as Level;
+    cpu.observer.message({ tick: cpu.tick as Tick, vcpu: cpu.index, level, protocol, channel, direction, body });
+  }
+
+  /** `tclo`: a message for the guest. `checkpoint`: whatever is being transferred must start over. */
+  receive(port: string, bytes: Uint8Array): boolean {
+    if (port === 'tclo') return this.#channels.post(bytes);
+    if (port !== 'checkpoint') return false;
+    this.#channels.interrupt();
+    return true;
+  }
+
+  // The rest of the processor
+
+  #cpuid(cpu: Cpu): Next {
+    const { eax, ebx, ecx, edx } = answerCpuid(cpu, low(cpu, R.rax), low(cpu, R.rcx));
+    writeLow32(cpu, { [R.rax]: eax, [R.rbx]: ebx, [R.rcx]: ecx, [R.rdx]: edx });
+    return done(cpu);
+  }
+
+  /** Only CR0.NE and CR4.VMXE exit: the one is the monitor's to fix, the other not for this guest. */
+  #controlRegister(cpu: Cpu): Next {
+    const qualification = vmread32(cpu, 'EXIT_QUALIFICATION');
+    const isMoveTo0 = (qualification & 0x3f) === 0;
+    const value = readGpr(cpu, (qualification >> 8) & 15);
+    if (!isMoveTo0 || !writeCr0(cpu, this.#host, value)) return raise(cpu, injectGeneralProtection);
+    return done(cpu);
+  }
+
+  #xsetbv(cpu: Cpu): Next {
+    const value = (BigInt(low(cpu, R.rdx)) << 32n) | BigInt(low(cpu, R.rax));
+    const xcr0 = validXcr0(cpu, low(cpu, R.rcx), value);
+    if (xcr0 === null) return raise(cpu, injectGeneralProtection);
+    cpu.spend(1);
+    cpu.setU64(S.XCR0, xcr0);
+    return done(cpu);
+  }
+
+  save(): DeviceState {
+    const variables = Array.from(this.#rpci.variables, ([name, value]) => ({ name, value }));
+    return STATE.read({ channels: this.#channels.state, variables }, this.name);
+  }
+
+  load(state: DeviceState): void {
+    const { channels, variables } = STATE.read(state, this.name);
+    this.#channels.state = channels;
+    this.#rpci.variables = new Map(variables.map(({ name, value }) => [name, value]));
+  }
+}
+
+function done(cpu: Cpu): Next {
+  retire(cpu);
+  return 'resume';
+}
+
+function raise(cpu: Cpu, inject: (cpu: Cpu) => void): Next {
+  inject(cpu);
+  return 'resume';
+}
+
+/** VMCLEAR to VMXON, INVEPT, INVVPID. */
+const isVmxInstruction = (reason: number): boolean => (reason >= 19 && reason <= 27) || reason === 50 || reason === 53;
+
+export const vmware: MonitorKind = {
+  name: 'vmware',
+  says: "VMware's Backdoor: commands, RPCI and TCLO",
+  create: (setup) => new Vmware(setup),
+};

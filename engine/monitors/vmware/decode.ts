@@ -1,0 +1,91 @@
+/**
+ * Which I/O instruction a #GP stopped: only those that the Backdoor may allow are told apart, as KVM's
+ * enable_vmware_backdoor does. Intel SDM Vol. 2, "Instruction Format" and the opcode map.
+ */
+
+export interface IoInstruction {
+  readonly kind: 'in' | 'out' | 'ins' | 'outs' | 'rdpmc';
+  /** Bytes of the access; 0 for RDPMC. */
+  readonly size: 0 | 1 | 2 | 4;
+  /** The port where it is an immediate operand; null: it is in DX. */
+  readonly port: number | null;
+  readonly rep: boolean;
+  /** Bytes of an address: 2, 4 or 8. */
+  readonly addressSize: 2 | 4 | 8;
+  /** Segment override: the number of the segment register (ES 0 ... GS 5), or null. */
+  readonly segment: number | null;
+  /** Bytes of the whole instruction. */
+  readonly length: number;
+}
+
+const SEGMENT_PREFIXES: ReadonlyMap<number, number> = new Map([
+  [0x26, 0],
+  [0x2e, 1],
+  [0x36, 2],
+  [0x3e, 3],
+  [0x64, 4],
+  [0x65, 5],
+]);
+const OPERAND_SIZE = 0x66;
+const ADDRESS_SIZE = 0x67;
+const REPNE = 0xf2;
+const REP = 0xf3;
+const LOCK = 0xf0;
+const LONGEST = 15;
+
+interface Form {
+  readonly kind: 'in' | 'out' | 'ins' | 'outs';
+  /** The access is a byte, whatever the operand size. */
+  readonly byte: boolean;
+  readonly immediate: boolean;
+}
+const form = (kind: Form['kind'], byte: boolean, immediate: boolean): Form => ({ kind, byte, immediate });
+
+const FORMS: ReadonlyMap<number, Form> = new Map([
+  [0x6c, form('ins', true, false)],
+  [0x6d, form('ins', false, false)],
+  [0x6e, form('outs', true, false)],
+  [0x6f, form('outs', false, false)],
+  [0xe4, form('in', true, true)],
+  [0xe5, form('in', false, true)],
+  [0xe6, form('out', true, true)],
+  [0xe7, form('out', false, true)],
+  [0xec, form('in', true, false)],
+  [0xed, form('in', false, false)],
+  [0xee, form('out', true, false)],
+  [0xef, form('out', false, false)],
+]);
+
+/** The instruction at the start of `bytes` in code of `bits`; null: it is no I/O instruction, or not all of it is here. */
+export function decodeIo(bytes: Uint8Array, bits: 16 | 32 | 64): IoInstruction | null {
+  let at = 0;
+  let operandPrefix = false;
+  let addressPrefix = false;
+  let rep = false;
+  let segment: number | null = null;
+  for (; at < LONGEST; at++) {
+    const prefix = bytes[at];
+    if (prefix === undefined || prefix === LOCK) return null;
+    const override = SEGMENT_PREFIXES.get(prefix);
+    if (override !== undefined) segment = override;
+    else if (prefix === OPERAND_SIZE) operandPrefix = true;
+    else if (prefix === ADDRESS_SIZE) addressPrefix = true;
+    else if (prefix === REP || prefix === REPNE) rep = true;
+    else break;
+  }
+  // A REX prefix counts only right before the opcode; none of its bits matters to these instructions.
+  if (bits === 64 && ((bytes[at] ?? 0) & 0xf0) === 0x40) at++;
+  const addressSize = bits === 64 ? (addressPrefix ? 4 : 8) : (bits === 32) !== addressPrefix ? 4 : 2;
+  const common = { rep, addressSize, segment } as const;
+  const opcode = bytes[at++];
+  if (opcode === 0x0f) {
+    if (bytes[at++] !== 0x33 || at > LONGEST) return null;
+    return { kind: 'rdpmc', size: 0, port: null, ...common, length: at };
+  }
+  const found = opcode === undefined ? undefined : FORMS.get(opcode);
+  if (found === undefined) return null;
+  const wide = (bits === 16) === operandPrefix ? 4 : 2;
+  const immediate = found.immediate ? bytes[at++] : null;
+  if (immediate === undefined || at > LONGEST) return null;
+  return { kind: found.kind, size: found.byte ? 1 : wide, port: immediate, ...common, length: at };
+}
