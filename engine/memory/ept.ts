@@ -74,15 +74,10 @@ function setFlags(cpu: Cpu, leaf: number, write: boolean): void {
   }
 }
 
-/**
- * Host-physical address of guest-physical `gpa` for an access (EPT_ACCESS), or -1 with the fault in `out`. Where EPT is
- * not in force the two are the same. `out.writable` then says whether EPT needs no walk for a later write.
- */
-export function hostAddress(cpu: Cpu, gpa: number, access: number, out: Walk): number {
+/** The walk itself; see `hostAddress`. */
+function walkEpt(cpu: Cpu, gpa: number, access: number, out: Walk): number {
   const eptpLow = cpu.u32(S.EPTP);
   const eptpHigh = cpu.u32(S.EPTP + 4);
-  out.writable = true;
-  if ((eptpLow | eptpHigh) === 0) return gpa;
   const flags = (eptpLow & FLAGS_ENABLED) !== 0;
   // With flags enabled, reading a guest paging entry counts as a write: "Accessed and Dirty Flags for EPT".
   const counted = flags && !(access & FINAL) && access & LINEAR ? access | WRITE : access;
@@ -108,4 +103,14 @@ export function hostAddress(cpu: Cpu, gpa: number, access: number, out: Walk): n
     out.writable = (rights & WRITE) !== 0 && (!flags || ((entryLow[level] ?? 0) & DIRTY) !== 0);
     return base + (low & ((OFFSET[level] ?? 0) | 0xfff));
   }
+}
+
+/**
+ * Host-physical address of guest-physical `gpa` for an access (EPT_ACCESS), or -1 with the fault in `out`. Where EPT is
+ * not in force the two are the same. `out.writable` then says whether EPT needs no walk for a later write.
+ */
+export function hostAddress(cpu: Cpu, gpa: number, access: number, out: Walk): number {
+  out.writable = true;
+  // No valid EPTP has a low word of 0: its memory type and walk length stand there.
+  return cpu.u32(S.EPTP) === 0 ? gpa : walkEpt(cpu, gpa, access, out);
 }

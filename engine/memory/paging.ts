@@ -169,13 +169,13 @@ function setFlags(cpu: Cpu, top: number, write: boolean, out: Walk): boolean {
   return true;
 }
 
-/** The last step: from the guest-physical page to the machine's. */
-function finish(cpu: Cpu, page: number, access: number, writable: boolean, out: Walk): void {
+/** The last step: from the guest-physical page to the machine's. A violation tells of the byte, at `offset`. */
+function finish(cpu: Cpu, page: number, offset: number, access: number, writable: boolean, out: Walk): void {
   const kind = access & ACCESS.fetch ? EPT_ACCESS.fetch : access & ACCESS.write ? EPT_ACCESS.write : EPT_ACCESS.read;
-  const host = hostAddress(cpu, page, kind, out);
+  const host = hostAddress(cpu, page + offset, kind, out);
   if (host < 0) return;
   out.guestFrame = page / 4096;
-  out.hostFrame = host / 4096;
+  out.hostFrame = (host - offset) / 4096;
   out.writable &&= writable;
 }
 
@@ -204,7 +204,7 @@ export function walkHalves(cpu: Cpu, low: number, high: number, access: number, 
   out.fault = FAULT.none;
   out.global = false;
   if (!(cpu.u32(S.CR0) & CR0.PG)) {
-    finish(cpu, (low & 0xffff_f000) >>> 0, access, true, out);
+    finish(cpu, (low & 0xffff_f000) >>> 0, low & 0xfff, access, true, out);
     return;
   }
   grant.rights = WRITABLE | USER;
@@ -220,7 +220,7 @@ export function walkHalves(cpu: Cpu, low: number, high: number, access: number, 
   const leaf = entryLow[grant.leaf] ?? 0;
   out.global = (leaf & GLOBAL) !== 0 && (cpu.u32(S.CR4) & CR4.PGE) !== 0;
   const writable = (leaf & DIRTY) !== 0 && permitted(cpu, access & ~ACCESS.fetch, true);
-  finish(cpu, grant.page, access, writable, out);
+  finish(cpu, grant.page, low & 0xfff, access, writable, out);
 }
 
 /** `walkHalves` of a whole address. */

@@ -254,7 +254,7 @@ test('an access of the delivery that EPT stops is a VM exit with the event as ID
     },
   };
   assert.equal(deliverInterrupt(cpu, 0x20), 'exited');
-  const stack = { qualification: 0x182n, gva: 0x7ff8n, gpa: 0x7000 };
+  const stack = { qualification: 0x182n, gva: 0x7ff8n, gpa: 0x7ff8 };
   assert.deepEqual(seen, [{ kind: 'ept_violation', ...stack, info: 0x8000_0020 }]);
   assert.equal(cpu.vectoring, null);
   assert.equal(cpu.rsp, 0x8000n);
