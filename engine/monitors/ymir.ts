@@ -267,7 +267,7 @@ class Ymir implements Monitor, Reactions {
   #vmcall(cpu: Cpu): Next {
     const number = readGpr(cpu, R.rax);
     const guest = (cpu.level + 1) as Level;
-    cpu.begin('vmcall', guest, cpu.level).setBig('code', number).setBig('rip', vmread(cpu, 'GUEST_RIP'));
+    cpu.begin('vmcall').setBig('code', number).setBig('rip', vmread(cpu, 'GUEST_RIP'));
     cpu.commit();
     const body = new TextEncoder().encode(`${number}`);
     cpu.observer.message({

@@ -94,7 +94,11 @@ export class Bench {
   run(budget: number): Stop {
     for (const { tick, port, text } of this.#inputs) {
       if (tick < this.machine.now) continue;
-      const stop = this.machine.run(Math.min(tick, budget));
+      let stop = this.machine.run(Math.min(tick, budget));
+      if (stop === 'idle') {
+        this.machine.idleUntil(Math.min(tick, budget));
+        stop = 'limit';
+      }
       if (stop !== 'limit') return stop;
       if (this.machine.now >= budget) return stop;
       const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
