@@ -1,7 +1,7 @@
 /** One vCPU as TypeScript sees it: a window on its state in linear memory, and what it is wired to. */
 import type { LinearMemory } from '../memory/access.js';
 import type { PhysicalMemory } from '../memory/physical.js';
-import type { EventKind, EventRecord, Observer } from '../observer.js';
+import { type EventKind, type EventRecord, FIELD_INDEX, type Observer } from '../observer.js';
 import { VmxCache } from '../vmx/cache.js';
 import { ARITHMETIC, dematerialize, FLAG, materialize } from './flags.js';
 import { type Intercepts, noIntercepts } from './intercepts.js';
@@ -94,7 +94,7 @@ export class Cpu {
     this.translations = wiring.translations;
     this.observer = wiring.observer;
     this.record = wiring.record;
-    this.vmx = new VmxCache(buffer);
+    this.vmx = new VmxCache(buffer, model);
   }
 
   /** A slot of the state (S, or an offset made by gpr(), segBase() ...). */
@@ -222,6 +222,10 @@ export class Cpu {
   }
   /** Sets an event's field from a slot, without an allocation. */
   put(field: Parameters<EventRecord['set']>[0], slot: number): void {
-    this.record.set(field, this.state.getUint32(slot, true), this.state.getUint32(slot + 4, true));
+    this.putAt(FIELD_INDEX[field], slot);
+  }
+  /** The same by the field's position (FIELD_INDEX). */
+  putAt(index: number, slot: number): void {
+    this.record.setAt(index, this.state.getUint32(slot, true), this.state.getUint32(slot + 4, true));
   }
 }

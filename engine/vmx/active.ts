@@ -7,7 +7,7 @@ import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
 import { PAGE_BYTES } from '../memory/physical.js';
 import { REGION } from './fields.js';
-import { touch } from './vmcs.js';
+import { forgetGoodEntry, touch } from './vmcs.js';
 
 const linkAt = (page: number): number => page * PAGE_BYTES + REGION.next;
 
@@ -39,6 +39,9 @@ export function activate(cpu: Cpu, address: number): void {
   const list = pages(cpu);
   if (list.includes(page)) return;
   link(cpu, [page, ...list]);
+  // While it was not active, stores into it went unseen.
+  touch(cpu, address);
+  forgetGoodEntry(cpu, address);
   cpu.memory.watch(page);
 }
 

@@ -50,7 +50,7 @@ function loadGuestState(cpu: Cpu, secondary: number): void {
   const region = vmcsAddress(cpu);
   const ram = cpu.memory.view;
   const cr0 = cpu.u32(S.CR0);
-  cpu.vmx.copies.loadGuest(ram, region, cpu.state);
+  cpu.vmx.copies.loadGuest(cpu, region);
   cpu.setU32(S.CR0, (cr0 & CR0_KEPT) | (cpu.u32(S.CR0) & ~CR0_KEPT));
   cpu.rflags = low(cpu, F.GUEST_RFLAGS);
   loadControlled(cpu, low(cpu, F.VM_ENTRY_CONTROLS));

@@ -5,7 +5,6 @@ import { FLAG } from '../cpu/flags.js';
 import { noIntercepts } from '../cpu/intercepts.js';
 import { S } from '../cpu/layout.js';
 import { loadPdptes } from '../memory/paging.js';
-import { capabilitiesOf } from './capabilities.js';
 import type { ExitCause } from './cause.js';
 import { ABORT, ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, EXIT, INTR, PIN, PRIMARY, SECONDARY } from './controls.js';
 import { F } from './fields.js';
@@ -55,10 +54,10 @@ function saveGuestState(cpu: Cpu, cause: ExitCause): void {
   const region = vmcsAddress(cpu);
   const ram = cpu.memory.view;
   const controls = low(cpu, F.VM_EXIT_CONTROLS);
-  cpu.vmx.copies.saveGuest(ram, region, cpu.state);
+  cpu.vmx.copies.saveGuest(cpu, region);
   put(cpu, F.GUEST_RFLAGS, savedFlags(cpu, cause));
   const efer = cpu.u32(S.EFER);
-  if (capabilitiesOf(cpu.model).savesLma) {
+  if (cpu.vmx.capabilities.savesLma) {
     const entry = low(cpu, F.VM_ENTRY_CONTROLS);
     put(cpu, F.VM_ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY.ia32e : entry & ~ENTRY.ia32e);
   }
@@ -137,8 +136,6 @@ export function enterHost(cpu: Cpu, nmi: boolean): boolean {
   }
   loadHostState(cpu);
   cpu.setU32(S.INTERRUPTIBILITY, blocked ? BLOCKING.nmi : 0);
-  cpu.setU32(S.ACTIVITY, ACTIVITY.active);
-  cpu.setU32(S.PENDING_DEBUG, 0);
   cpu.updateMode();
   if (flushes) cpu.translations.flushVpid(0);
   cpu.translations.retag();

@@ -1,8 +1,9 @@
 /** Loading host state at a VM exit: Intel SDM Vol. 3C, "Loading Host State". */
 import type { Cpu } from '../cpu/cpu.js';
-import { GPR, S, SEG, segBase, segLimit, segRights, segSelector, UNUSABLE } from '../cpu/layout.js';
+import { GPR, S, SEG, segRights, segSelector, UNUSABLE } from '../cpu/layout.js';
 import { EXIT } from './controls.js';
 import { F } from './fields.js';
+import { clearFlags } from './result.js';
 import { HOST_EFER, HOST_PAT, HOST_PERF, load } from './transfer.js';
 import { low, vmcsAddress } from './vmcs.js';
 
@@ -11,32 +12,17 @@ const CR0_LOADED = 0x8005_002f;
 const CR4_PAE = 1 << 5;
 const CR4_PCIDE = 1 << 17;
 const EFER_LME_LMA = 0x500;
-const DR7_AFTER_EXIT = 0x400;
 
 const CODE64 = 0xa09b;
 const CODE32 = 0xc09b;
-const DATA = 0xc093;
-const BUSY_TSS = 0x8b;
 const DATA_SEGMENTS = [SEG.ES, SEG.SS, SEG.DS, SEG.FS, SEG.GS] as const;
-const NO_LIMIT = 0xffff_ffff;
 
+/** What HOST_CONSTANTS leaves open: CS by the address-space size, and null selectors. */
 function loadSegments(cpu: Cpu, host64: boolean): void {
   for (const n of DATA_SEGMENTS) {
-    cpu.setU32(segLimit(n), NO_LIMIT);
-    cpu.setU32(segRights(n), cpu.u32(segSelector(n)) === 0 ? UNUSABLE | DATA : DATA);
-    if (n !== SEG.FS && n !== SEG.GS) cpu.setU32(segBase(n), 0);
+    if (cpu.u32(segSelector(n)) === 0) cpu.setU32(segRights(n), UNUSABLE | cpu.u32(segRights(n)));
   }
-  cpu.setU32(segBase(SEG.CS), 0);
-  cpu.setU32(segLimit(SEG.CS), NO_LIMIT);
   cpu.setU32(segRights(SEG.CS), host64 ? CODE64 : CODE32);
-  cpu.setU32(segLimit(SEG.TR), 0x67);
-  cpu.setU32(segRights(SEG.TR), BUSY_TSS);
-  cpu.setU32(segSelector(SEG.LDTR), 0);
-  cpu.setU32(segBase(SEG.LDTR), 0);
-  cpu.setU32(segLimit(SEG.LDTR), 0);
-  cpu.setU32(segRights(SEG.LDTR), UNUSABLE);
-  cpu.setU32(S.GDTR_LIMIT, 0xffff);
-  cpu.setU32(S.IDTR_LIMIT, 0xffff);
 }
 
 function loadMsrs(cpu: Cpu, controls: number): void {
@@ -54,7 +40,7 @@ export function loadHostState(cpu: Cpu): void {
   const controls = low(cpu, F.VM_EXIT_CONTROLS);
   const host64 = (controls & EXIT.host64) !== 0;
   const cr0 = cpu.u32(S.CR0);
-  cpu.vmx.copies.loadHost(cpu.memory.view, vmcsAddress(cpu), cpu.state);
+  cpu.vmx.copies.loadHost(cpu, vmcsAddress(cpu));
   cpu.setU32(S.CR0, (cr0 & ~CR0_LOADED) | (cpu.u32(S.CR0) & CR0_LOADED));
   const cr4 = cpu.u32(S.CR4);
   cpu.setU32(S.CR4, host64 ? cr4 | CR4_PAE : cr4 & ~CR4_PCIDE);
@@ -62,12 +48,9 @@ export function loadHostState(cpu: Cpu): void {
     cpu.setU32(S.RIP, cpu.u32(S.RIP));
     cpu.setU32(GPR.RSP, cpu.u32(GPR.RSP));
   }
-  cpu.setU32(S.DR7, DR7_AFTER_EXIT);
-  cpu.setU32(S.DEBUGCTL, 0);
   loadMsrs(cpu, controls);
   loadSegments(cpu, host64);
-  cpu.rflags = 2;
-  cpu.setU32(S.CPL, 0);
+  clearFlags(cpu);
 }
 
 /** True where the host uses PAE paging outside IA-32e mode, so that an exit loads its PDPTEs from memory. */

@@ -10,7 +10,7 @@ import { S, SEG, segRights } from '../cpu/layout.js';
 import { OUTCOME, type Outcome, type SlowInstruction, type SlowTable } from '../cpu/outcome.js';
 import { operandAddress } from '../cpu/segments.js';
 import { displacement } from '../cpu/system/operands.js';
-import { capabilitiesOf, VMX_MSR } from './capabilities.js';
+import { VMX_MSR } from './capabilities.js';
 import { VM_ERROR } from './controls.js';
 import { vmEntry } from './entry.js';
 import * as operation from './operations.js';
@@ -40,7 +40,7 @@ const pointerOperand = (cpu: Cpu, insn: Insn): bigint => cpu.linear.load(cpu, op
 
 /** CR0 and CR4 hold what VMX operation fixes. */
 function fixedBitsHold(cpu: Cpu): boolean {
-  const { read } = capabilitiesOf(cpu.model);
+  const { read } = cpu.vmx.capabilities;
   const holds = (value: bigint, fixed0: number, fixed1: number): boolean =>
     (read(fixed0) & ~value) === 0n && (value & ~read(fixed1)) === 0n;
   return (

@@ -6,12 +6,12 @@ import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
 import type { EventKind, EventRecord } from '../observer.js';
 import { activate, deactivate, deactivateAll } from './active.js';
-import { capabilitiesOf, EPT_VPID, VMX_MSR } from './capabilities.js';
+import { EPT_VPID, VMX_MSR } from './capabilities.js';
 import { validEptp } from './checks/eptp.js';
 import { VM_ERROR } from './controls.js';
 import { type Field, fieldByEncoding, REGION } from './fields.js';
 import { fail, failInvalid, failValid, succeed } from './result.js';
-import { hasVmcs, NO_VMCS, touch, vmcsAddress } from './vmcs.js';
+import { forgetGoodEntry, hasVmcs, NO_VMCS, touch, vmcsAddress } from './vmcs.js';
 
 const SHADOW = 0x8000_0000;
 
@@ -34,7 +34,7 @@ function tellPointer(cpu: Cpu, kind: EventKind, pointer: bigint): void {
 /** VMXON outside VMX operation, its general-protection checks done. */
 export function vmxon(cpu: Cpu, address: bigint): boolean {
   const revision = isRegion(cpu, address) ? cpu.memory.read(Number(address), 4) : -1;
-  if (revision !== capabilitiesOf(cpu.model).revision) {
+  if (revision !== cpu.vmx.capabilities.revision) {
     failInvalid(cpu);
     return false;
   }
@@ -75,8 +75,8 @@ export function vmclear(cpu: Cpu, address: bigint): boolean {
     deactivate(cpu, at);
     touch(cpu, at);
     cpu.memory.view.setUint32(at + REGION.launched, 0, true);
+    forgetGoodEntry(cpu, at);
   }
-  cpu.vmx.goodEntries.delete(at);
   tellPointer(cpu, 'vmclear', address);
   if (address === cpu.u64(S.VMCS_POINTER)) cpu.setU64(S.VMCS_POINTER, NO_VMCS);
   succeed(cpu);
@@ -89,7 +89,7 @@ export function vmptrld(cpu: Cpu, address: bigint): boolean {
   if (!error) {
     const at = Number(address);
     const revision = cpu.memory.isRam(at, REGION.bytes) ? cpu.memory.read(at, 4) : SHADOW;
-    if (revision !== capabilitiesOf(cpu.model).revision) error = VM_ERROR.vmptrldRevision;
+    if (revision !== cpu.vmx.capabilities.revision) error = VM_ERROR.vmptrldRevision;
   }
   if (error) {
     fail(cpu, error);
@@ -114,7 +114,7 @@ export function vmptrst(cpu: Cpu): bigint {
 function fieldFor(cpu: Cpu, encoding: number): Field | undefined {
   const field = fieldByEncoding((encoding & ~1) >>> 0);
   if (!field || (encoding & 1 && field.width !== '64')) return undefined;
-  return capabilitiesOf(cpu.model).exists[(field.offset - REGION.fields) >> 3] ? field : undefined;
+  return cpu.vmx.capabilities.exists[(field.offset - REGION.fields) >> 3] ? field : undefined;
 }
 
 /** The halves of the value that VMREAD read last. */
@@ -148,7 +148,7 @@ export function vmwrite(cpu: Cpu, encoding: number, low: number, high: number): 
     return false;
   }
   const field = fieldFor(cpu, encoding);
-  const isReadOnly = field?.type === 'data' && !capabilitiesOf(cpu.model).writesAnyField;
+  const isReadOnly = field?.type === 'data' && !cpu.vmx.capabilities.writesAnyField;
   if (!field || isReadOnly) {
     failValid(cpu, field ? VM_ERROR.readOnlyField : VM_ERROR.unsupportedField);
     return false;
@@ -174,7 +174,7 @@ export function vmwrite(cpu: Cpu, encoding: number, low: number, high: number): 
 }
 
 const supports = (cpu: Cpu, capability: bigint): boolean =>
-  (capabilitiesOf(cpu.model).read(VMX_MSR.eptVpid) & capability) !== 0n;
+  (cpu.vmx.capabilities.read(VMX_MSR.eptVpid) & capability) !== 0n;
 
 function invalid(cpu: Cpu): false {
   fail(cpu, VM_ERROR.invalidInvalidation);

@@ -1,14 +1,13 @@
 /** The VMX-preemption timer: counts down when bit X of the TSC changes (IA32_VMX_MISC bits 4:0). */
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
-import { capabilitiesOf } from './capabilities.js';
 import { PIN } from './controls.js';
 import { F } from './fields.js';
 import { low } from './vmcs.js';
 
 /** Units of the timer since the machine's first tick. */
 const countNow = (cpu: Cpu): number =>
-  Math.floor((cpu.tick * cpu.model.tscPerTick) / 2 ** capabilitiesOf(cpu.model).timerRate);
+  Math.floor((cpu.tick * cpu.model.tscPerTick) / 2 ** cpu.vmx.capabilities.timerRate);
 
 /** At VM entry, when the guest's first tick is still to come. */
 export function startTimer(cpu: Cpu): void {
@@ -26,6 +25,6 @@ export const timerExpired = (cpu: Cpu): boolean => timerRuns(cpu) && timerLeft(c
 /** The tick at which the timer expires; infinite where it does not run. */
 export function nextDeadline(cpu: Cpu): number {
   if (!timerRuns(cpu)) return Number.POSITIVE_INFINITY;
-  const units = 2 ** capabilitiesOf(cpu.model).timerRate;
+  const units = 2 ** cpu.vmx.capabilities.timerRate;
   return Math.ceil(((cpu.number(S.VMX_TIMER) - 1) * units) / cpu.model.tscPerTick);
 }

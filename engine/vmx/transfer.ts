@@ -2,8 +2,9 @@
  * State that VM entries and exits copy between the VMCS and the vCPU, as tables: field, slot, bytes. The copies are
  * made by loops over these tables, or by functions generated from them (transfer-wasm.ts).
  */
-import { GPR, S, SEG, segBase, segLimit, segRights, segSelector } from '../cpu/layout.js';
-import { F, type Field, fieldAt, GUEST_SEGMENTS } from './fields.js';
+import type { Cpu } from '../cpu/cpu.js';
+import { GPR, S, SEG, segBase, segLimit, segRights, segSelector, UNUSABLE } from '../cpu/layout.js';
+import { CHECKED_BYTES, F, type Field, fieldAt, GUEST_SEGMENTS, REGION } from './fields.js';
 
 export interface Transfer {
   /** Offset in the VMCS region. */
@@ -78,6 +79,28 @@ export const HOST_ALWAYS: readonly Transfer[] = [
   transfer(F.HOST_RSP, GPR.RSP),
   transfer(F.HOST_RIP, S.RIP),
 ];
+
+const DATA_RIGHTS = 0xc093;
+const NO_LIMIT = 0xffff_ffff;
+/** What every VM exit sets in the same way; CS and unusable segments depend on more (host-state.ts). */
+export const HOST_CONSTANTS: readonly (readonly [slot: number, value: number])[] = [
+  ...[SEG.ES, SEG.CS, SEG.SS, SEG.DS].map((n) => [segBase(n), 0] as const),
+  ...[SEG.ES, SEG.CS, SEG.SS, SEG.DS, SEG.FS, SEG.GS].map((n) => [segLimit(n), NO_LIMIT] as const),
+  ...[SEG.ES, SEG.SS, SEG.DS, SEG.FS, SEG.GS].map((n) => [segRights(n), DATA_RIGHTS] as const),
+  [segLimit(SEG.TR), 0x67],
+  [segRights(SEG.TR), 0x8b],
+  [segSelector(SEG.LDTR), 0],
+  [segBase(SEG.LDTR), 0],
+  [segLimit(SEG.LDTR), 0],
+  [segRights(SEG.LDTR), UNUSABLE],
+  [S.GDTR_LIMIT, 0xffff],
+  [S.IDTR_LIMIT, 0xffff],
+  [S.DR7, 0x400],
+  [S.DEBUGCTL, 0],
+  [S.CPL, 0],
+  [S.ACTIVITY, 0],
+  [S.PENDING_DEBUG, 0],
+];
 export const HOST_PAT: readonly Transfer[] = [transfer(F.HOST_IA32_PAT, S.PAT)];
 export const HOST_EFER: readonly Transfer[] = [transfer(F.HOST_IA32_EFER, S.EFER)];
 export const HOST_PERF: readonly Transfer[] = [transfer(F.HOST_IA32_PERF_GLOBAL_CTRL, S.PERF_GLOBAL_CTRL)];
@@ -100,15 +123,47 @@ export function save(table: readonly Transfer[], ram: DataView, region: number, 
   }
 }
 
-/** The copies that every entry and exit makes, between the region at `region` of `ram` and a vCPU's state. */
+/**
+ * The last good entry of a VMCS, kept in its own region: the checked fields as they were, and the list that `compare`
+ * makes. Both are the processor's business, like the rest of the region.
+ */
+export const SHADOW = 2048 - REGION.fields;
+export const CHANGED = 3648;
+
+/** The copies that every entry and exit makes, between the VMCS region at an address of RAM and a vCPU's state. */
 export interface StateCopies {
-  saveGuest(ram: DataView, region: number, state: DataView): void;
-  loadGuest(ram: DataView, region: number, state: DataView): void;
-  loadHost(ram: DataView, region: number, state: DataView): void;
+  saveGuest(cpu: Cpu, region: number): void;
+  loadGuest(cpu: Cpu, region: number): void;
+  loadHost(cpu: Cpu, region: number): void;
+  /**
+   * Compares the checked fields with their shadow, brings the shadow up to date, leaves the offsets of those that
+   * differed at CHANGED as 16-bit words, and answers how many there were.
+   */
+  compare(cpu: Cpu, region: number): number;
+}
+
+function compareLoop(cpu: Cpu, region: number): number {
+  const ram = cpu.memory.view;
+  let changed = 0;
+  for (let field: number = REGION.fields; field < CHECKED_BYTES; field += 8) {
+    const at = region + field;
+    const low = ram.getUint32(at, true);
+    const high = ram.getUint32(at + 4, true);
+    if (low === ram.getUint32(at + SHADOW, true) && high === ram.getUint32(at + SHADOW + 4, true)) continue;
+    ram.setUint32(at + SHADOW, low, true);
+    ram.setUint32(at + SHADOW + 4, high, true);
+    ram.setUint16(region + CHANGED + 2 * changed, field, true);
+    changed++;
+  }
+  return changed;
 }
 
 export const loopCopies: StateCopies = {
-  saveGuest: (ram, region, state) => save(GUEST_ALWAYS, ram, region, state),
-  loadGuest: (ram, region, state) => load(GUEST_ALWAYS, ram, region, state),
-  loadHost: (ram, region, state) => load(HOST_ALWAYS, ram, region, state),
+  saveGuest: (cpu, region) => save(GUEST_ALWAYS, cpu.memory.view, region, cpu.state),
+  loadGuest: (cpu, region) => load(GUEST_ALWAYS, cpu.memory.view, region, cpu.state),
+  loadHost: (cpu, region) => {
+    load(HOST_ALWAYS, cpu.memory.view, region, cpu.state);
+    for (const [slot, value] of HOST_CONSTANTS) cpu.setU32(slot, value);
+  },
+  compare: compareLoop,
 };

@@ -2,6 +2,7 @@
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
 import { PAGE_BYTES } from '../memory/physical.js';
+import { REGION } from './fields.js';
 
 /** A pointer of all ones: there is no VMCS. */
 export const NO_VMCS = 0xffff_ffff_ffff_ffffn;
@@ -35,6 +36,10 @@ export function touch(cpu: Cpu, address: number): void {
   cpu.memory.markDirty(page);
   if (cpu.memory.hasCode(page)) cpu.memory.onCodeWrite(address as Parameters<typeof cpu.memory.onCodeWrite>[0], 4096);
 }
+
+/** The next entry with the region at an address evaluates every check. */
+export const forgetGoodEntry = (cpu: Cpu, address: number): void =>
+  cpu.memory.view.setUint32(address + REGION.good, 0, true);
 
 /** Basic exit reasons that the engine makes (exit-reasons.ts has their names and all others). */
 export const REASON = {

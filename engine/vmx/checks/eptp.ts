@@ -1,6 +1,6 @@
 /** What makes an EPT pointer valid: the same rules for VM entry and INVEPT (Vol. 3C, "Extended-Page-Table Pointer"). */
 import type { Cpu } from '../../cpu/cpu.js';
-import { capabilitiesOf, EPT_VPID, VMX_MSR } from '../capabilities.js';
+import { EPT_VPID, VMX_MSR } from '../capabilities.js';
 
 const MEMORY_TYPES: { readonly [type: number]: bigint } = { 0: EPT_VPID.uncacheable, 6: EPT_VPID.writeBack };
 /** Bits 5:3: the walk's length less 1. */
@@ -23,7 +23,7 @@ export const reservedClear = (eptp: number): boolean => (eptp & RESERVED) === 0;
 
 /** All of them, for a whole pointer. */
 export function validEptp(cpu: Cpu, eptp: bigint): boolean {
-  const capability = capabilitiesOf(cpu.model).read(VMX_MSR.eptVpid);
+  const capability = cpu.vmx.capabilities.read(VMX_MSR.eptVpid);
   const low = Number(capability & 0xffff_ffffn);
   const high = Number(capability >> 32n);
   const word = Number(eptp & 0xffff_ffffn);

@@ -1,14 +1,13 @@
 /** Which checks a VM entry violates, evaluating only those that could have changed since the last good entry. */
 import type { Cpu } from '../../cpu/cpu.js';
 import { S } from '../../cpu/layout.js';
-import type { GoodEntry } from '../cache.js';
-import { type Capabilities, capabilitiesOf } from '../capabilities.js';
-import { CHECKED_BYTES } from '../fields.js';
-import { vmcsAddress } from '../vmcs.js';
-import type { CheckState, CpuRegister, Stage } from './check.js';
+import type { Capabilities } from '../capabilities.js';
+import { CHECKED_BYTES, REGION } from '../fields.js';
+import { CHANGED } from '../transfer.js';
+import { touch, vmcsAddress } from '../vmcs.js';
+import { type CheckState, type CpuRegister, STAGES, type Stage } from './check.js';
 import { CHECKS } from './table.js';
 
-const WORDS = CHECKED_BYTES / 4;
 const ADDRESS_SPACE = 2 ** 32;
 
 /** Four programmable counters and three fixed ones, as MSRs of the engine accept them (cpu/system/msr.ts). */
@@ -29,7 +28,7 @@ class LiveState implements CheckState {
     if (this.#cpu !== cpu) {
       this.#cpu = cpu;
       this.#ram = cpu.memory.view;
-      this.#capabilities = capabilitiesOf(cpu.model);
+      this.#capabilities = cpu.vmx.capabilities;
       this.physicalBits = cpu.model.physicalBits;
     }
     this.#region = vmcsAddress(cpu);
@@ -59,22 +58,19 @@ class LiveState implements CheckState {
 
 const live = new LiveState();
 
-/** Checks that read each word of the region, that read a processor register, and that read memory. */
-const byWord: number[][] = Array.from({ length: WORDS }, () => []);
+/** Checks that read each field (by (offset - REGION.fields) / 8), that read a processor register, that read memory. */
+const byField: number[][] = Array.from({ length: (CHECKED_BYTES - REGION.fields) / 8 }, () => []);
 const byRegister: number[] = [];
 const always: number[] = [];
 CHECKS.forEach((check, i) => {
+  // Checks that the manual leaves to the processor are none of this one's.
+  if (check.optional) return;
   for (const read of check.reads) {
     if (read === 'memory') always.push(i);
     else if (typeof read === 'string') byRegister.push(i);
-    else {
-      byWord[read / 4]?.push(i);
-      byWord[read / 4 + 1]?.push(i);
-    }
+    else byField[(read - REGION.fields) / 8]?.push(i);
   }
 });
-
-const STAGE_OF: readonly Stage[] = CHECKS.map((check) => check.stage);
 
 /** What an entry violates: the checks of the first stage that has any, as indices into CHECKS, ascending. */
 export interface Verdict {
@@ -85,72 +81,49 @@ export interface Verdict {
 /** Stages are judged in the manual's order; controls and host state come before any guest state. */
 function verdict(violated: readonly number[]): Verdict | null {
   if (violated.length === 0) return null;
-  for (const stage of ['controls', 'host', 'guest'] as const) {
-    const here = violated.filter((i) => STAGE_OF[i] === stage);
+  const ordered = [...new Set(violated)].sort((a, b) => a - b);
+  for (const stage of STAGES) {
+    const here = ordered.filter((i) => CHECKS[i]?.stage === stage);
     if (here.length > 0) return { stage, violated: here };
   }
   return null;
 }
 
-/** Checks that the manual leaves to the processor are none of this one's. */
-const holds = (i: number): boolean => {
-  const check = CHECKS[i];
-  return check === undefined || check.optional === true || check.holds(live);
-};
-
-/** Registers that checks read, as one number. */
-const inputsOf = (cpu: Cpu): number => cpu.u32(S.EFER);
-
-/** Marks the checks that read something which changed since `good`; false: none did. */
-const wanted = new Uint8Array(CHECKS.length);
-function findChanged(cpu: Cpu, good: GoodEntry): number[] {
-  const found: number[] = [];
-  const add = (list: readonly number[]): void => {
-    for (const i of list) {
-      if (wanted[i]) continue;
-      wanted[i] = 1;
-      found.push(i);
-    }
-  };
-  const first = vmcsAddress(cpu) >> 2;
-  const ram = cpu.vmx.ramWords(cpu.memory);
-  for (let word = 0; word < WORDS; word++) {
-    if (ram[first + word] !== good.words[word]) add(byWord[word] ?? []);
+const found: number[] = [];
+function judge(checks: readonly number[]): void {
+  for (let k = 0; k < checks.length; k++) {
+    const i = checks[k] ?? 0;
+    if (CHECKS[i]?.holds(live) === false) found.push(i);
   }
-  if (good.inputs !== inputsOf(cpu)) add(byRegister);
-  add(always);
-  for (const i of found) wanted[i] = 0;
-  return found;
 }
 
-/** Remembers the VMCS as one that passed every check. */
-function remember(cpu: Cpu): void {
-  const region = vmcsAddress(cpu);
-  const ram = cpu.vmx.ramWords(cpu.memory);
-  let good = cpu.vmx.goodEntries.get(region);
-  if (!good) {
-    good = { words: new Int32Array(WORDS), inputs: 0 };
-    cpu.vmx.goodEntries.set(region, good);
-  }
-  good.words.set(ram.subarray(region >> 2, (region >> 2) + WORDS));
-  good.inputs = inputsOf(cpu);
-}
+/** Registers that checks read, as one number other than 0. */
+const inputsOf = (cpu: Cpu): number => (cpu.u32(S.EFER) | 0x8000_0000) >>> 0;
+
+const EVERY = CHECKS.map((_, i) => i).filter((i) => !CHECKS[i]?.optional);
 
 /**
  * Evaluates the checks of an entry with the current VMCS; null where all hold. A check is skipped only where nothing
- * that it reads changed since this VMCS last passed all of them.
+ * that it reads changed since this VMCS last passed all of them: the region keeps a shadow of its fields for that, and
+ * the registers that checks read.
  */
 export function evaluate(cpu: Cpu): Verdict | null {
   live.at(cpu);
-  const good = cpu.vmx.checkAlways ? undefined : cpu.vmx.goodEntries.get(vmcsAddress(cpu));
-  const violated: number[] = [];
-  if (good) {
-    for (const i of findChanged(cpu, good)) if (!holds(i)) violated.push(i);
-    violated.sort((a, b) => a - b);
-  } else {
-    for (let i = 0; i < CHECKS.length; i++) if (!holds(i)) violated.push(i);
+  const region = vmcsAddress(cpu);
+  const ram = cpu.memory.view;
+  const inputs = ram.getUint32(region + REGION.good, true);
+  touch(cpu, region);
+  const changed = cpu.vmx.copies.compare(cpu, region);
+  found.length = 0;
+  if (inputs === 0 || cpu.vmx.checkAlways) judge(EVERY);
+  else {
+    for (let i = 0; i < changed; i++) {
+      judge(byField[(ram.getUint16(region + CHANGED + 2 * i, true) - REGION.fields) >> 3] ?? []);
+    }
+    if (inputs !== inputsOf(cpu)) judge(byRegister);
+    judge(always);
   }
-  const result = verdict(violated);
-  if (!result) remember(cpu);
+  const result = verdict(found);
+  ram.setUint32(region + REGION.good, result ? 0 : inputsOf(cpu), true);
   return result;
 }
