@@ -12,6 +12,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Says where the exits go: counts and handler time by reason, and what causes them.',
     load: () => import('./profile.js'),
   },
+  {
+    name: 'diff',
+    summary: 'Says what changed between two runs, and whether budgets are kept.',
+    load: () => import('./diff.js'),
+  },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
   { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },
 ];

@@ -1,14 +1,8 @@
 /** `trapline profile`: where the exits go. Takes our traces, and foreign ones without storing them. */
-import { statSync } from 'node:fs';
-import { basename } from 'node:path';
-import { type Profile, type ProfileKey, type ProfileRow, Profiler, profile, type Times } from '../analyzer/profile.js';
-import { importTrace } from '../recorder/import/import.js';
-import { openSource } from '../recorder/import/source.js';
-import { StreamWriter } from '../recorder/import/stream.js';
-import { openTrace, traceKind } from '../traces/open.js';
-import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { describeError, formatError } from './errors.js';
-import { describeCounts, printNotes } from './import.js';
+import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } from '../analyzer/profile.js';
+import { COLUMNS } from '../analyzer/profile-view.js';
+import { type Command, EXIT, JSON_OPTION } from './command.js';
+import { feed } from './feed.js';
 import type { Output } from './output.js';
 import { formatBar, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
 
@@ -118,54 +112,6 @@ export function printProfile(out: Output, answer: Profile, place: (row: ProfileR
   printRips(out, answer);
 }
 
-interface Source {
-  readonly answer: Profile;
-  /** Names of lanes, for `--by lane`. */
-  readonly laneOf: (lane: number) => string;
-  readonly exit: number;
-}
-
-const isOurs = (file: string): boolean =>
-  file !== '-' && (statSync(file).isDirectory() || (statSync(file).isFile() && traceKind(file) !== null));
-
-function ofTrace(file: string, options: { by: 'level' | 'lane'; rips: number }): Source {
-  const reader = openTrace(file);
-  try {
-    const lanes = reader.dictionary('vcpu');
-    return {
-      answer: profile(reader, options),
-      laneOf: (lane) => lanes.get(BigInt(lane))?.name ?? String(lane),
-      exit: EXIT.holds,
-    };
-  } finally {
-    reader.close();
-  }
-}
-
-/** A foreign file goes through the importer into the profile, and is never stored. */
-function ofForeign(file: string, call: Call, options: { by: 'level' | 'lane'; rips: number }): Source {
-  const profiler = new Profiler(options);
-  const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  const source = openSource(file);
-  const progress = call.out.progress(basename(source.name));
-  try {
-    const result = importTrace(source, () => writer, { progress: (done, total) => progress.update(done, total) });
-    progress.end();
-    if (!call.flag('json')) call.out.line(`${source.name}: ${describeCounts(result)}`);
-    printNotes(call.out, { ...result, notes: result.stopped === null ? result.notes : result.notes.slice(0, -1) });
-    const stopped = result.stopped === null ? null : describeError(result.stopped);
-    if (stopped !== null) call.out.note(formatError(stopped));
-    return {
-      answer: profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null),
-      laneOf: (lane) => writer.dictionary('vcpu').get(BigInt(lane))?.name ?? String(lane),
-      exit: stopped === null ? EXIT.holds : EXIT.wrong,
-    };
-  } finally {
-    progress.end();
-    source.close();
-  }
-}
-
 export const command: Command = {
   arguments: [{ name: 'TRACE', says: 'a trace, or a file that `trapline import` understands; - reads standard input' }],
   options: [
@@ -187,14 +133,17 @@ export const command: Command = {
     const by = call.flag('by-lane') ? 'lane' : 'level';
     const rips = call.integer('rips', 0, 1_000_000) ?? DEFAULT_RIPS;
     const keys = call.integer('keys', 0, 1_000_000) ?? DEFAULT_KEYS;
-    const { answer, laneOf, exit } = isOurs(file) ? ofTrace(file, { by, rips }) : ofForeign(file, call, { by, rips });
+    const profiler = new Profiler({ by, rips });
+    const { nameOf, whole, remark } = feed(file, COLUMNS, (chunk) => profiler.take(chunk), call.out);
+    const answer = profiler.finish(nameOf);
     if (call.flag('json')) {
       call.out.json(answer);
     } else {
-      const place = ({ lane, level }: ProfileRow): string =>
-        lane === null ? (level === null ? '?' : `L${level}`) : laneOf(lane);
-      printProfile(call.out, answer, place, keys);
+      if (remark !== null) call.out.line(remark);
+      const laneOf = (lane: number): string => nameOf('vcpu', BigInt(lane)) ?? String(lane);
+      const levelOf = (level: number | null): string => (level === null ? '?' : `L${level}`);
+      printProfile(call.out, answer, ({ lane, level }) => (lane === null ? levelOf(level) : laneOf(lane)), keys);
     }
-    return exit;
+    return whole ? EXIT.holds : EXIT.wrong;
   },
 };

@@ -1,0 +1,79 @@
+/** Events for an analysis: from a trace of ours, or from a foreign file that is imported on the way and not stored. */
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { importTrace } from '../recorder/import/import.js';
+import { openSource } from '../recorder/import/source.js';
+import { StreamWriter } from '../recorder/import/stream.js';
+import { TraceError } from '../traces/errors.js';
+import { openTrace, traceKind } from '../traces/open.js';
+import type { Chunk } from '../traces/store.js';
+import { describeError, formatError } from './errors.js';
+import { describeCounts, printNotes } from './import.js';
+import type { Output } from './output.js';
+
+export interface Fed {
+  /** Name of a code in a dictionary domain of the trace. */
+  readonly nameOf: (domain: string, code: bigint) => string | null;
+  /** False where reading had to stop before the end; that was said. */
+  readonly whole: boolean;
+  /** What the importer says of a foreign file. */
+  readonly remark: string | null;
+}
+
+const isOurs = (file: string): boolean => {
+  if (file === '-') return false;
+  const stat = statSync(file);
+  return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);
+};
+
+/** Hands every chunk of the event table to `take`, in order; `columns` limits what is read of a trace of ours. */
+export function feed(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
+  return isOurs(file) ? feedTrace(file, columns, take, out) : feedForeign(file, take, out);
+}
+
+/** A damaged trace is read up to the damage, which is then said. */
+function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
+  const reader = openTrace(file);
+  const progress = out.progress(basename(file));
+  let whole = true;
+  try {
+    const total = reader.rows('event');
+    for (const chunk of reader.chunks('event', { columns })) {
+      take(chunk);
+      progress.update(chunk.first + chunk.rows, total);
+    }
+    progress.end();
+    if (!reader.complete) out.note(`${file}: the recording did not end in order; this is what it holds`);
+  } catch (error) {
+    const described = error instanceof TraceError ? describeError(error) : null;
+    if (described === null) throw error;
+    progress.end();
+    out.note(formatError(described));
+    whole = false;
+  } finally {
+    progress.end();
+    reader.close();
+  }
+  return { nameOf: (domain, code) => reader.name(domain, code), whole, remark: null };
+}
+
+function feedForeign(file: string, take: (chunk: Chunk) => void, out: Output): Fed {
+  const writer = new StreamWriter(take);
+  const source = openSource(file);
+  const progress = out.progress(basename(source.name));
+  try {
+    const result = importTrace(source, () => writer, { progress: (done, total) => progress.update(done, total) });
+    progress.end();
+    printNotes(out, { ...result, notes: result.stopped === null ? result.notes : result.notes.slice(0, -1) });
+    const stopped = result.stopped === null ? null : describeError(result.stopped);
+    if (stopped !== null) out.note(formatError(stopped));
+    return {
+      nameOf: (domain, code) => writer.dictionary(domain).get(code)?.name ?? null,
+      whole: stopped === null,
+      remark: `${source.name}: ${describeCounts(result)}`,
+    };
+  } finally {
+    progress.end();
+    source.close();
+  }
+}
