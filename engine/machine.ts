@@ -147,7 +147,7 @@ export class Machine {
       record: new EventRecord(),
     });
     this.tlb.attach(this.cpu);
-    const decoder = new RecordDecoder(buffer, SLOW_NUMBERS);
+    const decoder = new RecordDecoder(buffer, SLOW_NUMBERS, configuration.model);
     const cache = new DecodeCache(buffer, layout, this.memory, decoder);
     this.#executor = new Executor(memory, this.cpu, this.tlb, cache, this.ring);
     this.#nextCheckpoint = configuration.checkpointEvery;

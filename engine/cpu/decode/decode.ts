@@ -14,6 +14,7 @@ import { PREFIX, R, RECORD_BYTES } from '../insn.js';
 import { EA } from '../interpreter/context.js';
 import { S, SEG, segSelector } from '../layout.js';
 import { bitness, MODE } from '../mode.js';
+import type { CpuModel } from '../model.js';
 import { formEnds, formNumber, PSEUDO } from '../semantics/forms.js';
 import { kindsOf, nameOf, type Shape, specialName } from './names.js';
 import { addressSlot, generalRegister, numbered, segmentNumber } from './registers.js';
@@ -120,14 +121,23 @@ const SIZE_OF: { readonly [mnemonic: string]: number } = {
   sysexit: 4,
 };
 
+/** TZCNT and LZCNT are BSF and BSR with a prefix that older processors ignore: Intel SDM Vol. 2, "TZCNT", "LZCNT". */
+function optionsOf(model: CpuModel): number {
+  const bmi1 = model.cpuid.some((leaf) => leaf.leaf === 7 && (leaf.subleaf ?? 0) === 0 && (leaf.ebx & 8) !== 0);
+  const lzcnt = model.cpuid.some((leaf) => leaf.leaf === 0x8000_0001 && (leaf.ecx & 0x20) !== 0);
+  return (bmi1 ? 0 : DecoderOptions.NoMPFX_0FBC) | (lzcnt ? 0 : DecoderOptions.NoMPFX_0FBD);
+}
+
 export class RecordDecoder {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #slow: SlowNumbers;
   readonly #unsupported: number;
+  readonly #options: number;
   readonly #instruction = new Instruction();
 
-  constructor(buffer: ArrayBuffer, slow: SlowNumbers) {
+  constructor(buffer: ArrayBuffer, slow: SlowNumbers, model: CpuModel) {
+    this.#options = optionsOf(model);
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#slow = slow;
@@ -138,7 +148,7 @@ export class RecordDecoder {
 
   /** An iced decoder over bytes of code of the given mode; `free` it. */
   open(code: Uint8Array, mode: number): Decoder {
-    return new Decoder(bitness(mode), code, DecoderOptions.None);
+    return new Decoder(bitness(mode), code, this.#options);
   }
 
   /**
@@ -376,8 +386,9 @@ function operandSizeOfCode(instruction: Instruction): number {
 }
 
 function parseCodeSize(name: string, codeSize: CodeSize): number {
-  const branch = /_rel\d+_(16|32|64)$/.exec(name);
+  const branch = /_rel(?:\d+_)?(16|32|64)(?:_[ER]?CX)?$/.exec(name);
   if (branch) return Number(branch[1]) / 8;
+  if (name === 'Push_imm16') return 2;
   const suffix = /^(?:Retn|Retf|Push|Pop|Leave|Enter)(w|d|q)/.exec(name) ?? /([wdq])$/.exec(name.replace(/_.*/, ''));
   if (suffix) return { w: 2, d: 4, q: 8 }[suffix[1] as 'w' | 'd' | 'q'];
   if (/m1616|ptr1616/.test(name)) return 2;

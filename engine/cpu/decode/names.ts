@@ -90,7 +90,10 @@ const NOPS = [
   'mfence',
   'sfence',
   'clflush',
-  'fnop',
+  'prefetch',
+  'prefetchwt1',
+  'rdsspd',
+  'rdsspq',
   'reservednop',
 ];
 

@@ -408,7 +408,11 @@ export class InterpreterContext implements Context {
     const finished = (): void => this.branch(this.nextRip());
     this.f.loop((again) => {
       const count = this.keep(i64.and(this.readRegister(RCX, 8), this.addressMask()));
-      this.f.when(i64.eqz(count.get), finished);
+      this.f.when(i64.eqz(count.get), () => {
+        // ECX at 0 from the start is written all the same: the high half of RCX is lost.
+        this.#move(RCX, k(0));
+        finished();
+      });
       this.f.when(i64.geU(tick.get, i64.load(base.get, S.DEADLINE)), () => this.restartHere('leave', STATUS.deadline));
       if (this.#record) {
         const next = i32.add(i32.load(base.get, S.RING_NEXT), i32.const(2 * RING_RECORD.bytes));

@@ -70,7 +70,8 @@ function binaryForms(name: string, operation: Operation, writes: boolean, size: 
   const literal = (c: Context): Local<'i64'> => immediate(c, size);
   return [
     { name: `${name}.rr.${size}`, emit: toRegister(register) },
-    { name: `${name}.rm.${size}`, emit: toRegister(memory) },
+    // TEST has no opcode with memory as its second operand.
+    ...(name === 'test' ? [] : [{ name: `${name}.rm.${size}`, emit: toRegister(memory) }]),
     { name: `${name}.ri.${size}`, emit: toRegister(literal) },
     { name: `${name}.mr.${size}`, emit: toMemory(register) },
     { name: `${name}.mi.${size}`, emit: toMemory(literal) },
@@ -169,10 +170,14 @@ const exchangeForms = (size: Size): Form[] => {
       name: `cmpxchg.rr.${size}`,
       emit: (c) => {
         const old = c.keep(c.readDst(size));
-        const chosen = c.keep(compareExchange(c, old));
-        const differs = c.keep(i64.extendU(i64.ne(c.readRegister(0, size), old.get)));
-        c.writeDst(size, chosen.get);
-        c.f.when(i64.ne(differs.get, k(0)), () => c.writeRegister(0, size, old.get));
+        const accumulator = c.keep(c.readRegister(0, size));
+        subtract(c, size, [accumulator, old]);
+        // Of a 32-bit operation only the register that is written loses its high half.
+        c.f.when(
+          i64.eq(accumulator.get, old.get),
+          () => c.writeDst(size, c.readSrc(size)),
+          () => c.writeRegister(0, size, old.get),
+        );
         c.next();
       },
     },

@@ -52,13 +52,11 @@ function testForms(name: string, change: ((value: I64, bit: I64) => I64) | null,
   ];
 }
 
-/** ZF is the only defined flag of BSF and BSR; a zero source leaves the destination as it was. */
+/** ZF is the only defined flag of BSF and BSR; a zero source leaves the whole destination as it was. */
 function scan(c: Context, size: Size, value: Local<'i64'>, index: I64): void {
   c.setResult(value.get);
   c.setCarry(k(0));
-  const chosen = c.keep(index);
-  c.f.when(i64.eqz(value.get), () => c.f.emit(chosen.set(c.readDst(size))));
-  c.writeDst(size, chosen.get);
+  c.f.when(i64.ne(value.get, k(0)), () => c.writeDst(size, index));
   c.next();
 }
 

@@ -38,7 +38,8 @@ const extensions = (from: Size, to: Size): Form[] => {
       emit: (c) => finish(c, () => c.writeDst(to, truncate(to, value(c.load(from, c.address(from, false).get).get)))),
     },
   ];
-  return [...extend('movzx', (v) => v), ...extend('movsx', (v) => signExtend(from, v))];
+  const signed = extend('movsx', (v) => signExtend(from, v));
+  return from === 4 ? signed : [...extend('movzx', (v) => v), ...signed];
 };
 
 const conditional = (size: Size): Form[] =>
@@ -119,12 +120,17 @@ const flags: readonly Form[] = [
       finish(c, () => c.writeRegister(GPR.RAX + 1, 1, value));
     },
   },
+  // AL = CF ? 0xff : 0. Not in Intel's manual, but in every processor.
+  {
+    name: 'salc',
+    emit: (c) => finish(c, () => c.writeRegister(GPR.RAX, 1, i64.and(i64.sub(k(0), carryFlag(c)), k(0xff)))),
+  },
   { name: 'nop', emit: (c) => c.next() },
 ];
 
 export const moves: readonly Form[] = [
   ...SIZES.flatMap(mov),
-  ...WORDS.flatMap((to) => SIZES.filter((from) => from < to || to === from).flatMap((from) => extensions(from, to))),
+  ...WORDS.flatMap((to) => SIZES.filter((from) => from <= to && from < 8).flatMap((from) => extensions(from, to))),
   ...WORDS.flatMap(conditional),
   ...setcc,
   ...WORDS.map(lea),
