@@ -3,6 +3,32 @@ import type { CommandEntry } from './command.js';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'demo',
+    summary: 'Records the guest programs, replays, profiles and compares them, and serves the page.',
+    load: () => import('./demo.js'),
+  },
+  {
+    name: 'record',
+    summary: 'Runs a guest or an image and records everything that it does.',
+    load: () => import('./record.js'),
+  },
+  { name: 'run', summary: 'Runs a guest or an image without a trace.', load: () => import('./run.js') },
+  {
+    name: 'replay',
+    summary: 'Plays a recorded run again and compares it with the trace.',
+    load: () => import('./replay.js'),
+  },
+  {
+    name: 'verify',
+    summary: 'Checks that a trace is intact and that its run replays to the same.',
+    load: () => import('./verify.js'),
+  },
+  {
+    name: 'memory',
+    summary: 'Gives the memory accesses of a run that was recorded without them.',
+    load: () => import('./memory.js'),
+  },
+  {
     name: 'import',
     summary: 'Imports a trace that another tool recorded on a real host.',
     load: () => import('./import.js'),
@@ -18,5 +44,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./diff.js'),
   },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
+  { name: 'serve', summary: 'Serves the page that shows traces on a timeline.', load: () => import('./serve.js') },
   { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },
 ];

@@ -16,6 +16,7 @@ export const CLI_ERRORS = {
   MISSING_ARGUMENT: { what: 'argument missing', advice: 'see --help of the command' },
   MISSING_OPTION: { what: 'option missing', advice: 'see --help of the command' },
   UNEXPECTED_ARGUMENT: { what: 'one argument too many', advice: 'see --help of the command' },
+  STEP_FAILED: { what: 'a step of the demo failed', advice: 'run it alone to see more' },
   BAD_VALUE: { what: 'bad value', advice: 'see --help of the command' },
 } as const satisfies { readonly [code: string]: CliErrorSpec };
 export type CliErrorCode = keyof typeof CLI_ERRORS;

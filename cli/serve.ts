@@ -1,11 +1,13 @@
-/** Serves the page for the given traces until it is told to stop. */
+/** `trapline serve`: the page, for the given traces, until it is told to stop. */
 import { basename } from 'node:path';
 import { Details } from '../analyzer/detail.js';
 import { readTimeline } from '../analyzer/timeline.js';
 import { profileTable } from '../analyzer/timeline-profile.js';
+import { openTrace } from '../traces/open.js';
 import type { TraceReader } from '../traces/store.js';
 import { type RunningServer, startServer } from '../web/server/server.js';
 import type { GivenTrace } from '../web/server/traces.js';
+import { type Command, EXIT } from './command.js';
 
 export interface ServeOptions {
   /** Open traces; they are closed by whoever opened them, after the server. */
@@ -29,8 +31,49 @@ function given(reader: TraceReader): GivenTrace {
       return {
         timeline,
         details: new Details(reader, timeline),
-        profile: async () => profileTable(timeline.index),
+        profile: async () => profileTable(reader),
       };
     },
   };
+}
+
+const DEFAULT_PORT = 8037;
+
+export const command: Command = {
+  arguments: [{ name: 'TRACE', says: 'traces to show', repeats: true }],
+  options: [{ name: 'port', value: 'PORT', says: `port on 127.0.0.1; 0 takes any that is free (${DEFAULT_PORT})` }],
+  details: ['Serves the page on 127.0.0.1 alone, for these traces alone, until it is interrupted.'],
+  examples: [{ line: 'trapline serve run.sqlite kvm.arrow', says: 'two traces on one page' }],
+  async run(call) {
+    const traces: TraceReader[] = [];
+    try {
+      for (const path of call.args) traces.push(openTrace(path));
+      const port = call.integer('port', 0, 65_535) ?? DEFAULT_PORT;
+      await serveUntilInterrupted(
+        traces,
+        port,
+        (line) => call.out.note(line),
+        (url) => call.out.line(url),
+      );
+      return EXIT.holds;
+    } finally {
+      for (const trace of traces) trace.close();
+    }
+  },
+};
+
+/** Serves until SIGINT or SIGTERM; tells the address once it listens. */
+export async function serveUntilInterrupted(
+  traces: readonly TraceReader[],
+  port: number,
+  report: (line: string) => void,
+  listening: (url: string) => void,
+): Promise<void> {
+  const server = await serve({ traces, port, report });
+  listening(server.url);
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+  });
+  await server.close();
 }

@@ -8,8 +8,8 @@
  * BLAKE2b at 0.4 and GMAC at 4, and 1.5 million exits a second are 0.4 GB. A column without any value has no tag, so
  * that it costs nothing and a nullable column added by a later version leaves older digests as they are.
  *
- * The **logical digest** of a trace is SHA-256 over its tables in the order of the schema, without `run` and
- * `dictionary`: per table its name, its row count, and for each chunk of CHUNK_ROWS rows the names and tags of its
+ * The **logical digest** of a trace is SHA-256 over its tables in the order of the schema, without `run`, `dictionary`
+ * and `memory` (a run is the same whether its memory accesses were recorded or not; they have the tags of their chunks): per table its name, its row count, and for each chunk of CHUNK_ROWS rows the names and tags of its
  * columns. It does not depend on the store, nor on when a store flushed.
  */
 import { createCipheriv, createHash, type Hash } from 'node:crypto';
@@ -48,7 +48,9 @@ export function chunkTags(chunk: TableChunk): Tags {
 }
 
 /** Tables that the logical digest covers, in its order. */
-export const DIGESTED: readonly TableName[] = TABLE_NAMES.filter((name) => name !== 'run' && name !== 'dictionary');
+export const DIGESTED: readonly TableName[] = TABLE_NAMES.filter(
+  (name) => name !== 'run' && name !== 'dictionary' && name !== 'memory',
+);
 
 /** Takes the tags of the chunks of all tables as they come, each table in order, and ends in the logical digest. */
 export class TraceDigest {

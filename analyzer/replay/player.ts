@@ -58,6 +58,17 @@ export function configurationOf(reader: TraceReader): RunConfiguration {
   throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'its configuration is missing or no JSON');
 }
 
+/** Tick at which the recording ended; of a recording that was cut, that of the last event that it kept. */
+export function endOf(reader: TraceReader): number {
+  const ticks = reader.run('ticks');
+  if (ticks !== null && reader.complete) return Number(ticks);
+  const events = reader.rows('event');
+  const last = checkpointsOf(reader).at(-1)?.tick ?? 0;
+  if (events === 0) return last;
+  const cursor = new TableCursor(reader, 'event', events - 1);
+  return cursor.next() ? Math.max(last, cursor.number('tick')) : last;
+}
+
 export class Player {
   readonly machine: Machine;
   readonly #reader: TraceReader;
@@ -133,15 +144,9 @@ export class Player {
     }
   }
 
-  /** Tick at which the recording ended; of a recording that was cut, that of the last event that it kept. */
+  /** See `endOf`. */
   get end(): number {
-    const ticks = this.#reader.run('ticks');
-    if (ticks !== null && this.#reader.complete) return Number(ticks);
-    const events = this.#reader.rows('event');
-    const last = this.#checkpoints.at(-1)?.tick ?? 0;
-    if (events === 0) return last;
-    const cursor = new TableCursor(this.#reader, 'event', events - 1);
-    return cursor.next() ? Math.max(last, cursor.number('tick')) : last;
+    return endOf(this.#reader);
   }
 
   /** Runs to the end of the recording, or until `stop` says so. `progress` gets the tick. */

@@ -1,0 +1,106 @@
+/**
+ * `trapline demo`: the tour. Every step is a command line that anyone can type, printed before it runs, over traces
+ * that stay in a folder afterwards.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { inPackage } from '../traces/guests/guest.js';
+import { openTrace } from '../traces/open.js';
+import type { TraceReader } from '../traces/store.js';
+import { type Command, EXIT } from './command.js';
+import { CliError } from './errors.js';
+import type { Output } from './output.js';
+import { runProgram } from './program.js';
+
+const DEFAULT_FOLDER = 'trapline-demo';
+const DEFAULT_PORT = 8037;
+
+interface Step {
+  readonly says: string;
+  readonly words: readonly string[];
+  /** Exit code that the step must end with. */
+  readonly exit: number;
+}
+
+const step = (says: string, words: readonly string[], exit: number = EXIT.holds): Step => ({ says, words, exit });
+
+function stepsIn(folder: string): { readonly steps: readonly Step[]; readonly shown: readonly string[] } {
+  const at = (name: string): string => join(folder, name);
+  const record = (guest: string, name: string, ...more: string[]): Step =>
+    step(`Record the guest ${guest}`, ['record', guest, ...more, '--replace', '-o', at(name)]);
+  const verify = (name: string): Step =>
+    step('Replay it, from the start and from every checkpoint', ['verify', at(name), '--every-checkpoint']);
+  return {
+    shown: ['hypervisor.sqlite', 'more-cpuid.arrow', 'ymir.sqlite', 'backdoor.sqlite', 'kvm.arrow'].map(at),
+    steps: [
+      record('hypervisor', 'hypervisor.sqlite', '--checkpoint-every', '500000'),
+      verify('hypervisor.sqlite'),
+      step('Where do its exits go?', ['profile', at('hypervisor.sqlite')]),
+      record('hypervisor', 'more-cpuid.arrow', '--set', 'cpuid=15', '--checkpoint-every', '500000'),
+      verify('more-cpuid.arrow'),
+      step(
+        'What changed between the two runs?',
+        ['diff', at('hypervisor.sqlite'), at('more-cpuid.arrow')],
+        EXIT.differs,
+      ),
+      record('ymir-hello', 'ymir.sqlite'),
+      verify('ymir.sqlite'),
+      record('backdoor', 'backdoor.sqlite'),
+      verify('backdoor.sqlite'),
+      record('echo', 'echo.sqlite'),
+      verify('echo.sqlite'),
+      step('Import what Linux KVM recorded on a real kernel', [
+        'import',
+        inPackage('traces', 'samples', 'kvm-vmx-basic.txt'),
+        '--replace',
+        '-o',
+        at('kvm.arrow'),
+      ]),
+    ],
+  };
+}
+
+async function runSteps(out: Output, steps: readonly Step[]): Promise<void> {
+  const { COMMANDS } = await import('./commands.js');
+  for (const [i, { says, words, exit }] of steps.entries()) {
+    out.line();
+    out.title(`[${i + 1}/${steps.length}] ${says}`);
+    out.line(out.paint('dim', `$ trapline ${words.join(' ')}`));
+    const code = await runProgram(words, out, COMMANDS);
+    if (code !== exit) throw new CliError('STEP_FAILED', `trapline ${words.join(' ')}`, `exit code ${code}`);
+  }
+}
+
+export const command: Command = {
+  arguments: [{ name: 'FOLDER', says: `where the traces go (${DEFAULT_FOLDER})`, optional: true }],
+  options: [
+    { name: 'no-serve', says: 'end when the traces are made' },
+    { name: 'port', value: 'PORT', says: `port of the page on 127.0.0.1; 0 takes any that is free (${DEFAULT_PORT})` },
+  ],
+  async run(call) {
+    const folder = call.args[0] ?? DEFAULT_FOLDER;
+    const port = call.integer('port', 0, 65_535) ?? DEFAULT_PORT;
+    mkdirSync(folder, { recursive: true });
+    const { steps, shown } = stepsIn(folder);
+    await runSteps(call.out, steps);
+    call.out.line();
+    if (call.flag('no-serve')) {
+      call.out.line(`The traces are in ${folder}: see them with trapline serve ${shown.join(' ')}`);
+      return EXIT.holds;
+    }
+    const { serveUntilInterrupted } = await import('./serve.js');
+    const traces: TraceReader[] = [];
+    try {
+      for (const path of shown) traces.push(openTrace(path));
+      await serveUntilInterrupted(
+        traces,
+        port,
+        (line) => call.out.note(line),
+        (url) => call.out.line(`${call.out.paint('bold', `The timeline: ${url}`)} (Ctrl-C ends)`),
+      );
+      return EXIT.holds;
+    } finally {
+      for (const trace of traces) trace.close();
+    }
+  },
+};
