@@ -1,9 +1,9 @@
 /** Everything a trace says of one event, for people. */
-import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
 import type { Cell, Row, TraceReader } from '../traces/store.js';
 import { type Bits, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
 import { RegisterHistory } from './detail-registers.js';
+import { codeWidth, disassemble } from './profile-code.js';
 import type { Timeline } from './timeline.js';
 import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
 import { codeDomain } from './timeline-filter.js';
@@ -198,22 +198,11 @@ function decodeBits(word: Information, { high, low, name, values, hex }: Bits, c
 function codeOf(row: Row): Detail['code'] {
   const bytes = row.bytes ?? null;
   if (!(bytes instanceof Uint8Array) || bytes.length === 0) return null;
-  const at = row.rip ?? null;
-  const rip = at === null ? 0n : big(at);
-  const decodings = ([64, 32, 16] as const).map((bits) => ({ bits, text: disassemble(bytes.slice(0, 15), bits, rip) }));
-  return { bytes: hexBytes(bytes.slice(0, 15)), decodings };
-}
-
-function disassemble(bytes: Uint8Array, bits: 16 | 32 | 64, rip: bigint): string {
-  const decoder = new Decoder(bits, bytes, DecoderOptions.None);
-  const formatter = new Formatter(FormatterSyntax.Intel);
-  decoder.ip = rip;
-  const instruction = decoder.decode();
-  try {
-    return instruction.isInvalid ? 'not an instruction' : formatter.format(instruction);
-  } finally {
-    instruction.free();
-    formatter.free();
-    decoder.free();
-  }
+  const rip = row.rip === null || row.rip === undefined ? 0n : big(row.rip);
+  const code = bytes.slice(0, 15);
+  const decodings = ([64, 32, 16] as const).map((bits) => ({
+    bits,
+    text: disassemble(code, rip, bits) ?? 'not an instruction',
+  }));
+  return { bytes: hexBytes(code), bits: codeWidth(typeof row.text === 'string' ? row.text : null), decodings };
 }

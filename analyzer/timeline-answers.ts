@@ -153,6 +153,8 @@ export interface Detail {
   /** Instruction bytes, disassembled in each mode: the trace does not say which the guest was in. */
   readonly code: {
     readonly bytes: string;
+    /** The mode that the trace's text names, else 64. */
+    readonly bits: 16 | 32 | 64;
     readonly decodings: readonly { readonly bits: 16 | 32 | 64; readonly text: string }[];
   } | null;
   /** The exit that this work serves, the one that that serves, and so on up. */
@@ -161,14 +163,20 @@ export interface Detail {
   readonly end: { readonly seq: number; readonly took: { readonly [axis in Axis]?: number } } | null;
 }
 
-/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts). */
-export interface Times {
-  readonly samples: number;
+/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts): see analyzer/profile.ts. */
+export interface ProfileTimes {
   readonly mean: number;
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
   readonly total: number;
+}
+
+/** Exits of a line that were about the same: a port, an MSR, a page. */
+export interface ProfileKeyLine {
+  readonly label: string;
+  readonly count: number;
+  readonly times: ProfileTimes | null;
 }
 
 export interface ProfileLine {
@@ -179,11 +187,32 @@ export interface ProfileLine {
   readonly count: number;
   /** Of all exits, 0 to 1. */
   readonly share: number;
-  readonly times: Times | null;
+  /** Of all handler time, 0 to 1. */
+  readonly timeShare: number;
+  readonly times: ProfileTimes | null;
+  readonly keys: readonly ProfileKeyLine[];
+}
+
+/** An instruction that exits often. */
+export interface ProfileRipLine {
+  readonly rip: string;
+  readonly level: number | null;
+  readonly reason: string;
+  readonly count: number;
+  readonly share: number;
+  readonly total: number;
+  readonly instruction: string | null;
 }
 
 export interface ProfileTable {
   readonly exits: number;
   readonly unit: 'ticks' | 'ns';
+  /** Exits that no entry followed: they count, and have no time. */
+  readonly open: number;
+  readonly lost: number;
+  readonly handled: number;
   readonly lines: readonly ProfileLine[];
+  /** Lines that were left out, because an answer is bounded. */
+  readonly left: number;
+  readonly rips: readonly ProfileRipLine[];
 }

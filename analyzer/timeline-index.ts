@@ -13,7 +13,7 @@ const KIND_NAMES = new Map(Object.entries(EVENT_KINDS).map(([name, code]) => [co
 /** Kinds whose `reason` tells them apart. */
 const REASONED = new Set<number>([EVENT_KINDS.exit, EVENT_KINDS.nested_exit, EVENT_KINDS.entry_failed]);
 /** Kinds that belong to the level that runs next; the others belong to the one that was running. */
-const ENTERING = new Set<number>([EVENT_KINDS.entry, EVENT_KINDS.nested_entry, EVENT_KINDS.entry_failed]);
+const ENTERING = new Set<number>([EVENT_KINDS.entry, EVENT_KINDS.nested_entry]);
 const FAILED_ENTRY = 0x8000_0000n;
 
 export interface IndexedCategory {

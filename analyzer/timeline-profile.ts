@@ -1,42 +1,54 @@
-/** The profile table of a timeline: count, share and handler time of exits by level and reason. */
-import { EVENT_KINDS } from '../engine/observer.js';
-import type { ProfileLine, ProfileTable, Times } from './timeline-answers.js';
-import { type EventIndex, NO_LANE } from './timeline-index.js';
+/** The profile as the page shows it: rows with what the exits were about, and the hottest instructions. */
+import type { TraceReader } from '../traces/store.js';
+import { type Profile, profile, type Times } from './profile.js';
+import type { ProfileKeyLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
 
-/** From an exit to the entry that ends its handling; exits without one count, and have no time. */
-export function profileTable(index: EventIndex): ProfileTable {
-  const clock = index.tick ?? index.time;
-  const groups = new Map<string, { level: number | null; category: number; count: number; times: number[] }>();
-  let exits = 0;
-  for (let row = 0; row < index.rows; row++) {
-    const category = index.category[row] ?? 0;
-    const lane = index.lane[row] ?? NO_LANE;
-    if (lane === NO_LANE || index.categories[category]?.kind !== EVENT_KINDS.exit) continue;
-    const level = index.lanes[lane]?.level ?? null;
-    const key = `${level} ${category}`;
-    let group = groups.get(key);
-    if (group === undefined) {
-      group = { level, category, count: 0, times: [] };
-      groups.set(key, group);
-    }
-    exits++;
-    group.count++;
-    const end = index.end[row] ?? 0;
-    if (end !== 0 && clock !== null) group.times.push((clock[end] ?? 0) - (clock[row] ?? 0));
-  }
-  const lines = [...groups.values()].map(({ level, category, count, times }): ProfileLine => {
-    const { isa = null, reason = null, failure = false } = index.categories[category] ?? {};
-    return { level, isa, reason: reason ?? 'unknown', failure, count, share: count / exits, times: timesOf(times) };
-  });
-  lines.sort((a, b) => b.count - a.count || a.reason.localeCompare(b.reason));
-  return { exits, unit: index.tick === null ? 'ns' : 'ticks', lines };
+const MAX = { lines: 500, keys: 12, rips: 12, name: 120 } as const;
+const ISA = { vmx: 1, svm: 2 } as const;
+
+const clip = (name: string): string => name.slice(0, MAX.name);
+
+/** Throws TraceError where the trace is damaged. */
+export function profileTable(reader: TraceReader): ProfileTable {
+  return tableOf(profile(reader, { rips: MAX.rips }));
 }
 
-/** Percentiles by nearest rank: values that were measured, never between two. */
-function timesOf(values: number[]): Times | null {
-  if (values.length === 0) return null;
-  const sorted = Float64Array.from(values).sort();
-  const rank = (share: number): number => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
-  const total = sorted.reduce((sum, value) => sum + value, 0);
-  return { samples: sorted.length, mean: total / sorted.length, p50: rank(0.5), p99: rank(0.99), max: rank(1), total };
+function tableOf({ unit, exits, open, lost, handled, rows, rips }: Profile): ProfileTable {
+  return {
+    exits,
+    unit: unit ?? 'ticks',
+    open,
+    lost,
+    handled,
+    left: Math.max(0, rows.length - MAX.lines),
+    lines: rows.slice(0, MAX.lines).map(({ level, isa, reason, failed, count, share, times, timeShare, keys }) => ({
+      level,
+      isa: isa === null ? null : ISA[isa],
+      reason: clip(reason),
+      failure: failed,
+      count,
+      share,
+      timeShare,
+      times: pick(times),
+      keys: keys
+        .filter(({ label }) => label !== '')
+        .slice(0, MAX.keys)
+        .map((key): ProfileKeyLine => ({ label: clip(key.label), count: key.count, times: pick(key.times) })),
+    })),
+    rips: rips.map(({ rip, level, reason, count, share, total, instruction }) => ({
+      rip: `0x${rip.toString(16)}`,
+      level,
+      reason: clip(reason),
+      count,
+      share,
+      total,
+      instruction,
+    })),
+  };
+}
+
+function pick(times: Times | null): ProfileTimes | null {
+  if (times === null) return null;
+  const { mean, p50, p99, max, total } = times;
+  return { mean, p50, p99, max, total };
 }

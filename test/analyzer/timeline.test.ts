@@ -70,7 +70,7 @@ describe('timeline', () => {
   });
 
   const filters = fc.record({
-    kinds: fc.subarray(['exit', 'entry', 'lost']),
+    kinds: fc.subarray(['exit', 'entry', 'lost', 'entry_failed']),
     reasons: fc.subarray(['CPUID', 'HLT', 'VMRESUME', 'EPT_VIOLATION', 'no such reason']),
     vcpus: fc.subarray([0, 1, 2, 99]),
     levels: fc.subarray([0, 1, 2, -1]),

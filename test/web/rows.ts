@@ -33,8 +33,11 @@ export function plainEvents(reader: TraceReader): PlainEvent[] {
         vcpu: number(row, 'vcpu') ?? -1,
         level: entering ? number(row, 'to_level') : number(row, 'from_level'),
         kind,
-        reason: reason === null || kind !== 'exit' ? null : reader.name('reason.vmx', reason % 0x1_0000),
-        failure: kind === 'exit' && reason !== null && reason >= 0x8000_0000,
+        reason:
+          reason === null || (kind !== 'exit' && kind !== 'entry_failed')
+            ? null
+            : reader.name('reason.vmx', reason % 0x1_0000),
+        failure: kind === 'entry_failed',
         tick: number(row, 'tick'),
         time: typeof time === 'bigint' ? BigInt.asIntN(64, time) : null,
         row,

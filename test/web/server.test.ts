@@ -180,7 +180,10 @@ describe('server of the page', () => {
     assert.equal(overview.events, 20_000);
     const { from, to } = overview.axes.tick ?? { from: 0, to: 0 };
     const view: View = JSON.parse((await api(`traces/0/view?axis=tick&from=${from}&to=${to}&bins=500&kind=exit`)).body);
-    const exits = overview.categories.reduce((sum, { kind, count }) => sum + (kind === 'exit' ? count : 0), 0);
+    const exits = overview.categories.reduce(
+      (sum, { kind, failure, count }) => sum + (kind === 'exit' || failure ? count : 0),
+      0,
+    );
     assert.equal(
       view.totals.reduce((sum, value, i) => sum + (i % 2 === 1 ? value : 0), 0),
       exits,

@@ -4,7 +4,8 @@
  * come back, so that a test has numbers that did not pass through a reader.
  */
 import { EVENT_KINDS, type EventKind } from '../../engine/observer.js';
-import type { Row, TraceWriter } from '../../traces/store.js';
+import { TABLES } from '../../traces/schema.js';
+import type { Cell, Row, TraceWriter } from '../../traces/store.js';
 
 export interface SyntheticOptions {
   readonly events: number;
@@ -32,6 +33,8 @@ const NESTED: readonly (readonly [number, string])[] = [
   [24, 'VMRESUME'],
 ];
 const INVALID_STATE = 33;
+/** Start of the host's clock, in nanoseconds. */
+const EPOCH = 1_700_000_000_000_000_000n;
 
 /** xorshift32 (Marsaglia): the same numbers everywhere. */
 export function random(seed: number): () => number {
@@ -60,6 +63,13 @@ export function writeSynthetic(writer: TraceWriter, options: SyntheticOptions): 
   }
   for (let vcpu = 0; vcpu < vcpus; vcpu++) writer.define('vcpu', vcpu, `vCPU ${vcpu}`);
 
+  const columns = Object.fromEntries(TABLES.event.columns.map(({ name }) => [name, table.index(name)]));
+  const put = (name: string, cell: Cell): void => {
+    const column = columns[name] ?? -1;
+    if (typeof cell === 'number') table.number(column, cell);
+    else if (typeof cell === 'bigint') table.big(column, cell);
+    else if (cell instanceof Uint8Array) table.bytes(column, cell);
+  };
   const add = (
     vcpu: number,
     kind: EventKind,
@@ -71,11 +81,15 @@ export function writeSynthetic(writer: TraceWriter, options: SyntheticOptions): 
     if (seq >= events) return seq;
     const at = (clocks[vcpu] ?? 0) + Math.max(1, Math.round(ticks));
     clocks[vcpu] = at;
-    const time: Row =
-      clock === 'engine'
-        ? { tick: at, step: Math.floor(at / 2) }
-        : { time_ns: 1_700_000_000_000_000_000n + BigInt(at) };
-    table.row({ seq, vcpu, kind: EVENT_KINDS[kind], from_level: from, to_level: to, ...time, ...more });
+    put('seq', seq);
+    put('vcpu', vcpu);
+    put('kind', EVENT_KINDS[kind]);
+    put('from_level', from);
+    put('to_level', to);
+    put(clock === 'engine' ? 'tick' : 'time_ns', clock === 'engine' ? at : EPOCH + BigInt(at));
+    if (clock === 'engine') put('step', Math.floor(at / 2));
+    for (const name in more) put(name, more[name] ?? null);
+    table.end();
     return seq++;
   };
   const pick = (): (typeof REASONS)[number] => {
@@ -121,7 +135,9 @@ export function writeSynthetic(writer: TraceWriter, options: SyntheticOptions): 
       }
       exit(vcpu, 1, 0, 24, 40, { parent });
     }
-    if (next() < 0.0006) exit(vcpu, nested ? 2 : 1, 0, 0x8000_0000 + INVALID_STATE, 50, { parent });
+    if (next() < 0.0006) {
+      add(vcpu, 'entry_failed', nested ? 2 : 1, 0, 50, { isa: 1, reason: 0x8000_0000 + INVALID_STATE, parent });
+    }
     if (next() < 0.0006) add(vcpu, 'lost', null, null, 30_000, { value: 1 + Math.floor(next() * 500) });
     add(vcpu, 'entry', 0, nested ? 2 : 1, away, { parent });
   }

@@ -11,8 +11,8 @@ export interface DetailActions {
 }
 
 type Bits = 16 | 32 | 64;
-/** The mode in which instructions were last looked at. */
-let mode: Bits = 64;
+/** The mode that was chosen by hand; null: as the trace says. */
+let chosen: Bits | null = null;
 
 export function showNoDetail(says: string): void {
   byId('detail', HTMLElement).replaceChildren(el('h2', {}, 'Event'), el('p', { class: 'none' }, says));
@@ -82,15 +82,19 @@ function codeOf(code: Detail['code']): HTMLElement | null {
   const text = el('code');
   const modes = el('fieldset', { class: 'segments', 'aria-label': 'Mode of the guest' });
   const show = (bits: Bits): void => {
-    mode = bits;
     text.textContent = code.decodings.find((each) => each.bits === bits)?.text ?? '';
     for (const each of modes.querySelectorAll('button'))
       each.setAttribute('aria-pressed', String(each.value === String(bits)));
   };
   for (const bits of [16, 32, 64] as const) {
-    modes.append(button(String(bits), { value: String(bits), title: `Decode as ${bits}-bit code` }, () => show(bits)));
+    modes.append(
+      button(String(bits), { value: String(bits), title: `Decode as ${bits}-bit code` }, () => {
+        chosen = bits;
+        show(bits);
+      }),
+    );
   }
-  show(mode);
+  show(chosen ?? code.bits);
   return el('div', { class: 'code' }, text, el('code', { class: 'quiet' }, code.bytes), modes);
 }
 

@@ -38,7 +38,10 @@ class Page {
   #home: Domain = { from: 0, to: 1 };
   #written = '';
   #writing = 0;
-  readonly #profile = new ProfilePanel(this.#palette, (reason) => this.#toggleReason(reason));
+  readonly #profile = new ProfilePanel(this.#palette, {
+    reason: (reason) => this.#toggleReason(reason),
+    text: (text) => this.#choose({ text: this.#state.text === text ? '' : text }),
+  });
   readonly #strip = new Strip(this.#palette, (range) => this.#timeline.setRange(range));
   readonly #timeline = new TimelineView(this.#palette, {
     moved: (range) => this.#moved(range),

@@ -1,5 +1,5 @@
-/** The profile table: where the exits go, by level and reason. */
-import type { ProfileLine, ProfileTable } from '../../analyzer/timeline-answers.js';
+/** The profile: where the exits go, by level and reason, what they were about, and which instructions cause them. */
+import type { ProfileKeyLine, ProfileLine, ProfileTable, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import type { Palette } from './colours.js';
 import { byId, el, swatch } from './dom.js';
 import { duration, levelName, percent, whole } from './format.js';
@@ -7,40 +7,52 @@ import { duration, levelName, percent, whole } from './format.js';
 interface Column {
   readonly name: string;
   readonly says: string;
+  /** Left out where there is little room. */
   readonly wide?: true;
   order(line: ProfileLine): number | string;
 }
 
-const time = (pick: 'mean' | 'p50' | 'p99' | 'max' | 'total'): ((line: ProfileLine) => number) => {
+const TIMES = ['mean', 'p50', 'p99', 'max'] as const;
+const by = (pick: keyof ProfileTimes): ((line: ProfileLine) => number) => {
   return ({ times }) => times?.[pick] ?? -1;
 };
 const COLUMNS: readonly Column[] = [
   { name: 'Level', says: 'level that exited', order: ({ level }) => level ?? -1 },
   { name: 'Reason', says: 'exit reason', order: ({ reason }) => reason },
   { name: 'Count', says: 'exits', order: ({ count }) => count },
-  { name: 'Share', says: 'share of all exits, in %', order: ({ count }) => count },
-  { name: 'Mean', says: 'mean time of the handler', order: time('mean') },
-  { name: 'p50', says: 'median', order: time('p50') },
-  { name: 'p99', says: 'of 100 exits, 99 took no longer', order: time('p99') },
-  { name: 'Max', says: 'longest', order: time('max') },
-  { name: 'Total', says: 'time in the handler', wide: true, order: time('total') },
+  { name: '%', says: 'share of all exits, in %', order: ({ count }) => count },
+  { name: 'Time %', says: 'share of all handler time, in %', order: ({ timeShare }) => timeShare },
+  { name: 'Mean', says: 'mean time of the handler', wide: true, order: by('mean') },
+  { name: 'p50', says: 'median', order: by('p50') },
+  { name: 'p99', says: 'of 100 exits, 99 took no longer', order: by('p99') },
+  { name: 'Max', says: 'longest', order: by('max') },
 ];
+const BAR_PIXELS = 32;
+
+export interface ProfileActions {
+  /** Shows one reason alone, or no longer. */
+  reason(reason: string): void;
+  /** Filters by text. */
+  text(text: string): void;
+}
 
 export class ProfilePanel {
   readonly #panel = byId('profile', HTMLElement);
-  readonly #choose: (reason: string) => void;
+  readonly #actions: ProfileActions;
   #table: ProfileTable | null = null;
   #reasons: readonly string[] = [];
   #palette: Palette;
   #sort = { column: 'Count', down: true };
+  readonly #unfolded = new Set<string>();
 
-  constructor(palette: Palette, choose: (reason: string) => void) {
+  constructor(palette: Palette, actions: ProfileActions) {
     this.#palette = palette;
-    this.#choose = choose;
+    this.#actions = actions;
   }
 
   say(text: string): void {
     this.#table = null;
+    this.#unfolded.clear();
     this.#panel.replaceChildren(el('h2', {}, 'Profile'), el('p', { class: 'none' }, text));
   }
 
@@ -59,26 +71,23 @@ export class ProfilePanel {
     const table = this.#table;
     if (table === null) return;
     if (table.exits === 0) {
-      this.#panel.replaceChildren(
-        el('h2', {}, 'Profile'),
-        el(
-          'p',
-          { class: 'none' },
-          'This trace has no exit. A kernel without kvm_intel or kvm_amd emits none, though its other kvm events are here.',
-        ),
+      this.say(
+        'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.',
       );
       return;
     }
-    const unit = table.unit === 'ticks' ? 'handler in ticks' : 'handler time';
-    const shown = el(
-      'table',
-      {},
-      this.#head(),
-      el('tbody', {}, ...this.#sorted(table).map((line) => this.#line(line, table))),
-    );
+    const facts = [
+      `${whole(table.exits)} exits`,
+      table.unit === 'ticks' ? 'handler in ticks' : 'handler time',
+      'whole trace',
+      table.lost > 0 ? `${whole(table.lost)} events lost` : '',
+      table.left > 0 ? `${table.left} lines left out` : '',
+    ];
+    const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
     this.#panel.replaceChildren(
-      el('h2', {}, 'Profile', el('span', { class: 'quiet' }, `${whole(table.exits)} exits · ${unit} · whole trace`)),
-      shown,
+      el('h2', {}, 'Profile', el('span', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
+      el('table', {}, this.#head(), el('tbody', {}, ...lines)),
+      ...this.#instructions(table),
     );
   }
 
@@ -91,11 +100,8 @@ export class ProfilePanel {
         this.#draw();
       };
       const label = `${name}${sorted ? (this.#sort.down ? ' ↓' : ' ↑') : ''}`;
-      const head = el(
-        'th',
-        { class: wide ? 'wide' : '', title: says },
-        el('button', { type: 'button', on: { click: press } }, label),
-      );
+      const head = el('th', { class: wide ? 'wide' : '', title: says });
+      head.append(el('button', { type: 'button', on: { click: press } }, label));
       if (sorted) head.setAttribute('aria-sort', this.#sort.down ? 'descending' : 'ascending');
       row.append(head);
     }
@@ -111,29 +117,97 @@ export class ProfilePanel {
     });
   }
 
-  #line(line: ProfileLine, { unit, lines }: ProfileTable): HTMLElement {
+  #line(line: ProfileLine, table: ProfileTable): HTMLElement[] {
     const colour = this.#palette.category({ kind: 'exit', reason: line.reason, failure: line.failure });
-    const show = unit === 'ticks' ? whole : duration;
-    const most = lines.reduce((peak, { share }) => Math.max(peak, share), 0);
-    const bar = el('i');
-    bar.style.width = `${(line.share / most) * 44}px`;
-    bar.style.backgroundColor = colour;
-    const times = (['mean', 'p50', 'p99', 'max', 'total'] as const).map((key) =>
-      el('td', { class: key === 'total' ? 'wide' : '' }, line.times === null ? '–' : show(line.times[key])),
-    );
-    const name = line.failure ? `${line.reason} failed` : line.reason;
-    return el(
+    const key = `${line.level} ${line.isa} ${line.failure} ${line.reason}`;
+    const open = this.#unfolded.has(key);
+    const most = table.lines.reduce((peak, { share, timeShare }) => Math.max(peak, share, timeShare), 0);
+    const row = el(
       'tr',
       {
         class: this.#reasons.includes(line.reason) ? 'on' : '',
         'data-reason': line.reason,
-        on: { click: () => this.#choose(line.reason) },
+        on: { click: () => this.#actions.reason(line.reason) },
       },
       el('td', {}, levelName(line.level)),
-      el('td', {}, el('span', { class: 'reason' }, swatch(colour), name)),
+      el('td', {}, this.#reason(line, key, colour, open)),
       el('td', {}, whole(line.count)),
-      el('td', {}, el('span', { class: 'share' }, bar, el('span', {}, percent(line.share)))),
-      ...times,
+      shareCell(line.share, most, colour),
+      shareCell(line.timeShare, most, colour),
+      ...timeCells(line.times, table.unit),
     );
+    return open ? [row, ...line.keys.map((each) => keyLine(each, table))] : [row];
   }
+
+  #reason({ reason, failure, keys }: ProfileLine, key: string, colour: string, open: boolean): HTMLElement {
+    const fold = el('button', {
+      type: 'button',
+      class: 'fold',
+      'aria-expanded': String(open),
+      title: 'What these exits were about',
+    });
+    fold.append(open ? '▾' : '▸');
+    fold.addEventListener('click', (event) => {
+      event.stopPropagation();
+      if (!this.#unfolded.delete(key)) this.#unfolded.add(key);
+      this.#draw();
+    });
+    const name = failure ? `${reason} failed` : reason;
+    return el('span', { class: 'reason' }, swatch(colour), name, keys.length === 0 ? null : fold);
+  }
+
+  #instructions({ rips, unit }: ProfileTable): HTMLElement[] {
+    if (rips.length === 0) return [];
+    const body = el('tbody');
+    for (const { rip, level, reason, count, share, total, instruction } of rips) {
+      const press = (): void => this.#actions.text(`rip:${rip}`);
+      body.append(
+        el(
+          'tr',
+          { title: `Show the exits at ${rip}`, on: { click: press } },
+          el('td', {}, levelName(level)),
+          el('td', {}, el('code', {}, rip)),
+          el('td', { class: 'text' }, instruction === null ? '' : el('code', {}, instruction)),
+          el('td', { class: 'text wide' }, reason),
+          el('td', {}, whole(count)),
+          el('td', {}, percent(share)),
+          el('td', {}, unit === 'ticks' ? whole(total) : duration(total)),
+        ),
+      );
+    }
+    const names = ['Level', 'RIP', 'Instruction', 'Reason', 'Count', '%', 'Total'];
+    const head = el('tr');
+    for (const name of names) {
+      head.append(el('th', { class: name === 'Reason' ? 'text wide' : name === 'Instruction' ? 'text' : '' }, name));
+    }
+    return [
+      el('h2', { class: 'next' }, 'Hottest instructions'),
+      el('table', { class: 'rips' }, el('thead', {}, head), body),
+    ];
+  }
+}
+
+function shareCell(share: number, most: number, colour: string): HTMLElement {
+  const bar = el('i');
+  bar.style.width = `${most === 0 ? 0 : (share / most) * BAR_PIXELS}px`;
+  bar.style.backgroundColor = colour;
+  return el('td', {}, el('span', { class: 'share' }, bar, el('span', {}, percent(share))));
+}
+
+function timeCells(times: ProfileTimes | null, unit: ProfileTable['unit']): HTMLElement[] {
+  const show = unit === 'ticks' ? whole : duration;
+  return TIMES.map((key) => el('td', { class: key === 'mean' ? 'wide' : '' }, times === null ? '–' : show(times[key])));
+}
+
+function keyLine({ label, count, times }: ProfileKeyLine, { exits, unit }: ProfileTable): HTMLElement {
+  return el(
+    'tr',
+    { class: 'key' },
+    el('td'),
+    el('td', {}, label),
+    el('td', {}, whole(count)),
+    el('td', {}, percent(count / exits)),
+    el('td'),
+    ...timeCells(times, unit),
+  );
 }

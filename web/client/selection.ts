@@ -4,11 +4,14 @@ import * as api from './api.js';
 import type { Palette } from './colours.js';
 import { showDetail, showNoDetail } from './detail.js';
 import { byId } from './dom.js';
+import { whole } from './format.js';
 import type { TimelineView } from './timeline.js';
 
 const NOTHING_CHOSEN = 'Click an event, or press N for the first one in view.';
 /** Lanes in which the first event in view is looked for. */
 const MOST_LANES = 64;
+/** An answer that takes longer is waited for visibly. */
+const PATIENCE_MS = 200;
 /** Zoomed to, an event's handling takes a quarter of the viewport, which is at the least this wide. */
 const ZOOMED = { share: 4, least: { tick: 256, time: 20_000, seq: 64 } } as const;
 
@@ -59,6 +62,7 @@ export class Selection {
     if (context === null) return;
     this.#seq = seq;
     this.#changed(seq);
+    const waiting = setTimeout(() => this.#seq === seq && showNoDetail(`Reading event #${whole(seq)} …`), PATIENCE_MS);
     try {
       const detail = await api.detailOf(context.id, seq);
       if (this.#seq !== seq || this.#context()?.id !== context.id) return;
@@ -67,6 +71,8 @@ export class Selection {
       this.redraw();
     } catch (error) {
       if (this.#seq === seq) showNoDetail(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(waiting);
     }
   }
 

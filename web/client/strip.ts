@@ -54,8 +54,9 @@ export class Strip {
   setRange(range: Domain): void {
     this.#range = range;
     if (this.#size.width === 0) return;
-    const left = this.#scale(range.from);
-    const right = this.#scale(range.to);
+    const inside = (value: number): number => Math.min(this.#size.width, Math.max(0, this.#scale(value)));
+    const left = inside(range.from);
+    const right = inside(range.to);
     const middle = (left + right) / 2;
     // a viewport thinner than this could not be taken hold of
     const half = Math.max(2, (right - left) / 2);

@@ -39,6 +39,8 @@ const LEAST_SPAN = 8;
 const BIN_PIXELS = 2;
 /** An answer that takes longer is waited for visibly. */
 const PATIENCE_MS = 200;
+/** An event this close to the edge, in pixels, is brought to the middle. */
+const EDGE = 4;
 
 export class TimelineView {
   readonly #canvas = byId('canvas', HTMLCanvasElement);
@@ -357,7 +359,7 @@ export class TimelineView {
   #reveal(place: Place): void {
     const pixel = this.#pixelOf(place);
     if (pixel === null) return;
-    if (pixel < 20 || pixel > this.#width - 20) {
+    if (pixel < EDGE || pixel > this.#width - EDGE) {
       const { from, to } = this.range;
       const centre = this.#scale().invert(pixel);
       this.setRange({ from: centre - (to - from) / 2, to: centre + (to - from) / 2 });
