@@ -28,6 +28,7 @@ import { type Tick, tick } from './types.js';
 import { exitForNestedFault } from './vmx/intercepts.js';
 import { restoreVmx } from './vmx/restore.js';
 import { nextDeadline } from './vmx/timer.js';
+import { generateCopies } from './vmx/transfer-wasm.js';
 
 /** Version of what instructions and devices mean: a trace replays only on the version that recorded it. */
 export const SEMANTICS_VERSION = 1;
@@ -147,6 +148,7 @@ export class Machine {
       record: new EventRecord(),
     });
     this.tlb.attach(this.cpu);
+    this.cpu.vmx.copies = generateCopies(memory);
     const decoder = new RecordDecoder(buffer, SLOW_NUMBERS, configuration.model);
     const cache = new DecodeCache(buffer, layout, this.memory, decoder);
     this.#executor = new Executor(memory, this.cpu, this.tlb, cache, this.ring);

@@ -5,9 +5,10 @@ import { NestedPageFault } from '../cpu/fault.js';
 import { FLAG } from '../cpu/flags.js';
 import { S, SEG, segRights } from '../cpu/layout.js';
 import { loadPdptes } from '../memory/paging.js';
+import { FIELD_INDEX } from '../observer.js';
 import { evaluate } from './checks/evaluate.js';
 import { CHECKS, FIRST_MSR_RULE } from './checks/table.js';
-import { ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, INTR, PRIMARY, SECONDARY, VM_ERROR } from './controls.js';
+import { ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, INTR, PIN, PRIMARY, SECONDARY, VM_ERROR } from './controls.js';
 import { enterHost, secondaryControls } from './exit.js';
 import { VM_ENTRY_FAILURE } from './exit-reasons.js';
 import { F, REGION } from './fields.js';
@@ -27,51 +28,54 @@ const CR0_KEPT = 0x7ffa_ffd0;
 const LAUNCHED = 1;
 
 /** Loads what controls ask for, beyond the registers that every entry loads: Vol. 3C, "Loading Guest State". */
-function loadControlled(cpu: Cpu, controls: number): void {
-  const region = vmcsAddress(cpu);
+function loadControlled(cpu: Cpu, controls: number, region: number): void {
   const ram = cpu.memory.view;
+  const { state } = cpu;
   if (controls & ENTRY.loadDebug) {
-    load(GUEST_DEBUG, ram, region, cpu.state);
+    load(GUEST_DEBUG, ram, region, state);
     cpu.setU32(S.DR7, (cpu.u32(S.DR7) & 0xffff_2fff) | 0x400);
   }
-  if (controls & ENTRY.loadPat) load(GUEST_PAT, ram, region, cpu.state);
-  if (controls & ENTRY.loadPerf) load(GUEST_PERF, ram, region, cpu.state);
-  if (controls & ENTRY.loadEfer) load(GUEST_EFER, ram, region, cpu.state);
-  else {
-    // LMA follows the control; LME too where paging is on, else it stays.
-    const ia32e = (controls & ENTRY.ia32e) !== 0;
-    const paging = (cpu.u32(S.CR0) & CR0_PG) !== 0;
-    const bits = paging ? EFER_LMA | EFER_LME : EFER_LMA;
-    cpu.setU32(S.EFER, ia32e ? cpu.u32(S.EFER) | bits : cpu.u32(S.EFER) & ~bits);
+  if (controls & ENTRY.loadPat) load(GUEST_PAT, ram, region, state);
+  if (controls & ENTRY.loadPerf) load(GUEST_PERF, ram, region, state);
+  if (controls & ENTRY.loadEfer) {
+    load(GUEST_EFER, ram, region, state);
+    return;
   }
+  // LMA follows the control; LME too where paging is on, else it stays.
+  const bits = state.getUint32(S.CR0, true) & CR0_PG ? EFER_LMA | EFER_LME : EFER_LMA;
+  const efer = state.getUint32(S.EFER, true);
+  const wanted = controls & ENTRY.ia32e ? efer | bits : efer & ~bits;
+  if (wanted !== efer) cpu.setU32(S.EFER, wanted);
 }
 
-function loadGuestState(cpu: Cpu, secondary: number): void {
-  const region = vmcsAddress(cpu);
+function loadGuestState(cpu: Cpu, secondary: number, region: number): void {
   const ram = cpu.memory.view;
-  const cr0 = cpu.u32(S.CR0);
+  const { state } = cpu;
+  const cr0 = state.getUint32(S.CR0, true);
   cpu.vmx.copies.loadGuest(cpu, region);
-  cpu.setU32(S.CR0, (cr0 & CR0_KEPT) | (cpu.u32(S.CR0) & ~CR0_KEPT));
-  cpu.rflags = low(cpu, F.GUEST_RFLAGS);
-  loadControlled(cpu, low(cpu, F.VM_ENTRY_CONTROLS));
+  cpu.setU32(S.CR0, (cr0 & CR0_KEPT) | (state.getUint32(S.CR0, true) & ~CR0_KEPT));
+  const flags = ram.getUint32(region + F.GUEST_RFLAGS, true);
+  cpu.rflags = flags;
+  loadControlled(cpu, ram.getUint32(region + F.VM_ENTRY_CONTROLS, true), region);
   // The DPL of SS is the privilege level, usable or not.
-  cpu.setU32(S.CPL, (cpu.u32(segRights(SEG.SS)) >>> 5) & 3);
-  if (cpu.rflags & FLAG.VM) cpu.setU32(S.CPL, 3);
-  else if (!(cpu.u32(S.CR0) & 1)) cpu.setU32(S.CPL, 0);
-  if (secondary & SECONDARY.ept) load(GUEST_PDPTES, ram, region, cpu.state);
+  const dpl = (state.getUint32(segRights(SEG.SS), true) >>> 5) & 3;
+  cpu.setU32(S.CPL, flags & FLAG.VM ? 3 : state.getUint32(S.CR0, true) & 1 ? dpl : 0);
+  if (secondary & SECONDARY.ept) load(GUEST_PDPTES, ram, region, state);
 }
 
 /** Enters guest operation: level, translations, intercepts, TSC and timer. */
-function enterGuest(cpu: Cpu, secondary: number, level: number): void {
+function enterGuest(cpu: Cpu, secondary: number, level: number, region: number): void {
+  const ram = cpu.memory.view;
+  const { state } = cpu;
   cpu.setU32(S.LEVEL, level);
   cpu.setU32(S.VMX_NONROOT, 1);
   if (secondary & SECONDARY.ept) {
-    cpu.setU32(S.EPTP, low(cpu, F.EPT_POINTER));
-    cpu.state.setUint32(S.EPTP + 4, cpu.memory.view.getUint32(vmcsAddress(cpu) + F.EPT_POINTER + 4, true), true);
+    state.setUint32(S.EPTP, ram.getUint32(region + F.EPT_POINTER, true), true);
+    state.setUint32(S.EPTP + 4, ram.getUint32(region + F.EPT_POINTER + 4, true), true);
   }
-  cpu.setU32(S.VPID, secondary & SECONDARY.vpid ? low(cpu, F.VIRTUAL_PROCESSOR_ID) : 0);
+  cpu.setU32(S.VPID, secondary & SECONDARY.vpid ? ram.getUint32(region + F.VIRTUAL_PROCESSOR_ID, true) : 0);
   cpu.intercepts = vmxIntercepts;
-  if (low(cpu, F.CPU_BASED_VM_EXEC_CONTROL) & PRIMARY.tscOffset) {
+  if (ram.getUint32(region + F.CPU_BASED_VM_EXEC_CONTROL, true) & PRIMARY.tscOffset) {
     const offset = whole(cpu, F.TSC_OFFSET);
     cpu.setU64(S.VMX_TSC_OFFSET, offset);
     cpu.setU64(S.TSC_OFFSET, BigInt.asUintN(64, cpu.u64(S.TSC_OFFSET) + offset));
@@ -83,8 +87,8 @@ function enterGuest(cpu: Cpu, secondary: number, level: number): void {
 
 /** A violated check, as an event. */
 function tellCheck(cpu: Cpu, index: number): void {
-  cpu.begin('check').set('code', index);
-  cpu.put('vmcs', S.VMCS_POINTER);
+  cpu.begin('check').setAt(FIELD_INDEX.code, index, 0);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
   cpu.commit();
 }
 
@@ -95,8 +99,8 @@ function failEntry(cpu: Cpu, reason: number, qualification: number): void {
   put(cpu, F.VM_EXIT_REASON, all);
   put(cpu, F.EXIT_QUALIFICATION, qualification);
   const record = cpu.begin('entry_failed', cpu.u32(S.HOST_LEVEL), cpu.u32(S.HOST_LEVEL));
-  cpu.put('vmcs', S.VMCS_POINTER);
-  record.set('reason', all).set('qualification', qualification);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
+  record.setAt(FIELD_INDEX.reason, all, 0).setAt(FIELD_INDEX.qualification, qualification, 0);
   record.setBig('rip', whole(cpu, F.GUEST_RIP)).setBig('cr3', whole(cpu, F.GUEST_CR3));
   cpu.commit();
   enterHost(cpu, false);
@@ -106,17 +110,17 @@ function failEntry(cpu: Cpu, reason: number, qualification: number): void {
 /** Level that an entry from here enters. */
 const guestLevel = (cpu: Cpu): number => cpu.u32(S.ENTRY_LEVEL) || cpu.level + 1;
 
-function tellEntry(cpu: Cpu, level: number): void {
+function tellEntry(cpu: Cpu, level: number, region: number): void {
   const record = cpu.begin('entry', cpu.level, level);
-  cpu.put('vmcs', S.VMCS_POINTER);
-  const at = vmcsAddress(cpu);
   const ram = cpu.memory.view;
-  record.set('rip', ram.getUint32(at + F.GUEST_RIP, true), ram.getUint32(at + F.GUEST_RIP + 4, true));
-  record.set('cr3', ram.getUint32(at + F.GUEST_CR3, true), ram.getUint32(at + F.GUEST_CR3 + 4, true));
-  const info = low(cpu, F.VM_ENTRY_INTR_INFO_FIELD);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
+  cpu.putAt(FIELD_INDEX.rip, S.RIP);
+  cpu.putAt(FIELD_INDEX.cr3, S.CR3);
+  const info = ram.getUint32(region + F.VM_ENTRY_INTR_INFO_FIELD, true);
   if (info & INTR.valid) {
-    record.set('intr_info', info);
-    if (info & INTR.errorCode) record.set('error_code', low(cpu, F.VM_ENTRY_EXCEPTION_ERROR_CODE));
+    record.setAt(FIELD_INDEX.intr_info, info, 0);
+    const errorCode = ram.getUint32(region + F.VM_ENTRY_EXCEPTION_ERROR_CODE, true);
+    if (info & INTR.errorCode) record.setAt(FIELD_INDEX.error_code, errorCode, 0);
   }
   cpu.commit();
 }
@@ -138,34 +142,33 @@ function inject(cpu: Cpu, info: number): void {
 
 /** The part after all checks on controls, host and guest state. */
 function enter(cpu: Cpu, launch: boolean): void {
+  const region = vmcsAddress(cpu);
+  const ram = cpu.memory.view;
   const secondary = secondaryControls(cpu);
   const level = guestLevel(cpu);
   cpu.setU32(S.HOST_LEVEL, cpu.level);
-  loadGuestState(cpu, secondary);
-  const count = low(cpu, F.VM_ENTRY_MSR_LOAD_COUNT);
+  loadGuestState(cpu, secondary, region);
+  const count = ram.getUint32(region + F.VM_ENTRY_MSR_LOAD_COUNT, true);
   const failure = count ? loadMsrArea(cpu, whole(cpu, F.VM_ENTRY_MSR_LOAD_ADDR), count) : null;
   if (failure) {
     for (const rule of failure.violated) tellCheck(cpu, FIRST_MSR_RULE + rule);
     failEntry(cpu, REASON.msrLoading, failure.entry);
     return;
   }
-  tellEntry(cpu, level);
-  if (launch) {
-    touch(cpu, vmcsAddress(cpu));
-    cpu.memory.view.setUint32(vmcsAddress(cpu) + REGION.launched, LAUNCHED, true);
-  }
-  enterGuest(cpu, secondary, level);
+  tellEntry(cpu, level, region);
+  if (launch) ram.setUint32(region + REGION.launched, LAUNCHED, true);
+  enterGuest(cpu, secondary, level, region);
   loadGuestPdptes(cpu, secondary);
   cpu.spend(1);
-  startTimer(cpu);
-  const info = low(cpu, F.VM_ENTRY_INTR_INFO_FIELD);
+  if (ram.getUint32(region + F.PIN_BASED_VM_EXEC_CONTROL, true) & PIN.timer) startTimer(cpu);
+  const info = ram.getUint32(region + F.VM_ENTRY_INTR_INFO_FIELD, true);
   if (info & INTR.valid) inject(cpu, info);
 }
 
 /** Without EPT, PAE paging reads its PDPTEs from memory; they were checked. */
 function loadGuestPdptes(cpu: Cpu, secondary: number): void {
-  const pae = cpu.u32(S.CR0) & CR0_PG && cpu.u32(S.CR4) & CR4_PAE && !(cpu.u32(S.EFER) & EFER_LMA);
-  if (pae && !(secondary & SECONDARY.ept)) loadPdptes(cpu, cpu.u64(S.CR3));
+  if (secondary & SECONDARY.ept || cpu.longMode) return;
+  if (cpu.u32(S.CR0) & CR0_PG && cpu.u32(S.CR4) & CR4_PAE) loadPdptes(cpu, cpu.u64(S.CR3));
 }
 
 /** Basic checks of VMLAUNCH and VMRESUME in the manual's order; false: failed and told. */

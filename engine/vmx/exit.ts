@@ -5,6 +5,7 @@ import { FLAG } from '../cpu/flags.js';
 import { noIntercepts } from '../cpu/intercepts.js';
 import { S } from '../cpu/layout.js';
 import { loadPdptes } from '../memory/paging.js';
+import { FIELD_INDEX } from '../observer.js';
 import type { ExitCause } from './cause.js';
 import { ABORT, ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, EXIT, INTR, PIN, PRIMARY, SECONDARY } from './controls.js';
 import { F } from './fields.js';
@@ -24,20 +25,15 @@ export const secondaryControls = (cpu: Cpu): number =>
 
 /** Vol. 3C, "Recording VM-Exit Information and Updating VM-Entry Control Fields". */
 function recordInformation(cpu: Cpu, cause: ExitCause): void {
-  const vectoring = cpu.vectoring;
-  put(cpu, F.VM_EXIT_REASON, cause.reason);
-  put(cpu, F.EXIT_QUALIFICATION, cause.qualificationLow, cause.qualificationHigh);
-  put(cpu, F.VM_EXIT_INTR_INFO, cause.interruption);
-  put(cpu, F.VM_EXIT_INTR_ERROR_CODE, cause.errorCode);
-  put(cpu, F.IDT_VECTORING_INFO_FIELD, vectoring ? vectoring.info : 0);
-  put(cpu, F.IDT_VECTORING_ERROR_CODE, vectoring ? vectoring.errorCode : 0);
-  const software = vectoring !== null && ((vectoring.info >>> 8) & 7) >= EVENT_TYPE.softwareInterrupt;
-  put(cpu, F.VM_EXIT_INSTRUCTION_LEN, software ? vectoring.instructionLength : cause.instructionLength);
-  put(cpu, F.VMX_INSTRUCTION_INFO, cause.instructionInfo);
+  cpu.vmx.copies.record(cpu, vmcsAddress(cpu), cause);
   if (cause.linear !== null) putWhole(cpu, F.GUEST_LINEAR_ADDRESS, cause.linear);
   if (cause.physical !== null) putWhole(cpu, F.GUEST_PHYSICAL_ADDRESS, BigInt(cause.physical));
-  const entry = low(cpu, F.VM_ENTRY_INTR_INFO_FIELD);
-  if (entry & INTR.valid) put(cpu, F.VM_ENTRY_INTR_INFO_FIELD, entry & 0x7fff_ffff);
+  const { vectoring } = cpu;
+  if (vectoring === null) return;
+  put(cpu, F.IDT_VECTORING_INFO_FIELD, vectoring.info);
+  put(cpu, F.IDT_VECTORING_ERROR_CODE, vectoring.errorCode);
+  const software = ((vectoring.info >>> 8) & 7) >= EVENT_TYPE.softwareInterrupt;
+  if (software) put(cpu, F.VM_EXIT_INSTRUCTION_LEN, vectoring.instructionLength);
 }
 
 /** RFLAGS as the exit saves it. During delivery RF is that of the image that delivery would have pushed. */
@@ -53,43 +49,45 @@ function savedFlags(cpu: Cpu, cause: ExitCause): number {
 function saveGuestState(cpu: Cpu, cause: ExitCause): void {
   const region = vmcsAddress(cpu);
   const ram = cpu.memory.view;
-  const controls = low(cpu, F.VM_EXIT_CONTROLS);
+  const { state } = cpu;
+  const controls = ram.getUint32(region + F.VM_EXIT_CONTROLS, true);
   cpu.vmx.copies.saveGuest(cpu, region);
   put(cpu, F.GUEST_RFLAGS, savedFlags(cpu, cause));
-  const efer = cpu.u32(S.EFER);
+  const lma = state.getUint32(S.EFER, true) & EFER_LMA;
   if (cpu.vmx.capabilities.savesLma) {
-    const entry = low(cpu, F.VM_ENTRY_CONTROLS);
-    put(cpu, F.VM_ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY.ia32e : entry & ~ENTRY.ia32e);
+    const entry = ram.getUint32(region + F.VM_ENTRY_CONTROLS, true);
+    const saved = lma ? entry | ENTRY.ia32e : entry & ~ENTRY.ia32e;
+    if (saved !== entry) ram.setUint32(region + F.VM_ENTRY_CONTROLS, saved, true);
   }
-  if (controls & EXIT.saveDebug) save(GUEST_DEBUG, ram, region, cpu.state);
-  if (controls & EXIT.savePat) save(GUEST_PAT, ram, region, cpu.state);
-  if (controls & EXIT.saveEfer) save(GUEST_EFER, ram, region, cpu.state);
-  if (controls & EXIT.saveTimer && low(cpu, F.PIN_BASED_VM_EXEC_CONTROL) & PIN.timer) {
+  if (controls & EXIT.saveDebug) save(GUEST_DEBUG, ram, region, state);
+  if (controls & EXIT.savePat) save(GUEST_PAT, ram, region, state);
+  if (controls & EXIT.saveEfer) save(GUEST_EFER, ram, region, state);
+  if (controls & EXIT.saveTimer && ram.getUint32(region + F.PIN_BASED_VM_EXEC_CONTROL, true) & PIN.timer) {
     put(cpu, F.VMX_PREEMPTION_TIMER_VALUE, timerLeft(cpu));
   }
-  const usesPdptes = cpu.u32(S.CR0) & CR0_PG && cpu.u32(S.CR4) & CR4_PAE && !(efer & EFER_LMA);
-  if (usesPdptes && secondaryControls(cpu) & SECONDARY.ept) save(GUEST_PDPTES, ram, region, cpu.state);
+  if (lma || !(state.getUint32(S.CR0, true) & CR0_PG) || !(state.getUint32(S.CR4, true) & CR4_PAE)) return;
+  if (secondaryControls(cpu) & SECONDARY.ept) save(GUEST_PDPTES, ram, region, state);
 }
 
 function tell(cpu: Cpu, cause: ExitCause): void {
   const record = cpu.begin(cause.reason >>> 31 ? 'entry_failed' : 'exit', cpu.level, cpu.u32(S.HOST_LEVEL));
-  cpu.put('vmcs', S.VMCS_POINTER);
-  record.set('reason', cause.reason);
-  record.set('qualification', cause.qualificationLow, cause.qualificationHigh);
-  cpu.put('rip', S.RIP);
-  cpu.put('cr3', S.CR3);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
+  record.setAt(FIELD_INDEX.reason, cause.reason, 0);
+  record.setAt(FIELD_INDEX.qualification, cause.qualificationLow, cause.qualificationHigh);
+  cpu.putAt(FIELD_INDEX.rip, S.RIP);
+  cpu.putAt(FIELD_INDEX.cr3, S.CR3);
   if (cause.interruption & INTR.valid) {
-    record.set('intr_info', cause.interruption);
-    if (cause.interruption & INTR.errorCode) record.set('error_code', cause.errorCode);
+    record.setAt(FIELD_INDEX.intr_info, cause.interruption, 0);
+    if (cause.interruption & INTR.errorCode) record.setAt(FIELD_INDEX.error_code, cause.errorCode, 0);
   }
   if (cause.linear !== null) record.setBig('gva', cause.linear);
   if (cause.physical !== null) record.setNumber('gpa', cause.physical);
-  if (cause.code >= 0) record.set('code', cause.code);
+  if (cause.code >= 0) record.setAt(FIELD_INDEX.code, cause.code, 0);
   if (cause.valueBytes) {
-    record.set('value', cause.valueLow, cause.valueHigh);
-    record.set('size', cause.valueBytes);
+    record.setAt(FIELD_INDEX.value, cause.valueLow, cause.valueHigh);
+    record.setAt(FIELD_INDEX.size, cause.valueBytes, 0);
   }
-  if (cause.flags) record.set('flags', cause.flags);
+  if (cause.flags) record.setAt(FIELD_INDEX.flags, cause.flags, 0);
   if (cause.instructionLength) {
     const insn = cpu.vmx.insn.at(cpu.u32(S.RECORD));
     record.byteCount = Math.min(cause.instructionLength, 15);
@@ -98,14 +96,11 @@ function tell(cpu: Cpu, cause: ExitCause): void {
   cpu.commit();
 }
 
-/** Leaves guest operation: what intercepts, translates and counts for the host from now on. */
+/** Takes back what of the guest lies outside the registers that the host's values replace. */
 function leaveGuest(cpu: Cpu): void {
-  cpu.setU32(S.VMX_NONROOT, 0);
-  cpu.setU32(S.LEVEL, cpu.u32(S.HOST_LEVEL));
-  cpu.setU32(S.EPTP, 0);
-  cpu.setU32(S.VPID, 0);
-  cpu.setU32(S.VMX_TIMER, 0);
-  if (cpu.u32(S.VMX_TSC_OFFSET) | cpu.u32(S.VMX_TSC_OFFSET + 4)) {
+  const { state } = cpu;
+  cpu.setU32(S.LEVEL, state.getUint32(S.HOST_LEVEL, true));
+  if (state.getUint32(S.VMX_TSC_OFFSET, true) | state.getUint32(S.VMX_TSC_OFFSET + 4, true)) {
     cpu.setU64(S.TSC_OFFSET, BigInt.asUintN(64, cpu.u64(S.TSC_OFFSET) - cpu.u64(S.VMX_TSC_OFFSET)));
     cpu.setU64(S.VMX_TSC_OFFSET, 0n);
   }
@@ -115,45 +110,44 @@ function leaveGuest(cpu: Cpu): void {
 
 /** Vol. 3C, "VMX Aborts": the processor shuts down; nothing but RESET ends it. */
 function abort(cpu: Cpu, indicator: number): void {
+  cpu.setU32(S.VMX_NONROOT, 0);
   cpu.memory.view.setUint32(vmcsAddress(cpu) + 4, indicator, true);
-  const record = cpu.begin('other').set('code', indicator);
-  cpu.put('vmcs', S.VMCS_POINTER);
-  record.set('flags', 8);
+  const record = cpu.begin('other').setAt(FIELD_INDEX.code, indicator, 0);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
+  record.setAt(FIELD_INDEX.flags, 8, 0);
   cpu.commit();
   cpu.setU32(S.ACTIVITY, ACTIVITY.shutdown);
 }
 
-/** Loads the host's state and MSRs; also the end of a VM entry that failed. Returns false after a VMX abort. */
-export function enterHost(cpu: Cpu, nmi: boolean): boolean {
-  const flushes = !(secondaryControls(cpu) & SECONDARY.vpid);
-  const virtualNmis = (low(cpu, F.PIN_BASED_VM_EXEC_CONTROL) & PIN.virtualNmis) !== 0;
-  const leaves64 = (cpu.u32(S.EFER) & EFER_LMA) !== 0 && !(low(cpu, F.VM_EXIT_CONTROLS) & EXIT.host64);
-  const blocked = nmi || (!virtualNmis && cpu.u32(S.INTERRUPTIBILITY) & BLOCKING.nmi);
+/** Loads the host's state and MSRs; also the end of a VM entry that failed. `nmi`: an NMI caused the exit. */
+export function enterHost(cpu: Cpu, nmi: boolean): void {
+  const { state } = cpu;
+  const ram = cpu.memory.view;
+  const region = vmcsAddress(cpu);
+  const controls = ram.getUint32(region + F.VM_EXIT_CONTROLS, true);
+  const virtualNmis = ram.getUint32(region + F.PIN_BASED_VM_EXEC_CONTROL, true) & PIN.virtualNmis;
+  const blocked = nmi || (!virtualNmis && state.getUint32(S.INTERRUPTIBILITY, true) & BLOCKING.nmi);
   leaveGuest(cpu);
-  if (leaves64) {
+  if (state.getUint32(S.EFER, true) & EFER_LMA && !(controls & EXIT.host64)) {
     abort(cpu, ABORT.leave64);
-    return false;
+    return;
   }
-  loadHostState(cpu);
+  loadHostState(cpu, controls);
   cpu.setU32(S.INTERRUPTIBILITY, blocked ? BLOCKING.nmi : 0);
   cpu.updateMode();
-  if (flushes) cpu.translations.flushVpid(0);
+  if (!(secondaryControls(cpu) & SECONDARY.vpid)) cpu.translations.flushVpid(0);
   cpu.translations.retag();
-  if (hostUsesPdptes(cpu)) {
+  if (hostUsesPdptes(cpu, controls)) {
     try {
       loadPdptes(cpu, cpu.u64(S.CR3));
     } catch (error) {
       if (!(error instanceof CpuFault)) throw error;
       abort(cpu, ABORT.hostPdptes);
-      return false;
+      return;
     }
   }
-  const count = low(cpu, F.VM_EXIT_MSR_LOAD_COUNT);
-  if (count && loadMsrArea(cpu, whole(cpu, F.VM_EXIT_MSR_LOAD_ADDR), count)) {
-    abort(cpu, ABORT.loadMsrs);
-    return false;
-  }
-  return true;
+  const count = ram.getUint32(region + F.VM_EXIT_MSR_LOAD_COUNT, true);
+  if (count && loadMsrArea(cpu, whole(cpu, F.VM_EXIT_MSR_LOAD_ADDR), count)) abort(cpu, ABORT.loadMsrs);
 }
 
 /**

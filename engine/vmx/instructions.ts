@@ -21,9 +21,13 @@ const CR4_VMXE = 1 << 13;
 const FEATURES = 0b101;
 const CODE_LONG = 0x2000;
 
+/** 64-bit mode, from the decoder's key: cheaper than EFER and CS. */
+const inMode64 = (cpu: Cpu): boolean => (cpu.u32(S.MODE) & 2) !== 0;
+
 /** Real-address, virtual-8086 and compatibility mode know no VMX instruction. */
 const isForeignMode = (cpu: Cpu): boolean =>
-  !cpu.protectedMode || cpu.virtual8086 || (cpu.longMode && !(cpu.u32(segRights(SEG.CS)) & CODE_LONG));
+  !inMode64(cpu) &&
+  (!cpu.protectedMode || cpu.virtual8086 || (cpu.longMode && !(cpu.u32(segRights(SEG.CS)) & CODE_LONG)));
 
 /** #UD, VM exit, #GP: false where the exit happened. `qualified`: a memory operand, whose displacement is reported. */
 function mayExecute(cpu: Cpu, insn: Insn, what: Intercepted, qualified: boolean): boolean {
@@ -87,7 +91,7 @@ const encodingIn = (cpu: Cpu, slot: number, wide: boolean): number =>
 
 const vmread: SlowInstruction = (cpu, insn) => {
   if (!mayExecute(cpu, insn, 'vmread', true)) return OUTCOME.switched;
-  const wide = cpu.mode64;
+  const wide = inMode64(cpu);
   const encoding = encodingIn(cpu, insn.src, wide);
   if (insn.isMemory) {
     // The store may fault, and must then leave nothing behind: probe first.
@@ -107,7 +111,7 @@ const vmread: SlowInstruction = (cpu, insn) => {
 
 const vmwrite: SlowInstruction = (cpu, insn) => {
   if (!mayExecute(cpu, insn, 'vmwrite', true)) return OUTCOME.switched;
-  const wide = cpu.mode64;
+  const wide = inMode64(cpu);
   const encoding = encodingIn(cpu, insn.dst, wide);
   if (insn.isMemory) {
     const size = wide ? 8 : 4;

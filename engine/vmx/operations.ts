@@ -4,7 +4,7 @@
  */
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
-import type { EventKind, EventRecord } from '../observer.js';
+import { type EventKind, type EventRecord, FIELD_INDEX } from '../observer.js';
 import { activate, deactivate, deactivateAll } from './active.js';
 import { EPT_VPID, VMX_MSR } from './capabilities.js';
 import { validEptp } from './checks/eptp.js';
@@ -21,8 +21,8 @@ const isRegion = (cpu: Cpu, address: bigint): boolean =>
 
 function tell(cpu: Cpu, kind: EventKind): EventRecord {
   const record = cpu.begin(kind);
-  cpu.put('vmcs', S.VMCS_POINTER);
-  cpu.put('rip', S.RIP);
+  cpu.putAt(FIELD_INDEX.vmcs, S.VMCS_POINTER);
+  cpu.putAt(FIELD_INDEX.rip, S.RIP);
   return record;
 }
 
@@ -135,7 +135,7 @@ export function vmread(cpu: Cpu, encoding: number, wide: boolean): boolean {
   const ram = cpu.memory.view;
   read.low = ram.getUint32(encoding & 1 ? at + 4 : at, true);
   read.high = wide && !(encoding & 1) ? ram.getUint32(at + 4, true) : 0;
-  tell(cpu, 'vmread').set('code', encoding).set('value', read.low, read.high);
+  tell(cpu, 'vmread').setAt(FIELD_INDEX.code, encoding, 0).setAt(FIELD_INDEX.value, read.low, read.high);
   cpu.commit();
   succeed(cpu);
   return true;
@@ -165,9 +165,9 @@ export function vmwrite(cpu: Cpu, encoding: number, low: number, high: number): 
     if (field.bytes === 8) ram.setUint32(at + 4, high, true);
   }
   tell(cpu, 'vmwrite')
-    .set('code', encoding)
-    .set('old', oldLow, oldHigh)
-    .set('value', ram.getUint32(at, true), ram.getUint32(at + 4, true));
+    .setAt(FIELD_INDEX.code, encoding, 0)
+    .setAt(FIELD_INDEX.old, oldLow, oldHigh)
+    .setAt(FIELD_INDEX.value, ram.getUint32(at, true), ram.getUint32(at + 4, true));
   cpu.commit();
   succeed(cpu);
   return true;

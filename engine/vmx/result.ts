@@ -1,28 +1,20 @@
 /** How VMX instructions report success and failure: Vol. 3C, "Conventions" of the VMX instruction reference. */
 import type { Cpu } from '../cpu/cpu.js';
-import { ARITHMETIC, dematerialize, FLAG } from '../cpu/flags.js';
+import { ARITHMETIC, FLAG } from '../cpu/flags.js';
 import { S } from '../cpu/layout.js';
 import { F } from './fields.js';
+import { CLEAR_FLAGS } from './transfer.js';
 import { hasVmcs, put, touch, vmcsAddress } from './vmcs.js';
 
 const setFlags = (cpu: Cpu, flags: number): void => {
   cpu.rflags = (cpu.rflags & ~ARITHMETIC) | flags;
 };
 
-/** Lazy flags (cpu/flags.ts) in which all six arithmetic flags are clear. */
-const CLEAR = dematerialize(0);
-
 /** VMsucceed: CF, PF, AF, ZF, SF and OF are clear; without an allocation. */
 export function succeed(cpu: Cpu): void {
-  cpu.setU32(S.FLAG_RESULT, CLEAR.resultLow);
-  cpu.state.setUint32(S.FLAG_CARRY, CLEAR.carryLow, true);
-  cpu.state.setUint32(S.FLAG_CARRY + 4, CLEAR.carryHigh, true);
-}
-
-/** RFLAGS after a VM exit: only bit 1 is set. */
-export function clearFlags(cpu: Cpu): void {
-  succeed(cpu);
-  cpu.setU32(S.RFLAGS_REST, 2);
+  cpu.setU32(S.FLAG_RESULT, CLEAR_FLAGS.resultLow);
+  cpu.state.setUint32(S.FLAG_CARRY, CLEAR_FLAGS.carryLow, true);
+  cpu.state.setUint32(S.FLAG_CARRY + 4, CLEAR_FLAGS.carryHigh, true);
 }
 
 /** VMfailInvalid: there is no current VMCS to hold an error number. */

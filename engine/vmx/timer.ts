@@ -1,7 +1,6 @@
 /** The VMX-preemption timer: counts down when bit X of the TSC changes (IA32_VMX_MISC bits 4:0). */
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
-import { PIN } from './controls.js';
 import { F } from './fields.js';
 import { low } from './vmcs.js';
 
@@ -9,10 +8,9 @@ import { low } from './vmcs.js';
 const countNow = (cpu: Cpu): number =>
   Math.floor((cpu.tick * cpu.model.tscPerTick) / 2 ** cpu.vmx.capabilities.timerRate);
 
-/** At VM entry, when the guest's first tick is still to come. */
+/** At a VM entry that activates the timer, when the guest's first tick is still to come. */
 export function startTimer(cpu: Cpu): void {
-  const runs = (low(cpu, F.PIN_BASED_VM_EXEC_CONTROL) & PIN.timer) !== 0;
-  cpu.setNumber(S.VMX_TIMER, runs ? countNow(cpu) + low(cpu, F.VMX_PREEMPTION_TIMER_VALUE) + 1 : 0);
+  cpu.setNumber(S.VMX_TIMER, countNow(cpu) + low(cpu, F.VMX_PREEMPTION_TIMER_VALUE) + 1);
 }
 
 export const timerRuns = (cpu: Cpu): boolean => (cpu.u32(S.VMX_TIMER) | cpu.u32(S.VMX_TIMER + 4)) !== 0;

@@ -1,15 +1,17 @@
 /** The copies of entries and exits as generated code: the tables of transfer.ts, unrolled. */
 import type { Cpu } from '../cpu/cpu.js';
 import { type FunctionBuilder, type I32, type I64, i32, i64, Module } from '../wasm/assembler.js';
-import { CHECKED_BYTES, REGION } from './fields.js';
+import { CHECKED_BYTES, F, REGION } from './fields.js';
 import {
   CHANGED,
   GUEST_ALWAYS,
   HOST_ALWAYS,
   HOST_CONSTANTS,
+  INFORMATION,
   SHADOW,
   type StateCopies,
   type Transfer,
+  VECTORING,
 } from './transfer.js';
 
 const LOAD = { 2: i64.load16u, 4: i64.load32u, 8: i64.load } as const;
@@ -56,7 +58,33 @@ function compares(f: FunctionBuilder): void {
   f.return(changed.get);
 }
 
+/** Parameters of `record`: state, region, both halves of the qualification, then INFORMATION. */
+const RECORD = { params: ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'], results: [] } as const;
+
+function records(f: FunctionBuilder): void {
+  const region = f.param('i32', 1).get;
+  f.emit(i32.store(region, f.param('i32', 2).get, F.EXIT_QUALIFICATION));
+  f.emit(i32.store(region, f.param('i32', 3).get, F.EXIT_QUALIFICATION + 4));
+  INFORMATION.forEach(([field], i) => {
+    f.emit(i64.store(region, i64.extendU(f.param('i32', 4 + i).get), field));
+  });
+  for (const field of VECTORING) f.emit(i64.store(region, i64.const(0), field));
+  const injected = F.VM_ENTRY_INTR_INFO_FIELD;
+  f.emit(i32.store(region, i32.and(i32.load(region, injected), i32.const(0x7fff_ffff)), injected));
+}
+
 interface Generated {
+  record(
+    state: number,
+    region: number,
+    qualificationLow: number,
+    qualificationHigh: number,
+    reason: number,
+    interruption: number,
+    errorCode: number,
+    instructionLength: number,
+    instructionInfo: number,
+  ): void;
   saveGuest(state: number, region: number): void;
   loadGuest(state: number, region: number): void;
   loadHost(state: number, region: number): void;
@@ -66,6 +94,7 @@ interface Generated {
 /** Compiles the copies against the machine's memory. */
 export function generateCopies(memory: WebAssembly.Memory): StateCopies {
   const module = new Module();
+  module.func('record', RECORD, records);
   module.func('saveGuest', SIGNATURE, (f) => saves(f, GUEST_ALWAYS));
   module.func('loadGuest', SIGNATURE, (f) => loads(f, GUEST_ALWAYS));
   module.func('loadHost', SIGNATURE, (f) => {
@@ -78,6 +107,18 @@ export function generateCopies(memory: WebAssembly.Memory): StateCopies {
   const code = new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as Generated;
   const at = (cpu: Cpu, region: number): number => cpu.memory.base + region;
   return {
+    record: (cpu, region, cause) =>
+      code.record(
+        cpu.base,
+        at(cpu, region),
+        cause.qualificationLow,
+        cause.qualificationHigh,
+        cause.reason,
+        cause.interruption,
+        cause.errorCode,
+        cause.instructionLength,
+        cause.instructionInfo,
+      ),
     saveGuest: (cpu, region) => code.saveGuest(cpu.base, at(cpu, region)),
     loadGuest: (cpu, region) => code.loadGuest(cpu.base, at(cpu, region)),
     loadHost: (cpu, region) => code.loadHost(cpu.base, at(cpu, region)),

@@ -3,7 +3,9 @@
  * made by loops over these tables, or by functions generated from them (transfer-wasm.ts).
  */
 import type { Cpu } from '../cpu/cpu.js';
+import { dematerialize } from '../cpu/flags.js';
 import { GPR, S, SEG, segBase, segLimit, segRights, segSelector, UNUSABLE } from '../cpu/layout.js';
+import type { ExitCause } from './cause.js';
 import { CHECKED_BYTES, F, type Field, fieldAt, GUEST_SEGMENTS, REGION } from './fields.js';
 
 export interface Transfer {
@@ -80,13 +82,17 @@ export const HOST_ALWAYS: readonly Transfer[] = [
   transfer(F.HOST_RIP, S.RIP),
 ];
 
+/** Lazy flags (cpu/flags.ts) in which all six arithmetic flags are clear: the high half of the carry is 0. */
+export const CLEAR_FLAGS = dematerialize(0);
 const DATA_RIGHTS = 0xc093;
+const CODE64_RIGHTS = 0xa09b;
 const NO_LIMIT = 0xffff_ffff;
-/** What every VM exit sets in the same way; CS and unusable segments depend on more (host-state.ts). */
+/** What every VM exit sets; a 32-bit host and null selectors need more (host-state.ts). */
 export const HOST_CONSTANTS: readonly (readonly [slot: number, value: number])[] = [
   ...[SEG.ES, SEG.CS, SEG.SS, SEG.DS].map((n) => [segBase(n), 0] as const),
   ...[SEG.ES, SEG.CS, SEG.SS, SEG.DS, SEG.FS, SEG.GS].map((n) => [segLimit(n), NO_LIMIT] as const),
   ...[SEG.ES, SEG.SS, SEG.DS, SEG.FS, SEG.GS].map((n) => [segRights(n), DATA_RIGHTS] as const),
+  [segRights(SEG.CS), CODE64_RIGHTS],
   [segLimit(SEG.TR), 0x67],
   [segRights(SEG.TR), 0x8b],
   [segSelector(SEG.LDTR), 0],
@@ -100,6 +106,15 @@ export const HOST_CONSTANTS: readonly (readonly [slot: number, value: number])[]
   [S.CPL, 0],
   [S.ACTIVITY, 0],
   [S.PENDING_DEBUG, 0],
+  // Guest operation ends: nothing is intercepted, translated by EPT or timed any more.
+  [S.VMX_NONROOT, 0],
+  [S.EPTP, 0],
+  [S.VPID, 0],
+  [S.VMX_TIMER, 0],
+  // RFLAGS is 2.
+  [S.RFLAGS_REST, 2],
+  [S.FLAG_RESULT, CLEAR_FLAGS.resultLow],
+  [S.FLAG_CARRY, CLEAR_FLAGS.carryLow],
 ];
 export const HOST_PAT: readonly Transfer[] = [transfer(F.HOST_IA32_PAT, S.PAT)];
 export const HOST_EFER: readonly Transfer[] = [transfer(F.HOST_IA32_EFER, S.EFER)];
@@ -132,6 +147,8 @@ export const CHANGED = 3648;
 
 /** The copies that every entry and exit makes, between the VMCS region at an address of RAM and a vCPU's state. */
 export interface StateCopies {
+  /** Writes the exit-information fields that every exit has, and ends the event that the entry injected. */
+  record(cpu: Cpu, region: number, cause: ExitCause): void;
   saveGuest(cpu: Cpu, region: number): void;
   loadGuest(cpu: Cpu, region: number): void;
   loadHost(cpu: Cpu, region: number): void;
@@ -158,7 +175,31 @@ function compareLoop(cpu: Cpu, region: number): number {
   return changed;
 }
 
+/** Exit-information fields of one word each, as `record` writes them. */
+export const INFORMATION = [
+  [F.VM_EXIT_REASON, 'reason'],
+  [F.VM_EXIT_INTR_INFO, 'interruption'],
+  [F.VM_EXIT_INTR_ERROR_CODE, 'errorCode'],
+  [F.VM_EXIT_INSTRUCTION_LEN, 'instructionLength'],
+  [F.VMX_INSTRUCTION_INFO, 'instructionInfo'],
+] as const;
+/** Fields that are 0 unless an event was under delivery. */
+export const VECTORING = [F.IDT_VECTORING_INFO_FIELD, F.IDT_VECTORING_ERROR_CODE] as const;
+
+function recordLoop(cpu: Cpu, region: number, cause: ExitCause): void {
+  const ram = cpu.memory.view;
+  const set = (field: number, low: number, high = 0): void => {
+    ram.setUint32(region + field, low, true);
+    ram.setUint32(region + field + 4, high, true);
+  };
+  for (const [field, key] of INFORMATION) set(field, cause[key]);
+  for (const field of VECTORING) set(field, 0);
+  set(F.EXIT_QUALIFICATION, cause.qualificationLow, cause.qualificationHigh);
+  set(F.VM_ENTRY_INTR_INFO_FIELD, ram.getUint32(region + F.VM_ENTRY_INTR_INFO_FIELD, true) & 0x7fff_ffff);
+}
+
 export const loopCopies: StateCopies = {
+  record: recordLoop,
   saveGuest: (cpu, region) => save(GUEST_ALWAYS, cpu.memory.view, region, cpu.state),
   loadGuest: (cpu, region) => load(GUEST_ALWAYS, cpu.memory.view, region, cpu.state),
   loadHost: (cpu, region) => {
