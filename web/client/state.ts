@@ -1,5 +1,7 @@
 /** What the page shows, and its form in the address: reloading or sharing an address brings back the same view. */
-import { AXES, type Axis, type Filter } from '../../analyzer/timeline-answers.js';
+import type { Axis, Filter } from '../../analyzer/timeline-answers.js';
+
+const AXES: readonly Axis[] = ['tick', 'time', 'seq'];
 
 export interface ViewState {
   /** Name of the trace; null: the first one. */
