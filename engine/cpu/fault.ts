@@ -38,34 +38,32 @@ export const HAS_ERROR_CODE = new Set<number>([
 
 /**
  * Thrown by slow paths in TypeScript and caught where they were called from generated code or the run loop; never
- * thrown through generated code (a throw through WebAssembly costs most of a microsecond).
+ * thrown through generated code (a throw through WebAssembly costs most of a microsecond). It is no Error: with frames of
+ * WebAssembly on the stack, the trace that an Error takes costs half a millisecond.
  */
-export class CpuFault extends Error {
+export class CpuFault {
   readonly vector: number;
   readonly errorCode: number;
   /** Value for CR2 (#PF) or the debug status (#DB): the exit qualification of such an exception. */
   readonly qualification: bigint;
   constructor(vector: number, errorCode = 0, qualification = 0n) {
-    super();
     this.vector = vector;
     this.errorCode = errorCode;
     this.qualification = qualification;
   }
 }
-CpuFault.prototype.stack = '';
 
 /** #GP(error code). */
 export const generalProtection = (errorCode = 0): CpuFault => new CpuFault(VECTOR.GP, errorCode);
 export const invalidOpcode = (): CpuFault => new CpuFault(VECTOR.UD);
 
 /** An access that second-level paging stopped: becomes a VM exit, not an exception. */
-export class NestedPageFault extends Error {
+export class NestedPageFault {
   readonly kind: 'ept_violation' | 'ept_misconfig';
   readonly qualification: bigint;
   readonly gva: bigint;
   readonly gpa: number;
   constructor(kind: 'ept_violation' | 'ept_misconfig', qualification: bigint, gva: bigint, gpa: number) {
-    super();
     this.kind = kind;
     this.qualification = qualification;
     this.gva = gva;
