@@ -352,11 +352,7 @@ class Vmware implements Monitor, Reactions, Conversation {
   }
 
   #record(cpu: Cpu, command: number, ebx: number, flags: number): void {
-    cpu
-      .begin('backdoor', cpu.level + 1, cpu.level)
-      .set('code', command)
-      .set('value', ebx)
-      .set('flags', flags);
+    cpu.begin('backdoor').set('code', command).set('value', ebx).set('flags', flags);
     cpu.commit();
   }
 

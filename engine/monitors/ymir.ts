@@ -267,7 +267,8 @@ class Ymir implements Monitor, Reactions {
   #vmcall(cpu: Cpu): Next {
     const number = readGpr(cpu, R.rax);
     const guest = (cpu.level + 1) as Level;
-    cpu.begin('vmcall').setBig('code', number).setBig('rip', vmread(cpu, 'GUEST_RIP'));
+    const rip = vmread(cpu, 'GUEST_RIP');
+    cpu.begin('vmcall').setBig('code', number).setBig('rip', rip);
     cpu.commit();
     const body = new TextEncoder().encode(`${number}`);
     cpu.observer.message({

@@ -31,6 +31,7 @@ const ADDRESS_SIZE = 0x67;
 const REPNE = 0xf2;
 const REP = 0xf3;
 const LOCK = 0xf0;
+const REX_W = 8;
 const LONGEST = 15;
 
 interface Form {
@@ -73,8 +74,11 @@ export function decodeIo(bytes: Uint8Array, bits: 16 | 32 | 64): IoInstruction |
     else if (prefix === REP || prefix === REPNE) rep = true;
     else break;
   }
-  // A REX prefix counts only right before the opcode; none of its bits matters to these instructions.
-  if (bits === 64 && ((bytes[at] ?? 0) & 0xf0) === 0x40) at++;
+  // A REX prefix counts only right before the opcode. REX.W overrides 66h: there is no 64-bit I/O, so it means 32 bits.
+  if (bits === 64 && ((bytes[at] ?? 0) & 0xf0) === 0x40) {
+    if ((bytes[at] ?? 0) & REX_W) operandPrefix = false;
+    at++;
+  }
   const addressSize = bits === 64 ? (addressPrefix ? 4 : 8) : (bits === 32) !== addressPrefix ? 4 : 2;
   const common = { rep, addressSize, segment } as const;
   const opcode = bytes[at++];

@@ -14,7 +14,7 @@ const CHIP = record({
 });
 type Chip = ValueOf<typeof CHIP>;
 
-export const PORT_STATE = record({ master: CHIP, slave: CHIP, ier: byte(), mcr: byte() });
+export const PORT_STATE = record({ master: CHIP, slave: CHIP, ier: byte(), lcr: byte(), mcr: byte() });
 export type PortState = ValueOf<typeof PORT_STATE>;
 
 /** What IN puts into RAX (all of it); `unchanged`; null: the monitor aborts. */
@@ -41,6 +41,7 @@ const NOTHING = [
 
 const COM1 = 0x3f8;
 const UART = { ier: 1, lcr: 3, mcr: 4, scratch: 7 } as const;
+const DIVISOR_LATCH = 0x80;
 
 const ICW1 = 0x11;
 const isSpecificEoi = (value: number): boolean => value >= 0x60 && value <= 0x67;
@@ -82,6 +83,9 @@ export class Ports {
   }
 
   #writeUart(cpu: Cpu, register: number, value: number): void {
+    if (register === UART.lcr) this.state.lcr = value;
+    // The divisor is the host's: what is written to its latch goes nowhere.
+    if (this.state.lcr & DIVISOR_LATCH) return;
     if (register === UART.ier) this.state.ier = value;
     else if (register === UART.mcr) this.state.mcr = value;
     else if (register === 0) {
