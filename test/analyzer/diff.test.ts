@@ -1,0 +1,277 @@
+/** Comparisons of runs: what is put in must be what is found, and budgets are exact. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { compare, type Diff, type Match } from '../../analyzer/diff.js';
+import { BUDGET_ERRORS, judge, readBudget } from '../../analyzer/diff-budget.js';
+import { DiffSide } from '../../analyzer/diff-side.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { fixture, sharedPath } from '../recorder/import-helpers.js';
+import { type EventDraft, feedEvents } from './profile-helpers.js';
+
+function sideOf(events: readonly EventDraft[], ignore: readonly string[] = []): DiffSide {
+  const side = new DiffSide(ignore);
+  feedEvents(events, (chunk) => side.take(chunk));
+  side.finish(() => null);
+  return side;
+}
+
+function sideOfText(text: string, ignore: readonly string[] = []): DiffSide {
+  const side = new DiffSide(ignore);
+  const writer = new StreamWriter((chunk) => side.take(chunk));
+  importTrace(memorySource(Buffer.from(text)), () => writer);
+  side.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
+  return side;
+}
+
+const diffOf = (left: readonly EventDraft[], right: readonly EventDraft[], match?: Match): Diff =>
+  compare(sideOf(left), sideOf(right), match === undefined ? {} : { match });
+
+interface Drawn {
+  readonly reason: number;
+  readonly rip: number;
+  readonly vcpu: number;
+}
+const drawn = fc.record({ reason: fc.constantFrom(10, 12, 30, 48), rip: fc.nat(5), vcpu: fc.constant(0) });
+const events = (exits: readonly Drawn[]): EventDraft[] =>
+  exits.flatMap(({ reason, rip, vcpu }, i): EventDraft[] => [
+    { kind: 'exit', vcpu, isa: 1, reason, rip, from_level: 1, tick: 10 * i },
+    { kind: 'entry', vcpu, isa: 1, from_level: 0, tick: 10 * i + 3 },
+  ]);
+
+describe('diff', () => {
+  it('of a run with itself is empty', () => {
+    const lanes = fc.array(fc.record({ reason: fc.nat(4), rip: fc.nat(4), vcpu: fc.nat(2) }), { maxLength: 100 });
+    fc.assert(
+      fc.property(lanes, (exits) => {
+        const { matched, vanished, appeared, hunks, first, changes, reasons, related } = diffOf(
+          events(exits),
+          events(exits),
+        );
+        assert.deepEqual([related, matched, vanished, appeared, hunks, first], [true, exits.length, 0, 0, 0, null]);
+        assert.deepEqual(changes, []);
+        assert.ok(reasons.every(({ delta }) => delta === 0));
+      }),
+    );
+  });
+
+  it('finds inserted exits as exactly these', () => {
+    const inserts = fc.array(fc.tuple(fc.nat(), fc.nat(5)), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(fc.array(drawn, { minLength: 30, maxLength: 200 }), inserts, (left, extra) => {
+        const right: Drawn[] = [...left];
+        for (const [at, rip] of extra) right.splice(at % (right.length + 1), 0, { reason: 18, rip, vcpu: 0 });
+        const found = diffOf(events(left), events(right), 'rip');
+        assert.deepEqual(
+          [found.matched, found.vanished, found.appeared, found.exact],
+          [left.length, 0, extra.length, true],
+        );
+        const told = found.changes.map(({ exit, appeared }) => [Number(exit.rip), appeared]).sort();
+        const counts = new Map<number, number>();
+        for (const [, rip] of extra) counts.set(rip, (counts.get(rip) ?? 0) + 1);
+        assert.deepEqual(told, [...counts].sort());
+        assert.ok(found.changes.every(({ exit, vanished }) => exit.reason === 'VMCALL' && vanished === 0));
+        assert.deepEqual(
+          found.reasons.filter(({ delta }) => delta !== 0).map(({ reason, delta }) => [reason, delta]),
+          [['VMCALL', extra.length]],
+        );
+      }),
+    );
+  });
+
+  it('tells the first divergence with both sides and what is around it', () => {
+    const run = (reasons: readonly number[]): EventDraft[] =>
+      events(reasons.map((reason) => ({ reason, rip: 1, vcpu: 0 })));
+    const { first } = diffOf(run([10, 10, 10, 10, 12, 30, 48, 48]), run([10, 10, 10, 10, 18, 18, 30, 48, 48]), 'key');
+    const names = (
+      lines: Diff['first'] extends infer D ? (D extends { left: infer L } ? L : never) : never,
+    ): string[] => lines.map(({ reason }) => reason);
+    assert.ok(first);
+    assert.deepEqual(names(first.before), ['CPUID', 'CPUID', 'CPUID']);
+    assert.deepEqual(names(first.left), ['HLT']);
+    assert.deepEqual(names(first.right), ['VMCALL', 'VMCALL']);
+    assert.deepEqual(names(first.after), ['IO_INSTRUCTION', 'EPT_VIOLATION', 'EPT_VIOLATION']);
+    assert.equal(first.left[0]?.seq, 8);
+  });
+
+  it('holds the innermost guest of a nested run against that of one that is not', () => {
+    const inner = [10, 12, 10, 30].map(
+      (reason): EventDraft => ({ kind: 'exit', isa: 1, reason, rip: 5, from_level: 1 }),
+    );
+    const nested = inner.flatMap((exit): EventDraft[] => [
+      { ...exit, from_level: 2 },
+      { kind: 'exit', isa: 1, reason: 24, rip: 9, from_level: 1 },
+    ]);
+    const { matched, vanished, appeared, changes } = diffOf(inner, nested);
+    assert.deepEqual([matched, vanished, appeared], [4, 0, 4]);
+    assert.deepEqual(
+      changes.map(({ exit }) => exit.reason),
+      ['VMRESUME'],
+    );
+  });
+
+  it('aligns each vCPU by itself, however they interleave', () => {
+    const a = events([10, 12, 10, 30].map((reason) => ({ reason, rip: 1, vcpu: 0 })));
+    const b = events([48, 48, 18].map((reason) => ({ reason, rip: 2, vcpu: 1 })));
+    const zipped = a.flatMap((event, i) => (b[i] === undefined ? [event] : [event, b[i]]));
+    const { matched, hunks } = diffOf([...a, ...b], zipped);
+    assert.deepEqual([matched, hunks], [7, 0]);
+  });
+
+  it('falls back from RIPs to what exits are about, and says so', () => {
+    const run = (shift: number): EventDraft[] =>
+      Array.from(
+        { length: 40 },
+        (_, i): EventDraft => ({
+          kind: 'exit',
+          isa: 1,
+          reason: 30,
+          qualification: (i % 3) << 16,
+          rip: i + shift,
+          from_level: 1,
+        }),
+      );
+    const { match, matched, related } = diffOf(run(0), run(1000));
+    assert.deepEqual([match, matched, related], ['key', 40, true]);
+  });
+
+  it('says that runs are unrelated where they are', () => {
+    const run = (reason: number): EventDraft[] =>
+      Array.from({ length: 50 }, (): EventDraft => ({ kind: 'exit', isa: 1, reason, from_level: 1 }));
+    const { related, first, changes } = diffOf(run(10), run(12));
+    assert.deepEqual([related, first, changes], [false, null, []]);
+  });
+
+  it('does not count as a difference what one source never says', () => {
+    const old = [1, 2].map((rip): EventDraft => ({ kind: 'exit', isa: 1, reason: 0, rip, from_level: 1 }));
+    const recent = old.map((event): EventDraft => ({ ...event, intr_info: 0x8000_0306 }));
+    assert.equal(diffOf(old, recent, 'rip').hunks, 0);
+  });
+
+  it('leaves out what it is told to ignore', () => {
+    const run = [10, 12, 10].map((reason): EventDraft => ({ kind: 'exit', isa: 1, reason, rip: 1, from_level: 1 }));
+    const noisy = [
+      ...run.slice(0, 1),
+      { kind: 'exit', isa: 1, reason: 1, rip: 7, from_level: 1 } as EventDraft,
+      ...run.slice(1),
+    ];
+    assert.equal(compare(sideOf(run), sideOf(noisy)).appeared, 1);
+    assert.equal(compare(sideOf(run), sideOf(noisy, ['EXTERNAL_INTERRUPT'])).appeared, 0);
+  });
+});
+
+describe('diff of recordings', () => {
+  it('finds fifty CPUID rounds more, and the work that goes with them', () => {
+    // the lines of one round: exit, kvm_cpuid, entry
+    const text = fixture('vmx-basic.report.txt');
+    const lines = text.split('\n');
+    const exit = lines.findIndex((line) => line.includes('reason CPUID'));
+    const entry = lines.findIndex((line, i) => i > exit && line.includes('kvm_entry'));
+    const round = lines.slice(exit, entry + 1);
+    const more = [
+      ...lines.slice(0, entry + 1),
+      ...Array.from({ length: 50 }, () => round).flat(),
+      ...lines.slice(entry + 1),
+    ];
+    const found = compare(sideOfText(text), sideOfText(more.join('\n')));
+    assert.deepEqual([found.vanished, found.appeared, found.hunks, found.match], [0, 50, 1, 'rip']);
+    assert.deepEqual(
+      found.changes.map(({ exit: { reason }, appeared }) => [reason, appeared]),
+      [['CPUID', 50]],
+    );
+    assert.deepEqual(found.events, [
+      { kind: 'exit', left: found.left.exits, right: found.left.exits + 50 },
+      { kind: 'entry', left: found.left.entries, right: found.left.entries + 50 },
+      { kind: 'cpuid', left: sumOf(text, 'kvm_cpuid'), right: sumOf(text, 'kvm_cpuid') + 50 },
+    ]);
+  });
+
+  const pair = ['text/B02_amd_idle_hlt_DISABLED.trace.txt', 'text/B01_amd_idle_hlt_ENABLED.trace.txt'].map(sharedPath);
+  it('idle-HLT: the hlt exit disappears, msr and vintr stay', { skip: pair.includes(null) }, () => {
+    const [off = '', on = ''] = pair.map((path) => readFileSync(path ?? '', 'utf8'));
+    const found = compare(sideOfText(off), sideOfText(on));
+    assert.deepEqual([found.vanished, found.appeared], [1, 0]);
+    assert.deepEqual(found.reasons.map(({ reason, delta }) => [reason, delta]).sort(), [
+      ['HLT', -1],
+      ['MSR', 0],
+      ['VINTR', 0],
+    ]);
+  });
+
+  for (const name of ['vmx', 'svm'] as const) {
+    const tools = [`kvm/${name}/${name}_basic.report.txt`, `kvm/${name}/${name}_basic_perf.script.txt`].map(sharedPath);
+    it(`${name}: two recordings of one workload by two tools agree, host interrupts aside`, {
+      skip: tools.includes(null),
+    }, () => {
+      const [report = '', script = ''] = tools.map((path) => readFileSync(path ?? '', 'utf8'));
+      const found = compare(sideOfText(report, ['INTR']), sideOfText(script, ['INTR']));
+      assert.deepEqual([found.match, found.hunks], ['rip', 0]);
+      assert.equal(found.matched, name === 'vmx' ? 409 : 413);
+    });
+  }
+});
+
+const sumOf = (text: string, name: string): number =>
+  text.split('\n').filter((line) => line.includes(`${name}:`)).length;
+
+describe('budgets', () => {
+  const exits = (cpuid: number, hlt: number): EventDraft[] => [
+    ...events(Array.from({ length: cpuid }, () => ({ reason: 10, rip: 1, vcpu: 0 }))),
+    ...events(Array.from({ length: hlt }, () => ({ reason: 12, rip: 2, vcpu: 0 }))),
+  ];
+  const answer = diffOf(exits(100, 20), exits(105, 20));
+  const verdicts: readonly (readonly [budget: string, holds: boolean, value: number, limit: number])[] = [
+    ['exits.CPUID <= 105', true, 105, 105],
+    ['exits.CPUID <= 104', false, 105, 104],
+    ['exits.CPUID < 105', false, 105, 105],
+    ['exits.CPUID == 105', true, 105, 105],
+    ['exits.CPUID >= 106', false, 105, 106],
+    ['exits.CPUID > 104', true, 105, 104],
+    ['exits.total <= baseline', false, 125, 120],
+    ['exits.total <= baseline + 5', true, 125, 120 + 5],
+    ['exits.total<=baseline+4', false, 125, 120 + 4],
+    ['exits.HLT == baseline', true, 20, 20],
+    ['exits.CPUID <= baseline + 5%', true, 105, 105],
+    ['exits.CPUID <= baseline + 4.9%', false, 105, 104.9],
+    ['exits.CPUID >= baseline - 10%', true, 105, 90],
+    ['exits.L1.CPUID == 105', true, 105, 105],
+    ['exits.L2.CPUID == 0', true, 0, 0],
+    ['exits.NEVER <= 0', true, 0, 0],
+    ['failed.total == 0', true, 0, 0],
+    ['ticks.CPUID == 315', true, 315, 315], // each round takes 3 ticks
+    ['ticks.total <= baseline', false, 375, 360],
+  ];
+  for (const [text, holds, value, limit] of verdicts) {
+    it(`${text}: ${holds ? 'kept' : 'broken'}`, () => {
+      const verdict = judge(answer, readBudget(text));
+      assert.deepEqual([verdict.holds, verdict.value], [holds, value]);
+      assert.ok(Math.abs(verdict.limit - limit) < 1e-9);
+    });
+  }
+
+  for (const text of [
+    '',
+    'exits',
+    'exits.CPUID',
+    'exits.CPUID <=',
+    'exits.CPUID != 3',
+    'exit.CPUID <= 3',
+    'exits.CPUID <= -1',
+    'exits.CPUID <= baseline * 2',
+    'exits. <= 3',
+  ]) {
+    it(`refuses "${text}"`, () => {
+      assert.throws(() => readBudget(text), { code: 'BAD_BUDGET' });
+    });
+  }
+
+  it('grants no budget on host times', () => {
+    const host = exits(1, 1).map(({ tick, ...event }) => ({ ...event, time_ns: tick ?? 0 }) as EventDraft);
+    const noisy = diffOf(host, host);
+    assert.throws(() => judge(noisy, readBudget('ticks.total <= baseline')), { code: 'NOISY_BUDGET' });
+    assert.deepEqual(Object.keys(BUDGET_ERRORS), ['BAD_BUDGET', 'NOISY_BUDGET']);
+  });
+});
