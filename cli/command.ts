@@ -43,6 +43,8 @@ export interface Command {
   readonly options: readonly Option[];
   /** Paragraphs below the summary. */
   readonly details?: readonly string[];
+  /** Keys of the document that `--json` prints, and what each says. Stable: keys are added, never changed. */
+  readonly json?: { readonly [key: string]: string };
   /** Command lines that work, with what they do. */
   readonly examples?: readonly { readonly line: string; readonly says: string }[];
   /** Returns one of EXIT; throws coded errors for bad input. */

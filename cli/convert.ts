@@ -10,6 +10,13 @@ export const command: Command = {
     'Copies every row, so that the logical digest of both is the same. Where the original is damaged, the copy holds ' +
       'what could be read, counts as incomplete, and the exit code is 2.',
   ],
+  json: {
+    path: 'the copy',
+    from: 'the original',
+    events: 'rows of the event table',
+    digest: 'logical digest of both',
+    complete: 'whether the recording ended in order',
+  },
   examples: [{ line: 'trapline convert run.sqlite -o run.arrow', says: 'from one file to a folder of Arrow chunks' }],
   run(call) {
     const [path = ''] = call.args;

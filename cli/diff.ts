@@ -181,6 +181,23 @@ export const command: Command = {
       'a number, baseline, baseline + N, baseline - N or baseline + N%. Counts and ticks are exact; host times are ' +
       'samples and cannot be budgeted here.',
   ],
+  json: {
+    match: 'rip, key or reason: what exits were matched by',
+    related: 'false where the runs have next to nothing in common',
+    exact: 'false where there were too many differences for a shortest alignment',
+    matched: 'exits that both have',
+    vanished: 'exits of LEFT alone',
+    appeared: 'exits of RIGHT alone',
+    hunks: 'places where the runs part',
+    first: 'the first of them: before, left, right, more, after; or null',
+    changes: 'by content: { exit, vanished, appeared }, at most 1000',
+    reasons: 'level, reason, failed, left, right, delta, leftTimes, rightTimes',
+    events: 'kinds whose number changed: { kind, left, right }',
+    left: '{ path, unit, exits, lost }',
+    right: 'the same of RIGHT',
+    same: 'whether the exits are the same',
+    budgets: '{ budget, holds, value, limit, baseline }',
+  },
   examples: [
     { line: 'trapline diff good.sqlite bad.sqlite', says: 'where two runs part, and what changed' },
     {

@@ -62,6 +62,15 @@ const plain = ({ name, summary, monitor, memory, parameters, inputs, ending }: G
 export const command: Command = {
   arguments: [{ name: 'GUEST', says: 'one of them, to see its parameters', optional: true }],
   options: [JSON_OPTION],
+  json: {
+    name: 'of the guest; without GUEST the document is an array of all',
+    summary: 'what it does',
+    monitor: 'the monitor it is made for',
+    memory: 'RAM in MiB',
+    parameters: 'by name: { value, says }',
+    inputs: 'what arrives while it runs: { tick, port, text }',
+    ending: 'how its run ends',
+  },
   run({ args: [name], flag, out }) {
     if (name !== undefined) {
       const guest = findGuest(name);

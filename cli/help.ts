@@ -65,6 +65,11 @@ export function printCommandHelp(out: Output, entry: CommandEntry, command: Comm
     out,
     [...command.options, HELP_OPTION].map((option) => [spellOption(option), option.says]),
   );
+  if (command.json !== undefined) {
+    out.line();
+    out.title('JSON');
+    list(out, Object.entries(command.json));
+  }
   for (const [i, example] of (command.examples ?? []).entries()) {
     if (i === 0) {
       out.line();

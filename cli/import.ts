@@ -41,6 +41,15 @@ export const command: Command = {
     'Damaged lines are kept as notes with their number. Bytes that are no text end the import with exit code 2; ' +
       'what came before them is kept.',
   ],
+  json: {
+    path: 'the trace that was written',
+    source: 'the input',
+    format: 'what it was taken for',
+    counts: 'lines, events, exits, entries, failedEntries, nestedExits, lost, damaged, frames, lanes',
+    notes: 'what to know of the input: { line, says }, line null where it is about all of it',
+    stopped: 'null, or the error that ended the import early: { code, what, where, why, advice }',
+    digest: 'logical digest of the trace',
+  },
   examples: [
     { line: 'trapline import report.txt -o run.sqlite', says: 'import a file' },
     { line: 'trace-cmd report trace.dat | trapline import - -o run.arrow', says: 'import a pipe' },

@@ -124,6 +124,17 @@ export const command: Command = {
     'Handler time runs from an exit to the next entry of the same vCPU: ticks on runs of our machine, which are exact, ' +
       'host time on imported traces, which are samples. Percentiles are exact, by nearest rank.',
   ],
+  json: {
+    unit: 'ticks, ns, or null where the trace has no times',
+    exits: 'exits and failed entries',
+    entries: 'entries',
+    open: 'exits that no entry followed',
+    lost: 'events that the recorder lost',
+    span: 'from the first to the last event of each vCPU, summed',
+    handled: 'the part of it between exits and entries',
+    rows: 'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times, timeShare, keys',
+    rips: 'rip, level, reason, count, share, total, instruction',
+  },
   examples: [
     { line: 'trapline profile run.sqlite', says: 'where the exits of a run go' },
     { line: 'perf script | trapline profile -', says: 'of what perf recorded, without storing it' },

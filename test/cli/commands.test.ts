@@ -197,6 +197,21 @@ describe('the program', () => {
     }
   });
 
+  it('documents every key of its JSON, and no other', async () => {
+    const documents: readonly (readonly string[])[] = [
+      ['import', REPORT, '-o', 'j.sqlite', '--json'],
+      ['convert', 'j.sqlite', '-o', 'j.arrow', '--json'],
+      ['profile', 'j.arrow', '--json'],
+      ['diff', 'j.arrow', 'j.sqlite', '--json'],
+      ['guests', 'cpuid', '--json'],
+    ];
+    for (const words of documents) {
+      const { command } = (await COMMANDS.find(({ name }) => name === words[0])?.load()) ?? {};
+      const { out } = await trapline(words);
+      assert.deepEqual(Object.keys(JSON.parse(out)).sort(), Object.keys(command?.json ?? {}).sort(), words[0]);
+    }
+  });
+
   it('says its version, that of the package', async () => {
     const root = new URL('../../../package.json', import.meta.url);
     assert.equal(execute(['--version']).out, `trapline ${JSON.parse(readFileSync(root, 'utf8')).version}\n`);
