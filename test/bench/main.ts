@@ -1,0 +1,41 @@
+/** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
+import { bochsMissing } from './bochs.js';
+import { measureKernels, measureMemory, measurePeak, measureReplay, measureRoundTrips } from './machine.js';
+import { type Measured, measureStores } from './stores.js';
+
+const quick = process.argv.includes('--quick');
+const scale = quick ? 0.1 : 1;
+const runs = quick ? 1 : 3;
+
+const number = (value: number): string =>
+  value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
+
+function print(rows: readonly Measured[]): void {
+  for (const { name, value, unit, bound, atMost } of rows) {
+    const holds = atMost ? value <= bound : value >= bound;
+    const limit = `${atMost ? 'at most' : 'at least'} ${number(bound)}`;
+    console.log(`| ${name} | ${number(value)} ${unit} | ${limit} | ${holds ? 'yes' : 'NO'} |`);
+  }
+}
+
+const missing = bochsMissing();
+console.log(
+  `Node ${process.version}, medians of ${runs}${quick ? ', quick' : ''}${missing ? `; no Bochs: ${missing}` : ''}\n`,
+);
+console.log('| kernel | Trapline, M ticks/s | Bochs 2.7 | ratio |\n|---|---|---|---|');
+const kernels = await measureKernels(runs, scale, missing === null);
+for (const { name, trapline, bochs } of kernels) {
+  const ratio = bochs === null ? '' : (trapline / bochs).toFixed(2);
+  console.log(`| ${name} | ${number(trapline)} | ${bochs === null ? '' : number(bochs)} | ${ratio} |`);
+}
+const ratios = kernels.flatMap(({ trapline, bochs }) => (bochs === null ? [] : [trapline / bochs]));
+if (ratios.length > 0) {
+  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+  console.log(`| geometric mean | | | ${mean.toFixed(2)} (at least 2: ${mean >= 2 ? 'yes' : 'NO'}) |`);
+}
+console.log('\n| measure | value | bound | holds |\n|---|---|---|---|');
+print(measureRoundTrips(runs, scale));
+print(measureMemory(runs, scale));
+print(measureStores(scale));
+print(measureReplay(scale));
+print(measurePeak(scale));
