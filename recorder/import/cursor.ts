@@ -33,26 +33,40 @@ export function hashBytes(bytes: Uint8Array, from: number, to: number): number {
   return hash;
 }
 
-/** A table from names to values that is asked with bytes. */
+/** A table from names to values that is asked with bytes: open addressing over the hash of the name. */
 export class NameTable<T> {
-  readonly #buckets = new Map<number, { readonly name: Uint8Array; readonly value: T }[]>();
+  #slots = new Int32Array(64).fill(-1);
+  readonly #entries: { readonly name: Uint8Array; readonly value: T }[] = [];
 
   constructor(entries: Iterable<readonly [string, T]> = []) {
     for (const [name, value] of entries) this.set(ascii(name), value);
   }
 
   set(name: Uint8Array, value: T): void {
-    const hash = hashBytes(name, 0, name.length);
-    const bucket = this.#buckets.get(hash);
-    if (bucket === undefined) this.#buckets.set(hash, [{ name, value }]);
-    else bucket.push({ name, value });
+    this.#entries.push({ name, value });
+    if (this.#entries.length * 4 <= this.#slots.length) this.#place(this.#entries.length - 1);
+    else {
+      this.#slots = new Int32Array(this.#slots.length * 2).fill(-1);
+      for (let i = 0; i < this.#entries.length; i++) this.#place(i);
+    }
   }
 
   get(bytes: Uint8Array, from: number, to: number): T | undefined {
-    const bucket = this.#buckets.get(hashBytes(bytes, from, to));
-    if (bucket === undefined) return undefined;
-    for (const { name, value } of bucket) if (matches(bytes, from, to, name)) return value;
-    return undefined;
+    const mask = this.#slots.length - 1;
+    for (let slot = hashBytes(bytes, from, to) & mask; ; slot = (slot + 1) & mask) {
+      const index = this.#slots[slot] as number;
+      if (index < 0) return undefined;
+      const entry = this.#entries[index] as { readonly name: Uint8Array; readonly value: T };
+      if (matches(bytes, from, to, entry.name)) return entry.value;
+    }
+  }
+
+  #place(index: number): void {
+    const { name } = this.#entries[index] as { readonly name: Uint8Array };
+    const mask = this.#slots.length - 1;
+    let slot = hashBytes(name, 0, name.length) & mask;
+    while ((this.#slots[slot] as number) >= 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = index;
   }
 }
 
@@ -119,23 +133,24 @@ export class Cursor {
 
   /** A hexadecimal number with or without 0x, 64 bits at the most, that ends where a word ends. */
   hex(): boolean {
-    let i = this.at;
-    if (this.bytes[i] === 0x30 && (this.bytes[i + 1] === 0x78 || this.bytes[i + 1] === 0x58) && i + 2 < this.end)
-      i += 2;
-    const first = i;
-    let low = 0;
+    const { bytes, end } = this;
+    let first = this.at;
+    if (bytes[first] === 0x30 && (bytes[first + 1] === 0x78 || bytes[first + 1] === 0x58) && first + 2 < end)
+      first += 2;
+    let last = first;
+    while (last < end && HEX[bytes[last] as number] !== 255) last += 1;
+    if (last === first || (last < end && WORD[bytes[last] as number] === 1)) return false;
+    let i = first;
     let high = 0;
-    for (; i < this.end; i++) {
-      const digit = HEX[this.bytes[i] as number] as number;
-      if (digit === 255) break;
-      if (high >= 0x1000_0000) return false;
-      high = ((high << 4) | (low >>> 28)) >>> 0;
-      low = ((low << 4) | digit) >>> 0;
+    if (last - first > 8) {
+      while (last - i > 16) if (bytes[i++] !== 0x30) return false; // more than 64 bits, unless the rest is zeros
+      for (; i < last - 8; i++) high = (high << 4) | (HEX[bytes[i] as number] as number);
     }
-    if (i === first || (i < this.end && WORD[this.bytes[i] as number] === 1)) return false;
-    this.low = low;
-    this.high = high;
-    this.at = i;
+    let low = 0;
+    for (; i < last; i++) low = (low << 4) | (HEX[bytes[i] as number] as number);
+    this.low = low >>> 0;
+    this.high = high >>> 0;
+    this.at = last;
     return true;
   }
 

@@ -35,6 +35,13 @@ export class Prefix {
   nameEnd = 0;
   payload = 0;
   readonly #cursor = new Cursor();
+  /** The task of the last line, as it was written, and what was read from it. */
+  readonly #kept = new Uint8Array(128);
+  #keptLength = -1;
+  #keptThread = -1;
+  #keptProcess = -1;
+  #keptTaskStart = 0;
+  #keptTaskEnd = 0;
 
   /** True where the line [start, end) is an event. A line without CPU counts only if its event is one of KVM's. */
   parse(bytes: Uint8Array, start: number, end: number): boolean {
@@ -49,7 +56,9 @@ export class Prefix {
       if (bytes[i] !== OPEN) continue;
       const after = this.#bracket(bytes, i, end);
       if (after > 0 && this.#tail(bytes, after, end, false)) {
+        if (this.#sameTask(bytes, from, i)) return true;
         this.#task(bytes, from, i);
+        this.#keepTask(bytes, from, i);
         return true;
       }
     }
@@ -148,6 +157,26 @@ export class Prefix {
     this.nameStart = start;
     if (isKvmGroup(bytes, start, to)) this.nameStart = bytes.indexOf(COLON, start) + 1;
     return !bare || isKvmName(bytes, this.nameStart);
+  }
+
+  /** True where the task is written as in the line before, which most lines are. */
+  #sameTask(bytes: Uint8Array, from: number, to: number): boolean {
+    if (to - from !== this.#keptLength) return false;
+    for (let i = 0; i < this.#keptLength; i++) if (this.#kept[i] !== bytes[from + i]) return false;
+    this.thread = this.#keptThread;
+    this.process = this.#keptProcess;
+    this.taskStart = from + this.#keptTaskStart;
+    this.taskEnd = from + this.#keptTaskEnd;
+    return true;
+  }
+
+  #keepTask(bytes: Uint8Array, from: number, to: number): void {
+    this.#keptLength = to - from <= this.#kept.length ? to - from : -1;
+    for (let i = 0; i < this.#keptLength; i++) this.#kept[i] = bytes[from + i] as number;
+    this.#keptThread = this.thread;
+    this.#keptProcess = this.process;
+    this.#keptTaskStart = this.taskStart - from;
+    this.#keptTaskEnd = this.taskEnd - from;
   }
 
   /** Task name, thread and process before the bracket. */

@@ -102,8 +102,8 @@ export class EventSink {
       const i = 31 - Math.clz32(rest & -rest);
       table.words(this.#fields[i] as number, row.words[2 * i] as number, row.words[2 * i + 1] as number);
     }
-    if (row.byteCount > 0) table.bytes(this.#bytes, row.bytes.subarray(0, row.byteCount));
-    if (row.textLength > 0) table.bytes(this.#text, row.text.subarray(0, row.textLength));
+    if (row.byteCount > 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
+    if (row.textLength > 0) table.bytes(this.#text, row.text, row.textLength);
     table.end();
   }
 }
