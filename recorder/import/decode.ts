@@ -54,18 +54,29 @@ const EXCEPTIONS = new NameTable<number>(
 const PHYSICAL: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [48, 49], [ISA.svm]: [0x400] };
 const LINEAR: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [0], [ISA.svm]: [0x4e] };
 
-/** Index of a key by its bytes, or -1; the search starts where the last one ended, because fields come in order. */
-function findKey(keys: readonly NamedKey[], expected: number, bytes: Uint8Array, start: number, end: number): number {
-  const count = keys.length;
-  for (let tried = 0, i = expected; tried < count; tried++, i++) {
-    if (i >= count) i = 0;
+/** Index of the key at the cursor if it is the expected one or one of the two behind it, which is then skipped; else -1. */
+function nextKey(keys: readonly NamedKey[], expected: number, cursor: Cursor): number {
+  const { bytes, at, end } = cursor;
+  for (let i = expected; i < keys.length && i < expected + 3; i++) {
     const { name } = keys[i] as NamedKey;
-    if (name.length !== end - start) continue;
+    const to = at + name.length;
+    if (to > end || (to < end && isWord(bytes[to] as number) && name[0] !== EQUALS)) continue;
     let same = 0;
-    while (same < name.length && bytes[start + same] === name[same]) same += 1;
-    if (same === name.length) return i;
+    while (same < name.length && bytes[at + same] === name[same]) same += 1;
+    if (same < name.length) continue;
+    cursor.at = to;
+    return i;
   }
   return -1;
+}
+
+/** Index of a key by its bytes, or -1. */
+function findKey(keys: readonly NamedKey[], bytes: Uint8Array, start: number, end: number): number {
+  return keys.findIndex(({ name }) => {
+    if (name.length !== end - start) return false;
+    for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
+    return true;
+  });
 }
 
 function skipAssignment(cursor: Cursor): void {
@@ -129,20 +140,23 @@ export class Decoder {
       cursor.skipSeparators();
       if (cursor.at >= cursor.end) return true;
       const start = cursor.at;
-      const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
-      const index = end > start ? findKey(spec.keys, expected, cursor.bytes, start, end) : -1;
-      const found = spec.keys[index];
-      if (found === undefined) {
-        if (!spec.whole) return true;
-        cursor.at = Math.max(end, start + 1);
-        continue;
+      let index = nextKey(spec.keys, expected, cursor);
+      if (index < 0) {
+        const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
+        index = end > start ? findKey(spec.keys, cursor.bytes, start, end) : -1;
+        if (index < 0) {
+          if (!spec.whole) return true;
+          cursor.at = Math.max(end, start + 1);
+          continue;
+        }
+        cursor.at = end;
       }
       expected = index + 1;
-      cursor.at = end;
+      const behind = cursor.at;
       skipAssignment(cursor);
-      if (!this.#value(found.key, cursor, row, context)) {
+      if (!this.#value((spec.keys[index] as NamedKey).key, cursor, row, context)) {
         if (!spec.whole) return false;
-        cursor.at = end;
+        cursor.at = behind;
       }
     }
   }

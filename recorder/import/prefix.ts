@@ -222,15 +222,14 @@ export class Prefix {
   }
 }
 
-const KVM = [0x6b, 0x76, 0x6d]; // kvm
-const MMU = [0x6d, 0x6d, 0x75]; // mmu
-
-const isKvm = (bytes: Uint8Array, at: number): boolean => KVM.every((byte, i) => bytes[at + i] === byte);
+const isKvm = (bytes: Uint8Array, at: number): boolean =>
+  bytes[at] === 0x6b && bytes[at + 1] === 0x76 && bytes[at + 2] === 0x6d;
 
 /** `kvm:` or `kvmmmu:` before an event name. */
 function isKvmGroup(bytes: Uint8Array, start: number, end: number): boolean {
-  if (bytes[start] !== 0x6b || !isKvm(bytes, start)) return false;
-  const colon = MMU.every((byte, i) => bytes[start + 3 + i] === byte) ? start + 6 : start + 3;
+  if (!isKvm(bytes, start)) return false;
+  const mmu = bytes[start + 3] === 0x6d && bytes[start + 4] === 0x6d && bytes[start + 5] === 0x75;
+  const colon = mmu ? start + 6 : start + 3;
   return bytes[colon] === COLON && colon + 1 < end - 1;
 }
 
