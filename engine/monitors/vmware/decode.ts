@@ -31,7 +31,9 @@ const ADDRESS_SIZE = 0x67;
 const REPNE = 0xf2;
 const REP = 0xf3;
 const LOCK = 0xf0;
+const REX = 0x40;
 const REX_W = 8;
+const PREFIXES: ReadonlySet<number> = new Set([...SEGMENT_PREFIXES.keys(), OPERAND_SIZE, ADDRESS_SIZE, REPNE, REP]);
 const LONGEST = 15;
 
 interface Form {
@@ -57,39 +59,61 @@ const FORMS: ReadonlyMap<number, Form> = new Map([
   [0xef, form('out', false, false)],
 ]);
 
-/** The instruction at the start of `bytes` in code of `bits`; null: it is no I/O instruction, or not all of it is here. */
-export function decodeIo(bytes: Uint8Array, bits: 16 | 32 | 64): IoInstruction | null {
-  let at = 0;
-  let operandPrefix = false;
-  let addressPrefix = false;
-  let rep = false;
+interface Prefixes {
+  readonly operandSize: boolean;
+  readonly addressSize: boolean;
+  readonly rep: boolean;
+  readonly segment: number | null;
+  readonly rexW: boolean;
+  readonly length: number;
+}
+
+/** Null: the bytes end before the opcode, or LOCK makes it #UD. */
+function readPrefixes(bytes: Uint8Array, bits: 16 | 32 | 64): Prefixes | null {
+  const seen = new Set<number>();
   let segment: number | null = null;
-  for (; at < LONGEST; at++) {
+  let rexW = false;
+  for (let at = 0; at < LONGEST; at++) {
     const prefix = bytes[at];
     if (prefix === undefined || prefix === LOCK) return null;
-    const override = SEGMENT_PREFIXES.get(prefix);
-    if (override !== undefined) segment = override;
-    else if (prefix === OPERAND_SIZE) operandPrefix = true;
-    else if (prefix === ADDRESS_SIZE) addressPrefix = true;
-    else if (prefix === REP || prefix === REPNE) rep = true;
-    else break;
+    const isRex = bits === 64 && (prefix & 0xf0) === REX;
+    if (!isRex && !PREFIXES.has(prefix)) {
+      const rep = seen.has(REP) || seen.has(REPNE);
+      return {
+        operandSize: seen.has(OPERAND_SIZE),
+        addressSize: seen.has(ADDRESS_SIZE),
+        rep,
+        segment,
+        rexW,
+        length: at,
+      };
+    }
+    // A REX prefix counts only where the opcode follows it.
+    rexW = isRex && (prefix & REX_W) !== 0;
+    segment = SEGMENT_PREFIXES.get(prefix) ?? segment;
+    seen.add(prefix);
   }
-  // A REX prefix counts only right before the opcode. REX.W overrides 66h: there is no 64-bit I/O, so it means 32 bits.
-  if (bits === 64 && ((bytes[at] ?? 0) & 0xf0) === 0x40) {
-    if ((bytes[at] ?? 0) & REX_W) operandPrefix = false;
-    at++;
-  }
-  const addressSize = bits === 64 ? (addressPrefix ? 4 : 8) : (bits === 32) !== addressPrefix ? 4 : 2;
-  const common = { rep, addressSize, segment } as const;
+  return null;
+}
+
+/** The instruction at the start of `bytes` in code of `bits`; null: it is no I/O instruction, or not all of it is here. */
+export function decodeIo(bytes: Uint8Array, bits: 16 | 32 | 64): IoInstruction | null {
+  const prefixes = readPrefixes(bytes, bits);
+  if (prefixes === null) return null;
+  const { rep, segment } = prefixes;
+  const natural = bits === 64 ? 8 : (bits === 32) !== prefixes.addressSize ? 4 : 2;
+  const addressSize = natural === 8 && prefixes.addressSize ? 4 : natural;
+  let at = prefixes.length;
   const opcode = bytes[at++];
   if (opcode === 0x0f) {
     if (bytes[at++] !== 0x33 || at > LONGEST) return null;
-    return { kind: 'rdpmc', size: 0, port: null, ...common, length: at };
+    return { kind: 'rdpmc', size: 0, port: null, rep, addressSize, segment, length: at };
   }
   const found = opcode === undefined ? undefined : FORMS.get(opcode);
   if (found === undefined) return null;
-  const wide = (bits === 16) === operandPrefix ? 4 : 2;
-  const immediate = found.immediate ? bytes[at++] : null;
-  if (immediate === undefined || at > LONGEST) return null;
-  return { kind: found.kind, size: found.byte ? 1 : wide, port: immediate, ...common, length: at };
+  // There is no 64-bit I/O: REX.W overrides 66h, and means 32 bits.
+  const wide = prefixes.rexW || (bits === 16) === prefixes.operandSize ? 4 : 2;
+  const port = found.immediate ? bytes[at++] : null;
+  if (port === undefined || at > LONGEST) return null;
+  return { kind: found.kind, size: found.byte ? 1 : wide, port, rep, addressSize, segment, length: at };
 }

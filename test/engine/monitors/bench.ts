@@ -1,6 +1,7 @@
 /** A machine with a monitor and a guest, and everything that it said. */
 import { readFileSync } from 'node:fs';
 import { boot } from '../../../engine/boot/detect.js';
+import type { FlatPlacement } from '../../../engine/boot/flat.js';
 
 import { skylake } from '../../../engine/cpu/models/skylake.js';
 import { Machine, type Stop } from '../../../engine/machine.js';
@@ -45,6 +46,8 @@ export interface Setting {
   readonly memory?: number;
   readonly options?: Partial<MonitorOptions>;
   readonly inputs?: readonly Input[];
+  /** Where a flat image goes; an image without it says so itself. */
+  readonly flat?: FlatPlacement;
 }
 
 const MIB = 1 << 20;
@@ -74,14 +77,17 @@ export class Bench {
         },
       },
     );
-    const state = boot({
-      image: setting.image,
-      name,
-      commandLine: setting.commandLine ?? '',
-      modules: [],
-      usableBytes: guestBytes,
-      memoryBytes: guestBytes,
-    });
+    const state = boot(
+      {
+        image: setting.image,
+        name,
+        commandLine: setting.commandLine ?? '',
+        modules: [],
+        usableBytes: guestBytes,
+        memoryBytes: guestBytes,
+      },
+      setting.flat ?? null,
+    );
     this.monitor = kind.create({
       boot: state,
       guestBytes,
