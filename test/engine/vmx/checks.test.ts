@@ -1,0 +1,270 @@
+/** The VM-entry checks, case by case, against what the manual permits as the answer: vectors/checks.txt. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { S } from '../../../engine/cpu/layout.js';
+import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
+import { type Check, type CheckState, type CpuRegister, type Read, STAGES } from '../../../engine/vmx/checks/check.js';
+import { CHECK_NAMES, CHECKS } from '../../../engine/vmx/checks/table.js';
+import { F, type FieldName } from '../../../engine/vmx/fields.js';
+import { Bench, everything, modelWith, PLACES } from './bench.js';
+
+const VECTORS = new URL('../../../../test/engine/vmx/vectors/checks.txt', import.meta.url);
+
+const ALIASES: { readonly [name: string]: FieldName } = {
+  PIN: 'PIN_BASED_VM_EXEC_CONTROL',
+  CPU: 'CPU_BASED_VM_EXEC_CONTROL',
+  CPU2: 'SECONDARY_VM_EXEC_CONTROL',
+  CPU3: 'TERTIARY_VM_EXEC_CONTROL',
+  EXIT: 'VM_EXIT_CONTROLS',
+  ENTRY: 'VM_ENTRY_CONTROLS',
+  INTR: 'VM_ENTRY_INTR_INFO_FIELD',
+  ERR: 'VM_ENTRY_EXCEPTION_ERROR_CODE',
+  LEN: 'VM_ENTRY_INSTRUCTION_LEN',
+  INT: 'GUEST_INTERRUPTIBILITY_INFO',
+  RFLAGS: 'GUEST_RFLAGS',
+};
+
+const SIX = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const;
+
+/** Named starting points, in the assignments of the vectors. */
+const PRESETS: { readonly [name: string]: string } = {
+  ept: 'CPU2+=2 EPT_POINTER=501e',
+  unrestricted: 'CPU2+=82 EPT_POINTER=501e',
+  posted: 'PIN+=81 CPU+=200000 CPU2+=200 EXIT+=8000',
+  msr: 'VM_ENTRY_MSR_LOAD_COUNT=1 VM_ENTRY_MSR_LOAD_ADDR=6000 mem:6000=174',
+  '32': 'ENTRY-=200 GUEST_CS_AR_BYTES=c09b',
+  ldtr: 'GUEST_LDTR_SELECTOR=28 GUEST_LDTR_LIMIT=ffff GUEST_LDTR_AR_BYTES=82',
+  ring1: 'GUEST_SS_SELECTOR=11 GUEST_SS_AR_BYTES=c0b3 GUEST_CS_SELECTOR=9 GUEST_CS_AR_BYTES=a0bb',
+  v86: `ENTRY-=200 RFLAGS=20002 ${SIX.map((name) => `GUEST_${name}_SELECTOR=1234 GUEST_${name}_BASE=12340 GUEST_${name}_LIMIT=ffff GUEST_${name}_AR_BYTES=f3`).join(' ')}`,
+  real: `CPU2+=82 EPT_POINTER=501e ENTRY-=200 GUEST_CR0=30 GUEST_CS_AR_BYTES=9b GUEST_CS_LIMIT=ffff ${['ES', 'SS', 'DS', 'FS', 'GS'].map((name) => `GUEST_${name}_AR_BYTES=93 GUEST_${name}_LIMIT=ffff`).join(' ')}`,
+  host32: 'ENTRY-=200 GUEST_CS_AR_BYTES=c09b EXIT-=200 HOST_RIP=1000',
+  plain: '',
+  smm: '',
+};
+
+interface Case {
+  readonly line: string;
+  readonly ids: readonly string[];
+  readonly answer: string;
+  readonly setup: string;
+  readonly mutation: string;
+}
+
+function parse(line: string): Case[] {
+  const braces = /\{([^}]*)\}/.exec(line);
+  if (braces) {
+    const names = (braces[1] ?? '').split(',');
+    return names.flatMap((name) => parse(line.replace(braces[0], name).replaceAll('$', name.toUpperCase())));
+  }
+  const [subject = '', answer = '', setup = '', mutation = ''] = line.split('|').map((part) => part.trim());
+  return [{ line, ids: subject.split(' ').map((id) => id.replace('+', '')), answer, setup, mutation }];
+}
+
+const cases = readFileSync(VECTORS, 'utf8')
+  .split('\n')
+  .filter((line) => line !== '' && !line.startsWith('#'))
+  .flatMap(parse);
+
+function assign(bench: Bench, assignments: string): void {
+  for (const word of assignments.split(' ').filter((text) => text !== '')) {
+    if (word.startsWith('@')) {
+      const preset = PRESETS[word.slice(1)];
+      assert.ok(preset !== undefined, `no preset ${word}`);
+      assign(bench, preset);
+      if (word === '@host32') bench.cpu.setU64(S.EFER, 0n);
+      continue;
+    }
+    const match = /^(mem:)?(\w+)([+-]?)=([0-9a-f]+)$/.exec(word);
+    assert.ok(match, `cannot read ${word}`);
+    const [, memory, name = '', operator, digits = ''] = match;
+    const value = BigInt(`0x${digits}`);
+    if (memory) {
+      bench.cpu.memory.view.setUint32(Number.parseInt(name, 16), Number(value), true);
+      continue;
+    }
+    const field = ALIASES[name] ?? (name as FieldName);
+    assert.ok(F[field] !== undefined, `no field ${name}`);
+    const old = bench.field(field);
+    bench.set(field, operator === '+' ? old | value : operator === '-' ? old & ~value : value);
+  }
+}
+
+/** The state of a bench for predicates, which remembers what was read. */
+class Watched implements CheckState {
+  readonly reads = new Set<Read>();
+  readonly physicalBits = 39;
+  readonly linearBits = 48;
+  readonly countersLow = 0xf;
+  readonly countersHigh = 7;
+  readonly #bench: Bench;
+  readonly #smm: boolean;
+
+  constructor(bench: Bench, smm: boolean) {
+    this.#bench = bench;
+    this.#smm = smm;
+  }
+  low(field: number): number {
+    this.reads.add(field);
+    return this.#bench.cpu.memory.view.getUint32(PLACES.vmcs + field, true);
+  }
+  high(field: number): number {
+    this.reads.add(field);
+    return this.#bench.cpu.memory.view.getUint32(PLACES.vmcs + field + 4, true);
+  }
+  capabilityLow(msr: number): number {
+    return Number((this.#bench.cpu.model.msrs.get(msr) ?? 0n) & 0xffff_ffffn);
+  }
+  capabilityHigh(msr: number): number {
+    return Number((this.#bench.cpu.model.msrs.get(msr) ?? 0n) >> 32n);
+  }
+  register(name: CpuRegister): number {
+    this.reads.add(name);
+    if (name === 'SMM') return this.#smm ? 1 : 0;
+    return name === 'EFER' ? this.#bench.cpu.u32(S.EFER) : PLACES.vmcs;
+  }
+  memory(low: number, high: number): number {
+    this.reads.add('memory');
+    return this.#bench.cpu.memory.read(high * 2 ** 32 + low, 4);
+  }
+}
+
+/** Ids of the checks that a state violates; every check must have declared what it read. */
+function violated(bench: Bench, smm: boolean): string[] {
+  const state = new Watched(bench, smm);
+  const broken = CHECKS.filter((check) => {
+    state.reads.clear();
+    const held = check.holds(state);
+    for (const read of state.reads) assert.ok(check.reads.includes(read), `${check.id} reads more than it declares`);
+    return !held;
+  });
+  return broken.map((check) => check.id);
+}
+
+const stageOf = new Map<string, Check>(CHECKS.map((check) => [check.id, check]));
+const full = modelWith(everything, [
+  [0x491, 1n],
+  [0x492, 0x1ffn],
+  [0x493, 7n],
+]);
+const plain = modelWith(skylakeVmx);
+
+const benchFor = (each: Case): Bench => new Bench(each.setup.includes('@plain') ? plain : full).startVmx().fill();
+
+test('every check has a case, and every case names a check', () => {
+  const named = new Set(cases.flatMap((each) => each.ids));
+  assert.deepEqual(
+    [...named].filter((id) => !stageOf.has(id)),
+    [],
+  );
+  assert.deepEqual(
+    CHECKS.map((check) => check.id).filter((id) => !named.has(id)),
+    [],
+  );
+});
+
+test('ids are unique, and traces know each by its number', () => {
+  assert.equal(new Set(CHECK_NAMES.map(({ name }) => name)).size, CHECK_NAMES.length);
+  CHECKS.forEach((check, i) => {
+    assert.equal(CHECK_NAMES[i]?.name, check.id);
+  });
+});
+
+test('each mutation violates exactly its checks', () => {
+  for (const each of cases) {
+    const smm = each.setup.includes('@smm');
+    const bench = benchFor(each);
+    assign(bench, each.setup);
+    const optional = (id: string): boolean => stageOf.get(id)?.optional === true && !each.ids.includes(id);
+    assert.deepEqual(
+      violated(bench, smm).filter((id) => !optional(id)),
+      [],
+      `before: ${each.line}`,
+    );
+    assign(bench, each.mutation);
+    assert.deepEqual(
+      violated(bench, smm)
+        .filter((id) => !optional(id))
+        .sort(),
+      [...each.ids].sort(),
+      each.line,
+    );
+  }
+});
+
+/** What the engine answers to VMLAUNCH, in the form of the vectors, and which checks it tells of. */
+function launch(bench: Bench): { answer: string; checks: string[] } {
+  bench.told.length = 0;
+  bench.run('vmlaunch');
+  const checks = bench.told
+    .filter(({ kind }) => kind === 'check')
+    .map(({ fields }) => CHECK_NAMES[Number(fields.code)]?.name ?? '?');
+  const failed = bench.told.find(({ kind }) => kind === 'vmfail' || kind === 'entry_failed');
+  if (!failed) return { answer: 'entered', checks };
+  if (failed.kind === 'vmfail') return { answer: String(failed.fields.code), checks };
+  const { reason = 0n, qualification = 0n } = failed.fields;
+  assert.equal(reason >> 31n, 1n);
+  assert.equal(bench.field('VM_EXIT_REASON'), reason);
+  assert.equal(bench.field('EXIT_QUALIFICATION'), qualification);
+  return { answer: `${reason & 0xffffn}${qualification ? `:${qualification}` : ''}`, checks };
+}
+
+test('the engine gives the answer that the manual permits, and names every violated check of the stage', () => {
+  for (const each of cases.filter(({ answer }) => answer !== '-')) {
+    const bench = benchFor(each);
+    assign(bench, each.setup);
+    assign(bench, each.mutation);
+    const stages = STAGES.map((stage) => each.ids.filter((id) => stageOf.get(id)?.stage === stage));
+    const expected = stages.find((ids) => ids.length > 0) ?? [];
+    const { answer, checks } = launch(bench);
+    assert.equal(answer, each.answer, each.line);
+    assert.deepEqual(checks.sort(), [...expected].sort(), each.line);
+  }
+});
+
+test('the state before each mutation enters', () => {
+  const tried = new Set<string>();
+  for (const each of cases.filter(({ setup }) => !setup.includes('@smm'))) {
+    if (tried.has(each.setup)) continue;
+    tried.add(each.setup);
+    const bench = benchFor(each);
+    assign(bench, each.setup);
+    // What is injected would be delivered through tables that the bench does not have.
+    bench.set('VM_ENTRY_INTR_INFO_FIELD', 0);
+    assert.equal(launch(bench).answer, 'entered', each.line);
+    assert.ok(bench.cpu.nonRoot);
+  }
+});
+
+test('skipping checks whose inputs did not change changes no answer', () => {
+  const [skipping, thorough] = [new Bench(full), new Bench(full)];
+  thorough.cpu.vmx.checkAlways = true;
+  for (const bench of [skipping, thorough]) bench.startVmx().fill();
+  const usable = cases.filter(({ setup }) => !setup.includes('@plain') && !setup.includes('@host32'));
+  let seed = 12345;
+  const random = (below: number): number => {
+    seed = (seed * 1103515245 + 12345) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  let entered = 0;
+  for (let round = 0; round < 3000; round++) {
+    // Mutations pile up; now and then all is well again, so that there is a last good entry to compare with.
+    const heals = random(3) === 0;
+    const each = usable[random(usable.length)];
+    const answers = [skipping, thorough].map((bench) => {
+      if (heals) bench.fill();
+      else if (each) assign(bench, each.mutation);
+      bench.set('VM_ENTRY_INTR_INFO_FIELD', bench.field('VM_ENTRY_INTR_INFO_FIELD') & 0x7fff_ffffn);
+      const result = launch(bench);
+      if (bench.cpu.nonRoot) {
+        entered++;
+        bench.cpu.intercepts.instruction(bench.cpu, 'cpuid');
+        bench.cpu.memory.view.setUint32(PLACES.vmcs + 8, 0, true);
+      }
+      bench.hostRegisters(false);
+      return result;
+    });
+    assert.deepEqual(answers[0], answers[1]);
+  }
+  assert.ok(entered > 500);
+});
