@@ -1,7 +1,7 @@
 /** The reader of both stores: facts, dictionaries, checked chunks and the logical digest over a store's chunk index. */
 import { TableAppender } from './appender.js';
 import { type ColumnVector, chunkOver, chunkRows, emptyVector, TableChunk } from './column.js';
-import { chunkTags, columnTag, DIGESTED, TraceDigest } from './digest.js';
+import { chunkTags, DIGESTED, type Tags, TraceDigest } from './digest.js';
 import { TraceError, traceError } from './errors.js';
 import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import type { StoredChunk } from './sink.js';
@@ -15,9 +15,14 @@ export interface Source {
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
   /** What was wrong with the store itself: `chunks` holds what came before it. */
   readonly damage: TraceError | null;
-  /** Reads columns of a chunk, unchecked. */
-  read(chunk: StoredChunk, columns: readonly Column[]): ColumnVector[];
+  /** Reads columns of a chunk, with their tags as computed from what was read. */
+  read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[];
   close(): void;
+}
+
+export interface TaggedColumn {
+  readonly vector: ColumnVector;
+  readonly tag: string | null;
 }
 
 interface Meaning {
@@ -91,7 +96,7 @@ export class StoreReader implements TraceReader {
     const digest = new TraceDigest();
     for (const table of DIGESTED) {
       if (this.#stored(table).every(({ first, rows }) => first % chunkRows(table) === 0 && rows <= chunkRows(table))) {
-        for (const chunk of this.chunks(table)) digest.add(table, chunk.rows, chunkTags(chunk));
+        this.#addWhole(table, digest);
       } else this.#recut(table, digest);
     }
     return digest.hex();
@@ -99,6 +104,19 @@ export class StoreReader implements TraceReader {
 
   close(): void {
     this.#source.close();
+  }
+
+  /** A chunk whose columns were all read has the tags that were stored with it. */
+  #addWhole(table: TableName, digest: TraceDigest): void {
+    const stored = this.#stored(table)[Symbol.iterator]();
+    for (const chunk of this.chunks(table)) {
+      const tags: Tags = stored.next().value?.tags ?? new Map();
+      const ordered = TABLES[table].columns.flatMap(({ name }): [string, string][] => {
+        const tag = tags.get(name);
+        return tag === undefined ? [] : [[name, tag]];
+      });
+      digest.add(table, chunk.rows, new Map(ordered));
+    }
   }
 
   /** Stored runs of rows that end inside a chunk (a flush did that) are put together again for the digest. */
@@ -129,18 +147,18 @@ export class StoreReader implements TraceReader {
 
   #read(chunk: StoredChunk, columns: readonly Column[]): TableChunk {
     const present = columns.filter(({ name }) => chunk.tags.has(name));
-    let vectors: ColumnVector[];
+    let read: TaggedColumn[];
     try {
-      vectors = this.#source.read(chunk, present);
+      read = this.#source.read(chunk, present);
     } catch (error) {
       throw traceError(error, this.path, 'read', placeOf(chunk));
     }
-    for (const vector of vectors) {
-      if (vector.rows !== chunk.rows || columnTag(vector) !== chunk.tags.get(vector.name)) {
+    for (const { vector, tag } of read) {
+      if (vector.rows !== chunk.rows || tag !== chunk.tags.get(vector.name)) {
         throw new TraceError('TRACE_DAMAGED', this.path, placeOf(chunk, vector.name));
       }
     }
-    const found = new Map(vectors.map((vector) => [vector.name, vector]));
+    const found = new Map(read.map(({ vector }) => [vector.name, vector]));
     const whole = columns.map((column) => found.get(column.name) ?? this.#absent(chunk, column));
     return new TableChunk(chunk.table, chunk.first, chunk.rows, whole);
   }

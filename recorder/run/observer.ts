@@ -3,13 +3,13 @@
  * tables: nothing is allocated on the way.
  */
 import { EVENT_FIELDS, EVENT_KINDS, type EventRecord, type Message, type Observer } from '../../engine/observer.js';
-import { REGISTERS } from '../../traces/schema.js';
+import { REGISTERS, TABLES } from '../../traces/schema.js';
 import type { Appender, ColumnPlace, TraceWriter } from '../../traces/store.js';
 import { MemoryRecorder } from './memory.js';
 
 /** An EventRecord's level where none is meant. */
 const NO_LEVEL = 255;
-const HALF = 0x1_0000_0000;
+const REGISTER_WORDS = 2 * REGISTERS.length;
 
 export interface RecordingOptions {
   /** 1 VMX, 2 SVM: which table decodes an event's reason. */
@@ -73,100 +73,118 @@ export class TraceObserver implements Observer {
   }
 }
 
+/** Fields of EVENT_FIELDS whose columns are 64 bits wide, as bits of an event's mask. */
+const WIDE = EVENT_FIELDS.reduce((mask, name, i) => {
+  const type = TABLES.event.columns.find((column) => column.name === name)?.type;
+  return type === 'u64' || type === 'i64' ? mask | (1 << i) : mask;
+}, 0);
+
 /** The `event` table, written in place. */
 class EventColumns {
   readonly #table: Appender;
   readonly #isa: number;
-  /** Per field of EVENT_FIELDS: its column, bytes a cell, where its cells begin, where its validity begins. */
+  /** Per field of EVENT_FIELDS: where its cells begin (wide ones in words, others in bytes), and its validity. */
   readonly #fields: Int32Array;
-  readonly #seq: ColumnPlace;
-  readonly #tick: ColumnPlace;
-  readonly #vcpu: ColumnPlace;
-  readonly #step: ColumnPlace;
-  readonly #kind: ColumnPlace;
-  readonly #isaPlace: ColumnPlace;
+  readonly #seq: number;
+  readonly #tick: number;
+  readonly #vcpu: number;
+  readonly #step: number;
+  readonly #kind: number;
   readonly #from: ColumnPlace;
   readonly #to: ColumnPlace;
   readonly #bytes: number;
-  /** Columns that every event sets. */
-  readonly #always: readonly number[];
-  readonly #fromIndex: number;
-  readonly #toIndex: number;
+  /** Fields that were set in the chunk that is being filled. */
+  #seen = 0;
 
   constructor(table: Appender, isa: number) {
     this.#table = table;
     this.#isa = isa;
     const place = (name: string): ColumnPlace => table.place(table.index(name));
+    const wide = (name: string): number => place(name).values >>> 2;
     this.#fields = Int32Array.from(
-      EVENT_FIELDS.flatMap((name) => {
-        const { width, values, valid } = place(name);
-        return [table.index(name), width, values, valid];
+      EVENT_FIELDS.flatMap((name, i) => {
+        const { values, valid } = place(name);
+        return [((WIDE >>> i) & 1) === 1 ? values >>> 2 : values, valid];
       }),
     );
-    this.#seq = place('seq');
-    this.#tick = place('tick');
-    this.#vcpu = place('vcpu');
-    this.#step = place('step');
-    this.#kind = place('kind');
-    this.#isaPlace = place('isa');
+    this.#seq = wide('seq');
+    this.#tick = wide('tick');
+    this.#vcpu = wide('vcpu');
+    this.#step = wide('step');
+    this.#kind = place('kind').values;
     this.#from = place('from_level');
     this.#to = place('to_level');
     this.#bytes = table.index('bytes');
-    this.#always = ['seq', 'tick', 'vcpu', 'step', 'kind', 'isa'].map((name) => table.index(name));
-    this.#fromIndex = table.index('from_level');
-    this.#toIndex = table.index('to_level');
   }
 
   append(seq: number, event: EventRecord): void {
     const table = this.#table;
     const row = table.filled;
     const { words, bytes, touched } = table.slab;
-    if (row === 0) for (const column of this.#always) touched[column] = 1;
-    setNumber(words, this.#seq, row, seq);
-    setNumber(words, this.#tick, row, event.tick);
-    bytes[this.#tick.valid + row] = 1;
-    words[(this.#vcpu.values >>> 2) + row] = event.vcpu;
-    setNumber(words, this.#step, row, event.step);
-    bytes[this.#step.valid + row] = 1;
-    bytes[this.#kind.values + row] = event.kind;
-    setByte(bytes, this.#isaPlace, row, this.#isa);
-    if (event.fromLevel !== NO_LEVEL) {
-      setByte(bytes, this.#from, row, event.fromLevel);
-      touched[this.#fromIndex] = 1;
-    }
-    if (event.toLevel !== NO_LEVEL) {
-      setByte(bytes, this.#to, row, event.toLevel);
-      touched[this.#toIndex] = 1;
-    }
-    this.#setFields(event, row, words, bytes, touched);
+    if (row === 0) this.#begin(bytes, touched);
+    if ((event.mask & ~this.#seen) !== 0) this.#see(event.mask, touched);
+    setNumber(words, this.#seq + 2 * row, seq);
+    setNumber(words, this.#tick + 2 * row, event.tick);
+    setNumber(words, this.#step + 2 * row, event.step);
+    words[this.#vcpu + row] = event.vcpu;
+    bytes[this.#kind + row] = event.kind;
+    if (event.fromLevel !== NO_LEVEL) setByte(bytes, this.#from, row, event.fromLevel);
+    if (event.toLevel !== NO_LEVEL) setByte(bytes, this.#to, row, event.toLevel);
+    this.#setFields(event, row, words, bytes);
     if (event.byteCount > 0) table.bytes(this.#bytes, event.bytes, event.byteCount);
     table.end();
   }
 
-  #setFields(event: EventRecord, row: number, words: Uint32Array, bytes: Uint8Array, touched: Uint8Array): void {
+  /** What every event of a chunk has is marked as set once, for all rows that the chunk will have. */
+  #begin(bytes: Uint8Array, touched: Uint8Array): void {
+    const table = this.#table;
+    for (const name of ['seq', 'tick', 'vcpu', 'step', 'kind', 'isa', 'from_level', 'to_level']) {
+      touched[table.index(name)] = 1;
+    }
+    for (const name of ['tick', 'step', 'isa']) {
+      const { valid } = table.place(table.index(name));
+      bytes.fill(1, valid, valid + table.capacity);
+    }
+    const { values } = table.place(table.index('isa'));
+    bytes.fill(this.#isa, values, values + table.capacity);
+    this.#seen = 0;
+  }
+
+  #see(mask: number, touched: Uint8Array): void {
+    EVENT_FIELDS.forEach((name, i) => {
+      if (((mask >>> i) & 1) === 1) touched[this.#table.index(name)] = 1;
+    });
+    this.#seen |= mask;
+  }
+
+  #setFields(event: EventRecord, row: number, words: Uint32Array, bytes: Uint8Array): void {
     const fields = this.#fields;
     const source = event.words;
-    for (let mask = event.mask; mask !== 0; mask &= mask - 1) {
+    for (let mask = event.mask & WIDE; mask !== 0; mask &= mask - 1) {
       const field = 31 - Math.clz32(mask & -mask);
-      const width = fields[4 * field + 1] as number;
-      const values = fields[4 * field + 2] as number;
-      const low = source[2 * field] as number;
-      touched[fields[4 * field] as number] = 1;
-      bytes[(fields[4 * field + 3] as number) + row] = 1;
-      if (width === 8) {
-        const at = (values >>> 2) + 2 * row;
-        words[at] = low;
-        words[at + 1] = source[2 * field + 1] as number;
-      } else if (width === 4) words[(values >>> 2) + row] = low;
-      else bytes[values + row] = low;
+      const at = (fields[2 * field] as number) + 2 * row;
+      words[at] = source[2 * field] as number;
+      words[at + 1] = source[2 * field + 1] as number;
+      bytes[(fields[2 * field + 1] as number) + row] = 1;
+    }
+    for (let mask = event.mask & ~WIDE; mask !== 0; mask &= mask - 1) {
+      const field = 31 - Math.clz32(mask & -mask);
+      const value = source[2 * field] as number;
+      const values = fields[2 * field] as number;
+      if (field === SIZE) bytes[values + row] = value;
+      else words[(values >>> 2) + row] = value;
+      bytes[(fields[2 * field + 1] as number) + row] = 1;
     }
   }
 }
 
-function setNumber(words: Uint32Array, { values }: ColumnPlace, row: number, value: number): void {
-  const at = (values >>> 2) + 2 * row;
+/** The one field whose column is a byte wide; the others that are not WIDE have 32 bits. */
+const SIZE = EVENT_FIELDS.indexOf('size');
+const PER_WORD = 1 / 0x1_0000_0000;
+
+function setNumber(words: Uint32Array, at: number, value: number): void {
   words[at] = value;
-  words[at + 1] = value / HALF;
+  words[at + 1] = value * PER_WORD;
 }
 
 function setByte(bytes: Uint8Array, { values, valid }: ColumnPlace, row: number, value: number): void {
@@ -177,52 +195,53 @@ function setByte(bytes: Uint8Array, { values, valid }: ColumnPlace, row: number,
 /** The `register` table: at each exit, the registers that changed since the vCPU's last exit; at its first, all. */
 class RegisterDeltas {
   readonly #table: Appender;
-  readonly #seq: ColumnPlace;
+  readonly #seq: number;
   readonly #seqColumn: number;
-  /** Per register: its column, where its cells begin (in words), where its validity begins. */
+  /** Four numbers a register: where its cells begin (in words), where its validity begins, its column, none. */
   readonly #places: Int32Array;
   readonly #last: (Uint32Array | undefined)[] = [];
 
   constructor(table: Appender) {
     this.#table = table;
     this.#seqColumn = table.index('seq');
-    this.#seq = table.place(this.#seqColumn);
+    this.#seq = table.place(this.#seqColumn).values >>> 2;
     this.#places = Int32Array.from(
       REGISTERS.flatMap((name) => {
         const { values, valid } = table.place(table.index(name));
-        return [table.index(name), values >>> 2, valid];
+        return [values >>> 2, valid, table.index(name), 0];
       }),
     );
   }
 
   append(seq: number, vcpu: number, now: Uint32Array): void {
-    const known = this.#last[vcpu];
-    const last = known ?? this.#first(vcpu);
+    const last = this.#last[vcpu] ?? this.#first(vcpu, now);
     const places = this.#places;
     const row = this.#table.filled;
     const { words, bytes, touched } = this.#table.slab;
     let changed = false;
-    for (let i = 0; i < REGISTERS.length; i++) {
-      const low = now[2 * i] as number;
-      const high = now[2 * i + 1] as number;
-      if (known !== undefined && low === last[2 * i] && high === last[2 * i + 1]) continue;
-      last[2 * i] = low;
-      last[2 * i + 1] = high;
-      const at = (places[3 * i + 1] as number) + 2 * row;
+    for (let i = 0; i < REGISTER_WORDS; i += 2) {
+      const low = now[i] as number;
+      const high = now[i + 1] as number;
+      if (low === last[i] && high === last[i + 1]) continue;
+      last[i] = low;
+      last[i + 1] = high;
+      const register = 2 * i;
+      const at = (places[register] as number) + 2 * row;
       words[at] = low;
       words[at + 1] = high;
-      bytes[(places[3 * i + 2] as number) + row] = 1;
-      touched[places[3 * i] as number] = 1;
+      bytes[(places[register + 1] as number) + row] = 1;
+      touched[places[register + 2] as number] = 1;
       changed = true;
     }
     if (!changed) return;
-    setNumber(words, this.#seq, row, seq);
+    setNumber(words, this.#seq + 2 * row, seq);
     touched[this.#seqColumn] = 1;
     this.#table.end();
   }
 
-  #first(vcpu: number): Uint32Array {
-    const last = new Uint32Array(2 * REGISTERS.length);
+  /** Before a vCPU's first exit every register counts as another than it is. */
+  #first(vcpu: number, now: Uint32Array): Uint32Array {
+    const last = now.map((word) => ~word);
     this.#last[vcpu] = last;
     return last;
   }

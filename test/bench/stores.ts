@@ -56,6 +56,7 @@ export function prepareExits(): Uint8Array {
 export function recordExits(writer: TraceWriter, exits: Uint8Array, count: number): void {
   const registers = new Uint32Array(2 * REGISTERS.length);
   const observer = new TraceObserver(writer, { isa: 1, registers: () => registers, now: () => 0 });
+  for (let pointer = 4; pointer < 14; pointer += 2) registers[pointer + 1] = KERNEL;
   const event = new EventRecord();
   const random = numbers(3);
   const code = Uint8Array.from({ length: PLACES * 4 }, () => random() & 0xff);
@@ -84,8 +85,7 @@ export function recordExits(writer: TraceWriter, exits: Uint8Array, count: numbe
     registers[0] = (data << 8) | place;
     registers[2] = i;
     registers[4 + 2 * (place % 5)] = 0x8000_0000 + (i & 0xfff) * 8;
-    registers[5 + 2 * (place % 5)] = KERNEL;
-    registers[4 + 2 * ((place + 1) % 5)] = place * 64 + data;
+    registers[16 + 2 * (place % 4)] = place * 64 + data;
     observer.event(event);
   }
 }

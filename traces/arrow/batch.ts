@@ -1,43 +1,48 @@
-/** Chunks as Arrow record batches, and back. */
+/**
+ * Chunks as Arrow record batches, and back. Lanes (traces/lanes.ts) lie in a struct of uint8 columns b0, b1, ...; other
+ * columns are what Arrow has for them.
+ */
 import { ColumnVector, cellsOver, isVariable, type TableChunk, WIDTH } from '../column.js';
+import { formTag, type Tags } from '../digest.js';
+import { type ColumnForm, constantOr, formOf, hasLanes } from '../form.js';
+import { joinLanes, type Lane } from '../lanes.js';
+import type { TaggedColumn } from '../reader.js';
 import { type Column, TABLES } from '../schema.js';
+import { unpackValidity } from '../validity.js';
 import { compress, compressConstant, decompress } from './codec.js';
-import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, hasLanes, readBatch } from './ipc.js';
-import { joinLanes, type Lane, splitLanes } from './lanes.js';
-import { packValidity, unpackValidity, type Validity } from './validity.js';
+import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, readBatch } from './ipc.js';
 
-const bytesOf = (view: Uint8Array | Uint16Array | Uint32Array): Uint8Array =>
-  new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-export function encodeBatch(chunk: TableChunk): Uint8Array {
+/** The record batch of a chunk, and the tags of its columns. */
+export function encodeBatch(chunk: TableChunk): { message: Uint8Array; tags: Tags } {
   const parts: BatchParts = { nodes: [], buffers: [] };
-  for (const column of TABLES[chunk.table].columns) addColumn(parts, column, chunk.column(column.name));
-  return batchMessage(chunk.rows, parts);
+  const tags = new Map<string, string>();
+  for (const column of TABLES[chunk.table].columns) {
+    const form = formOf(chunk.column(column.name));
+    const tag = formTag(form);
+    if (tag !== null) tags.set(column.name, tag);
+    addColumn(parts, column, form);
+  }
+  return { message: batchMessage(chunk.rows, parts), tags };
 }
 
-const ALL_VALID: Validity = { nulls: 0, bits: null };
-
-function addColumn({ nodes, buffers }: BatchParts, column: Column, vector: ColumnVector): void {
-  const { rows, valid, numbers, offsets, data } = vector;
-  const { nulls, bits } = valid === null ? ALL_VALID : packValidity(valid);
+function addColumn({ nodes, buffers }: BatchParts, { type }: Column, { rows, nulls, bits, parts }: ColumnForm): void {
   nodes.push({ rows, nulls });
   buffers.push(bits !== null ? folded(bits) : nulls > 0 ? constant(0, (rows + 7) >>> 3) : ABSENT);
-  if (offsets !== null && data !== null) {
-    buffers.push(nulls === rows ? constant(0, offsets.byteLength) : folded(bytesOf(offsets)), folded(data));
-  } else if (!hasLanes(column)) {
-    if (numbers !== null) buffers.push(nulls === rows ? constant(0, numbers.byteLength) : folded(bytesOf(numbers)));
-  } else if (numbers instanceof Uint32Array) {
-    const lanes =
-      nulls === rows ? noLanes(column) : splitLanes(numbers, cellWidth(column), bits === null ? null : valid);
-    for (const lane of lanes) {
+  const width = WIDTH[type];
+  if (isVariable(type)) {
+    const [offsets = 0, data = new Uint8Array(0)] = parts;
+    buffers.push(stored(offsets, width * (rows + 1)), stored(data, 0));
+  } else if (!hasLanes(type)) buffers.push(stored(parts[0] ?? 0, width * rows));
+  else {
+    for (let i = 0; i < width; i++) {
       nodes.push({ rows, nulls: 0 });
-      buffers.push(ABSENT, typeof lane === 'number' ? constant(lane, rows) : folded(lane));
+      buffers.push(ABSENT, stored(parts[i] ?? 0, rows));
     }
   }
 }
 
-const cellWidth = (column: Column): 4 | 8 => (WIDTH[column.type] === 8 ? 8 : 4);
-const noLanes = (column: Column): Lane[] => new Array<Lane>(WIDTH[column.type]).fill(0);
+const stored = (part: Lane, length: number): BodyBuffer =>
+  typeof part === 'number' ? constant(part, length) : folded(part);
 
 /** Compressed, or as it is where that is no longer. */
 function folded(bytes: Uint8Array): BodyBuffer {
@@ -53,9 +58,8 @@ const constant = (byte: number, length: number): BodyBuffer => ({
 });
 
 /** Field nodes and buffers that a column takes in a batch. */
-const nodesOf = (column: Column): number => (hasLanes(column) ? 1 + WIDTH[column.type] : 1);
-const buffersOf = (column: Column): number =>
-  hasLanes(column) ? 1 + 2 * WIDTH[column.type] : isVariable(column.type) ? 3 : 2;
+const nodesOf = ({ type }: Column): number => (hasLanes(type) ? 1 + WIDTH[type] : 1);
+const buffersOf = ({ type }: Column): number => (hasLanes(type) ? 1 + 2 * WIDTH[type] : isVariable(type) ? 3 : 2);
 
 /**
  * Columns of a record batch message.
@@ -66,41 +70,54 @@ export function decodeBatch(
   all: readonly Column[],
   wanted: readonly Column[],
   rows: number,
-): ColumnVector[] {
+): TaggedColumn[] {
   const batch = readBatch(message);
   if (batch.rows !== rows) throw new RangeError(`${batch.rows} rows where ${rows} were expected`);
-  const vectors: ColumnVector[] = [];
+  const columns: TaggedColumn[] = [];
   let node = 0;
   let buffer = 0;
   for (const column of all) {
-    if (wanted.includes(column)) vectors.push(readColumn(batch, column, node, buffer));
+    if (wanted.includes(column)) columns.push(readColumn(batch, column, node, buffer));
     node += nodesOf(column);
     buffer += buffersOf(column);
   }
-  return vectors;
+  return columns;
 }
 
-function readColumn(batch: Batch, column: Column, node: number, buffer: number): ColumnVector {
+function readColumn(batch: Batch, column: Column, node: number, buffer: number): TaggedColumn {
   const { rows } = batch;
-  const mixed = batch.nodes[node]?.nullCount !== 0;
-  const valid = column.nullable ? readValidity(batch, mixed, buffer) : null;
-  if (isVariable(column.type)) {
-    const offsets = cellsFrom(column, unfold(batch.buffer(buffer + 1), 4 * (rows + 1)), rows);
-    const length = offsets[rows] as number;
-    return new ColumnVector(column, rows, offsets, valid, unfold(batch.buffer(buffer + 2), length));
-  }
-  const width = WIDTH[column.type];
-  if (!hasLanes(column)) {
-    const cells = unfold(batch.buffer(buffer + 1), width * rows);
-    return new ColumnVector(column, rows, cellsFrom(column, cells, rows), valid, null);
-  }
-  const lanes = Array.from({ length: width }, (_, i) => unfoldLane(batch.buffer(buffer + 2 + 2 * i), rows));
-  return new ColumnVector(column, rows, joinLanes(lanes, rows, mixed ? valid : null), valid, null);
+  const nulls = batch.nulls(node);
+  const bits = nulls === 0 ? null : unfold(batch.buffer(buffer), (rows + 7) >>> 3);
+  const parts = readParts(batch, column, buffer + 1);
+  const tag = formTag({ rows, nulls, bits, parts });
+  const valid = !column.nullable ? null : bits === null ? new Uint8Array(rows).fill(1) : unpackValidity(bits, rows);
+  return { vector: vectorOf(column, rows, parts, bits === null ? null : valid, valid), tag };
 }
 
-function readValidity({ rows, buffer }: Batch, mixed: boolean, index: number): Uint8Array {
-  if (!mixed) return new Uint8Array(rows).fill(1);
-  return unpackValidity(unfold(buffer(index), (rows + 7) >>> 3), rows);
+function readParts(batch: Batch, { type }: Column, buffer: number): Lane[] {
+  const { rows } = batch;
+  const width = WIDTH[type];
+  if (hasLanes(type))
+    return Array.from({ length: width }, (_, i) => unfoldLane(batch.buffer(buffer + 1 + 2 * i), rows));
+  if (!isVariable(type)) return [constantOr(unfold(batch.buffer(buffer), width * rows), type)];
+  const offsets = aligned(unfold(batch.buffer(buffer), width * (rows + 1)));
+  const length = new Uint32Array(offsets.buffer, offsets.byteOffset, rows + 1)[rows] as number;
+  return [offsets, unfold(batch.buffer(buffer + 1), length)];
+}
+
+/** `mixed` has the validity bytes where some rows are null. */
+function vectorOf(
+  column: Column,
+  rows: number,
+  parts: readonly Lane[],
+  mixed: Uint8Array | null,
+  valid: Uint8Array | null,
+): ColumnVector {
+  if (hasLanes(column.type)) return new ColumnVector(column, rows, joinLanes(parts, rows, mixed), valid, null);
+  const [first = 0, data = null] = parts;
+  const bytes = typeof first === 'number' ? new Uint8Array(rows).fill(first) : aligned(first);
+  const cells = cellsOver(column.type, bytes.buffer, bytes.byteOffset, rows);
+  return new ColumnVector(column, rows, cells, valid, data instanceof Uint8Array ? data : null);
 }
 
 function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
@@ -109,17 +126,21 @@ function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
   return unfolded === null ? bytes : decompress(bytes, length);
 }
 
+/** Where the first literal byte of a frame lies: after frame header, block length and token. */
+const FIRST_LITERAL = 12;
+
 /** A constant lane is recognised by its frame, so that it need not be unfolded. */
 function unfoldLane(buffer: BodyBuffer, rows: number): Lane {
-  if (buffer.unfolded === rows) {
-    for (const byte of [0, 0xff]) if (Buffer.compare(compressConstant(byte, rows), buffer.bytes) === 0) return byte;
+  const guess = buffer.bytes[FIRST_LITERAL];
+  if (guess !== undefined && buffer.unfolded === rows) {
+    if (Buffer.compare(compressConstant(guess, rows), buffer.bytes) === 0) return guess;
   }
-  return unfold(buffer, rows);
+  return constantOr(unfold(buffer, rows), 'u8');
 }
 
-/** Cells over bytes of any alignment. */
-function cellsFrom(column: Column, bytes: Uint8Array, rows: number): Uint8Array | Uint16Array | Uint32Array {
+/** The same bytes at an offset that cells of any width can lie at. */
+function aligned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset } = bytes;
-  if (byteOffset % 8 === 0 && buffer instanceof ArrayBuffer) return cellsOver(column.type, buffer, byteOffset, rows);
-  return cellsOver(column.type, new Uint8Array(bytes).buffer, 0, rows);
+  if (byteOffset % 8 === 0 && buffer instanceof ArrayBuffer) return new Uint8Array(buffer, byteOffset, bytes.length);
+  return new Uint8Array(bytes);
 }

@@ -15,16 +15,18 @@ export interface Encoded {
   readonly ended: { readonly rows: number; readonly tags: Tags } | null;
 }
 
+const NOTHING = { message: new Uint8Array(0), tags: new Map<string, string>() };
+
 export function encodeSegment({ table, buffer, before, from, to, last }: Segment): Encoded {
   const layout = layoutOf(table);
   const chunk = chunkOver(layout, buffer, before + from, from, to);
-  const tags: Tags = chunk.rows === 0 ? new Map() : chunkTags(chunk);
+  const { message, tags } = chunk.rows === 0 ? NOTHING : encodeBatch(chunk);
   const whole = from === 0 ? tags : last ? chunkTags(chunkOver(layout, buffer, before, 0, to)) : null;
   return {
     table,
     first: chunk.first,
     rows: chunk.rows,
-    message: chunk.rows === 0 ? new Uint8Array(0) : encodeBatch(chunk),
+    message,
     tags,
     ended: last && whole !== null ? { rows: to, tags: whole } : null,
   };

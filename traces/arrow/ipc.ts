@@ -7,8 +7,10 @@
 import { Binary, type DataType, Field, Schema, Struct, Uint8, Uint16, Uint32, Utf8 } from 'apache-arrow';
 import { CompressionType } from 'apache-arrow/fb/compression-type';
 import { BodyCompression, BufferRegion, FieldNode, Message, RecordBatch } from 'apache-arrow/ipc/metadata/message';
-import { isVariable, WIDTH } from '../column.js';
+import { WIDTH } from '../column.js';
+import { hasLanes } from '../form.js';
 import { type Column, FORMAT_VERSION, TABLES, type TableName } from '../schema.js';
+import { type BatchPlaces, getCount, getPair, locate, setCount, setPair } from './record-batch.js';
 
 const CONTINUATION = 0xffff_ffff;
 const PREFIX = 8;
@@ -18,13 +20,10 @@ const STORED = -1n;
 
 export const END_OF_STREAM = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
 
-/** Integers of more than 16 bits are split into byte lanes. */
-export const hasLanes = (column: Column): boolean => !isVariable(column.type) && WIDTH[column.type] > 2;
-
 function arrowType(column: Column): DataType {
   if (column.type === 'text') return new Utf8();
   if (column.type === 'bytes') return new Binary();
-  if (!hasLanes(column))
+  if (!hasLanes(column.type))
     return column.type === 'u8' ? new Uint8() : column.type === 'u16' ? new Uint16() : new Uint32();
   const lanes = Array.from({ length: WIDTH[column.type] }, (_, i) => new Field(`b${i}`, new Uint8(), false));
   return new Struct(lanes);
@@ -37,7 +36,8 @@ export function schemaMessage(table: TableName): Uint8Array {
       ['trapline.type', column.type],
       ['trapline.says', column.says],
     ]);
-    if (hasLanes(column)) metadata.set('trapline.lanes', 'value = b0 + 256 b1 + 65536 b2 + ..., little-endian bytes');
+    if (hasLanes(column.type))
+      metadata.set('trapline.lanes', 'value = b0 + 256 b1 + 65536 b2 + ..., little-endian bytes');
     return new Field(column.name, arrowType(column), column.nullable, metadata);
   });
   const metadata = new Map([
@@ -72,33 +72,58 @@ export interface BatchParts {
   readonly buffers: BodyBuffer[];
 }
 
+interface Template {
+  readonly message: Uint8Array;
+  readonly places: BatchPlaces;
+}
+/** Metadata by shape: nodes * 2^16 + buffers. */
+const templates = new Map<number, Template>();
+
+function templateFor(nodes: number, buffers: number): Template {
+  const shape = nodes * 0x1_0000 + buffers;
+  let template = templates.get(shape);
+  if (template === undefined) {
+    const node = Array.from({ length: nodes }, () => new FieldNode(1, 0));
+    const region = Array.from({ length: buffers }, () => new BufferRegion(0, 0));
+    const message = framed(Message.encode(Message.from(new RecordBatch(1, node, region, COMPRESSION), 8)));
+    template = { message, places: locate(new DataView(message.buffer, PREFIX)) };
+    templates.set(shape, template);
+  }
+  return template;
+}
+
 /** A whole record batch message. */
 export function batchMessage(rows: number, { nodes, buffers }: BatchParts): Uint8Array {
+  const template = templateFor(nodes.length, buffers.length);
+  const head = template.message.length;
   let length = 0;
-  const regions = buffers.map(({ bytes }) => {
-    const offset = length;
-    const size = bytes.length === 0 ? 0 : PREFIX + bytes.length;
-    length = (length + size + 7) & ~7;
-    return new BufferRegion(offset, size);
+  for (const { bytes } of buffers) length += bytes.length === 0 ? 0 : (PREFIX + bytes.length + 7) & ~7;
+  const message = new Uint8Array(head + length);
+  message.set(template.message);
+  const metadata = new DataView(message.buffer, PREFIX, head - PREFIX);
+  const body = new DataView(message.buffer, head);
+  setCount(metadata, template.places.bodyLength, length);
+  setCount(metadata, template.places.rows, rows);
+  nodes.forEach((node, i) => {
+    setPair(metadata, template.places.nodes, i, node.rows, node.nulls);
   });
-  const fieldNodes = nodes.map((node) => new FieldNode(node.rows, node.nulls));
-  const head = framed(Message.encode(Message.from(new RecordBatch(rows, fieldNodes, regions, COMPRESSION), length)));
-  const message = new Uint8Array(head.length + length);
-  message.set(head);
-  const view = new DataView(message.buffer);
+  let offset = 0;
   buffers.forEach(({ bytes, unfolded }, i) => {
-    const region = regions[i];
-    if (region === undefined || bytes.length === 0) return;
-    const at = head.length + region.offset;
-    view.setBigInt64(at, unfolded === null ? STORED : BigInt(unfolded), true);
-    message.set(bytes, at + PREFIX);
+    const size = bytes.length === 0 ? 0 : PREFIX + bytes.length;
+    setPair(metadata, template.places.buffers, i, offset, size);
+    if (size === 0) return;
+    if (unfolded === null) body.setBigInt64(offset, STORED, true);
+    else setCount(body, offset, unfolded);
+    message.set(bytes, head + offset + PREFIX);
+    offset += (size + 7) & ~7;
   });
   return message;
 }
 
 export interface Batch {
   readonly rows: number;
-  readonly nodes: readonly { readonly length: number; readonly nullCount: number }[];
+  /** Null cells of field node i. */
+  nulls(index: number): number;
   /** Bytes of buffer i and what they unfold to (null: stored as they are). */
   buffer(index: number): BodyBuffer;
 }
@@ -111,26 +136,22 @@ export function readBatch(message: Uint8Array): Batch {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   const size = view.getUint32(4, true);
   if (view.getUint32(0, true) !== CONTINUATION || PREFIX + size > message.length) throw new RangeError('no message');
-  const decoded = Message.decode(message.subarray(PREFIX, PREFIX + size));
-  if (!decoded.isRecordBatch()) throw new RangeError('no record batch');
-  const header = decoded.header();
+  const metadata = new DataView(message.buffer, message.byteOffset + PREFIX, size);
+  const places = locate(metadata);
   const body = message.subarray(PREFIX + size);
   return {
-    rows: header.length,
-    nodes: header.nodes,
-    buffer: (index) => bodyBuffer(body, header.buffers[index]),
+    rows: getCount(metadata, places.rows),
+    nulls: (index) => getPair(metadata, places.nodes, places.nodeCount, index)[1],
+    buffer: (index) => bodyBuffer(body, ...getPair(metadata, places.buffers, places.bufferCount, index)),
   };
 }
 
-function bodyBuffer(body: Uint8Array, region: BufferRegion | undefined): BodyBuffer {
-  if (region === undefined) throw new RangeError('a buffer is missing');
-  if (region.length === 0) return ABSENT;
-  const end = region.offset + region.length;
-  if (region.offset < 0 || region.length < PREFIX || end > body.length) throw new RangeError('a buffer is outside');
-  const view = new DataView(body.buffer, body.byteOffset + region.offset, PREFIX);
-  const unfolded = view.getBigInt64(0, true);
+function bodyBuffer(body: Uint8Array, offset: number, length: number): BodyBuffer {
+  if (length === 0) return ABSENT;
+  if (length < PREFIX || offset + length > body.length) throw new RangeError('a buffer is outside the message');
+  const unfolded = new DataView(body.buffer, body.byteOffset + offset, PREFIX).getBigInt64(0, true);
   return {
-    bytes: body.subarray(region.offset + PREFIX, end),
+    bytes: body.subarray(offset + PREFIX, offset + length),
     unfolded: unfolded === STORED ? null : Number(unfolded),
   };
 }

@@ -1,8 +1,7 @@
 /** Reads chunks from an Arrow trace folder: each record batch is found through the manifest. */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import type { ColumnVector } from '../column.js';
 import { TraceError, traceError } from '../errors.js';
-import { indexChunks, type Source } from '../reader.js';
+import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { upgradesFor } from '../upgrade.js';
@@ -25,7 +24,7 @@ export class ArrowSource implements Source {
     this.damage = index.damage ?? damage;
   }
 
-  read(chunk: StoredChunk, columns: readonly Column[]): ColumnVector[] {
+  read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[] {
     const place = `${chunk.table}.arrow, offset ${chunk.offset}`;
     const message = new Uint8Array(chunk.length);
     if (readSync(this.#file(chunk.table), message, 0, chunk.length, chunk.offset) < chunk.length) {

@@ -13,6 +13,9 @@ import { type Segment, type Sink, tagged } from '../sink.js';
 import { APPLICATION_ID, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
+type Binder = (row: number) => Bound;
+/** Rows that one statement inserts: a call of SQLite costs as much as ten cells. */
+const AT_ONCE = 64;
 /** 2^21: a 64-bit value whose high word is below it is exact as a number. */
 const EXACT_HIGH = 0x20_0000;
 const HALF = 0x1_0000_0000;
@@ -80,22 +83,28 @@ export class SqliteSink implements Sink {
   }
 
   #insert(chunk: TableChunk, columns: readonly ColumnVector[]): void {
-    const insert = this.#statement(chunk.table, columns);
     const cells = columns.map(binder);
-    const row: Bound[] = new Array(columns.length);
-    for (let i = 0; i < chunk.rows; i++) {
-      for (let c = 0; c < cells.length; c++) row[c] = cells[c]?.(i) ?? null;
-      insert.run(row);
+    const bound: Bound[] = [];
+    for (let row = 0; row < chunk.rows; ) {
+      const count = chunk.rows - row >= AT_ONCE ? AT_ONCE : 1;
+      let at = 0;
+      for (const end = row + count; row < end; row++) {
+        for (let c = 0; c < cells.length; c++) bound[at++] = (cells[c] as Binder)(row);
+      }
+      bound.length = at;
+      this.#statement(chunk.table, columns, count).run(bound);
     }
   }
 
-  #statement(table: TableName, columns: readonly ColumnVector[]): Database.Statement {
+  #statement(table: TableName, columns: readonly ColumnVector[], rows: number): Database.Statement {
     const names = columns.map(({ name }) => quoted(name)).join(', ');
-    const sql = `INSERT INTO ${quoted(table)} (${names}) VALUES (${columns.map(() => '?').join(', ')})`;
-    let statement = this.#inserts.get(sql);
+    const key = `${rows} ${table} ${names}`;
+    let statement = this.#inserts.get(key);
     if (statement === undefined) {
-      statement = this.#db.prepare(sql);
-      this.#inserts.set(sql, statement);
+      const row = `(${columns.map(() => '?').join(', ')})`;
+      const values = new Array<string>(rows).fill(row).join(', ');
+      statement = this.#db.prepare(`INSERT INTO ${quoted(table)} (${names}) VALUES ${values}`);
+      this.#inserts.set(key, statement);
     }
     return statement;
   }
@@ -105,7 +114,7 @@ const sizeOf = ({ numbers, offsets, data }: ColumnVector): number =>
   (numbers?.byteLength ?? 0) + (offsets?.byteLength ?? 0) + (data?.byteLength ?? 0);
 
 /** A cell of a column as SQLite binds it. Numbers are bound as doubles; the column's affinity stores them as integers. */
-function binder(column: ColumnVector): (row: number) => Bound {
+function binder(column: ColumnVector): Binder {
   const { valid, values, numbers, big } = column;
   const whole = (value: (row: number) => Bound) =>
     valid === null ? value : (row: number) => (valid[row] === 0 ? null : value(row));

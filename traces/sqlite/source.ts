@@ -1,8 +1,10 @@
 /** Reads chunks from an SQLite trace. Columns are read as 32-bit halves, which costs a third of reading BigInts. */
 import Database from 'better-sqlite3';
 import { ColumnVector, cellsOver, isVariable, isWide, WIDTH } from '../column.js';
+import { formTag } from '../digest.js';
 import { TraceError, traceError } from '../errors.js';
-import { indexChunks, type Source } from '../reader.js';
+import { formOf } from '../form.js';
+import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { upgradesFor } from '../upgrade.js';
@@ -32,7 +34,7 @@ export class SqliteSource implements Source {
     }
   }
 
-  read(chunk: StoredChunk, columns: readonly Column[]): ColumnVector[] {
+  read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[] {
     if (columns.length === 0) return [];
     const picked = columns.map(({ name, type }) => {
       const cell = quoted(name);
@@ -47,7 +49,8 @@ export class SqliteSource implements Source {
     return columns.map((column) => {
       const start = at;
       at += isWide(column.type) ? 2 : 1;
-      return isVariable(column.type) ? variableColumn(column, rows, start) : fixedColumn(column, rows, start);
+      const vector = isVariable(column.type) ? variableColumn(column, rows, start) : fixedColumn(column, rows, start);
+      return { vector, tag: formTag(formOf(vector)) };
     });
   }
 

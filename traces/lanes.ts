@@ -1,10 +1,9 @@
 /**
- * Byte lanes. An integer column of more than 16 bits is stored as an Arrow struct of its bytes, b0 the lowest, each a
- * uint8 column: value = b0 + 256 b1 + 65536 b2 + ... (two's complement for i64). Of the eight bytes of a tick or an
- * address most are the same in all rows of a chunk, and a lane of equal bytes compresses to nothing, at no cost: with
- * LZ4, an access takes 6 bytes instead of 16, in a quarter of the time. Parquet calls the idea BYTE_STREAM_SPLIT.
- *
- * What Arrow holds under a null is undefined; here it repeats the value before, so that nulls leave lanes constant.
+ * Byte lanes: an integer column of more than 16 bits taken apart into its bytes, b0 the lowest, so that value =
+ * b0 + 256 b1 + 65536 b2 + ... (two's complement for i64). Of the eight bytes of a tick or an address most are the same
+ * in all rows of a chunk, and a lane of equal bytes costs nothing, neither to digest nor to compress: with LZ4 an access
+ * takes 10 bytes instead of 16, in a quarter of the time. Parquet calls the idea BYTE_STREAM_SPLIT. A null repeats the
+ * value before it, so that nulls leave lanes constant.
  */
 import { cells32, cells64, kernels, lanes, validBytes } from './kernels.js';
 

@@ -16,14 +16,9 @@ export function packValidity(valid: Uint8Array): Validity {
   const blocks = (rows + 15) >>> 4;
   validBytes.set(valid);
   validBytes.fill(0, rows, 16 * blocks);
-  kernels.pack(blocks);
-  const bits = validBits.slice(0, (rows + 7) >>> 3);
-  return { nulls: rows - ones(bits), bits };
+  const values = kernels.pack(blocks);
+  return { nulls: rows - values, bits: validBits.slice(0, (rows + 7) >>> 3) };
 }
-
-/** Bits that are set, in each byte. */
-const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll('0', '').length);
-const ones = (bits: Uint8Array): number => bits.reduce((sum, byte) => sum + (ONES[byte] as number), 0);
 
 export function unpackValidity(bits: Uint8Array, rows: number): Uint8Array {
   const valid = new Uint8Array(rows);

@@ -3,7 +3,7 @@
  * A block is 16 rows. Bytes of lanes are separated by rounds that take even and odd bytes of pairs of vectors apart;
  * joining zips them together again. Opcodes: WebAssembly Core Specification 2.0, "Binary Format", "Instructions".
  */
-import { CHUNK_ROWS } from '../schema.js';
+import { CHUNK_ROWS } from './schema.js';
 
 type Code = number | readonly Code[];
 
@@ -209,17 +209,22 @@ function clear({ width, load, store, zero }: Word): Kernel {
   };
 }
 
-/** pack(blocks) makes bits of validity bytes, 16 at a time. */
+/** pack(blocks) makes bits of validity bytes, 16 at a time, and returns how many are set. */
 const pack: Kernel = {
   name: 'pack',
   parameters: [I32],
-  result: null,
-  locals: [I32, I32],
-  body: loop(0, [
-    [get(2), loadVector(get(1), VALID_AT), i32(7), simd(107), simd(100), 0x3b, memarg(BITS_AT)],
-    advance(1, 16),
-    advance(2, 2),
-  ]),
+  result: I32,
+  locals: [I32, I32, I32, I32],
+  body: [
+    loop(0, [
+      set(3, [loadVector(get(1), VALID_AT), i32(7), simd(107), simd(100)]),
+      set(4, add(get(4), [get(3), 0x69])),
+      [get(2), get(3), 0x3b, memarg(BITS_AT)],
+      advance(1, 16),
+      advance(2, 2),
+    ]),
+    get(4),
+  ],
 };
 
 const KERNELS = [split(4), split(8), join(4), join(8), ...WORDS.map(fill), ...WORDS.map(clear), pack];
@@ -256,7 +261,7 @@ interface Exports {
   readonly fill64: (rows: number, value: bigint) => void;
   readonly clear32: (rows: number) => void;
   readonly clear64: (rows: number) => void;
-  readonly pack: (blocks: number) => void;
+  readonly pack: (blocks: number) => number;
 }
 
 const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble()), {});
