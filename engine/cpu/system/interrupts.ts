@@ -77,7 +77,7 @@ const WIDE = FLAG.AC | FLAG.ID;
 
 /**
  * RFLAGS after a load of `image` of `size` bytes at privilege `cpl`: IOPL changes in ring 0 only, IF where CPL does not
- * exceed IOPL, VM, VIF and VIP as they are. RF is cleared by every instruction that completes, the loader's successor
+ * exceed IOPL, VM, VIF and VIP stay as they are. RF is cleared by every instruction that completes, the loader's successor
  * included, and is never kept: nothing here breaks on instructions.
  */
 export function loadedFlags(cpu: Cpu, image: number, size: number, cpl: number): number {

@@ -11,6 +11,8 @@ import { Stack } from '../stack.js';
 import { ioplOf, loadedFlags } from './interrupts.js';
 import { checkReturnOffset, checkReturnStack, commitReturn, readReturnCode } from './returns.js';
 
+const VIRTUAL = FLAG.VIF | FLAG.VIP;
+
 /** Real-address mode, and virtual-8086 mode with IOPL 3: IP, CS and FLAGS, no privilege. */
 function returnReal(cpu: Cpu, stack: Stack, size: AccessSize): void {
   const rip = stack.pop(size);
@@ -29,7 +31,7 @@ function returnReal(cpu: Cpu, stack: Stack, size: AccessSize): void {
 function returnVirtual8086(cpu: Cpu, stack: Stack, rip: bigint, selector: number, image: number): void {
   const esp = stack.pop(4);
   const [ss, es, ds, fs, gs] = [0, 1, 2, 3, 4].map(() => Number(stack.pop(4) & 0xffffn));
-  cpu.rflags = (loadedFlags(cpu, image, 4, 0) | FLAG.VM) >>> 0;
+  cpu.rflags = (loadedFlags(cpu, image, 4, 0) | FLAG.VM | (image & VIRTUAL)) >>> 0;
   setRealSegment(cpu, SEG.CS, selector);
   for (const [n, value] of [
     [SEG.SS, ss],
@@ -57,7 +59,9 @@ function returnProtected(cpu: Cpu, stack: Stack, size: AccessSize): void {
   const code = readReturnCode(cpu, selector);
   // In 64-bit mode SS:RSP is popped even where the level stays.
   const switches = cpu.mode64 || (selector & 3) > from;
-  const flags = loadedFlags(cpu, image, size, from);
+  const loaded = loadedFlags(cpu, image, size, from);
+  // Unlike POPF, IRET in ring 0 loads VIF and VIP too.
+  const flags = from === 0 && size > 2 ? (loaded & ~VIRTUAL) | (image & VIRTUAL) : loaded;
   if (switches) {
     const rsp = stack.pop(size);
     const ss = checkReturnStack(cpu, Number(stack.pop(size) & 0xffffn), selector & 3, code);

@@ -3,129 +3,22 @@
 ; line a combination of ring, instruction, flags and RPL: the type from which on a result holds, and the result:
 ;   vvaaeeee: vector (80: none), access byte of the descriptor afterwards, error code or what the instruction answered.
 ; Assembled as it is for protected mode, with LONG_MODE defined for 64-bit mode.
-%include "lib/boot.inc"
-%include "lib/console.inc"
-%include "lib/interrupts.inc"
+%include "harness.inc"
 
-TSS equ 0x30
-FREE equ 0x48
 TRIED equ 0x40                  ; vector of the gate that is tried
-DONE equ 0x80
-USER_STACK equ 0x20 | 3
-%ifdef LONG_MODE
-  %define USER_CODE (0x28 | 3)
-  %define zretf o64 retf
-%else
-  %define USER_CODE (0x40 | 3)
-  %define zretf retf
-%endif
 
 section .data
-  align 8
-descriptors:
-  dq 0
-  dq 0x00CF9B000000FFFF         ; 08: 32-bit code
-  dq 0x00CF93000000FFFF         ; 10: data
-  dq 0x00AF9B000000FFFF         ; 18: 64-bit code
-  dq 0x00CFF3000000FFFF         ; 20: data, DPL 3
-  dq 0x00AFFB000000FFFF         ; 28: 64-bit code, DPL 3
-tss_descriptor:
-  dq 0, 0                       ; 30
-  dq 0x00CFFB000000FFFF         ; 40: 32-bit code, DPL 3
-free:
-  dq 0, 0                       ; 48
-descriptors_end:
-descriptors_pointer:
-  dw descriptors_end - descriptors - 1
-  dd descriptors
-  dd 0
 far_pointer:
   dd landed
 far_selector: dw 0
 selector: dw 0
 stack_selector: dw 0
-ring: db 0
 flags: db 0
 rpl: db 0
 type: db 0
 last: dd 0
 
-section .bss
-  alignb 16
-task: resb 128
-saved_stack: resq 1
-  resb 4096
-inner_stack:
-  resb 4096
-outer_stack:
-
 section .text
-%macro EXCEPTION 1
-  align 16
-  %if %1 != 8 && (%1 < 10 || %1 > 14) && %1 != 17 && %1 != 21
-    push 0
-  %endif
-  push %1
-  jmp near failed
-%endmacro
-  align 16
-exceptions:
-%assign number 0
-%rep 32
-  EXCEPTION number
-%assign number number + 1
-%endrep
-  align 16
-
-; ebx: what the instruction answered.
-done:
-  mov eax, USER_STACK
-  mov ds, eax
-  mov es, eax
-  movzx eax, bx
-  or eax, 0x80000000
-  jmp finish
-failed:
-  pop zbx
-  pop zcx
-  mov eax, USER_STACK
-  mov ds, eax
-  mov es, eax
-  mov eax, ebx
-  shl eax, 24
-  movzx ecx, cx
-  or eax, ecx
-finish:
-  mov ecx, DATA_SELECTOR
-  mov ss, ecx
-  mov zsp, [saved_stack]
-  movzx ecx, byte [free + 5]
-  shl ecx, 16
-  or eax, ecx
-  xor ecx, ecx
-  lldt cx
-  and byte [tss_descriptor + 5], ~2
-  mov ecx, TSS
-  ltr cx
-  ret
-
-; zdi: code that ends with INT DONE, run in `ring`. eax: the result.
-attempt:
-  mov [saved_stack], zsp
-  cmp byte [ring], 0
-  jne .outer
-  jmp zdi
-.outer:
-  push USER_STACK
-  push outer_stack
-  push 2
-  push USER_CODE
-  push zdi
-  ziret
-
-landed:
-  int DONE
-
 op_ds:
   mov ax, [selector]
   xor ebx, ebx
@@ -260,30 +153,6 @@ odd_selectors:
 odd_selectors_end:
 
 section .text
-; eax: eight hexadecimal digits. Keeps every register.
-put_word:
-  push zax
-  push zcx
-  push zdx
-  mov edx, eax
-  mov ecx, 8
-.next:
-  rol edx, 4
-  mov eax, edx
-  and eax, 15
-  cmp al, 10
-  jb .digit
-  add al, 'a' - '0' - 10
-.digit:
-  add al, '0'
-  call put_char
-  dec ecx
-  jnz .next
-  pop zdx
-  pop zcx
-  pop zax
-  ret
-
 ; Writes the tried descriptor for [type] and [flags]: a gate to `landed` where the type is a gate's, else a flat segment.
 write_descriptor:
   movzx eax, byte [type]
@@ -425,50 +294,7 @@ try_selectors:
   ret
 
 main:
-  mov eax, task
-  mov ecx, eax
-  shl eax, 16
-  or eax, 127
-  mov [tss_descriptor], eax
-  shr ecx, 16
-  mov eax, ecx
-  and eax, 0xFF
-  and ecx, 0xFF00
-  shl ecx, 16
-  or eax, ecx
-  or eax, 0x8900
-  mov [tss_descriptor + 4], eax
-  mov dword [task + 4], inner_stack
-%ifndef LONG_MODE
-  mov dword [task + 8], DATA_SELECTOR
-%endif
-  mov word [task + 102], 128
-  lgdt [descriptors_pointer]
-  mov eax, TSS
-  ltr ax
-  mov eax, USER_STACK
-  mov ds, eax
-  mov es, eax
-
-  xor ecx, ecx
-.exception:
-  mov eax, ecx
-  shl eax, 4
-  add eax, exceptions
-  mov edx, eax
-  and eax, 0xFFFF
-  or eax, CODE << 16
-  and edx, 0xFFFF0000
-  or edx, 0x8E00
-  mov ebx, ecx
-  imul ebx, GATE_BYTES
-  mov [idt + zbx], eax
-  mov [idt + zbx + 4], edx
-  inc ecx
-  cmp ecx, 32
-  jb .exception
-  SET_GATE DONE, done, 0xEE00
-  lidt [idtr]
+  call prepare
   ; Where a 16-bit gate leads, which keeps 16 bits of the offset.
   mov eax, landed
   and eax, 0xFFFF
