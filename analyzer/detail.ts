@@ -1,18 +1,20 @@
 /** Everything a trace says of one event, for people. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
 import type { Cell, Row, TraceReader } from '../traces/store.js';
-import { type Bits, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
+import { type Bits, type Information, LAYOUTS, OPERANDS, VM_INSTRUCTION_ERRORS } from './detail-bits.js';
 import { RegisterHistory } from './detail-registers.js';
 import { codeWidth, disassemble } from './profile-code.js';
 import type { Timeline } from './timeline.js';
 import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
 import { codeDomain } from './timeline-filter.js';
-import { reasonName } from './timeline-index.js';
+import { NO_LANE, reasonName } from './timeline-index.js';
 
 /** A chain of parents is followed this far: nesting is a few levels deep, and a damaged trace may hold any number. */
 const MAX_PARENTS = 16;
 const MAX_TEXT = 4000;
 const MAX_SAYS = 200;
+const MAX_CHECKS = 64;
+const MAX_MESSAGES = 16;
 
 /** Columns that are shown, and the ones that are decimal. The rest of the table is shown elsewhere. */
 const SHOWN = [
@@ -31,10 +33,11 @@ export class Details {
   constructor(reader: TraceReader, timeline: Timeline) {
     this.#reader = reader;
     this.#timeline = timeline;
-    this.#registers = new RegisterHistory(reader, (seq) => {
-      const place = timeline.place(seq);
-      return place === null ? null : (timeline.index.lanes[place.lane]?.vcpu ?? null);
-    });
+    this.#registers = new RegisterHistory(reader, (seq) => this.#vcpuOf(seq));
+  }
+
+  #vcpuOf(seq: number): number | null {
+    return this.#timeline.index.lanes[this.#timeline.index.lane[seq] ?? NO_LANE]?.vcpu ?? null;
   }
 
   /** Null where the trace has no such event. Throws TraceError where its chunk cannot be read. */
@@ -54,6 +57,8 @@ export class Details {
       decoded: decode(this.#reader, row, registers, kind),
       registers,
       code: codeOf(row),
+      checks: this.#checks(seq, kind),
+      messages: this.#messages(seq),
       parents: this.#parents(row, seq),
       end: this.#end(place),
     };
@@ -101,8 +106,46 @@ export class Details {
       // the manual numbers VMX reasons in decimal, SVM codes in hexadecimal
       return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
     }
+    if (name === 'code' && kind === EVENT_KINDS.vmfail) return VM_INSTRUCTION_ERRORS[Number(cell)] ?? null;
     const domain = name === 'code' ? codeDomain(kind) : null;
     return domain === null ? null : this.#reader.name(domain, big(cell));
+  }
+
+  /** Violated checks are events right before the failure that they explain. */
+  #checks(seq: number, kind: number): Said[] {
+    if (kind === EVENT_KINDS.check) return this.#check(seq);
+    if (kind !== EVENT_KINDS.entry_failed && kind !== EVENT_KINDS.vmfail) return [];
+    const vcpu = this.#vcpuOf(seq);
+    const checks: Said[][] = [];
+    for (let at = seq - 1; at >= 0 && checks.length < MAX_CHECKS && this.#vcpuOf(at) === vcpu; at--) {
+      const { categories, category } = this.#timeline.index;
+      if (categories[category[at] ?? 0]?.kind !== EVENT_KINDS.check) break;
+      checks.unshift(this.#check(at));
+    }
+    return checks.flat();
+  }
+
+  #check(seq: number): Said[] {
+    const code = this.#row(seq)?.code ?? null;
+    const check = code === null ? undefined : this.#reader.dictionary('check').get(big(code));
+    const says = check?.says ?? null;
+    return check === undefined
+      ? []
+      : [{ name: 'check', value: check.name.slice(0, MAX_SAYS), says: says?.slice(0, MAX_TEXT) ?? null }];
+  }
+
+  #messages(seq: number): Said[] {
+    const found: Said[] = [];
+    for (const chunk of this.#reader.chunks('message')) {
+      for (let i = 0; i < chunk.rows && found.length < MAX_MESSAGES; i++) {
+        const row = chunk.row(i);
+        if (row.seq === null || Number(row.seq) !== seq || !(row.body instanceof Uint8Array)) continue;
+        const way = row.direction === 0 ? 'guest to host' : 'host to guest';
+        const value = new TextDecoder().decode(row.body.subarray(0, MAX_TEXT));
+        found.push({ name: String(row.protocol).slice(0, 40), value, says: `${way}, channel ${row.channel}` });
+      }
+    }
+    return found;
   }
 
   #parents(row: Row, seq: number): Detail['parents'] {

@@ -110,6 +110,8 @@ export interface View {
   readonly gaps: readonly Gap[];
   /** From the first to the last event of the whole trace that passes the filter; null where none does. */
   readonly extent: Domain | null;
+  /** Events of the whole trace that pass the filter. */
+  readonly passing: number;
   /** Events in exactly the viewport that pass the filter, by category: (category, count) times n. */
   readonly totals: readonly number[];
 }
@@ -157,6 +159,10 @@ export interface Detail {
     readonly bits: 16 | 32 | 64;
     readonly decodings: readonly { readonly bits: 16 | 32 | 64; readonly text: string }[];
   } | null;
+  /** Rules that a failed entry violated: name, what the rule says and where it stands. */
+  readonly checks: readonly Said[];
+  /** What a guest and a monitor said to each other with this event. */
+  readonly messages: readonly Said[];
   /** The exit that this work serves, the one that that serves, and so on up. */
   readonly parents: readonly { readonly seq: number; readonly title: string; readonly lane: string }[];
   /** The entry that ended the handling of this exit. */

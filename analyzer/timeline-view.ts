@@ -32,7 +32,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
   const lanes = request.lanes.slice(0, VIEW_LIMITS.lanes);
   const lanesLeftOut = request.lanes.length - lanes.length;
   const totals = totalsOf(request);
-  const extent = extentOf(request);
+  const common = { lanesLeftOut, extent: extentOf(request), passing: passingOf(request), totals };
   let shown = 0;
   for (let i = 1; i < totals.length; i += 2) shown += totals[i] ?? 0;
   const bins = Math.max(1, Math.min(VIEW_LIMITS.bins, Math.floor(request.bins)));
@@ -40,7 +40,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
   if (shown <= VIEW_LIMITS.events) {
     const grid = gridOf(request, step);
     const views = lanes.map((lane) => eventsOf(index, x, lane, request)).filter((lane) => lane.events.length > 0);
-    return { detail: 'events', ...grid, lanes: views, lanesLeftOut, extent, totals };
+    return { detail: 'events', ...grid, ...common, lanes: views };
   }
   for (;;) {
     const grid = gridOf(request, step);
@@ -53,7 +53,7 @@ export function viewOf(index: EventIndex, x: Float64Array | null, request: ViewR
       if (size > 3 * VIEW_LIMITS.cells && grid.bins > 1) break;
     }
     if (size <= 3 * VIEW_LIMITS.cells || grid.bins === 1) {
-      return { detail: 'bins', ...grid, lanes: views, lanesLeftOut, extent, totals };
+      return { detail: 'bins', ...grid, ...common, lanes: views };
     }
     step *= 2;
   }
@@ -68,6 +68,12 @@ interface Grid {
 function gridOf(request: ViewRequest, step: number): Grid {
   const first = Math.floor(request.from / step);
   return { start: first * step, step, bins: Math.max(1, Math.ceil(request.to / step) - first) };
+}
+
+function passingOf({ lanes, categories }: ViewRequest): number {
+  const counts = new Uint32Array(categories.length);
+  for (const lane of lanes) countRange(lane, 0, lane.rows.length, counts);
+  return counts.reduce((sum, count, category) => sum + (categories[category] === 1 ? count : 0), 0);
 }
 
 function extentOf({ lanes, categories }: ViewRequest): Domain | null {

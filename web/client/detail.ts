@@ -44,6 +44,8 @@ export function showDetail(
     ),
     el('p', { class: 'quiet' }, where.filter((part) => part !== '').join(' · ')),
     ...handled(detail, axis, actions),
+    ...section('Violated checks', checksOf(detail)),
+    ...section('Message', detail.messages.length === 0 ? null : pairs(detail.messages)),
     ...section('Exit information', detail.decoded.length === 0 ? null : pairs(detail.decoded)),
     ...section('Instruction', codeOf(detail.code)),
     ...section('Registers', registersOf(detail)),
@@ -51,6 +53,15 @@ export function showDetail(
     ...section('Event', pairs(detail.fields)),
   );
   panel.dataset.seq = String(seq);
+}
+
+/** What the manual demands, and this entry did not fulfil. */
+function checksOf({ checks }: Detail): HTMLElement | null {
+  if (checks.length === 0) return null;
+  const list = el('ul', { class: 'checks' });
+  for (const { value, says } of checks)
+    list.append(el('li', {}, el('code', {}, value), says === null ? null : el('p', {}, says)));
+  return list;
 }
 
 function section(title: string, content: HTMLElement | null): HTMLElement[] {

@@ -11,7 +11,7 @@ export interface LaneRow {
   readonly first: boolean;
 }
 
-const HEIGHTS = { least: 30, most: 104 } as const;
+const HEIGHTS = { least: 30, most: 128 } as const;
 
 /** Whether a lane has events of the kinds that are shown; what it lost is shown over the other lanes. */
 function hasKind(lane: Lane, categories: readonly Category[], kinds: readonly string[]): boolean {

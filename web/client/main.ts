@@ -5,6 +5,7 @@ import { closeChoices, showChoices } from './choices.js';
 import { Palette } from './colours.js';
 import { button, byId, el } from './dom.js';
 import { AXIS_NAMES, whole } from './format.js';
+import { homeOf } from './home.js';
 import { type Key, listen, showKeys } from './keys.js';
 import { showLegend } from './legend.js';
 import { ProfilePanel } from './profile.js';
@@ -17,8 +18,6 @@ import { TimelineView } from './timeline.js';
 
 const PAN = 0.2;
 const ZOOM = 2;
-/** Events that take less of the trace than this are brought into view when it is opened. */
-const SPARSE = 0.6;
 
 interface Open {
   readonly id: number;
@@ -255,9 +254,7 @@ class Page {
     const view = await this.#loadStrip(open, axis);
     if (this.#open !== open || this.#axis !== axis) return;
     const domain = overview.axes[axis] ?? { from: 0, to: 1 };
-    const extent = view?.extent ?? domain;
-    const sparse = extent.to - extent.from < (domain.to - domain.from) * SPARSE;
-    this.#home = sparse ? this.#timeline.fitted(extent, domain) : domain;
+    this.#home = view === null ? domain : homeOf(view, domain);
     this.#timeline.show({ id, overview, axis, filter }, range ?? this.#home);
     const { event } = this.#state;
     if (event === null) this.#selection.close();

@@ -7,7 +7,11 @@ export function showStatus(view: View, range: Domain): void {
   let shown = 0;
   for (let i = 1; i < view.totals.length; i += 2) shown += view.totals[i] ?? 0;
   const parts = [
-    view.extent === null ? 'Nothing passes the filter' : `${whole(shown)} in view`,
+    view.extent === null
+      ? 'Nothing passes the filter'
+      : shown === view.passing
+        ? `${whole(shown)} in view`
+        : `${whole(shown)} of ${whole(view.passing)} in view`,
     amount(view.axis, range.to - range.from),
     view.detail === 'bins' ? `bins of ${view.axis === 'time' ? amount('time', view.step) : whole(view.step)}` : '',
     view.lanesLeftOut > 0 ? `${view.lanesLeftOut} lanes left out: choose vCPUs` : '',

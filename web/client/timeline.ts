@@ -14,6 +14,7 @@ import * as api from './api.js';
 import type { Palette } from './colours.js';
 import { byId, el } from './dom.js';
 import { AXIS_NAMES, brief, laneTitle, levelName, place as placeName } from './format.js';
+import { fitted } from './home.js';
 import { Hover } from './hover.js';
 import { type LaneRow, layLanes } from './layout.js';
 import { type Bars, paint, type Scene, stack } from './paint.js';
@@ -136,15 +137,9 @@ export class TimelineView {
   fit(): void {
     const [from = 0, to = 1] = this.#base.domain();
     const extent = this.#view?.extent ?? null;
-    const fitted = extent === null ? null : this.fitted(extent, { from, to });
-    const there = fitted !== null && Math.abs(fitted.from - this.range.from) + Math.abs(fitted.to - this.range.to) < 1;
-    this.setRange(fitted === null || there ? { from, to } : fitted);
-  }
-
-  /** An extent with some room around it, within the trace. */
-  fitted(extent: Domain, { from, to }: Domain): Domain {
-    const room = (extent.to - extent.from) * 0.01;
-    return { from: Math.max(from, extent.from - room), to: Math.min(to, extent.to + room) };
+    const home = extent === null ? null : fitted(extent, { from, to });
+    const there = home !== null && Math.abs(home.from - this.range.from) + Math.abs(home.to - this.range.to) < 1;
+    this.setRange(home === null || there ? { from, to } : home);
   }
 
   zoomBy(factor: number): void {

@@ -56,7 +56,7 @@ function listen(server: Server, port: number): Promise<void> {
 type Answer = (request: Request) => Promise<unknown>;
 
 function application({ traces, report }: ServerOptions): express.Express {
-  const served = traces.map((given) => new ServedTrace(given));
+  const served = distinct(traces).map((given) => new ServedTrace(given));
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -81,6 +81,16 @@ function application({ traces, report }: ServerOptions): express.Express {
     fail(error, response, report),
   );
   return app;
+}
+
+/** Traces of one name get a number behind it, for a name is what an address of the page has. */
+function distinct(traces: readonly GivenTrace[]): GivenTrace[] {
+  const seen = new Map<string, number>();
+  return traces.map((given) => {
+    const count = (seen.get(given.name) ?? 0) + 1;
+    seen.set(given.name, count);
+    return count === 1 ? given : { name: `${given.name} (${count})`, open: (progress) => given.open(progress) };
+  });
 }
 
 /** Each question, by its path. */

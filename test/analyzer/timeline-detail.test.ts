@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { Details } from '../../analyzer/detail.js';
+import { readTimeline } from '../../analyzer/timeline.js';
+import type { Detail } from '../../analyzer/timeline-answers.js';
+import { EVENT_KINDS } from '../../engine/observer.js';
+import { createTrace, openTrace } from '../../traces/open.js';
+import { REGISTERS } from '../../traces/schema.js';
+import type { Row, TraceReader, TraceWriter } from '../../traces/store.js';
+import { random } from '../web/synthetic.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'trapline-detail-'));
+const readers: TraceReader[] = [];
+after(() => {
+  for (const reader of readers) reader.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let made = 0;
+async function detailsOf(write: (writer: TraceWriter) => void): Promise<Details> {
+  const path = join(folder, `${made++}.arrow`);
+  const writer = createTrace(path);
+  write(writer);
+  writer.finish();
+  const reader = openTrace(path);
+  readers.push(reader);
+  return new Details(reader, await readTimeline(reader, 'made'));
+}
+
+/** An exit by itself, decoded: name and value of what its bits say. */
+async function decoded(row: Row): Promise<{ [name: string]: string }> {
+  const base = { seq: 0, tick: 0, vcpu: 0, kind: EVENT_KINDS.exit, from_level: 1, to_level: 0 };
+  const details = await detailsOf((writer) => writer.table('event').row({ ...base, ...row }));
+  return Object.fromEntries((await details.of(0))?.decoded.map(({ name, value }) => [name, value]) ?? []);
+}
+
+describe('exit information', () => {
+  // Intel SDM volume 3C, "Basic VM-Exit Information": tables "Exit Qualification for ..."
+  it('of VMX follows the tables of the manual', async () => {
+    // I/O: bits 2:0 size, 3 direction, 4 string, 5 REP, 31:16 port. REP OUTSB to port 3F8H
+    assert.deepEqual(await decoded({ isa: 1, reason: 30, qualification: 0x03f8_0030 }), {
+      port: '0x3f8',
+      direction: 'OUT',
+      size: '1 byte',
+      string: 'yes',
+      REP: 'yes',
+      operand: 'DX',
+    });
+    // IN EAX, 71H: size 3, direction 1, immediate operand (bit 6)
+    assert.deepEqual(await decoded({ isa: 1, reason: 30, qualification: 0x0071_004b }), {
+      port: '0x71',
+      direction: 'IN',
+      size: '4 bytes',
+      operand: 'immediate',
+    });
+    // control register: 3:0 number, 5:4 access, 11:8 register. MOV RBP, CR8
+    assert.deepEqual(await decoded({ isa: 1, reason: 28, qualification: 0x518 }), {
+      'control register': 'CR8',
+      access: 'MOV from CR',
+      'LMSW operand': 'register',
+      register: 'RBP',
+      'LMSW source': '0x0',
+    });
+    // EPT violation: a write to a page that is readable and executable, of the translation of a linear address
+    assert.deepEqual(await decoded({ isa: 1, reason: 48, qualification: 0x1aa }), {
+      write: 'yes',
+      'EPT: readable': 'yes',
+      'EPT: executable': 'yes',
+      'linear address valid': 'yes',
+      'access was': 'to the translation',
+    });
+    // interruption information: 7:0 vector, 10:8 type, 11 error code, 31 valid. #GP
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, intr_info: 0x8000_0b0d }), {
+      vector: '0xd',
+      type: 'hardware exception',
+      'error code': 'yes',
+      valid: 'yes',
+    });
+  });
+
+  // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"
+  it('of SVM follows the tables of the manual', async () => {
+    // IOIO: bit 0 type, 2 STR, 3 REP, 6:4 size, 9:7 address size, 12:10 segment, 31:16 port. IN AL, 3FDH
+    const ioio = await decoded({ isa: 2, reason: 0x7b, qualification: 0x03fd_0211, info2: 0x1234 });
+    assert.equal(ioio.port, '0x3fd');
+    assert.equal(ioio.direction, 'IN');
+    assert.equal(ioio.size, '1 byte');
+    assert.equal(ioio['address size'], '64 bits');
+    assert.equal(ioio.info2, '0x1234');
+    assert.equal((await decoded({ isa: 2, reason: 0x7c, qualification: 1 })).direction, 'WRMSR');
+    // NPF: error code with bit 32 (final address) or 33 (page walk)
+    const npf = await decoded({ isa: 2, reason: 0x400, qualification: 0x1_0000_0006n, info2: 0xfee0_0000 });
+    assert.deepEqual(npf, {
+      page: 'not present',
+      access: 'write',
+      user: 'yes',
+      'on the final address': 'yes',
+      info2: '0xfee00000',
+    });
+  });
+
+  it('is decoded by the architecture of the event, never by its number alone', async () => {
+    assert.deepEqual(await decoded({ isa: 2, reason: 48, qualification: 0x1aa }), { register: 'R10' }); // a DR access on SVM
+    assert.deepEqual(await decoded({ reason: 48, qualification: 0x1aa }), {});
+  });
+});
+
+describe('registers as of an exit', () => {
+  it('are rebuilt from what changed, for each vCPU', async () => {
+    const next = random(77);
+    const count = 20_000;
+    const held = [0, 1, 2].map(() => new Map<string, bigint>());
+    const expected = new Map<number, { readonly [name: string]: string | null }>();
+    const probes = new Set([0, 1, 5, 8191, 8192, 8193, 16_384, 19_999]);
+    const details = await detailsOf((writer) => {
+      for (let seq = 0; seq < count; seq++) {
+        const vcpu = Math.floor(next() * 3);
+        const values = held[vcpu] ?? new Map<string, bigint>();
+        writer
+          .table('event')
+          .row({ seq, tick: seq, vcpu, kind: EVENT_KINDS.exit, isa: 1, from_level: 1, to_level: 0, reason: 10 });
+        const row: { [name: string]: number | bigint } = { seq };
+        for (const name of REGISTERS) {
+          if (name === 'r15' || next() > 0.05) continue; // r15 is never told
+          const value = BigInt(Math.floor(next() * 2 ** 32)) << 31n;
+          row[name] = value;
+          values.set(name, value);
+        }
+        writer.table('register').row(row);
+        if (!probes.has(seq)) continue;
+        const entries = REGISTERS.map((name) => [name, values.get(name)?.toString(16).padStart(16, '0') ?? null]);
+        expected.set(seq, Object.fromEntries(entries));
+      }
+    });
+    for (const [seq, registers] of expected) {
+      const found = (await details.of(seq))?.registers;
+      if (Object.values(registers).every((value) => value === null)) assert.equal(found, null);
+      else
+        assert.deepEqual(Object.fromEntries(found?.map(({ name, value }) => [name, value]) ?? []), registers, `${seq}`);
+    }
+  });
+
+  it('are unknown, not zero, where no exit told them', async () => {
+    const details = await detailsOf((writer) => {
+      writer.table('event').row({ seq: 0, tick: 0, vcpu: 0, kind: EVENT_KINDS.exit, isa: 1, reason: 10 });
+    });
+    assert.equal((await details.of(0))?.registers, null);
+  });
+});
+
+describe('an event', () => {
+  const exit = { kind: EVENT_KINDS.exit, isa: 1, vcpu: 0, from_level: 1, to_level: 0 } as const;
+
+  it('is disassembled in each mode, and by default in that which the trace names', async () => {
+    const code = { bytes: Uint8Array.of(0x48, 0x89, 0x07), rip: 0x1000 };
+    const details = await detailsOf((writer) => {
+      writer.table('event').row({ seq: 0, ...exit, reason: 48, ...code });
+      writer.table('event').row({ seq: 1, ...exit, reason: 48, ...code, text: 'insn (prot32)' });
+    });
+    const first = await details.of(0);
+    assert.deepEqual(first?.code?.bits, 64);
+    const texts = Object.fromEntries(first.code.decodings.map(({ bits, text }) => [bits, text]));
+    assert.deepEqual(texts, { 64: 'mov [rdi],rax', 32: 'dec eax', 16: 'dec ax' });
+    assert.equal((await details.of(1))?.code?.bits, 32);
+  });
+
+  it('tells the chain of exits that it serves, and ends at a loop of a damaged trace', async () => {
+    const details = await detailsOf((writer) => {
+      const table = writer.table('event');
+      table.row({ seq: 0, ...exit, from_level: 2, reason: 10 });
+      table.row({ seq: 1, ...exit, reason: 25, parent: 0 });
+      table.row({ seq: 2, vcpu: 0, kind: EVENT_KINDS.entry, from_level: 0, to_level: 1, parent: 1 });
+      table.row({ seq: 3, ...exit, reason: 25, parent: 3 });
+      table.row({ seq: 4, ...exit, reason: 25, parent: 9 });
+    });
+    const chain = async (seq: number): Promise<number[] | undefined> =>
+      (await details.of(seq))?.parents.map((each) => each.seq);
+    assert.deepEqual(await chain(2), [1, 0]);
+    assert.deepEqual(await chain(0), []);
+    assert.deepEqual(await chain(3), []);
+    assert.deepEqual(await chain(4), []);
+    assert.equal(await details.of(5), null);
+  });
+
+  it('tells the checks that a failed entry violated, and what was said', async () => {
+    const details = await detailsOf((writer) => {
+      writer.define('check', 7, 'guest.rflags.bit1', 'bit 1 of guest RFLAGS is 1');
+      writer.define('check', 9, 'guest.gdtr.base', 'the guest GDTR base is canonical');
+      const table = writer.table('event');
+      const check = { vcpu: 0, kind: EVENT_KINDS.check, from_level: 0 } as const;
+      table.row({ seq: 0, ...check, code: 9 });
+      table.row({ seq: 1, ...exit, reason: 18 });
+      table.row({ seq: 2, ...check, code: 7 });
+      table.row({ seq: 3, ...check, code: 9 });
+      table.row({
+        seq: 4,
+        vcpu: 0,
+        kind: EVENT_KINDS.entry_failed,
+        isa: 1,
+        from_level: 0,
+        to_level: 0,
+        reason: 0x8000_0021,
+      });
+      table.row({ seq: 5, vcpu: 0, kind: EVENT_KINDS.vmfail, isa: 1, from_level: 0, code: 7 });
+      const body = Uint8Array.from(Buffer.from('info-get guestinfo.x'));
+      writer.table('message').row({ seq: 1, vcpu: 0, protocol: 'rpci', channel: 3, direction: 0, body });
+    });
+    const failed = await details.of(4);
+    assert.deepEqual(
+      failed?.checks.map(({ value }) => value),
+      ['guest.rflags.bit1', 'guest.gdtr.base'],
+    );
+    assert.equal(failed?.checks[0]?.says, 'bit 1 of guest RFLAGS is 1');
+    const said: Detail | null = await details.of(1);
+    assert.deepEqual(said?.checks, []);
+    assert.equal(said?.messages[0]?.value, 'info-get guestinfo.x');
+    // Intel SDM volume 3C, "VM Instruction Error Numbers"
+    const fail = await details.of(5);
+    assert.match(fail?.fields.find(({ name }) => name === 'code')?.says ?? '', /invalid control field/);
+  });
+});
