@@ -29,6 +29,12 @@ function compiled(record: boolean): WebAssembly.Module {
 /** An address that no access can hit: what a segment violation leaves in place of a linear address. */
 const POISON = 1n << 63n;
 
+/** Of the high half of an address: bits 63:47 are equal. */
+const canonicalHigh = (high: number): boolean => {
+  const top = high >>> 15;
+  return top === 0 || top === 0x1_ffff;
+};
+
 export class Executor {
   readonly #cpu: Cpu;
   readonly #tlb: Tlb;
@@ -191,8 +197,8 @@ export class Executor {
     cpu.rip = BigInt.asUintN(cpu.mode64 ? 64 : 32, cpu.rip + BigInt(length));
   }
 
-  /** True where the address in SLOW_ADDRESS can be used; leaves a fault otherwise. */
-  #usable(): boolean {
+  /** True where `size` bytes from the address in SLOW_ADDRESS can be used; leaves a fault otherwise. */
+  #usable(size: number): boolean {
     const cpu = this.#cpu;
     if (cpu.u32(S.FAULT_KIND) !== FAULT.none) return false;
     const high = cpu.u32(S.SLOW_ADDRESS + 4);
@@ -201,8 +207,9 @@ export class Executor {
       cpu.state.setUint32(S.SLOW_ADDRESS + 4, 0, true);
       return true;
     }
-    const top = high >>> 15;
-    if (top === 0 || top === 0x1_ffff) return true;
+    // An access that crosses into what is not canonical faults before any part of it is translated.
+    const carry = cpu.u32(S.SLOW_ADDRESS) + size - 1 > 0xffff_ffff ? 1 : 0;
+    if (canonicalHigh(high) && canonicalHigh(high + carry)) return true;
     const stack = this.#usesStack(this.#insn.at(cpu.u32(S.RECORD)));
     this.#leaveFault(new CpuFault(stack ? VECTOR.SS : VECTOR.GP));
     return false;
@@ -217,7 +224,7 @@ export class Executor {
   }
 
   #load(sizeAndIntent: number): number {
-    if (!this.#usable()) return 0;
+    if (!this.#usable(sizeAndIntent & 0xff)) return 0;
     const cpu = this.#cpu;
     const low = cpu.u32(S.SLOW_ADDRESS);
     const high = cpu.u32(S.SLOW_ADDRESS + 4);
@@ -226,7 +233,7 @@ export class Executor {
   }
 
   #store(size: number): number {
-    if (!this.#usable()) return 0;
+    if (!this.#usable(size)) return 0;
     const cpu = this.#cpu;
     const low = cpu.u32(S.SLOW_ADDRESS);
     const high = cpu.u32(S.SLOW_ADDRESS + 4);
