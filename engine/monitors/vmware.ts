@@ -8,10 +8,8 @@
 import type { Cpu } from '../cpu/cpu.js';
 import { VECTOR } from '../cpu/fault.js';
 import { gpr, S } from '../cpu/layout.js';
-import { TICKS_PER_SECOND } from '../devices/clock.js';
-import { type DeviceState, list, record, text } from '../devices/state.js';
-import { EVENT_FLAGS } from '../observer.js';
-import type { Hpa, Level, Tick } from '../types.js';
+import type { DeviceState } from '../devices/state.js';
+import type { Hpa } from '../types.js';
 import { ENTRY, EXIT, INTR, PRIMARY, SECONDARY } from '../vmx/controls.js';
 import { VMX_EXIT_REASONS } from '../vmx/exit-reasons.js';
 import {
@@ -33,16 +31,12 @@ import { Host, type Reactions } from './host.js';
 import { log } from './log.js';
 import { COST, type Monitor, type MonitorKind, type MonitorSetup } from './monitor.js';
 import { bitmap, eptTables, MEMORY_TYPE } from './tables.js';
-import { CHANNELS, Channels, type Conversation, type ProtocolName } from './vmware/channels.js';
-import { type BackdoorRegisters, COMMAND, MAGIC, PORT, REFUSED, runCommand } from './vmware/commands.js';
+import { Backdoor } from './vmware/backdoor.js';
+import { MAGIC, PORT } from './vmware/commands.js';
 import { decodeIo, type IoInstruction } from './vmware/decode.js';
-import { answerCpuid, readPseudoCounter, tscHz, validXcr0, writeCr0 } from './vmware/processor.js';
-import { Rpci } from './vmware/rpci.js';
-import { type Transfer, transfer } from './vmware/transfer.js';
+import { answerCpuid, readPseudoCounter, validXcr0, writeCr0 } from './vmware/processor.js';
+import type { Transfer } from './vmware/transfer.js';
 import { eptPointer, vmread, vmread32 } from './vmx.js';
-
-const VARIABLE = record({ name: text(1 << 20), value: text(1 << 20) });
-const STATE = record({ channels: CHANNELS, variables: list(VARIABLE, 1 << 16) });
 
 const CONTROLS = {
   pin: 0,
@@ -85,27 +79,20 @@ interface PortAccess {
 
 const DS = 3;
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
-const latin1 = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
-const bytesOf = (value: string): Uint8Array => Uint8Array.from(value, (character) => character.charCodeAt(0) & 0xff);
 const low = (cpu: Cpu, n: number): number => cpu.u32(gpr(n));
 
-class Vmware implements Monitor, Reactions, Conversation {
+class Vmware implements Monitor, Reactions {
   readonly name = 'vmware';
   readonly #setup: MonitorSetup;
   readonly #host: Host;
   readonly #memory: GuestMemory;
-  readonly #channels = new Channels(this);
-  readonly #rpci: Rpci;
-  /** The CPU whose exit is being handled. */
-  #cpu: Cpu | null = null;
+  readonly #backdoor: Backdoor;
 
   constructor(setup: MonitorSetup) {
     this.#setup = setup;
     this.#host = new Host(setup.guestBytes);
     this.#memory = new GuestMemory(setup.guestBytes);
-    this.#rpci = new Rpci(new Map(Object.entries(setup.options.guestinfo)), (line) => {
-      this.#tell('log', 0, 0, bytesOf(line));
-    });
+    this.#backdoor = new Backdoor(setup, this.#memory);
   }
 
   get gate(): Hpa {
@@ -123,9 +110,7 @@ class Vmware implements Monitor, Reactions, Conversation {
   }
 
   onExit(cpu: Cpu): void {
-    this.#cpu = cpu;
     this.#host.enter(cpu, this);
-    this.#cpu = null;
   }
 
   start(cpu: Cpu): void {
@@ -291,69 +276,15 @@ class Vmware implements Monitor, Reactions, Conversation {
       const { addressSize, segment } = access;
       return this.#transfer(cpu, { input: kind === 'ins', addressSize, segment }, length);
     }
-    if (port === PORT.low && size === 4) this.#call(cpu, kind === 'out');
+    if (port === PORT.low && size === 4) this.#backdoor.call(cpu, kind === 'out');
     else if (kind === 'in') cpu.writeRegister(gpr(R.rax), size, 0xffff_ffffn);
     retire(cpu, length);
     return 'resume';
   }
 
-  /** One command, with its registers. */
-  #call(cpu: Cpu, write: boolean): void {
-    cpu.spend(COST.command);
-    const r: BackdoorRegisters = {
-      eax: low(cpu, R.rax),
-      ebx: low(cpu, R.rbx),
-      ecx: low(cpu, R.rcx),
-      edx: low(cpu, R.rdx),
-      esi: low(cpu, R.rsi),
-      edi: low(cpu, R.rdi),
-    };
-    const before = { ...r };
-    const command = r.ecx & 0xffff;
-    if (r.eax !== MAGIC) r.eax = REFUSED;
-    else if (command === COMMAND.message) this.#channels.operate(r);
-    else runCommand(command, r, this.#virtualMachine(cpu));
-    this.#record(
-      cpu,
-      command,
-      before.ebx,
-      (write ? EVENT_FLAGS.write : 0) | (r.eax === REFUSED ? EVENT_FLAGS.refused : 0),
-    );
-    // IN EAX clears the high half of RAX; registers that no command changed keep theirs.
-    cpu.setU32(gpr(R.rax), r.eax);
-    for (const [name, n] of [
-      ['ebx', R.rbx],
-      ['ecx', R.rcx],
-      ['edx', R.rdx],
-      ['esi', R.rsi],
-      ['edi', R.rdi],
-    ] as const) {
-      if (r[name] !== before[name]) cpu.setU32(gpr(n), r[name]);
-    }
-  }
-
-  #virtualMachine(cpu: Cpu): Parameters<typeof runCommand>[2] {
-    const passed = Math.floor(cpu.tick / TICKS_PER_SECOND);
-    const rest = cpu.tick - passed * TICKS_PER_SECOND;
-    return {
-      seconds: this.#setup.options.epoch + passed,
-      microseconds: Math.floor((rest * 1_000_000) / TICKS_PER_SECOND),
-      tscHz: tscHz(cpu),
-      memoryBytes: this.#setup.guestBytes,
-    };
-  }
-
   #transfer(cpu: Cpu, how: Transfer, length: number): Next {
-    cpu.spend(COST.command);
-    const flags = EVENT_FLAGS.string | EVENT_FLAGS.rep | (how.input ? 0 : EVENT_FLAGS.write);
-    this.#record(cpu, COMMAND.message, low(cpu, R.rbx), flags);
-    if (transfer(cpu, this.#channels, this.#memory, how, this.#isUser(cpu))) retire(cpu, length);
+    if (this.#backdoor.transfer(cpu, how, this.#isUser(cpu))) retire(cpu, length);
     return 'resume';
-  }
-
-  #record(cpu: Cpu, command: number, ebx: number, flags: number): void {
-    cpu.begin('backdoor').set('code', command).set('value', ebx).set('flags', flags);
-    cpu.commit();
   }
 
   /** The hypercall form: the magic is in EAX, and DX says what the port would have said. */
@@ -363,38 +294,9 @@ class Vmware implements Monitor, Reactions, Conversation {
     const length = vmread32(cpu, 'VM_EXIT_INSTRUCTION_LEN');
     const isOutput = (flags & 2) !== 0;
     if (flags & 1) return this.#transfer(cpu, { input: !isOutput, addressSize: 8, segment: DS }, length);
-    this.#call(cpu, isOutput);
+    this.#backdoor.call(cpu, isOutput);
     retire(cpu, length);
     return 'resume';
-  }
-
-  // Conversations
-
-  received(protocol: ProtocolName, channel: number, body: Uint8Array): Uint8Array | null {
-    // An empty message on TCLO says "I am alive", again and again.
-    if (body.length > 0) this.#tell(protocol, channel, 0, body);
-    if (protocol !== 'rpci') return null;
-    const { ok, text: answer } = this.#rpci.answer(latin1(body));
-    return bytesOf(`${ok ? '1' : '0'} ${answer}`);
-  }
-
-  delivered(protocol: ProtocolName, channel: number, body: Uint8Array): void {
-    this.#tell(protocol, channel, 1, body);
-  }
-
-  #tell(protocol: string, channel: number, direction: 0 | 1, body: Uint8Array): void {
-    const cpu = this.#cpu;
-    if (cpu === null) return;
-    const level = (cpu.level + 1) as Level;
-    cpu.observer.message({ tick: cpu.tick as Tick, vcpu: cpu.index, level, protocol, channel, direction, body });
-  }
-
-  /** `tclo`: a message for the guest. `checkpoint`: whatever is being transferred must start over. */
-  receive(port: string, bytes: Uint8Array): boolean {
-    if (port === 'tclo') return this.#channels.post(bytes);
-    if (port !== 'checkpoint') return false;
-    this.#channels.interrupt();
-    return true;
   }
 
   // The rest of the processor
@@ -423,15 +325,16 @@ class Vmware implements Monitor, Reactions, Conversation {
     return done(cpu);
   }
 
+  receive(port: string, bytes: Uint8Array): boolean {
+    return this.#backdoor.receive(port, bytes);
+  }
+
   save(): DeviceState {
-    const variables = Array.from(this.#rpci.variables, ([name, value]) => ({ name, value }));
-    return STATE.read({ channels: this.#channels.state, variables }, this.name);
+    return this.#backdoor.save(this.name);
   }
 
   load(state: DeviceState): void {
-    const { channels, variables } = STATE.read(state, this.name);
-    this.#channels.state = channels;
-    this.#rpci.variables = new Map(variables.map(({ name, value }) => [name, value]));
+    this.#backdoor.load(state, this.name);
   }
 }
 

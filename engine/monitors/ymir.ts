@@ -24,7 +24,7 @@ import {
   writeGpr,
   writeLow32,
 } from './guest.js';
-import { GuestMemory, readPaging } from './guest-memory.js';
+import { GuestMemory } from './guest-memory.js';
 import { Host, type Reactions } from './host.js';
 import { log } from './log.js';
 import { COST, type Monitor, type MonitorKind, type MonitorSetup } from './monitor.js';
@@ -32,6 +32,7 @@ import { MSR_EXIT_LOAD_OFFSET } from './reserved.js';
 import { bitmap, eptTables, MEMORY_TYPE } from './tables.js';
 import { eptPointer, vmread, vmread32, vmwrite } from './vmx.js';
 import { answerCpuid } from './ymir/cpuid.js';
+import { dumpGuest, hex16 } from './ymir/dump.js';
 import { GREETINGS, HYPERVISED } from './ymir/logo.js';
 import { PORT_STATE, Ports } from './ymir/ports.js';
 import { AREA_MSRS, accessControlRegister, msrArea, readMsr, VPID, writeMsr } from './ymir/registers.js';
@@ -77,20 +78,6 @@ const GP_INTERCEPT = 1 << VECTOR.GP;
 
 /** What happens after an exit was handled. */
 type Next = 'resume' | 'window' | 'sleep' | 'halt';
-
-const hex16 = (value: bigint): string => `0x${value.toString(16).toUpperCase().padStart(16, '0')}`;
-const GENERAL = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  ...Array.from({ length: 8 }, (_, i) => `r${i + 8}`),
-];
-const STACK_FRAMES = 16;
 
 class Ymir implements Monitor, Reactions {
   readonly name = 'ymir';
@@ -352,41 +339,8 @@ class Ymir implements Monitor, Reactions {
   /** Logs why, dumps the guest, and halts for ever. */
   #abort(cpu: Cpu, why: string, scope = 'vmx'): Next {
     log(cpu, 'error', scope, why);
-    for (const line of this.#dump(cpu)) log(cpu, 'error', 'vmx', line);
+    for (const line of dumpGuest(cpu, this.#memory)) log(cpu, 'error', 'vmx', line);
     return 'halt';
-  }
-
-  #dump(cpu: Cpu): readonly string[] {
-    const value = (name: string, n: bigint): string => `${name.toUpperCase()}: ${hex16(n)}`;
-    const paging = readPaging(cpu);
-    const selector = vmread(cpu, 'GUEST_CS_SELECTOR').toString(16).toUpperCase().padStart(4, '0');
-    return [
-      '=== vCPU Information ===',
-      value('rip', vmread(cpu, 'GUEST_RIP')),
-      ...GENERAL.map((name, n) => value(name, readGpr(cpu, n))),
-      value('cr0', paging.cr0),
-      value('cr3', paging.cr3),
-      value('cr4', paging.cr4),
-      value('efer', paging.efer),
-      `CS : 0x${selector} Base=${hex16(vmread(cpu, 'GUEST_CS_BASE'))}`,
-      '=== Guest Stack Trace ===',
-      ...this.#stackTrace(cpu),
-    ];
-  }
-
-  /** Return addresses along the chain of frame pointers. */
-  #stackTrace(cpu: Cpu): readonly string[] {
-    const paging = readPaging(cpu);
-    const frames = [vmread(cpu, 'GUEST_RIP')];
-    let frame = readGpr(cpu, R.rbp);
-    while (frames.length < STACK_FRAMES && frame !== 0n) {
-      const bytes = this.#memory.read(cpu, paging, frame, 16, false);
-      if (bytes.length < 16) break;
-      const view = new DataView(bytes.buffer);
-      frames.push(view.getBigUint64(8, true));
-      frame = view.getBigUint64(0, true);
-    }
-    return frames.map((address, i) => `#${String(i).padStart(2, '0')}: ${hex16(address)}`);
   }
 
   receive(): boolean {
