@@ -16,6 +16,8 @@ const FOLDER = inPackage('test', 'engine', 'system');
 const SOURCES = [
   { name: 'protection32', source: 'protection.asm', options: [] },
   { name: 'protection64', source: 'protection.asm', options: ['-dLONG_MODE'] },
+  { name: 'privilege32', source: 'privilege.asm', options: [] },
+  { name: 'privilege64', source: 'privilege.asm', options: ['-dLONG_MODE'] },
 ] as const;
 
 const INCLUDE = ['-I', `${inPackage('traces', 'guests')}/`];
