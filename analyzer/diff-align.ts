@@ -7,7 +7,9 @@
 
 /** Differences up to which a shortest alignment is found: its trace takes EXACT^2 / 2 words. */
 export const EXACT = 4096;
-const STEP = 512;
+/** Differences looked ahead beyond that. */
+const STRIDE = 512;
+const LEAST_STRIDE = 64;
 /** Symbols that must agree for a block to count as found again, and how often a block is looked for. */
 const GRAM = 48;
 const SEARCHES = 64;
@@ -35,6 +37,7 @@ class Aligner {
   /** The same after each difference d: d + 1 diagonals from d * (d + 1) / 2 on. */
   #trace = new Int32Array(1 << 12);
   #searches = 0;
+  #stride = STRIDE;
 
   constructor(a: Uint32Array, b: Uint32Array) {
     this.#a = a;
@@ -54,7 +57,7 @@ class Aligner {
       this.matched += 1;
     }
     if (this.#search(EXACT)) return true;
-    while (this.#i < this.#n && this.#j < this.#m && !this.#search(STEP)) this.#step();
+    while (this.#i < this.#n && this.#j < this.#m && !this.#search(this.#stride)) this.#step();
     return false;
   }
 
@@ -104,16 +107,23 @@ class Aligner {
     return x;
   }
 
-  /** After a search in vain: half way along the path that got furthest, or past a block that came or went. */
+  /**
+   * After a search in vain: half way along the path that got furthest, or past a block that came or went. Where little
+   * agrees, looking far is of no use: the stride shrinks, and grows again where the runs agree.
+   */
   #step(): void {
-    let best = -STEP;
-    for (let k = -STEP; k <= STEP; k += 2) if (this.#reach(STEP, k) > this.#reach(STEP, best)) best = k;
+    const stride = this.#stride;
+    let best = -stride;
+    for (let k = -stride; k <= stride; k += 2) if (this.#reach(stride, k) > this.#reach(stride, best)) best = k;
     let k = best;
-    for (let d = STEP; d > STEP / 2; d--) k = this.#previous(d, k);
-    const common = (this.#reach(STEP / 2, k) - STEP / 2) / 2;
-    if (common < STEP && this.#skipBlock()) return;
-    const x = this.#at(STEP / 2, k);
-    this.#follow(STEP / 2, k);
+    const half = stride / 2;
+    for (let d = stride; d > half; d--) k = this.#previous(d, k);
+    const common = (this.#reach(half, k) - half) / 2;
+    const poor = common < 2 * half;
+    if (poor && this.#skipBlock()) return;
+    this.#stride = poor ? Math.max(LEAST_STRIDE, half) : Math.min(STRIDE, 2 * stride);
+    const x = this.#at(half, k);
+    this.#follow(half, k);
     this.#i += x;
     this.#j += x - k;
   }

@@ -99,7 +99,7 @@ export function printProfile(out: Output, answer: Profile, place: (row: ProfileR
     `${formatNumber(exits)} exits`,
     `${formatNumber(entries)} entries`,
     unit === null ? 'no times' : `${time(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
-    span > 0 ? `${formatPercent(handled / span)} of it from exit to entry` : '',
+    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
     open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
   ];

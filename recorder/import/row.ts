@@ -14,7 +14,8 @@ const LIMIT: { readonly [name in EventField]?: number } = {
 };
 const LIMITS = EVENT_FIELDS.map((name) => LIMIT[name] ?? Number.POSITIVE_INFINITY);
 
-const QUESTION = 0x3f;
+/** Repairs what is no UTF-8: a column of text must be. */
+const repair = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 
 export class EventRow extends EventRecord {
   /** 1 VMX, 2 SVM, 0 unknown. */
@@ -22,9 +23,10 @@ export class EventRow extends EventRecord {
   hasTime = false;
   timeLow = 0;
   timeHigh = 0;
-  /** What has no column, as UTF-8. */
+  /** What has no column, as the source wrote it; `plain` while all of it is ASCII. */
   readonly text = new Uint8Array(MAX_LINE + 256);
   textLength = 0;
+  plain = true;
   /** Number of the line it comes from, and what is wrong with that line, if anything. */
   line = 0;
   problem: string | null = null;
@@ -37,6 +39,7 @@ export class EventRow extends EventRecord {
     this.isa = 0;
     this.hasTime = false;
     this.textLength = 0;
+    this.plain = true;
     this.problem = null;
   }
 
@@ -54,8 +57,8 @@ export class EventRow extends EventRecord {
     const room = Math.min(to - from, this.text.length - this.textLength);
     for (let i = 0; i < room; i++) {
       const byte = bytes[from + i] as number;
-      // a trace's text is ASCII; other bytes (of a task name, a remark) are not worth an invalid column
-      this.text[this.textLength + i] = byte < 0x80 ? byte : QUESTION;
+      this.text[this.textLength + i] = byte;
+      if (byte >= 0x80) this.plain = false;
     }
     this.textLength += room;
   }
@@ -103,7 +106,10 @@ export class EventSink {
       table.words(this.#fields[i] as number, row.words[2 * i] as number, row.words[2 * i + 1] as number);
     }
     if (row.byteCount > 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
-    if (row.textLength > 0) table.bytes(this.#text, row.text, row.textLength);
+    if (row.textLength > 0) {
+      if (row.plain) table.bytes(this.#text, row.text, row.textLength);
+      else table.text(this.#text, repair.decode(row.text.subarray(0, row.textLength)));
+    }
     table.end();
   }
 }

@@ -137,6 +137,7 @@ class TextImport {
     row.mask = 0;
     row.byteCount = 0;
     row.textLength = 0;
+    row.plain = true;
     row.isa = 0;
     row.kind = EVENT_KINDS.other;
     row.put(FIELD.code, this.#other(bytes), 0);

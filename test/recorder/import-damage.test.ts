@@ -53,6 +53,14 @@ describe('lines that mail and people broke', () => {
     assert.equal(events[0]?.text, '<---- [1]');
   });
 
+  it('keeps letters beyond ASCII, and repairs what is no UTF-8', () => {
+    const line = 't-1 [000] 1.0: kvm_msr: msr_read ce = 0x5    ← here\n';
+    assert.equal(importText(line).events[0]?.text, '← here');
+    const broken = Buffer.from(line);
+    broken[broken.indexOf(0xe2)] = 0xff;
+    assert.equal(importBytes(broken).events[0]?.text, '\ufffd\ufffd\ufffd here');
+  });
+
   it('takes CRLF and a byte order mark', () => {
     assertWhole(`\ufeff${EXIT}\r\n${ENTRY}\r\n`);
   });
