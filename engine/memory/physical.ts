@@ -39,6 +39,8 @@ export class PhysicalMemory {
   onCodeWrite: (address: Hpa, size: number) => void = () => {};
   /** A write to a watched page, before it happens. */
   onWatchedWrite: (address: Hpa, size: number) => void = () => {};
+  /** The same write, after it happened. */
+  onWatchedWritten: (address: Hpa, size: number) => void = () => {};
   /** A page became watched or holds code: fast write tags to it must go. Set by the TLB. */
   onProtect: (page: number) => void = () => {};
 
@@ -109,8 +111,11 @@ export class PhysicalMemory {
     if (!(bits & PAGE.dirty)) this.setPageBits(page, bits | PAGE.dirty);
   }
 
-  /** The gate: call before writing [address, address + size), which must lie in RAM and in one page. */
-  willWrite(address: number, size: number): void {
+  /**
+   * The gate: call before writing [address, address + size), which must lie in RAM and in one page. True: the page is
+   * watched, and `onWatchedWritten` must be called after the write.
+   */
+  willWrite(address: number, size: number): boolean {
     const page = Math.floor(address / PAGE_BYTES);
     const bits = this.pageBits(page);
     if (!(bits & PAGE.dirty)) this.setPageBits(page, bits | PAGE.dirty);
@@ -118,6 +123,7 @@ export class PhysicalMemory {
     if (this.hasCode(page) && this.#touchesCode(page, address % PAGE_BYTES, size)) {
       this.onCodeWrite(address as Hpa, size);
     }
+    return (bits & PAGE.watched) !== 0;
   }
 
   #touchesCode(page: number, offset: number, size: number): boolean {
@@ -146,10 +152,11 @@ export class PhysicalMemory {
       this.mmio.write(address as Hpa, size, BigInt(value >>> 0) & ((1n << BigInt(8 * size)) - 1n));
       return;
     }
-    this.willWrite(address, size);
+    const watched = this.willWrite(address, size);
     if (size === 1) this.view.setUint8(address, value);
     else if (size === 2) this.view.setUint16(address, value, true);
     else this.view.setUint32(address, value, true);
+    if (watched) this.onWatchedWritten(address as Hpa, size);
   }
 
   write64(address: number, value: bigint): void {
@@ -157,8 +164,9 @@ export class PhysicalMemory {
       this.mmio.write(address as Hpa, 8, BigInt.asUintN(64, value));
       return;
     }
-    this.willWrite(address, 8);
+    const watched = this.willWrite(address, 8);
     this.view.setBigUint64(address, value, true);
+    if (watched) this.onWatchedWritten(address as Hpa, 8);
   }
 
   /** Copies bytes into RAM through the gate; what lies outside RAM is dropped. Returns how many were written. */
@@ -166,8 +174,9 @@ export class PhysicalMemory {
     const end = Math.min(address + source.length, this.size);
     for (let at = address; at < end; ) {
       const next = Math.min(end, (Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES);
-      this.willWrite(at, next - at);
+      const watched = this.willWrite(at, next - at);
       this.bytes.set(source.subarray(at - address, next - address), at);
+      if (watched) this.onWatchedWritten(at as Hpa, next - at);
       at = next;
     }
     return Math.max(0, end - address);

@@ -330,13 +330,14 @@ export class Tlb implements LinearMemory, TranslationControl {
       return;
     }
     const address = this.#hostPage + offset;
-    this.#memory.willWrite(address - this.#memory.base, size);
+    const watched = this.#memory.willWrite(address - this.#memory.base, size);
     if (size === 8) {
       view.setUint32(address, view.getUint32(source, true), true);
       view.setUint32(address + 4, view.getUint32(source + 4, true), true);
     } else if (size === 4) view.setUint32(address, view.getUint32(source, true), true);
     else if (size === 2) view.setUint16(address, view.getUint16(source, true), true);
     else view.setUint8(address, view.getUint8(source));
+    if (watched) this.#memory.onWatchedWritten(hpa(address - this.#memory.base), size);
   }
 
   #splitStore(low: number, high: number, size: number, source: number, implicit: boolean, record: boolean): boolean {

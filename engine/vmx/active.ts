@@ -7,6 +7,7 @@ import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
 import { PAGE_BYTES } from '../memory/physical.js';
 import { REGION } from './fields.js';
+import { watchStores } from './stores.js';
 import { forgetGoodEntry, touch } from './vmcs.js';
 
 const linkAt = (page: number): number => page * PAGE_BYTES + REGION.next;
@@ -33,6 +34,11 @@ function link(cpu: Cpu, list: readonly number[]): void {
   });
 }
 
+function watch(cpu: Cpu, page: number): void {
+  watchStores(cpu, (other) => pages(cpu).includes(other));
+  cpu.memory.watch(page);
+}
+
 /** VMPTRLD of the region at an address in RAM. */
 export function activate(cpu: Cpu, address: number): void {
   const page = address / PAGE_BYTES;
@@ -42,7 +48,7 @@ export function activate(cpu: Cpu, address: number): void {
   // While it was not active, stores into it went unseen.
   touch(cpu, address);
   forgetGoodEntry(cpu, address);
-  cpu.memory.watch(page);
+  watch(cpu, page);
 }
 
 /** VMCLEAR of the region at an address. */
@@ -63,8 +69,5 @@ export function deactivateAll(cpu: Cpu): void {
 
 /** Watches the active regions again, after the CPU state and RAM came from a checkpoint. */
 export function watchActive(cpu: Cpu): void {
-  for (const page of pages(cpu)) cpu.memory.watch(page);
+  for (const page of pages(cpu)) watch(cpu, page);
 }
-
-/** True where the page is an active VMCS of the vCPU. */
-export const isActive = (cpu: Cpu, page: number): boolean => pages(cpu).includes(page);
