@@ -34,7 +34,7 @@ function printRows(
   keys: number,
 ): void {
   const columns = [
-    right('L'),
+    rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 8 },
     { title: 'reason', shrinks: 16 },
     right('exits'),
     right('%'),
