@@ -18,6 +18,7 @@ const SOURCES = [
   { name: 'protection64', source: 'protection.asm', options: ['-dLONG_MODE'] },
   { name: 'privilege32', source: 'privilege.asm', options: [] },
   { name: 'privilege64', source: 'privilege.asm', options: ['-dLONG_MODE'] },
+  { name: 'paging64', source: 'paging.asm', options: ['-dLONG_MODE'] },
 ] as const;
 
 const INCLUDE = ['-I', `${inPackage('traces', 'guests')}/`];
