@@ -4,7 +4,7 @@
  */
 import { EVENT_FIELDS, EVENT_KINDS, type EventRecord, type Message, type Observer } from '../../engine/observer.js';
 import { REGISTERS, TABLES } from '../../traces/schema.js';
-import type { Appender, ColumnPlace, TraceWriter } from '../../traces/store.js';
+import type { Appender, ColumnPlace, Slab, TraceWriter } from '../../traces/store.js';
 import { MemoryRecorder } from './memory.js';
 
 /** An EventRecord's level where none is meant. */
@@ -93,7 +93,8 @@ class EventColumns {
   readonly #from: ColumnPlace;
   readonly #to: ColumnPlace;
   readonly #bytes: number;
-  /** Fields that were set in the chunk that is being filled. */
+  /** The slab that is being filled, and the fields that were set in it. */
+  #slab: Slab | null = null;
   #seen = 0;
 
   constructor(table: Appender, isa: number) {
@@ -120,8 +121,9 @@ class EventColumns {
   append(seq: number, event: EventRecord): void {
     const table = this.#table;
     const row = table.filled;
-    const { words, bytes, touched } = table.slab;
-    if (row === 0) this.#begin(bytes, touched);
+    const { slab } = table;
+    const { words, bytes, touched } = slab;
+    if (slab !== this.#slab) this.#begin(slab, row);
     if ((event.mask & ~this.#seen) !== 0) this.#see(event.mask, touched);
     setNumber(words, this.#seq + 2 * row, seq);
     setNumber(words, this.#tick + 2 * row, event.tick);
@@ -135,18 +137,20 @@ class EventColumns {
     table.end();
   }
 
-  /** What every event of a chunk has is marked as set once, for all rows that the chunk will have. */
-  #begin(bytes: Uint8Array, touched: Uint8Array): void {
+  /** What every event of a chunk has is marked as set once, for all rows from `row` on. */
+  #begin(slab: Slab, row: number): void {
     const table = this.#table;
+    const { bytes, touched } = slab;
     for (const name of ['seq', 'tick', 'vcpu', 'step', 'kind', 'isa', 'from_level', 'to_level']) {
       touched[table.index(name)] = 1;
     }
     for (const name of ['tick', 'step', 'isa']) {
       const { valid } = table.place(table.index(name));
-      bytes.fill(1, valid, valid + table.capacity);
+      bytes.fill(1, valid + row, valid + table.capacity);
     }
     const { values } = table.place(table.index('isa'));
-    bytes.fill(this.#isa, values, values + table.capacity);
+    bytes.fill(this.#isa, values + row, values + table.capacity);
+    this.#slab = slab;
     this.#seen = 0;
   }
 

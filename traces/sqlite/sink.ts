@@ -16,7 +16,7 @@ type Bound = number | bigint | string | Uint8Array | null;
 type Binder = (row: number) => Bound;
 /** Rows that one statement inserts: a call of SQLite costs as much as ten cells. */
 const AT_ONCE = 64;
-/** 2^21: a 64-bit value whose high word is below it is exact as a number. */
+/** 2^21: a 64-bit value whose high word, taken as signed, lies within it is exact as a number. */
 const EXACT_HIGH = 0x20_0000;
 const HALF = 0x1_0000_0000;
 
@@ -121,9 +121,10 @@ function binder(column: ColumnVector): Binder {
   if (values !== null) return (row) => values[row] ?? null;
   if (numbers === null) return () => null;
   if (big === null) return whole((row) => numbers[row] ?? null);
+  const signed = new BigInt64Array(big.buffer, big.byteOffset, big.length);
   return whole((row) => {
-    const high = numbers[2 * row + 1] as number;
-    if (high < EXACT_HIGH) return high * HALF + (numbers[2 * row] as number);
-    return BigInt.asIntN(64, big[row] as bigint);
+    const high = (numbers[2 * row + 1] as number) | 0;
+    if (high >= -EXACT_HIGH && high < EXACT_HIGH) return high * HALF + (numbers[2 * row] as number);
+    return signed[row] as bigint;
   });
 }
