@@ -1,6 +1,6 @@
 /** Everything a trace says of one event, for people. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
-import type { Cell, Row, TraceReader } from '../traces/store.js';
+import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
 import { type Bits, type Information, LAYOUTS, OPERANDS, VM_INSTRUCTION_ERRORS } from './detail-bits.js';
 import { RegisterHistory } from './detail-registers.js';
 import { codeWidth, disassemble } from './profile-code.js';
@@ -29,6 +29,8 @@ export class Details {
   readonly #reader: TraceReader;
   readonly #timeline: Timeline;
   readonly #registers: RegisterHistory;
+  /** The chunk of events that was read last: neighbours are asked for next. */
+  #chunk: Chunk | null = null;
 
   constructor(reader: TraceReader, timeline: Timeline) {
     this.#reader = reader;
@@ -65,11 +67,12 @@ export class Details {
   }
 
   #row(seq: number): Row | null {
-    for (const chunk of this.#reader.chunks('event', { from: seq, to: seq + 1 })) {
-      const at = seq - chunk.first;
-      if (at >= 0 && at < chunk.rows) return chunk.row(at);
+    const holds = (chunk: Chunk | null): chunk is Chunk =>
+      chunk !== null && seq >= chunk.first && seq < chunk.first + chunk.rows;
+    if (!holds(this.#chunk)) {
+      for (const chunk of this.#reader.chunks('event', { from: seq, to: seq + 1 })) this.#chunk = chunk;
     }
-    return null;
+    return holds(this.#chunk) ? this.#chunk.row(seq - this.#chunk.first) : null;
   }
 
   #laneName({ lane }: Place): string {
