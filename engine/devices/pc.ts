@@ -38,13 +38,17 @@ export class Pc {
   readonly interrupts: InterruptLine;
   readonly devices: readonly Device[];
   readonly #com1: Uart;
+  /** The devices that act by themselves; the others are advanced when they are accessed. */
+  readonly #timed: readonly Device[];
 
   constructor(options: PcOptions, wiring: PcWiring) {
     const pic = new Pic();
     this.#com1 = new Uart('com1', COM1, pic.line(IRQ.com1), wiring.output);
+    const pit = new Pit(pic.line(IRQ.timer));
+    this.#timed = [pit, this.#com1];
     this.devices = [
       pic,
-      new Pit(pic.line(IRQ.timer)),
+      pit,
       this.#com1,
       new Cmos(options.epoch, options.memoryBytes),
       new Keyboard(() => wiring.reset()),
@@ -64,13 +68,13 @@ export class Pc {
   }
 
   advance(to: Tick): void {
-    for (const device of this.devices) device.advance(to);
+    for (const device of this.#timed) device.advance(to);
   }
 
   /** To be asked again after every access to a port, every `receive` and every `advance`. */
   nextDeadline(): Tick | null {
     let next: Tick | null = null;
-    for (const device of this.devices) {
+    for (const device of this.#timed) {
       const deadline = device.nextDeadline();
       if (deadline !== null && (next === null || deadline < next)) next = deadline;
     }

@@ -111,7 +111,11 @@ export function injectInterrupt(cpu: Cpu, vector: number): void {
   vmwrite(cpu, 'VM_ENTRY_INTR_INFO_FIELD', INTR.valid + (EVENT_TYPE.external << 8) + vector);
 }
 
-/** RDX:RAX or another pair, as RDMSR and CPUID write: the high halves become 0. */
-export function writeLow32(cpu: Cpu, values: { readonly [n: number]: number }): void {
-  for (const [n, value] of Object.entries(values)) writeGpr(cpu, Number(n), BigInt(value >>> 0));
+/** Writes a general register other than RSP as a 32-bit instruction does: the high half becomes 0. */
+export const writeGpr32 = (cpu: Cpu, n: number, value: number): void => cpu.setU32(gpr(n), value);
+
+/** EDX:EAX, as RDMSR and RDPMC leave a value. */
+export function writePair(cpu: Cpu, value: bigint): void {
+  writeGpr32(cpu, R.rax, Number(value & 0xffff_ffffn));
+  writeGpr32(cpu, R.rdx, Number((value >> 32n) & 0xffff_ffffn));
 }

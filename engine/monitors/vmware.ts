@@ -24,7 +24,8 @@ import {
   R,
   readGpr,
   retire,
-  writeLow32,
+  writeGpr32,
+  writePair,
 } from './guest.js';
 import { GuestMemory, readPaging } from './guest-memory.js';
 import { Host, type Reactions } from './host.js';
@@ -227,7 +228,7 @@ class Vmware implements Monitor, Reactions {
   #pseudoCounter(cpu: Cpu, length?: number): Next | null {
     const value = readPseudoCounter(cpu, low(cpu, R.rcx));
     if (value === null) return null;
-    writeLow32(cpu, { [R.rax]: Number(value & 0xffff_ffffn), [R.rdx]: Number((value >> 32n) & 0xffff_ffffn) });
+    writePair(cpu, value);
     retire(cpu, length);
     return 'resume';
   }
@@ -303,7 +304,10 @@ class Vmware implements Monitor, Reactions {
 
   #cpuid(cpu: Cpu): Next {
     const { eax, ebx, ecx, edx } = answerCpuid(cpu, low(cpu, R.rax), low(cpu, R.rcx));
-    writeLow32(cpu, { [R.rax]: eax, [R.rbx]: ebx, [R.rcx]: ecx, [R.rdx]: edx });
+    writeGpr32(cpu, R.rax, eax);
+    writeGpr32(cpu, R.rbx, ebx);
+    writeGpr32(cpu, R.rcx, ecx);
+    writeGpr32(cpu, R.rdx, edx);
     return done(cpu);
   }
 

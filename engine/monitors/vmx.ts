@@ -36,9 +36,12 @@ export function vmread32(cpu: Cpu, field: FieldName): number {
   return value;
 }
 
-/** VMWRITE. Throws VmFail. */
+/** VMWRITE of a value that is not negative. Throws VmFail. */
 export function vmwrite(cpu: Cpu, field: FieldName, value: bigint | number): void {
-  must(cpu, `VMWRITE of ${field}`, execute.vmwrite(cpu, ENCODING[field], BigInt(value)));
+  const encoding = ENCODING[field];
+  const isShort = typeof value === 'number' && value <= 0xffff_ffff;
+  const done = isShort ? execute.vmwrite32(cpu, encoding, value) : execute.vmwrite(cpu, encoding, BigInt(value));
+  if (!done) throw new VmFail(cpu, `VMWRITE of ${field}`);
 }
 
 /** The controls that a monitor wants, by group (vmx/controls.ts). */

@@ -9,6 +9,7 @@
 import type { Cpu } from '../cpu/cpu.js';
 import { VECTOR } from '../cpu/fault.js';
 import { FLAG } from '../cpu/flags.js';
+import { gpr } from '../cpu/layout.js';
 import { type DeviceState, integer, record } from '../devices/state.js';
 import type { Hpa, Level, Tick } from '../types.js';
 import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../vmx/controls.js';
@@ -22,7 +23,7 @@ import {
   R,
   readGpr,
   writeGpr,
-  writeLow32,
+  writePair,
 } from './guest.js';
 import { GuestMemory } from './guest-memory.js';
 import { Host, type Reactions } from './host.js';
@@ -278,21 +279,17 @@ class Ymir implements Monitor, Reactions {
   }
 
   #cpuid(cpu: Cpu): Next {
-    const leaf = Number(readGpr(cpu, R.rax) & 0xffff_ffffn);
-    const subleaf = Number(readGpr(cpu, R.rcx) & 0xffff_ffffn);
+    const leaf = cpu.u32(gpr(R.rax));
+    const subleaf = cpu.u32(gpr(R.rcx));
     const answer = answerCpuid(cpu, leaf, subleaf);
     if (answer === null) return this.#abort(cpu, `Unhandled CPUID: Leaf=${hex(leaf)}, Sub=${hex(subleaf)}`, 'vmcpuid');
     if (answer === undefined) log(cpu, 'warn', 'vmcpuid', `Unhandled CPUID: Leaf=${hex(leaf)}, Sub=${hex(subleaf)}`);
     const { eax, ebx, ecx, edx } = answer ?? { eax: 0, ebx: 0, ecx: 0, edx: 0 };
-    // "Only the low 32 bits of the registers are replaced".
-    for (const [n, value] of [
-      [R.rax, eax],
-      [R.rbx, ebx],
-      [R.rcx, ecx],
-      [R.rdx, edx],
-    ] as const) {
-      writeGpr(cpu, n, ((readGpr(cpu, n) >> 32n) << 32n) | BigInt(value >>> 0));
-    }
+    // The high halves of the registers stay as they are.
+    cpu.state.setUint32(gpr(R.rax), eax, true);
+    cpu.state.setUint32(gpr(R.rbx), ebx, true);
+    cpu.state.setUint32(gpr(R.rcx), ecx, true);
+    cpu.state.setUint32(gpr(R.rdx), edx, true);
     this.#advance(cpu);
     return 'resume';
   }
@@ -316,9 +313,7 @@ class Ymir implements Monitor, Reactions {
   #rdmsr(cpu: Cpu): Next {
     const msr = Number(readGpr(cpu, R.rcx) & 0xffff_ffffn);
     const value = readMsr(cpu, this.#host, msr);
-    if (value !== null) {
-      writeLow32(cpu, { [R.rax]: Number(value & 0xffff_ffffn), [R.rdx]: Number(value >> 32n) });
-    }
+    if (value !== null) writePair(cpu, value);
     return this.#finish(cpu, value !== null, 'vmmsr', `RDMSR: ${hex(msr)}`);
   }
 
