@@ -9,40 +9,13 @@ import {
   deliverInterrupt,
   deliverNmi,
 } from '../../../engine/cpu/delivery.js';
-import { CpuFault, VECTOR } from '../../../engine/cpu/fault.js';
+import { VECTOR } from '../../../engine/cpu/fault.js';
 import { FLAG } from '../../../engine/cpu/flags.js';
-import { noIntercepts } from '../../../engine/cpu/intercepts.js';
 import { S, SEG, segRights, segSelector, UNUSABLE } from '../../../engine/cpu/layout.js';
 import { OUTCOME } from '../../../engine/cpu/outcome.js';
 import { EVENT_TYPE } from '../../../engine/cpu/vector.js';
-import { Bench, enterLongMode, enterProtectedMode, enterRing3, gate, IDT, SELECTOR, TSS } from './bench.js';
-
-const long = (setup: (bench: Bench) => void = () => {}): Bench => {
-  const bench = new Bench();
-  enterLongMode(bench);
-  setup(bench);
-  return bench;
-};
-const protectedMode = (setup: (bench: Bench) => void = () => {}): Bench => {
-  const bench = new Bench();
-  enterProtectedMode(bench);
-  setup(bench);
-  return bench;
-};
-
-const gate64 = (bench: Bench, vector: number, type = 0x8e, ist = 0): void =>
-  bench.put(IDT + 16 * vector, gate(SELECTOR.code, 0x10_0000 + vector, type, ist), 0xffff_8000n);
-const gate32 = (bench: Bench, vector: number, type = 0x8e): void =>
-  bench.put(IDT + 8 * vector, gate(SELECTOR.code, 0x10_0000 + vector, type));
-const handler64 = (vector: number): bigint => 0xffff_8000_0010_0000n + BigInt(vector);
-
-/** Stack from its top: `count` elements of `size` bytes. */
-const frame = (bench: Bench, count: number, size: 2 | 4 | 8): bigint[] =>
-  Array.from({ length: count }, (_, i) =>
-    bench.cpu.linear.load(bench.cpu, bench.cpu.rsp + BigInt(i * size), size, true),
-  );
-
-const fault = (vector: number, errorCode = 0, qualification = 0n) => new CpuFault(vector, errorCode, qualification);
+import { Bench, enterRing3, gate, IDT, SELECTOR, TSS } from './bench.js';
+import { fault, frame, gate32, gate64, handler64, long, protectedMode } from './events.js';
 
 test('64-bit: SS:RSP, RFLAGS, CS:RIP and the error code are pushed in 8 bytes each, RSP aligned to 16 before', () => {
   const bench = long((b) => gate64(b, VECTOR.GP));
@@ -151,138 +124,6 @@ for (const [what, arrange, vector, errorCode] of DELIVERY_ERRORS) {
     assert.deepEqual(frame(bench, 1, 8), [BigInt(errorCode)]);
   });
 }
-
-/** Vol. 3A, "Conditions for Generating a Double Fault": first, second, what follows. Second: #NP of its gate, #PF ... */
-const FIRST = [
-  ['interrupt', 'benign'],
-  [VECTOR.UD, 'benign'],
-  [VECTOR.NM, 'benign'],
-  [VECTOR.BR, 'benign'],
-  [VECTOR.DE, 'contributory'],
-  [VECTOR.TS, 'contributory'],
-  [VECTOR.NP, 'contributory'],
-  [VECTOR.SS, 'contributory'],
-  [VECTOR.GP, 'contributory'],
-  [VECTOR.PF, 'page fault'],
-] as const;
-const HAPPENS = {
-  benign: { contributory: 'serial', 'page fault': 'serial' },
-  contributory: { contributory: 'double', 'page fault': 'serial' },
-  'page fault': { contributory: 'double', 'page fault': 'double' },
-} as const;
-
-for (const [first, kind] of FIRST) {
-  for (const second of ['contributory', 'page fault'] as const) {
-    const result = HAPPENS[kind][second];
-    test(`first ${first} (${kind}), second ${second}: ${result === 'double' ? 'double fault' : 'handled serially'}`, () => {
-      const bench = long();
-      const { cpu } = bench;
-      const vector = first === 'interrupt' ? 0x20 : first;
-      const errorVector = second === 'contributory' ? 1 : 2;
-      for (const v of [VECTOR.DF, VECTOR.GP, VECTOR.PF, VECTOR.NP]) gate64(bench, v, 0x8e, 1);
-      bench.put(TSS + 0x24, 0x9000n);
-      // The first event's own gate leads to #GP (a null selector), or to a stack whose page is not there.
-      if (errorVector === 1) bench.put(IDT + 16 * vector, gate(0, 0, 0x8e));
-      else {
-        gate64(bench, vector, 0x8e, 2);
-        bench.put(TSS + 0x24 + 8, 0x4000_0000n);
-      }
-      const delivery =
-        first === 'interrupt' ? deliverInterrupt(cpu, 0x20) : deliverException(cpu, fault(first, 0, 0x1234_5000n));
-      assert.equal(delivery, 'replaced');
-      const reached = result === 'double' ? VECTOR.DF : second === 'contributory' ? VECTOR.GP : VECTOR.PF;
-      assert.equal(cpu.rip, handler64(reached));
-      if (result === 'double') assert.deepEqual(frame(bench, 1, 8), [0n], 'the error code of #DF is always 0');
-      if (second === 'page fault') assert.equal(cpu.u64(S.CR2), 0x4000_0000n - 8n);
-    });
-  }
-}
-
-test('an exception while calling the double-fault handler: shutdown', () => {
-  const bench = long((b) => b.cpu.setU32(S.IDTR_LIMIT, 0));
-  assert.equal(deliverException(bench.cpu, fault(VECTOR.GP)), 'replaced');
-  assert.equal(bench.cpu.u32(S.ACTIVITY), ACTIVITY.shutdown);
-});
-
-test('a hypervisor that takes triple faults sees one instead of shutdown, outside event delivery', () => {
-  const bench = long((b) => b.cpu.setU32(S.IDTR_LIMIT, 0));
-  let seen: unknown = 'nothing';
-  bench.cpu.intercepts = {
-    ...noIntercepts,
-    tripleFault: (cpu) => {
-      seen = cpu.vectoring;
-      return true;
-    },
-  };
-  deliverException(bench.cpu, fault(VECTOR.GP));
-  assert.equal(seen, null);
-  assert.equal(bench.cpu.u32(S.ACTIVITY), ACTIVITY.active);
-});
-
-test('an exception during delivery that exits finds the first event as IDT-vectoring information', () => {
-  const bench = long((b) => b.put(IDT + 16 * 14, gate(0, 0, 0x8e)));
-  const seen: unknown[] = [];
-  bench.cpu.intercepts = {
-    ...noIntercepts,
-    exception: (cpu, vector) => {
-      if (vector !== VECTOR.GP) return false;
-      seen.push(cpu.vectoring);
-      return true;
-    },
-  };
-  assert.equal(deliverException(bench.cpu, fault(VECTOR.PF, 6, 0x5000n)), 'exited');
-  // #PF: vector 14, type 3 (hardware exception), error code valid, valid.
-  assert.deepEqual(seen, [{ info: 0x8000_0b0e, errorCode: 6, instructionLength: 0 }]);
-  assert.equal(bench.cpu.vectoring, null);
-});
-
-test('an access of the delivery that EPT stops is a VM exit with the event as IDT-vectoring information', () => {
-  const bench = long((b) => gate64(b, 0x20));
-  const { cpu } = bench;
-  // Every page is mapped by EPT but that of the stack.
-  bench.put(0x2_0000, 0x2_1007n);
-  bench.put(0x2_1000, 0x2_2007n);
-  bench.put(0x2_2000, 0x2_3007n);
-  for (let page = 0; page < 64; page++) bench.put(0x2_3000 + 8 * page, BigInt(page * 4096) | 0x37n);
-  bench.put(0x2_3000 + 8 * 7, 0n);
-  cpu.setU64(S.EPTP, 0x2_001en);
-  const seen: unknown[] = [];
-  cpu.intercepts = {
-    ...noIntercepts,
-    nestedFault: (_cpu, { kind, qualification, gva, gpa }) => {
-      seen.push({ kind, qualification, gva, gpa, info: cpu.vectoring?.info });
-    },
-  };
-  assert.equal(deliverInterrupt(cpu, 0x20), 'exited');
-  const stack = { qualification: 0x182n, gva: 0x7ff8n, gpa: 0x7ff8 };
-  assert.deepEqual(seen, [{ kind: 'ept_violation', ...stack, info: 0x8000_0020 }]);
-  assert.equal(cpu.vectoring, null);
-  assert.equal(cpu.rsp, 0x8000n);
-});
-
-test('real mode: exceptions have no error code, neither on the stack nor for the hypervisor', () => {
-  const bench = new Bench();
-  const seen: unknown[] = [];
-  bench.cpu.intercepts = {
-    ...noIntercepts,
-    exception: (_cpu, _vector, errorCode) => {
-      seen.push(errorCode);
-      return false;
-    },
-  };
-  bench.cpu.rsp = 0x7c00n;
-  deliverException(bench.cpu, fault(VECTOR.GP, 8));
-  assert.deepEqual(seen, [null]);
-  assert.equal(bench.cpu.rsp, 0x7c00n - 6n);
-});
-
-test('a page fault that the hypervisor takes leaves CR2 as it was', () => {
-  const bench = long();
-  bench.cpu.setU64(S.CR2, 7n);
-  bench.cpu.intercepts = { ...noIntercepts, exception: () => true };
-  assert.equal(deliverException(bench.cpu, fault(VECTOR.PF, 6, 0x5000n)), 'exited');
-  assert.equal(bench.cpu.u64(S.CR2), 7n);
-});
 
 test('an injected page fault pushes its error code and leaves CR2 to the hypervisor', () => {
   const bench = long((b) => gate64(b, VECTOR.PF));
