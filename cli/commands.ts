@@ -43,6 +43,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Says what changed between two runs, and whether budgets are kept.',
     load: () => import('./diff.js'),
   },
+  { name: 'query', summary: 'Asks a trace in SQL.', load: () => import('./query.js') },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
   { name: 'serve', summary: 'Serves the page that shows traces on a timeline.', load: () => import('./serve.js') },
   { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },

@@ -1,0 +1,90 @@
+/** `trapline query`: SQL over a trace of either store. */
+import { TABLES } from '../traces/schema.js';
+import { type AnswerCell, type AnswerColumn, TraceSql } from '../traces/sql.js';
+import { type Command, EXIT, JSON_OPTION } from './command.js';
+
+/** Columns whose values people read in hexadecimal. */
+const HEXADECIMAL = new Set([
+  ...['vmcs', 'reason', 'qualification', 'info2', 'intr_info', 'error_code', 'rip', 'cr3', 'gva', 'gpa', 'code', 'old'],
+  ...['value', ...TABLES.register.columns.map(({ name }) => name).filter((name) => name !== 'seq')],
+]);
+
+const unsigned = (cell: bigint, column: AnswerColumn): bigint =>
+  column.of?.type === 'u64' ? BigInt.asUintN(64, cell) : cell;
+
+function show(cell: AnswerCell, column: AnswerColumn): string {
+  if (cell === null) return '';
+  if (cell instanceof Uint8Array) return Buffer.from(cell).toString('hex');
+  if (typeof cell !== 'bigint') return String(cell);
+  const value = unsigned(cell, column);
+  return column.of && HEXADECIMAL.has(column.of.name) ? `0x${BigInt.asUintN(64, value).toString(16)}` : String(value);
+}
+
+const quoteCsv = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+const ofJson = (cell: AnswerCell, column: AnswerColumn): unknown => {
+  if (cell instanceof Uint8Array) return Buffer.from(cell).toString('hex');
+  if (typeof cell !== 'bigint') return cell;
+  const is64 = column.of?.type === 'u64' || column.of?.type === 'i64';
+  return is64 || BigInt.asIntN(53, cell) !== cell ? unsigned(cell, column) : Number(cell);
+};
+
+const tables = Object.values(TABLES).map(
+  ({ name, columns }) => `${name}: ${columns.map((column) => column.name).join(', ')}.`,
+);
+
+export const command: Command = {
+  arguments: [
+    { name: 'TRACE', says: 'a trace of either store' },
+    { name: 'SQL', says: 'one SELECT, in the language of SQLite' },
+  ],
+  json: { '[]': 'one object a row, with the names of the columns as keys' },
+  options: [{ name: 'csv', says: 'print CSV with a header line (RFC 4180)' }, JSON_OPTION],
+  details: [
+    'Reads, never writes. 64-bit integers are two’s complement: u64(x) and hex64(x) print them, ult(a, b) and ule(a, b) ' +
+      'compare them without sign. Names of numbers are in the table dictionary. As JSON: one object a row, 64-bit ' +
+      'values as hex strings, bytes as hex.',
+    ...tables,
+  ],
+  examples: [
+    {
+      line: 'trapline query run.sqlite "select name, count(*) n from event join dictionary d on d.domain = \'reason.vmx\' and d.code = reason & 0xffff where kind = 1 group by 1 order by n desc"',
+      says: 'exits by reason',
+    },
+    {
+      line: 'trapline query run.sqlite "select seq, tick, old, value from event where kind = 12 and code = 0x681e"',
+      says: 'every VMWRITE of GUEST_RIP',
+    },
+    {
+      line: 'trapline query page.arrow "select tick, hex64(gpa) gpa, value from memory where kind = 1 limit 20"',
+      says: 'the first stores',
+    },
+  ],
+  run(call) {
+    const [path = '', statement = ''] = call.args;
+    const sql = new TraceSql(path);
+    try {
+      const { columns, rows } = sql.ask(statement);
+      if (call.flag('json')) {
+        const objects = [...rows].map((row) =>
+          Object.fromEntries(columns.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
+        );
+        call.out.json(objects);
+      } else if (call.flag('csv')) {
+        call.out.line(columns.map(({ name }) => quoteCsv(name)).join(','));
+        for (const row of rows)
+          call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
+      } else {
+        const shown = [...rows].map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
+        const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
+        call.out.table(
+          columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? ('right' as const) : ('left' as const) })),
+          shown,
+        );
+      }
+      return EXIT.holds;
+    } finally {
+      sql.close();
+    }
+  },
+};
