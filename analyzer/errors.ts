@@ -5,8 +5,13 @@ export const ANALYSIS_ERRORS = {
     what: 'trace was recorded by another version of the machine',
     advice: 'replay it with that version of Trapline, or record it again; every other command works on it',
   },
-  BAD_CHECKPOINT: { what: 'checkpoint is incomplete', advice: 'start from another one, or from the beginning' },
-  NO_CHECKPOINT: { what: 'no such checkpoint', advice: 'trapline verify lists those of a trace' },
+  BAD_RECORD: {
+    what: 'trace contradicts itself',
+    advice: 'it was altered, or something other than trapline record wrote it: record again',
+  },
+  BAD_CHECKPOINT: { what: 'checkpoint cannot be used', advice: 'start from another one, or from the beginning' },
+  NO_CHECKPOINT: { what: 'no such checkpoint', advice: 'name one that is there, or start from the beginning' },
+  TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },
 } as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;
 

@@ -2,6 +2,7 @@
 import { EVENT_KINDS } from '../engine/observer.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import type { Filter } from './timeline-answers.js';
+import { readableEvents } from './timeline-chunks.js';
 import { type EventIndex, NO_LANE } from './timeline-index.js';
 
 /** By category: 1 where the filter lets it through. Failures always pass: they are never hidden by kind or reason. */
@@ -99,14 +100,10 @@ export async function textMask(
   if (words.length === 0) return null;
   const parsed = words.map((word) => parseWord(reader, index, word));
   const keep = new Uint8Array(index.rows);
-  const chunks = reader.chunks('event', { columns: COLUMNS })[Symbol.iterator]();
-  try {
-    for (let step = chunks.next(); step.done !== true; step = chunks.next()) {
-      markChunk(index, step.value, parsed, keep);
-      await breathe();
-    }
-  } catch {
-    // what cannot be read is a hole of the index already, and is said there
+  // what cannot be read is a hole of the index already, and is told there
+  for (const chunk of readableEvents(reader, COLUMNS, () => {})) {
+    markChunk(index, chunk, parsed, keep);
+    await breathe();
   }
   return keep;
 }

@@ -3,11 +3,19 @@
  * at the most, and 14 more on each axis that is looked at.
  */
 import { EVENT_KINDS } from '../engine/observer.js';
-import { CHUNK_ROWS } from '../traces/schema.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
+import { AnalysisError } from './errors.js';
+import { readableEvents, reasonOf } from './timeline-chunks.js';
 
 /** Names of the trace are cut to this length, and no more lanes and categories are told apart than this. */
-export const LIMITS = { name: 120, lanes: 4096, categories: 1024, problems: 20 } as const;
+export const LIMITS = {
+  name: 120,
+  lanes: 4096,
+  categories: 1024,
+  events: 200_000_000,
+  problem: 300,
+  problems: 20,
+} as const;
 
 const KIND_NAMES = new Map(Object.entries(EVENT_KINDS).map(([name, code]) => [code as number, name]));
 /** Kinds whose `reason` tells them apart. */
@@ -134,18 +142,21 @@ export class IndexBuilder {
   readonly #told = new Set<number>();
   /** The last row of each vCPU. */
   readonly #last = new Map<number, number>();
-  #chunks: Iterator<Chunk>;
+  readonly #chunks: Iterator<Chunk>;
   #row = 0;
 
   constructor(reader: TraceReader) {
     this.#reader = reader;
     this.#rows = reader.rows('event');
+    if (this.#rows > LIMITS.events) {
+      throw new AnalysisError('TOO_MANY_EVENTS', reader.path, `${this.#rows}, of ${LIMITS.events} at the most`);
+    }
     this.#lane = new Uint16Array(this.#rows).fill(NO_LANE);
     this.#category = new Uint16Array(this.#rows);
     this.#end = new Uint32Array(this.#rows);
     this.#tick = new AxisColumn(this.#rows);
     this.#time = new AxisColumn(this.#rows);
-    this.#chunks = this.#from(0);
+    this.#chunks = readableEvents(reader, COLUMNS, (from, to, why) => this.#skip(from, to, why));
   }
 
   /** Share of the trace that has been read, 0 to 1. */
@@ -153,29 +164,11 @@ export class IndexBuilder {
     return this.#rows === 0 ? 1 : this.#row / this.#rows;
   }
 
-  #from(row: number): Iterator<Chunk> {
-    return this.#reader.chunks('event', { from: row, columns: COLUMNS })[Symbol.iterator]();
-  }
-
-  /** Reads one chunk; false at the end. A chunk that cannot be read is a hole, and what follows it is read all the same. */
+  /** Reads one chunk; false at the end. */
   next(): boolean {
-    if (this.#row >= this.#rows) return false;
-    try {
-      const step = this.#chunks.next();
-      if (step.done === true) this.#skip(this.#rows, 'the file ends before its last event');
-      else {
-        if (step.value.first > this.#row) this.#skip(step.value.first, 'rows are missing');
-        this.#add(step.value);
-      }
-    } catch (error) {
-      const chunk = Math.floor(this.#row / CHUNK_ROWS.event) + 1;
-      this.#skip(
-        Math.min(this.#rows, chunk * CHUNK_ROWS.event),
-        error instanceof Error ? error.message : String(error),
-      );
-      if (this.#row < this.#rows) this.#chunks = this.#from(this.#row);
-    }
-    return this.#row < this.#rows;
+    const step = this.#chunks.next();
+    if (step.done !== true) this.#add(step.value);
+    return step.done !== true;
   }
 
   finish(): EventIndex {
@@ -214,29 +207,21 @@ export class IndexBuilder {
   /** What is wrong with the file behind its last event; null where nothing is. */
   #damage(): string | null {
     try {
-      this.#from(this.#rows).next();
+      for (const _ of this.#reader.chunks('event', { from: this.#rows, columns: COLUMNS }));
       return null;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return reasonOf(error, this.#reader.path);
     }
   }
 
-  #skip(after: number, why: string): void {
-    const says = clip(why);
-    if (this.#problems.length < LIMITS.problems) {
-      this.#problems.push(`events ${this.#row} to ${after - 1} cannot be read: ${says}`);
-    }
-    this.#holes.push({
-      vcpu: null,
-      before: this.#row - 1,
-      after,
-      lost: after - this.#row,
-      says: `unreadable: ${says}`,
-    });
-    this.#tick.hold(this.#row, after);
-    this.#time.hold(this.#row, after);
+  #skip(from: number, to: number, why: string): void {
+    this.#problem(`events ${from} to ${to - 1} cannot be read: ${why.slice(0, LIMITS.problem)}`);
+    const hole = { vcpu: null, before: from - 1, after: to, lost: to - from };
+    this.#holes.push({ ...hole, says: clip(`unreadable: ${why}`) });
+    this.#tick.hold(from, to);
+    this.#time.hold(from, to);
     this.#open.clear();
-    this.#row = after;
+    this.#row = to;
   }
 
   #add(chunk: Chunk): void {

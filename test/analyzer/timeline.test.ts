@@ -337,6 +337,8 @@ describe('timeline of a damaged trace', () => {
     const lost = view.gaps.reduce((sum, gap) => sum + (gap.vcpu === null ? (gap.lost ?? 0) : 0), 0);
     assert.equal(found + lost, 30_000);
     assert.ok(lost >= 8192 && lost <= 3 * 8192, 'chunks are lost, and no more than were damaged');
+    const last = await timeline.view({ axis: 'seq', from: 29_000, to: 30_000, bins: 1 }, { ...ALL, text: 'exit' });
+    assert.ok(last.totals.length > 0, 'a filter of words finds what lies behind the hole');
     reader.close();
   });
 

@@ -78,7 +78,7 @@ function chipOf(
       on: { click: () => toggle(name, isReason) },
     },
     swatch(colour),
-    failure ? `${name} failed` : name,
+    failure && isReason ? `${name} failed` : name,
     el('b', {}, whole(count)),
   );
   return chip;

@@ -209,7 +209,12 @@ class Page {
     const axis = this.#axis;
     this.#message();
     const problems = byId('problems', HTMLElement);
-    problems.replaceChildren(overview.problems.join(' · '));
+    const more = overview.problems.length - MOST_PROBLEMS;
+    problems.replaceChildren(
+      overview.problems.slice(0, MOST_PROBLEMS).join(' · '),
+      more > 0 ? ` · and ${more} more` : '',
+    );
+    problems.title = overview.problems.join('\n');
     problems.hidden = overview.problems.length === 0;
     const facts = [
       overview.source,
@@ -358,6 +363,7 @@ class Page {
   }
 }
 
+const MOST_PROBLEMS = 2;
 const FACTS = ['image_name', 'cpu'] as const;
 const ORDER: readonly Axis[] = ['tick', 'time', 'seq'];
 
