@@ -33,6 +33,8 @@ export const COUNTER = record({
   held: integer(0xffff),
   /** Pulses counted when GATE stopped the count; null: it counts. */
   paused: optional(count()),
+  /** Mode 4: GATE fell while OUT was low, which ends at this pulse all the same. */
+  strobeEnd: optional(count()),
   /** CR has been written since the control word. */
   armed: flag(),
 });
@@ -112,6 +114,7 @@ export class Counter {
     s.initial = s.reload;
     s.origin = s.loadAt - (halfway ? high(s.initial) : 0);
     s.loadAt = null;
+    s.strobeEnd = null;
     s.nullCount = false;
     s.paused = s.gate || triggered ? null : 0;
     if (periodic && s.paused !== null) s.held = this.count(now);
@@ -195,7 +198,10 @@ export class Counter {
 
   #pause(now: number): void {
     const s = this.state;
-    if (s.origin !== null && s.paused === null) s.paused = now - s.origin;
+    if (s.origin !== null && s.paused === null) {
+      s.paused = now - s.origin;
+      if (s.mode === 4 && s.paused === s.initial) s.strobeEnd = now + 1;
+    }
     if (this.#mode.periodic && s.origin !== null) s.loadAt = null;
   }
 
@@ -224,6 +230,7 @@ export class Counter {
     const s = this.state;
     const mode = this.#mode;
     if (s.origin === null) return mode.idle;
+    if (s.strobeEnd !== null) return now >= s.strobeEnd;
     if (mode.periodic && s.paused !== null) return true;
     return mode.out(s.initial, s.paused ?? now - s.origin);
   }
@@ -232,6 +239,7 @@ export class Counter {
   rise(now: number): number | null {
     this.settle(now);
     const s = this.state;
+    if (s.strobeEnd !== null) return s.strobeEnd > now ? s.strobeEnd : null;
     if (s.origin === null || s.paused !== null) return null;
     const after = this.#mode.rise(s.initial, now - s.origin);
     return after === null ? null : s.origin + after;

@@ -59,12 +59,11 @@ export class Pc {
     this.ports = new PortMap(this.devices, () => wiring.now());
   }
 
-  /** Input from outside arrives at `at`. Answers false where no device has that port. */
+  /** Input from outside arrives at `at`. Answers false where no device has that port, or takes any more. */
   receive(port: string, bytes: Uint8Array, at: Tick): boolean {
     if (port !== this.#com1.name) return false;
     this.#com1.advance(at);
-    this.#com1.receive(bytes);
-    return true;
+    return this.#com1.receive(bytes);
   }
 
   advance(to: Tick): void {

@@ -26,6 +26,7 @@ const FIFO_BYTES = 16;
 const TRIGGERS = [1, 4, 8, 14] as const;
 /** Outside bytes that may wait for the receiver. */
 const WAITING_LIMIT = 1 << 24;
+const CUT_BYTES = 0x1_0000;
 
 const UART = record({
   ier: byte(),
@@ -59,6 +60,8 @@ export class Uart implements Device {
   readonly #irq: Line;
   readonly #output: ByteOutput;
   #s = UART.first();
+  /** Bytes at the start of `waiting` that were taken already: cutting them off each time would cost their whole length. */
+  #taken = 0;
 
   /** `name` is also the port under which sent bytes go to `output`. */
   constructor(name: string, firstPort: number, irq: Line, output: ByteOutput) {
@@ -68,11 +71,13 @@ export class Uart implements Device {
     this.#output = output;
   }
 
-  /** Bytes arrive from outside. */
-  receive(bytes: Uint8Array): void {
+  /** Bytes arrive from outside. False: too many wait already, and none of these was taken. */
+  receive(bytes: Uint8Array): boolean {
+    if (this.#s.waiting.length - this.#taken + bytes.length > WAITING_LIMIT) return false;
     for (const each of bytes) this.#s.waiting.push(each);
     this.#takeIn();
     this.#update();
+    return true;
   }
 
   in(port: number): number {
@@ -178,8 +183,12 @@ export class Uart implements Device {
     const s = this.#s;
     if (this.#loop) return;
     const room = this.#capacity - s.received.length;
-    if (room <= 0 || s.waiting.length === 0) return;
-    for (const each of s.waiting.splice(0, room)) this.#push(each & this.#wordMask);
+    const end = Math.min(this.#taken + Math.max(0, room), s.waiting.length);
+    for (; this.#taken < end; this.#taken++) this.#push((s.waiting[this.#taken] ?? 0) & this.#wordMask);
+    if (this.#taken >= CUT_BYTES || this.#taken === s.waiting.length) {
+      s.waiting = s.waiting.slice(this.#taken);
+      this.#taken = 0;
+    }
   }
 
   #readReceived(): number {
@@ -300,10 +309,11 @@ export class Uart implements Device {
   }
 
   save(): DeviceState {
-    return UART.read(this.#s, this.name);
+    return UART.read({ ...this.#s, waiting: this.#s.waiting.slice(this.#taken) }, this.name);
   }
 
   load(state: DeviceState): void {
     this.#s = UART.read(state, this.name);
+    this.#taken = 0;
   }
 }

@@ -16,12 +16,15 @@ class PulseCounter {
   #ce = 0;
   /** CE is loaded from CR on the next pulse. */
   #load = false;
-  /** Mode 2 and 3: CR waits for the end of the cycle. */
   #counting = false;
   /** CR has been written since the control word. */
   #armed = false;
   /** Modes 0, 1, 4, 5: the terminal count of this load is still to come. */
   #pending = false;
+  /** Mode 3: the count of the half-cycle under way is odd. */
+  #odd = false;
+  /** Mode 2 or 3 that was counting until GATE fell. */
+  #paused = false;
   /** Mode 4 and 5: OUT is low for this pulse. */
   #strobe = false;
 
@@ -32,6 +35,7 @@ class PulseCounter {
     this.#counting = false;
     this.#armed = false;
     this.#pending = false;
+    this.#paused = false;
     this.#strobe = false;
   }
 
@@ -46,9 +50,6 @@ class PulseCounter {
       this.#load = true;
     }
   }
-
-  /** Mode 2 or 3 that was counting until GATE fell. */
-  #paused = false;
 
   setGate(gate: boolean): void {
     if (gate === this.gate) return;
@@ -78,6 +79,7 @@ class PulseCounter {
     this.#load = false;
     this.#paused = false;
     this.#pending = true;
+    this.#odd = (this.#cr & 1) !== 0;
     this.#counting = this.mode === 1 || this.mode === 5 || this.gate || this.mode === 0 || this.mode === 4;
     this.#ce = this.mode === 3 ? this.#cr & ~1 : this.#cr;
     if (this.mode === 1) this.out = false;
@@ -112,33 +114,14 @@ class PulseCounter {
    */
   #square(): void {
     if (!this.#counting || !this.gate) return;
-    const odd = (this.#odd & 1) === 1;
-    const end = this.out && odd ? 0 : 2;
+    const end = this.out && this.#odd ? 0 : 2;
     if (this.#ce !== end) {
       this.#ce -= 2;
       return;
     }
     this.out = !this.out;
-    this.#odd = this.#cr;
+    this.#odd = (this.#cr & 1) !== 0;
     this.#ce = this.#cr & ~1;
-  }
-
-  /** Parity of the count of the half-cycle under way. */
-  get #odd(): number {
-    return this.#parity;
-  }
-  set #odd(value: number) {
-    this.#parity = value & 1;
-  }
-  #parity = 0;
-
-  /** To be told of a load, for the parity. */
-  noteLoad(): void {
-    this.#parity = this.#cr & 1;
-  }
-
-  get loading(): boolean {
-    return this.#load;
   }
 }
 
@@ -159,7 +142,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('gate' as const), gate: fc.boolean() }) },
 );
 
-/** OUT at every pulse, from both. `gates`: GATE may change. */
+/** OUT at every pulse, from both. */
 function waves(steps: readonly Step[]): readonly [closed: string, pulsed: string] {
   const closed = new Counter();
   const pulsed = new PulseCounter();
@@ -186,9 +169,7 @@ function waves(steps: readonly Step[]): readonly [closed: string, pulsed: string
       pulsed.setGate(each.gate);
     } else {
       for (let i = 0; i < each.pulses; i++) {
-        const loads = pulsed.loading;
         pulsed.pulse();
-        if (loads) pulsed.noteLoad();
         now++;
         look();
       }

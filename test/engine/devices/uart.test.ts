@@ -131,6 +131,19 @@ describe('16550A', () => {
     assert.equal(read(R.lsr) & 2, 0, 'no overrun');
   });
 
+  it('takes a paste of a million bytes in its stride, and refuses what nobody could ever read', () => {
+    const { uart, read, write } = setUp();
+    write(R.fcr, 1);
+    const bytes = Uint8Array.from({ length: 1_000_000 }, (_, i) => i % 251);
+    const started = performance.now();
+    assert.equal(uart.receive(bytes), true);
+    assert.ok(bytes.every((each) => read(R.data) === each));
+    assert.equal(read(R.lsr) & 1, 0);
+    assert.ok(performance.now() - started < 20_000);
+    const big = new Uint8Array(1 << 23);
+    assert.deepEqual([uart.receive(big), uart.receive(big), uart.receive(big)], [true, true, false]);
+  });
+
   it('THRE: raised when enabled, reset by reading IIR, raised again when a byte has left', () => {
     const { line, read, write } = setUp();
     write(R.mcr, OUT2);
