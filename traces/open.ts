@@ -2,16 +2,15 @@
 import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { manifestPath } from './arrow/manifest.js';
-import { ArrowSink } from './arrow/sink.js';
 import { ArrowSource } from './arrow/source.js';
-import { beginArrow } from './arrow/streams.js';
 import { TraceError, traceError } from './errors.js';
 import { StoreReader } from './reader.js';
-import type { Sink } from './sink.js';
+import type { Store } from './sink.js';
 import { MAGIC } from './sqlite/schema.js';
-import { beginSqlite, SqliteSink } from './sqlite/sink.js';
 import { SqliteSource } from './sqlite/source.js';
 import type { TraceReader, TraceWriter } from './store.js';
+import { STORES } from './stores.js';
+import { ThreadedSink } from './threaded.js';
 import { StoreWriter } from './writer.js';
 
 type Kind = TraceReader['kind'];
@@ -51,21 +50,13 @@ export function openTrace(path: string): TraceReader {
   }
 }
 
-interface Store {
-  begin(path: string): void;
-  sink(path: string): Sink;
-}
-const STORES: { readonly [extension: string]: Store } = {
-  '.sqlite': { begin: beginSqlite, sink: (path) => new SqliteSink(path) },
-  '.arrow': { begin: beginArrow, sink: (path) => new ArrowSink(path) },
-};
-
-const storeFor = (path: string): Store => {
-  const extension = Object.keys(STORES).find((candidate) => path.endsWith(candidate) && basename(path) !== candidate);
-  const store = extension === undefined ? undefined : STORES[extension];
-  if (store === undefined) throw new TraceError('TRACE_NAME', path);
+/** The store that a name's end asks for. */
+function storeFor(path: string): Store {
+  const name = basename(path);
+  const store = Object.values(STORES).find((candidate) => name.endsWith(`.${candidate.name}`));
+  if (store === undefined || name === `.${store.name}`) throw new TraceError('TRACE_NAME', path);
   return store;
-};
+}
 
 /**
  * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there is
@@ -84,7 +75,7 @@ export function createTrace(path: string, options: { readonly replace?: boolean 
     store.begin(fresh);
     if (exists) renameSync(target, old);
     renameSync(fresh, target);
-    const writer = new StoreWriter(path, store.sink(target));
+    const writer = new StoreWriter(path, new ThreadedSink(store, target));
     rmSync(old, { recursive: true, force: true });
     return writer;
   } catch (error) {

@@ -2,8 +2,8 @@
  * What a store does for the writer: it takes segments (new rows of one chunk) and makes them durable. `StoredChunk` is
  * what it remembers of each, and what a reader finds again.
  */
-import { type ChunkBuffer, chunkOver, layoutOf } from './column.js';
-import { chunkTags, type Tags, type TraceDigest } from './digest.js';
+import type { ChunkBuffer } from './column.js';
+import type { Tags } from './digest.js';
 import type { TableName } from './schema.js';
 
 /** Rows [from, to) of a chunk buffer are new; `before` is the position in the table of the buffer's first row. */
@@ -28,23 +28,47 @@ export interface StoredChunk {
   readonly tags: Tags;
 }
 
+/** A segment made ready to be written, which any thread can do, and what the logical digest has to know of it. */
+export interface Prepared {
+  readonly table: TableName;
+  readonly first: number;
+  readonly rows: number;
+  readonly tags: Tags;
+  /** Where a chunk ends: its rows and tags. */
+  readonly ended: { readonly rows: number; readonly tags: Tags } | null;
+  /** Arrow: the record batch message. SQLite: nothing, its rows are written from the segment. */
+  readonly message: Uint8Array | null;
+}
+
+/** The files of a trace that is being written, on whichever thread they are open. */
+export interface Backend {
+  prepare(segment: Segment): Prepared;
+  /**
+   * Writes rows; `segment` may be absent only where `message` is there.
+   * @throws TraceError where the files cannot grow
+   */
+  write(prepared: Prepared, segment: Segment | null): void;
+  /** Closes the files, `end`: as a trace that nothing is added to. */
+  close(end: boolean): void;
+}
+
+/** A kind of store. */
+export interface Store {
+  readonly name: 'sqlite' | 'arrow';
+  /** Begins an empty trace at a path where nothing is. */
+  begin(path: string): void;
+  /** Opens a trace that was begun, to add rows to it. */
+  append(path: string): Backend;
+  remove(path: string): void;
+}
+
 export interface Sink {
-  /** Stores a segment and returns the buffer to fill next; the same one if the sink is done with it. */
+  /** Takes a segment and returns the buffer to fill next; the same one if the sink is done with it. */
   append(segment: Segment): ChunkBuffer;
-  /** Waits until all that was appended is durable, and returns the logical digest so far. */
+  /** Waits until all that was appended is written, and returns the logical digest so far. */
   settle(): string;
   /** Puts the store in order and closes it. Nothing is appended after it. */
   close(): void;
   /** Closes the store and removes it. */
   remove(): void;
-}
-
-/** The new rows of a segment with their tags; feeds the logical digest where a chunk ends. */
-export function tagged(segment: Segment, digest: TraceDigest) {
-  const { table, buffer, before, from, to, last } = segment;
-  const layout = layoutOf(table);
-  const chunk = chunkOver(layout, buffer, before + from, from, to);
-  const tags = chunkTags(chunk);
-  if (last) digest.add(table, to, from === 0 ? tags : chunkTags(chunkOver(layout, buffer, before, 0, to)));
-  return { chunk, tags };
 }

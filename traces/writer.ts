@@ -2,7 +2,7 @@
 import { TableAppender } from './appender.js';
 import { TraceError } from './errors.js';
 import { FORMAT_VERSION, TABLE_NAMES, type TableName } from './schema.js';
-import type { Segment, Sink } from './sink.js';
+import type { Sink } from './sink.js';
 import type { Appender, TraceWriter } from './store.js';
 
 /** Tables whose rows are many and small: flush() leaves their last chunk open. */
@@ -43,7 +43,7 @@ export class StoreWriter implements TraceWriter {
   flush(): void {
     this.#open();
     this.#drain(TABLE_NAMES.filter((name) => !LONG.has(name)));
-    this.#sink.settle();
+    this.#guarded((sink) => sink.settle());
   }
 
   finish({ complete = true }: { readonly complete?: boolean } = {}): { readonly digest: string } {
@@ -51,12 +51,12 @@ export class StoreWriter implements TraceWriter {
     this.#drain(FACTS);
     this.#ending = true;
     for (const name of TABLE_NAMES) if (!FACTS.includes(name)) this.#end(name);
-    const digest = this.#sink.settle();
+    const digest = this.#guarded((sink) => sink.settle());
     this.#ending = false;
     this.setRun('digest', digest);
     if (complete) this.setRun('complete', '1');
     this.#drain(FACTS);
-    this.#sink.settle();
+    this.#guarded((sink) => sink.settle());
     this.#closed = true;
     this.#sink.close();
     return { digest };
@@ -79,7 +79,8 @@ export class StoreWriter implements TraceWriter {
         if (this.#closed) throw new TraceError('TRACE_CLOSED', this.path);
         if (!FACTS.includes(name)) this.#drain(FACTS);
         const last = this.#ending || end === from.layout.rows;
-        return this.#append({ table: name, buffer, before: from.before, from: start, to: end, last });
+        const segment = { table: name, buffer, before: from.before, from: start, to: end, last };
+        return this.#guarded((sink) => sink.append(segment));
       });
       this.#appenders.set(name, appender);
     }
@@ -87,12 +88,16 @@ export class StoreWriter implements TraceWriter {
   }
 
   /** A store that failed once takes nothing more: what it has is whole, what follows would leave a gap. */
-  #append(segment: Segment) {
+  #guarded<T>(work: (sink: Sink) => T): T {
     try {
-      return this.#sink.append(segment);
+      return work(this.#sink);
     } catch (error) {
       this.#closed = true;
-      this.#sink.close();
+      try {
+        this.#sink.close();
+      } catch {
+        // The first failure is the one to tell.
+      }
       throw error;
     }
   }

@@ -1,13 +1,15 @@
 /** The files of an Arrow trace that is being written: record batches, each followed by its line in the manifest. */
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { traceError } from '../errors.js';
+import { prepareSegment } from '../prepare.js';
 import { TABLE_NAMES, type TableName } from '../schema.js';
-import type { Encoded } from './encoder.js';
+import type { Backend, Prepared, Segment, Store } from '../sink.js';
+import { encodeBatch } from './batch.js';
 import { END_OF_STREAM, schemaMessage } from './ipc.js';
 import { chunkLine, firstLine, manifestPath, streamPath } from './manifest.js';
 
-/** Begins an empty trace: every table has its stream with its schema. */
-export function beginArrow(folder: string): void {
+/** Every table has its stream, which begins with its schema. */
+function begin(folder: string): void {
   mkdirSync(folder);
   for (const table of TABLE_NAMES) writeFileSync(streamPath(folder, table), schemaMessage(table), { flag: 'wx' });
   writeFileSync(manifestPath(folder), firstLine(), { flag: 'wx' });
@@ -18,9 +20,9 @@ class GrowingFile {
   readonly #file: number;
   #length: number;
 
-  constructor(path: string, length: number) {
+  constructor(path: string) {
     this.#file = openSync(path, 'r+');
-    this.#length = length;
+    this.#length = fstatSync(this.#file).size;
   }
 
   get length(): number {
@@ -45,40 +47,25 @@ class GrowingFile {
   }
 }
 
-/** Lengths of the files, to go on where another thread left off. */
-export interface StreamLengths {
-  readonly manifest: number;
-  readonly tables: ReadonlyMap<TableName, number>;
-}
-
-export const freshLengths = (): StreamLengths => ({
-  manifest: firstLine().length,
-  tables: new Map(TABLE_NAMES.map((table) => [table, schemaMessage(table).length])),
-});
-
-export class Streams {
+class ArrowBackend implements Backend {
   readonly #folder: string;
-  readonly #tables = new Map<TableName, GrowingFile>();
+  readonly #streams: ReadonlyMap<TableName, GrowingFile>;
   readonly #manifest: GrowingFile;
   #failed = false;
 
-  constructor(folder: string, lengths: StreamLengths) {
+  constructor(folder: string) {
     this.#folder = folder;
-    for (const [table, length] of lengths.tables) {
-      this.#tables.set(table, new GrowingFile(streamPath(folder, table), length));
-    }
-    this.#manifest = new GrowingFile(manifestPath(folder), lengths.manifest);
+    this.#streams = new Map(TABLE_NAMES.map((table) => [table, new GrowingFile(streamPath(folder, table))]));
+    this.#manifest = new GrowingFile(manifestPath(folder));
   }
 
-  get lengths(): StreamLengths {
-    const tables = new Map([...this.#tables].map(([table, { length }]) => [table, length]));
-    return { manifest: this.#manifest.length, tables };
+  prepare(segment: Segment): Prepared {
+    return prepareSegment(segment, encodeBatch);
   }
 
-  /** @throws TraceError where the files cannot grow; nothing is written after that */
-  append({ table, first, rows, message, tags }: Encoded): void {
-    const stream = this.#tables.get(table);
-    if (rows === 0 || stream === undefined || this.#failed) return;
+  write({ table, first, rows, message, tags }: Prepared): void {
+    const stream = this.#streams.get(table);
+    if (message === null || stream === undefined || this.#failed) return;
     try {
       const offset = stream.length;
       stream.append(message);
@@ -89,9 +76,8 @@ export class Streams {
     }
   }
 
-  /** Closes the files; with `end` as streams that are whole. */
   close(end: boolean): void {
-    for (const stream of this.#tables.values()) {
+    for (const stream of this.#streams.values()) {
       try {
         if (end && !this.#failed) stream.append(END_OF_STREAM);
       } finally {
@@ -101,3 +87,10 @@ export class Streams {
     this.#manifest.close();
   }
 }
+
+export const arrowStore: Store = {
+  name: 'arrow',
+  begin,
+  append: (folder) => new ArrowBackend(folder),
+  remove: (folder) => rmSync(folder, { recursive: true, force: true }),
+};

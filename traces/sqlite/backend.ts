@@ -5,11 +5,12 @@
  */
 import { rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import type { ChunkBuffer, ColumnVector, TableChunk } from '../column.js';
-import { TraceDigest } from '../digest.js';
+import type { ColumnVector, TableChunk } from '../column.js';
+import { chunkTags } from '../digest.js';
 import { traceError } from '../errors.js';
+import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
-import { type Segment, type Sink, tagged } from '../sink.js';
+import type { Backend, Prepared, Segment, Store } from '../sink.js';
 import { APPLICATION_ID, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
@@ -20,8 +21,7 @@ const AT_ONCE = 64;
 const EXACT_HIGH = 0x20_0000;
 const HALF = 0x1_0000_0000;
 
-/** Begins an empty trace at `path`, which must not exist. */
-export function beginSqlite(path: string): void {
+function begin(path: string): void {
   const db = new Database(path);
   try {
     db.pragma('journal_mode = DELETE');
@@ -34,12 +34,14 @@ export function beginSqlite(path: string): void {
   }
 }
 
-export class SqliteSink implements Sink {
+const journalOf = (path: string): string => `${path}-journal`;
+
+class SqliteBackend implements Backend {
   readonly #path: string;
   readonly #db: Database.Database;
-  readonly #digest = new TraceDigest();
   readonly #inserts = new Map<string, Database.Statement>();
   readonly #chunk: Database.Statement;
+  #failed = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -51,35 +53,30 @@ export class SqliteSink implements Sink {
     this.#chunk = this.#db.prepare('INSERT INTO chunk VALUES (?, ?, ?, ?, ?)');
   }
 
-  append(segment: Segment): ChunkBuffer {
-    const { chunk, tags } = tagged(segment, this.#digest);
-    if (chunk.rows === 0) return segment.buffer;
+  prepare(segment: Segment): Prepared {
+    return prepareSegment(segment, (chunk) => ({ message: null, tags: chunkTags(chunk) }));
+  }
+
+  write({ table, first, rows, tags }: Prepared, segment: Segment | null): void {
+    if (rows === 0 || segment === null || this.#failed) return;
     try {
       this.#db.exec('BEGIN');
+      const chunk = newRows(segment);
       const columns = [...tags.keys()].map((name) => chunk.column(name));
       this.#insert(chunk, columns);
       const length = columns.reduce((sum, column) => sum + sizeOf(column), 0);
-      this.#chunk.run(chunk.table, chunk.first, chunk.rows, length, JSON.stringify(Object.fromEntries(tags)));
+      this.#chunk.run(table, first, rows, length, JSON.stringify(Object.fromEntries(tags)));
       this.#db.exec('COMMIT');
     } catch (error) {
+      this.#failed = true;
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
-      throw traceError(error, this.#path, 'write', `table ${chunk.table}, row ${chunk.first}`);
+      throw traceError(error, this.#path, 'write', `table ${table}, row ${first}`);
     }
-    return segment.buffer;
-  }
-
-  settle(): string {
-    return this.#digest.hex();
   }
 
   close(): void {
     this.#db.close();
-    rmSync(`${this.#path}-journal`, { force: true });
-  }
-
-  remove(): void {
-    this.close();
-    rmSync(this.#path, { force: true });
+    rmSync(journalOf(this.#path), { force: true });
   }
 
   #insert(chunk: TableChunk, columns: readonly ColumnVector[]): void {
@@ -128,3 +125,13 @@ function binder(column: ColumnVector): Binder {
     return signed[row] as bigint;
   });
 }
+
+export const sqliteStore: Store = {
+  name: 'sqlite',
+  begin,
+  append: (path) => new SqliteBackend(path),
+  remove: (path) => {
+    rmSync(path, { force: true });
+    rmSync(journalOf(path), { force: true });
+  },
+};

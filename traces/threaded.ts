@@ -1,0 +1,205 @@
+/**
+ * Hands the work of a store to a worker. A trace begins on the caller's thread; once a long table has filled its first
+ * chunk, the worker takes over the files, so that short traces never wait for a thread to start. Then the caller hands
+ * over whole chunks and fills the next. Where the worker is behind, the caller prepares an Arrow chunk itself and hands
+ * over the result, or waits: both cores are busy, memory is bounded, and the files do not depend on who did what.
+ */
+import { type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { type ChunkBuffer, layoutOf, newChunkBuffer } from './column.js';
+import { TraceDigest } from './digest.js';
+import { TraceError } from './errors.js';
+import type { TableName } from './schema.js';
+import type { Backend, Prepared, Segment, Sink, Store } from './sink.js';
+
+/** What the caller asks of the worker; each is answered once, in order. */
+export type Request =
+  | { readonly kind: 'segment'; readonly segment: Segment; readonly give: boolean }
+  | { readonly kind: 'prepared'; readonly prepared: Prepared }
+  | { readonly kind: 'close'; readonly end: boolean };
+
+export type Failure = Pick<TraceError, 'code' | 'place' | 'detail'>;
+
+export interface Answer {
+  readonly table: TableName | null;
+  readonly ended: Prepared['ended'];
+  /** The buffer of a segment that was given away, cleared, to be filled again. */
+  readonly buffer: ChunkBuffer | null;
+  readonly failure: Failure | null;
+}
+
+export interface WorkerStart {
+  readonly store: Store['name'];
+  readonly path: string;
+  readonly port: MessagePort;
+  /** One 32-bit counter of answers, to wait for. */
+  readonly answered: SharedArrayBuffer;
+}
+
+/** Whole chunks that the worker may have before it, and requests of any kind before the caller waits. */
+const AHEAD = 2;
+const MOST_AHEAD = 6;
+
+export class ThreadedSink implements Sink {
+  readonly #store: Store;
+  readonly #path: string;
+  readonly #digest = new TraceDigest();
+  /** The files, until the helper has them. */
+  #backend: Backend | null;
+  #helper: Helper | null = null;
+  /** Prepares chunks beside the helper, if the store can be prepared elsewhere than it is written. */
+  #prepare: ((segment: Segment) => Prepared) | null = null;
+
+  constructor(store: Store, path: string) {
+    this.#store = store;
+    this.#path = path;
+    this.#backend = store.append(path);
+  }
+
+  append(segment: Segment): ChunkBuffer {
+    const whole = segment.last && segment.from === 0 && segment.to === layoutOf(segment.table).rows;
+    const helper = this.#helper ?? (whole ? this.#engage() : null);
+    if (helper === null) return this.#write(segment);
+    if (whole && (helper.chunksAhead < AHEAD || this.#prepare === null)) return helper.give(segment);
+    const prepared = this.#prepare?.(segment);
+    if (prepared?.message !== undefined) helper.ask({ kind: 'prepared', prepared }, transferOf(prepared));
+    else helper.ask({ kind: 'segment', segment, give: false }, []);
+    return segment.buffer;
+  }
+
+  settle(): string {
+    this.#helper?.settle();
+    return this.#digest.hex();
+  }
+
+  close(): void {
+    this.#end(true);
+  }
+
+  remove(): void {
+    this.#end(false);
+    this.#store.remove(this.#path);
+  }
+
+  #write(segment: Segment): ChunkBuffer {
+    const backend = this.#backend;
+    if (backend === null) throw new TraceError('TRACE_CLOSED', this.#path);
+    const prepared = backend.prepare(segment);
+    backend.write(prepared, segment);
+    this.#fold(prepared.table, prepared.ended);
+    return segment.buffer;
+  }
+
+  #engage(): Helper | null {
+    const backend = this.#backend;
+    if (backend === null) return null;
+    backend.close(false);
+    this.#backend = null;
+    if (this.#store.name === 'arrow') this.#prepare = (segment) => backend.prepare(segment);
+    this.#helper = new Helper(this.#store.name, this.#path, ({ table, ended, failure }) => {
+      if (failure !== null) throw new TraceError(failure.code, this.#path, failure.place, failure.detail);
+      if (table !== null) this.#fold(table, ended);
+    });
+    return this.#helper;
+  }
+
+  #end(whole: boolean): void {
+    const [backend, helper] = [this.#backend, this.#helper];
+    this.#backend = null;
+    this.#helper = null;
+    backend?.close(whole);
+    helper?.close(whole);
+  }
+
+  #fold(table: TableName, ended: Prepared['ended']): void {
+    if (ended !== null) this.#digest.add(table, ended.rows, ended.tags);
+  }
+}
+
+const transferOf = ({ message }: Prepared): ArrayBuffer[] => (message === null ? [] : [message.buffer as ArrayBuffer]);
+
+/** The worker as its owner sees it. Requests and answers are counted, so that the owner can wait without an event loop. */
+class Helper {
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #answered: Int32Array;
+  readonly #take: (answer: Answer) => void;
+  readonly #free = new Map<TableName, ChunkBuffer[]>();
+  #asked = 0;
+  #received = 0;
+  #given = 0;
+
+  constructor(store: Store['name'], path: string, take: (answer: Answer) => void) {
+    const { port1, port2 } = new MessageChannel();
+    const answered = new SharedArrayBuffer(4);
+    this.#answered = new Int32Array(answered);
+    this.#take = take;
+    this.#port = port1;
+    const workerData: WorkerStart = { store, path, port: port2, answered };
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, transferList: [port2] });
+    this.#worker.unref();
+    this.#port.unref();
+  }
+
+  /** Whole chunks that the worker has not yet answered. */
+  get chunksAhead(): number {
+    this.#receive();
+    return this.#given;
+  }
+
+  /** Gives a whole chunk to the worker, and the caller another buffer. */
+  give(segment: Segment): ChunkBuffer {
+    while (this.#given >= AHEAD) this.#wait();
+    this.#given++;
+    this.ask({ kind: 'segment', segment, give: true }, buffersOf(segment.buffer));
+    return this.#free.get(segment.table)?.pop() ?? newChunkBuffer(layoutOf(segment.table));
+  }
+
+  ask(request: Request, transfer: ArrayBuffer[]): void {
+    while (this.#asked - this.#received >= MOST_AHEAD) this.#wait();
+    this.#asked++;
+    this.#port.postMessage(request, transfer);
+  }
+
+  settle(): void {
+    while (this.#received < this.#asked) this.#wait();
+  }
+
+  close(end: boolean): void {
+    try {
+      this.settle();
+    } finally {
+      this.ask({ kind: 'close', end }, []);
+      while (this.#received < this.#asked) this.#wait();
+      this.#port.close();
+      void this.#worker.terminate();
+    }
+  }
+
+  #wait(): void {
+    Atomics.wait(this.#answered, 0, this.#received);
+    this.#receive();
+  }
+
+  #receive(): void {
+    for (;;) {
+      const message = receiveMessageOnPort(this.#port);
+      if (message === undefined) return;
+      const answer = message.message as Answer;
+      this.#received++;
+      if (answer.buffer !== null && answer.table !== null) {
+        this.#given--;
+        const free = this.#free.get(answer.table) ?? [];
+        free.push(answer.buffer);
+        this.#free.set(answer.table, free);
+      }
+      this.#take(answer);
+    }
+  }
+}
+
+/** The memory of a chunk buffer, to be handed to another thread. */
+export const buffersOf = ({ slab, arenas, touched }: ChunkBuffer): ArrayBuffer[] => [
+  slab,
+  touched.buffer as ArrayBuffer,
+  ...arenas.flatMap((arena) => (arena === null ? [] : [arena.buffer as ArrayBuffer])),
+];

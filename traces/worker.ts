@@ -1,0 +1,46 @@
+/** The thread that prepares and writes the chunks of a trace; see threaded.ts. */
+import { workerData } from 'node:worker_threads';
+import { clearChunkBuffer, layoutOf } from './column.js';
+import { TraceError } from './errors.js';
+import { STORES } from './stores.js';
+import { type Answer, buffersOf, type Failure, type Request, type WorkerStart } from './threaded.js';
+
+const { store, path, port, answered } = workerData as WorkerStart;
+const count = new Int32Array(answered);
+const backend = STORES[store].append(path);
+const NOTHING: Answer = { table: null, ended: null, buffer: null, failure: null };
+
+function serve(request: Request): Answer {
+  if (request.kind === 'close') {
+    backend.close(request.end);
+    return NOTHING;
+  }
+  if (request.kind === 'prepared') {
+    const { prepared } = request;
+    backend.write(prepared, null);
+    return { ...NOTHING, table: prepared.table, ended: prepared.ended };
+  }
+  const { segment, give } = request;
+  const prepared = backend.prepare(segment);
+  backend.write(prepared, segment);
+  if (give) clearChunkBuffer(layoutOf(segment.table), segment.buffer, segment.to);
+  return { ...NOTHING, table: prepared.table, ended: prepared.ended, buffer: give ? segment.buffer : null };
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof TraceError) return { code: error.code, place: error.place, detail: error.detail };
+  return { code: 'TRACE_UNWRITABLE', place: null, detail: error instanceof Error ? error.message : String(error) };
+}
+
+port.on('message', (request: Request) => {
+  let answer: Answer;
+  try {
+    answer = serve(request);
+  } catch (error) {
+    answer = { ...NOTHING, failure: failureOf(error) };
+  }
+  port.postMessage(answer, answer.buffer === null ? [] : buffersOf(answer.buffer));
+  Atomics.add(count, 0, 1);
+  Atomics.notify(count, 0);
+  if (request.kind === 'close') port.close();
+});
