@@ -10,7 +10,7 @@ import { ACTIVITY, deliverException, deliverInterrupt } from './cpu/delivery.js'
 import { Executor } from './cpu/executor.js';
 import { CpuFault, FAULT, VECTOR } from './cpu/fault.js';
 import { FLAG } from './cpu/flags.js';
-import { STATUS } from './cpu/interpreter/context.js';
+import { STATUS } from './cpu/interpreter/protocol.js';
 import { S, STATE_BYTES } from './cpu/layout.js';
 import type { CpuModel } from './cpu/model.js';
 import { resetCpu } from './cpu/reset.js';

@@ -1,4 +1,5 @@
 /** Runs one vCPU in generated code and answers its calls: slow instructions, memory, fetching, decoding. */
+import { JUMP_RECORD } from '../memory/map.js';
 import { PAGE_BYTES } from '../memory/physical.js';
 import type { AccessRing } from '../memory/ring.js';
 import type { Tlb } from '../memory/tlb.js';
@@ -7,11 +8,11 @@ import type { DecodeCache } from './decode/cache.js';
 import { CpuFault, FAULT, NestedPageFault, VECTOR } from './fault.js';
 import { Insn, R, RECORD_BYTES } from './insn.js';
 import { interpreterModule } from './interpreter/build.js';
-import { STATUS, WRITE_INTENT } from './interpreter/context.js';
+import { STATUS, WRITE_INTENT } from './interpreter/protocol.js';
 import { S, SEG, segBase, segLimit } from './layout.js';
 import { MODE } from './mode.js';
 import { OUTCOME } from './outcome.js';
-import { isCanonical, linearAddress } from './segments.js';
+import { linearAddress } from './segments.js';
 import { PSEUDO } from './semantics/forms.js';
 import { SLOW_INSTRUCTIONS } from './slow.js';
 
@@ -25,6 +26,10 @@ function compiled(record: boolean): WebAssembly.Module {
   }
   return module;
 }
+
+/** Ticks of one call of generated code: V8 replaces code by a better one only between calls. */
+const SLICE = 1 << 18;
+const OPEN_BUS = new Uint8Array(15).fill(0xff);
 
 /** An address that no access can hit: what a segment violation leaves in place of a linear address. */
 const POISON = 1n << 63n;
@@ -43,7 +48,8 @@ export class Executor {
   readonly #insn: Insn;
   readonly #view: DataView;
   readonly #memory: WebAssembly.Memory;
-  readonly #runs = new Map<boolean, Run>();
+  #plain: Run | null = null;
+  #recording: Run | null = null;
   /** A device was touched: pending interrupts and deadlines must be looked at before the next instruction. */
   devicesTouched = false;
   /** The last instruction switched between guest and host. */
@@ -60,31 +66,35 @@ export class Executor {
     this.#ring = ring;
     this.#view = new DataView(memory.buffer);
     this.#insn = new Insn(memory.buffer);
+    this.#view.setUint16(JUMP_RECORD + R.handler, PSEUDO.jump, true);
     cache.onFlush = () => tlb.unlinkAll();
   }
 
+  #instantiate(record: boolean): Run {
+    const env = {
+      memory: this.#memory,
+      slow: (_base: number, rec: number) => this.#slow(rec),
+      load: (_base: number, size: number) => this.#load(size),
+      store: (_base: number, size: number) => this.#store(size),
+      segment: (_base: number, segment: number, size: number) => this.#segment(segment, size),
+      fetch: () => this.#fetch(),
+      cross: (_base: number, rec: number) => this.#cross(rec),
+    };
+    return new WebAssembly.Instance(compiled(record), { env }).exports.run as Run;
+  }
+
   #run(): Run {
-    const record = this.#ring.enabled;
-    let run = this.#runs.get(record);
-    if (!run) {
-      const env = {
-        memory: this.#memory,
-        slow: (_base: number, rec: number) => this.#slow(rec),
-        load: (_base: number, size: number) => this.#load(size),
-        store: (_base: number, size: number) => this.#store(size),
-        segment: (_base: number, segment: number, size: number) => this.#segment(segment, size),
-        fetch: () => this.#fetch(),
-        decode: (_base: number, offset: number) => this.#cache.record(this.#cpu.u32(S.CODE_PAGE), offset),
-        cross: (_base: number, rec: number) => this.#cross(rec),
-      };
-      run = new WebAssembly.Instance(compiled(record), { env }).exports.run as Run;
-      this.#runs.set(record, run);
+    if (this.#ring.enabled) {
+      this.#recording ??= this.#instantiate(true);
+      return this.#recording;
     }
-    return run;
+    this.#plain ??= this.#instantiate(false);
+    return this.#plain;
   }
 
   #enter(deadline: number): number {
     const cpu = this.#cpu;
+    const { state } = cpu;
     const mode = cpu.u32(S.MODE);
     if (mode !== this.#mode) {
       // Code maps are by mode, the fetch TLB's links to them are not.
@@ -92,9 +102,10 @@ export class Executor {
       this.#mode = mode;
     }
     const mode64 = (mode & 2) !== 0;
-    cpu.setU64(S.CODE_BASE, mode64 ? 0n : cpu.u64(segBase(SEG.CS)));
-    cpu.setU64(S.CODE_MASK, mode64 ? -1n & 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
-    cpu.setU32(S.RING_META, (cpu.level << 12) | (cpu.index << 16));
+    state.setUint32(S.CODE_BASE, mode64 ? 0 : cpu.u32(segBase(SEG.CS)), true);
+    state.setUint32(S.CODE_MASK, 0xffff_ffff, true);
+    state.setUint32(S.CODE_MASK + 4, mode64 ? 0xffff_ffff : 0, true);
+    state.setUint32(S.RING_META, (cpu.level << 12) | (cpu.index << 16), true);
     cpu.setNumber(S.DEADLINE, deadline);
     this.switched = false;
     const status = this.#run()(cpu.base);
@@ -108,38 +119,52 @@ export class Executor {
 
   /** Runs until `deadline` at the latest, never past it. Answers a STATUS; RIP and TICK are exact. */
   run(deadline: number): number {
-    const status = this.#enter(deadline);
-    if (status !== STATUS.deadline) return status;
-    const left = deadline - this.#cpu.tick;
-    return left > 0 ? this.#runInsideLine(left) : status;
+    const cpu = this.#cpu;
+    for (;;) {
+      const slice = Math.min(deadline, cpu.tick + SLICE);
+      const status = this.#enter(slice);
+      if (status !== STATUS.deadline) return status;
+      const left = deadline - cpu.tick;
+      if (left <= 0) return status;
+      if (slice < deadline) continue;
+      const inside = this.#runInsideLine(left);
+      if (inside !== STATUS.deadline && inside !== STATUS.stop) return inside;
+      if (cpu.tick >= deadline) return STATUS.deadline;
+    }
   }
 
-  /** Runs exactly `count` instructions of a straight line that is longer, by stopping at a record inside it. */
+  /**
+   * Runs `count` instructions at the most of a straight line that is longer: by saying that it is as short as that, and
+   * stopping at the record that follows.
+   */
   #runInsideLine(count: number): number {
     const cpu = this.#cpu;
-    const first = this.#fetch();
-    if (first === 0) return STATUS.fault;
+    const failed = this.#fetch();
+    if (failed) return failed;
+    const { generation } = this.#cache;
+    const view = this.#view;
+    const map = cpu.u32(S.CODE_PAGE);
+    const first = this.#cache.record(map, this.#offsetInPage);
     let record = first;
-    let steps = 0;
-    for (;;) {
-      const handler = this.#view.getUint16(record + R.handler, true);
-      if (handler === PSEUDO.refetch || handler === PSEUDO.gate) break;
-      if (handler === PSEUDO.cross) {
-        record += RECORD_BYTES;
-        continue;
-      }
-      if (steps === count) break;
-      steps++;
+    for (let steps = 0; steps < count; steps++) {
+      if (view.getUint16(record + R.handler, true) === PSEUDO.cross) record += RECORD_BYTES;
+      // The line is shorter than it said: an instruction was dropped. It is decoded again before going on.
+      if (view.getUint16(record + R.handler, true) === PSEUDO.refetch) break;
       record += RECORD_BYTES;
     }
-    // At a `refetch` the line was shorter than it said: nothing to stop, the deadline holds for what follows.
-    const handler = this.#view.getUint16(record + R.handler, true);
-    if (handler === PSEUDO.gate) return this.#enter(cpu.tick + count);
-    this.#view.setUint16(record + R.handler, PSEUDO.stop, true);
-    const status = this.#enter(cpu.tick + this.#view.getUint16(first + R.remaining, true));
-    if (this.#view.getUint16(record + R.handler, true) === PSEUDO.stop) {
-      this.#view.setUint16(record + R.handler, handler, true);
-    }
+    const handler = view.getUint16(record + R.handler, true);
+    const remaining = view.getUint16(first + R.remaining, true);
+    view.setUint16(record + R.handler, PSEUDO.stop, true);
+    view.setUint16(first + R.remaining, count, true);
+    const status = this.#enter(cpu.tick + count);
+    if (this.#cache.generation !== generation) return status;
+    view.setUint16(first + R.remaining, remaining, true);
+    if (view.getUint16(record + R.handler, true) !== PSEUDO.stop) return status;
+    // A stop that was dropped meanwhile must not come back as what it was.
+    const isCode = handler !== PSEUDO.refetch && handler !== PSEUDO.cross;
+    const dropped = isCode && !this.#cache.isLive(map, record);
+    view.setUint16(record + R.handler, dropped ? PSEUDO.refetch : handler, true);
+    if (dropped) view.setUint32(record + R.link, 1, true);
     return status;
   }
 
@@ -252,24 +277,33 @@ export class Executor {
     }
   }
 
+  /** Offset of RIP in its page, as `#fetch` found it. */
+  #offsetInPage = 0;
+
+  /** Translates RIP and sees that a record is there; 0, or the status to leave with. */
   #fetch(): number {
     const cpu = this.#cpu;
-    const rip = cpu.rip;
+    const { state } = cpu;
+    const ripLow = cpu.u32(S.RIP);
+    const ripHigh = cpu.u32(S.RIP + 4);
     const mode = cpu.u32(S.MODE);
-    const bad = mode & 2 ? !isCanonical(rip) : rip > BigInt(cpu.u32(segLimit(SEG.CS)));
-    if (bad) {
-      this.#leaveFault(new CpuFault(VECTOR.GP));
-      return 0;
-    }
-    const linear = (rip + cpu.u64(S.CODE_BASE)) & cpu.u64(S.CODE_MASK);
-    const low = Number(linear & 0xffff_ffffn);
-    const frame = this.#tlb.fetch(low, Number(linear >> 32n));
-    if (frame === null) return 0;
+    const mode64 = (mode & 2) !== 0;
+    const top = ripHigh >>> 15;
+    const bad = mode64 ? top !== 0 && top !== 0x1_ffff : ripHigh !== 0 || ripLow > cpu.u32(segLimit(SEG.CS));
+    if (bad) return this.#leaveFault(new CpuFault(VECTOR.GP));
+    const low = mode64 ? ripLow : (ripLow + cpu.u32(S.CODE_BASE)) >>> 0;
+    const frame = this.#tlb.fetch(low, mode64 ? ripHigh : 0);
+    if (frame === null) return STATUS.fault;
+    if (cpu.memory.isGate(frame)) return STATUS.gate;
     const map = this.#cache.page(frame, mode & (2 | MODE.flat | MODE.stack32 | 1));
     this.#tlb.link(low, map);
     cpu.setU32(S.CODE_PAGE, map);
-    cpu.setU64(S.PAGE_LINEAR, BigInt.asUintN(64, rip - (linear & 0xfffn)));
-    return this.#cache.record(map, low & 0xfff);
+    this.#offsetInPage = low & 0xfff;
+    const page = ripLow - this.#offsetInPage;
+    state.setUint32(S.PAGE_LINEAR, page >>> 0, true);
+    state.setUint32(S.PAGE_LINEAR + 4, page < 0 ? ripHigh - 1 : ripHigh, true);
+    this.#cache.record(map, this.#offsetInPage);
+    return 0;
   }
 
   #cross(record: number): number {
@@ -279,7 +313,7 @@ export class Executor {
     const frame = this.#tlb.fetch(Number(next & 0xffff_ffffn), Number(next >> 32n));
     if (frame === null) return 0;
     const at = frame * PAGE_BYTES;
-    const rest = cpu.memory.isRam(at, 16) ? cpu.memory.bytes.subarray(at, at + 15) : new Uint8Array(15).fill(0xff);
+    const rest = cpu.memory.isRam(at, 16) ? cpu.memory.bytes.subarray(at, at + 15) : OPEN_BUS;
     this.#cache.crossing(record, map, rest);
     return 1;
   }

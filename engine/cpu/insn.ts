@@ -25,7 +25,7 @@ export const R = {
   index: 14,
   /** u8: left shift of the index. */
   scale: 16,
-  /** u8: EA kind: 0 flat 64-bit without segment base; 1 everything else. */
+  /** u8: EA kind (interpreter/protocol.ts). */
   eaKind: 17,
   /** u8: segment register of the memory operand (SEG). */
   segment: 18,
@@ -37,8 +37,10 @@ export const R = {
   size: 22,
   /** u8: address size in bytes (2, 4, 8). */
   addressSize: 23,
-  /** i64: displacement, sign-extended; for RIP-relative operands the linear address is formed by generated code. */
+  /** i64: displacement, sign-extended; that of a RIP-relative operand is relative to its page. */
   displacement: 24,
+  /** u32, branches and ends of lines only: the record that they lead to; 0: not known yet; 1: never to be set. */
+  link: 24,
   /** i64: immediate, sign-extended; branch displacement; second operand of ENTER in bits 63:32; far selector too. */
   immediate: 32,
   /** u64: mask of the address size. */

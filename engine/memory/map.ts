@@ -2,8 +2,11 @@
 import { STATE_BYTES } from '../cpu/layout.js';
 import { PAGE_BYTES, PAGE_INFO_BYTES } from './physical.js';
 
-/** Data TLB: direct-mapped by page number. Entry: read tag u64, write tag u64, host u32, page record u32, gpa u64. */
-export const TLB = { entries: 8192, bytes: 32, read: 0, write: 8, host: 16, info: 20, gpa: 24 } as const;
+/** Data TLB: direct-mapped by page number. Entry: read tag u64, write tag u64, addend u32, page record u32, gpa
+ * u64. The addend turns a linear address of the page into an address of linear memory, modulo 2^32. */
+export const TLB = { entries: 8192, bytes: 32, read: 0, write: 8, addend: 16, info: 20, gpa: 24 } as const;
+/** Where a record stands that says: resolve the branch target. In the first page, which holds scratch alone. */
+export const JUMP_RECORD = 0x180;
 /** A tag is the page's linear address with these low bits: a context's number, and whether stores must go slow. */
 export const TAG = { contexts: 0x7ff, slowStore: 0x800 } as const;
 /** Fetch TLB. Entry: tag u64, code map u32 (0: not linked), host frame u32. */

@@ -64,6 +64,11 @@ export class PhysicalMemory {
     return this.#info.getUint32(page * PAGE_INFO_BYTES + PAGE_INFO.bits, true);
   }
 
+  /** True where fetching from the page calls a monitor. */
+  isGate(page: number): boolean {
+    return this.isRam(page * PAGE_BYTES, PAGE_BYTES) && (this.pageBits(page) & PAGE.gate) !== 0;
+  }
+
   setPageBits(page: number, bits: number): void {
     this.#info.setUint32(page * PAGE_INFO_BYTES + PAGE_INFO.bits, bits, true);
   }

@@ -149,10 +149,10 @@ export class Tlb implements LinearMemory, TranslationControl {
 
   /** A page holds code or is watched now: its fast write tags become slow ones. */
   protect(page: number): void {
-    const host = this.#memory.base + page * PAGE_BYTES;
+    const info = this.#memory.infoBase + page * PAGE_INFO_BYTES;
     const end = this.#base + VCPU.tlb + TLB.entries * TLB.bytes;
     for (let entry = this.#base + VCPU.tlb; entry < end; entry += TLB.bytes) {
-      if (this.#view.getUint32(entry + TLB.host, true) !== host) continue;
+      if (this.#view.getUint32(entry + TLB.info, true) !== info) continue;
       const tag = this.#view.getUint32(entry + TLB.write, true);
       if (tag & TAG.contexts) this.#view.setUint32(entry + TLB.write, tag | TAG.slowStore, true);
     }
@@ -205,7 +205,7 @@ export class Tlb implements LinearMemory, TranslationControl {
       (found === wanted || (write && found === (wanted | TAG.slowStore) >>> 0)) &&
       this.#view.getUint32(entry + (write ? TLB.write : TLB.read) + 4, true) === high >>> 0
     ) {
-      this.#hostPage = this.#view.getUint32(entry + TLB.host, true);
+      this.#hostPage = (this.#view.getUint32(entry + TLB.addend, true) + (low & ~0xfff)) >>> 0;
       this.#guestPage =
         this.#view.getUint32(entry + TLB.gpa, true) + this.#view.getUint32(entry + TLB.gpa + 4, true) * 0x1_0000_0000;
       this.#inRam = true;
@@ -238,7 +238,7 @@ export class Tlb implements LinearMemory, TranslationControl {
     }
     view.setUint32(entry + TLB.write, writeTag, true);
     view.setUint32(entry + TLB.write + 4, writable ? high : 0, true);
-    view.setUint32(entry + TLB.host, this.#hostPage, true);
+    view.setUint32(entry + TLB.addend, this.#hostPage - (tag & ~0xfff), true);
     view.setUint32(entry + TLB.info, this.#memory.infoBase + hostFrame * PAGE_INFO_BYTES, true);
     view.setUint32(entry + TLB.gpa, this.#guestPage >>> 0, true);
     view.setUint32(entry + TLB.gpa + 4, Math.floor(this.#guestPage / 0x1_0000_0000), true);

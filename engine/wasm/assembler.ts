@@ -79,6 +79,7 @@ export const i32 = {
   eq: compare<'i32'>(0x46),
   ne: compare<'i32'>(0x47),
   ltU: compare<'i32'>(0x49),
+  gtS: compare<'i32'>(0x4a),
   gtU: compare<'i32'>(0x4b),
   leU: compare<'i32'>(0x4d),
   geU: compare<'i32'>(0x4f),
@@ -130,6 +131,7 @@ export const i64 = {
   shrU: binary('i64', 0x88),
   rotl: binary('i64', 0x89),
   rotr: binary('i64', 0x8a),
+  extendS: unary<'i32', 'i64'>('i64', 0xac),
   extendU: unary<'i32', 'i64'>('i64', 0xad),
   extend8s: unary<'i64', 'i64'>('i64', 0xc2),
   extend16s: unary<'i64', 'i64'>('i64', 0xc3),
@@ -243,13 +245,14 @@ export class FunctionBuilder {
     this.#code.push(0x0d, ...unsigned(this.#depth - label.depth));
   }
 
-  /** Opens `count` blocks, jumps by `selector` to the end of block i, where `bodies(i)` follows. */
-  table(selector: I32, count: number, body: (i: number) => void): void {
+  /** Opens `count` blocks, jumps by `selector` to the end of block i, where `body(i)` follows, or to `otherwise`. */
+  table(selector: I32, count: number, otherwise: Label, body: (i: number) => void): void {
     for (let i = 0; i < count; i++) this.#code.push(0x02, BLOCK.empty);
     this.#depth += count;
     this.emit(selector.code);
-    this.#code.push(0x0e, ...unsigned(count - 1));
+    this.#code.push(0x0e, ...unsigned(count));
     for (let i = 0; i < count; i++) this.#code.push(...unsigned(i));
+    this.#code.push(...unsigned(this.#depth - otherwise.depth));
     for (let i = 0; i < count; i++) {
       this.#depth--;
       this.#code.push(0x0b);
@@ -284,6 +287,10 @@ export const callValue = <T extends ValueType>(type: T, callee: Callable, ...arg
   value(type, call(callee, args));
 export const callStatement = (callee: Callable, ...args: Value<ValueType>[]): Nested => call(callee, args);
 
+const elements = (functions: readonly number[]): number[] =>
+  // Active, table 0, from 0.
+  [1, 0x00, 0x41, 0, 0x0b, ...unsigned(functions.length)].concat(...functions.map(unsigned));
+
 const section = (id: number, content: number[]): number[] => [id, ...unsigned(content.length)].concat(content);
 const name = (text: string): number[] => [...unsigned(text.length), ...[...text].map((c) => c.charCodeAt(0))];
 
@@ -292,6 +299,7 @@ export class Module {
   readonly #types: string[] = [];
   readonly #typeBytes: number[][] = [];
   readonly #imports: number[][] = [];
+  #table: readonly Callable[] = [];
   #functions: { type: number; body: FunctionBuilder; name: string | null }[] = [];
 
   #type(signature: Signature): number {
@@ -325,6 +333,21 @@ export class Module {
     return { index, signature };
   }
 
+  /** Makes these the functions that `callIndirect` finds by their place; all of one signature. */
+  table(functions: readonly Callable[]): void {
+    this.#table = functions;
+  }
+
+  /** Calls the function at a place of the table. */
+  callIndirect<T extends ValueType>(type: T, signature: Signature, at: I32, ...args: Value<ValueType>[]): Value<T> {
+    return value(
+      type,
+      args.map((arg) => arg.code),
+      at.code,
+      [0x11, ...unsigned(this.#type(signature)), 0],
+    );
+  }
+
   /** The module's bytes. `pages`: the least size of the imported memory, in 64 KiB. */
   bytes(pages: number): Uint8Array {
     const vector = (items: number[][]): number[] => unsigned(items.length).concat(...items);
@@ -341,7 +364,10 @@ export class Module {
       section(1, vector(this.#typeBytes)),
       section(2, vector([...this.#imports, memory])),
       section(3, vector(this.#functions.map((f) => unsigned(f.type)))),
+      // One table of functions, of exactly its size.
+      section(4, [1, 0x70, 0x01, ...unsigned(this.#table.length), ...unsigned(this.#table.length)]),
       section(7, vector(exports)),
+      section(9, elements(this.#table.map((f) => f.index))),
       section(10, vector(bodies)),
     ];
     return Uint8Array.from(parts.flat());

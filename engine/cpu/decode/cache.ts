@@ -1,13 +1,17 @@
 /**
  * The decode cache: records by physical page and mode. A page that holds code has a map from offset to record and
  * marks its 64-byte lines; a write to a marked line turns the records of that line into `refetch`, in place, so that
- * a straight line that runs into them decodes again.
+ * a straight line that runs into them decodes again: into the same place where the new instruction is as long as the
+ * old one, because branches are linked to records and code that modifies itself mostly changes operands.
+ *
+ * Nothing that a guest can see depends on what is in the cache.
  */
 
 import { CODE_MAP_BYTES, CODE_MAPS, type MemoryMap, RECORDS } from '../../memory/map.js';
 import type { PhysicalMemory } from '../../memory/physical.js';
-import { LINE_BYTES, PAGE, PAGE_BYTES } from '../../memory/physical.js';
+import { LINE_BYTES, PAGE_BYTES } from '../../memory/physical.js';
 import { R, RECORD_BYTES } from '../insn.js';
+import { MODE } from '../mode.js';
 import { PSEUDO } from '../semantics/forms.js';
 import type { RecordDecoder } from './decode.js';
 
@@ -32,8 +36,12 @@ export class DecodeCache {
   readonly #decoder: RecordDecoder;
   readonly #byFrame = new Map<number, CodePage[]>();
   readonly #byMap = new Map<number, CodePage>();
+  /** Dropped records, by the place of their entry in a code map. */
+  readonly #dropped = new Map<number, number>();
   #maps = 0;
   #records = 0;
+  /** Counts flushes: records of another generation are void. */
+  generation = 0;
   /** The whole cache was emptied: links to code maps are void. */
   onFlush: () => void = () => {};
 
@@ -70,6 +78,8 @@ export class DecodeCache {
     for (const frame of this.#byFrame.keys()) if (this.#memory.isRam(frame * PAGE_BYTES)) this.#memory.clearCode(frame);
     this.#byFrame.clear();
     this.#byMap.clear();
+    this.#dropped.clear();
+    this.generation++;
     this.#records = 0;
     this.#maps = 0;
     this.onFlush();
@@ -83,10 +93,21 @@ export class DecodeCache {
   record(map: number, offset: number): number {
     const known = this.#view.getUint32(map + offset * 4, true);
     if (known) return known;
-    if (this.#records + LINE_RECORDS > RECORDS) this.flush(map);
     const page = this.#byMap.get(map);
     if (!page) throw new Error('no code page has this map');
+    const again = this.#decodeAgain(page, offset);
+    if (again) return again;
+    if (this.#records + LINE_RECORDS > RECORDS) {
+      this.flush(map);
+      return this.record(map, offset);
+    }
     return this.#decodeLine(page, offset);
+  }
+
+  /** True where the map leads to this very record: it was not dropped. */
+  isLive(map: number, record: number): boolean {
+    const offset = this.#view.getUint16(record + R.offset, true);
+    return this.#view.getUint32(map + offset * 4, true) === record;
   }
 
   #code(page: CodePage): Uint8Array {
@@ -103,21 +124,43 @@ export class DecodeCache {
     return record;
   }
 
-  #pseudo(handler: number, offset: number): number {
-    const record = this.#take();
+  #makePseudo(record: number, handler: number, offset: number, link: 0 | 1): void {
+    this.#bytes.fill(0, record, record + RECORD_BYTES);
     this.#view.setUint16(record + R.handler, handler, true);
     this.#view.setUint16(record + R.offset, offset, true);
+    this.#view.setUint32(record + R.link, link, true);
+  }
+
+  /** Decodes a dropped instruction into its old record, or answers 0. */
+  #decodeAgain(page: CodePage, offset: number): number {
+    const at = page.map + offset * 4;
+    const record = this.#dropped.get(at);
+    if (record === undefined) return 0;
+    this.#dropped.delete(at);
+    const length = this.#view.getUint8(record + R.length);
+    const remaining = this.#view.getUint16(record + R.remaining, true);
+    const code = this.#code(page).slice(offset, offset + LONGEST);
+    const decoder = this.#decoder.open(code, page.mode);
+    const taken = this.#decoder.decode(decoder, code, 0, offset, page.mode, record);
+    decoder.free();
+    if (taken !== length) {
+      this.#makePseudo(record, PSEUDO.refetch, offset, 1);
+      return 0;
+    }
+    this.#view.setUint16(record + R.remaining, remaining, true);
+    this.#view.setUint32(at, record, true);
+    this.#mark(page, offset, offset + length);
     return record;
   }
 
+  #mark(page: CodePage, from: number, to: number): void {
+    if (!this.#memory.isRam(page.frame * PAGE_BYTES, PAGE_BYTES)) return;
+    this.#memory.markCode(page.frame, from >> 6, (Math.min(to, PAGE_BYTES) - 1) >> 6);
+  }
+
   #decodeLine(page: CodePage, offset: number): number {
-    const isRam = this.#memory.isRam(page.frame * PAGE_BYTES, PAGE_BYTES);
-    if (isRam && this.#memory.pageBits(page.frame) & PAGE.gate) {
-      // Not entered into the map: the gate is asked every time.
-      return this.#pseudo(PSEUDO.gate, offset);
-    }
-    const code = this.#code(page).subarray(offset);
-    const decoder = this.#decoder.open(code.slice(0, LINE_LENGTH * LONGEST), page.mode);
+    const code = this.#code(page).slice(offset, offset + LINE_LENGTH * LONGEST);
+    const decoder = this.#decoder.open(code, page.mode);
     const first = this.#layout.records + this.#records * RECORD_BYTES;
     const records: number[] = [];
     let at = offset;
@@ -125,39 +168,28 @@ export class DecodeCache {
     while (!ended && records.length < LINE_LENGTH && at < PAGE_BYTES) {
       if (this.#view.getUint32(page.map + at * 4, true)) break;
       const record = this.#take();
-      const length = this.#decoder.decode(
-        decoder,
-        code.subarray(0, LINE_LENGTH * LONGEST),
-        at - offset,
-        at,
-        page.mode,
-        record,
-      );
+      const length = this.#decoder.decode(decoder, code, at - offset, at, page.mode, record);
       this.#view.setUint32(page.map + at * 4, record, true);
+      this.#dropped.delete(page.map + at * 4);
       records.push(record);
       if (length === 0) {
-        this.#makeCrossing(record, at);
+        this.#makePseudo(record, PSEUDO.cross, at, 1);
+        // Room for the instruction and the end behind it.
+        this.#take();
+        this.#take();
         at = PAGE_BYTES;
-        ended = true;
-        continue;
+        break;
       }
       at += length;
       ended = this.#decoder.endsLine;
     }
     decoder.free();
-    if (!ended) this.#pseudo(PSEUDO.refetch, at);
+    // Behind an instruction that ends the line too: another one may come into its place.
+    const linkable = at < PAGE_BYTES && (page.mode & (2 | MODE.flat)) !== 0;
+    this.#makePseudo(this.#take(), PSEUDO.refetch, at, linkable ? 0 : 1);
     this.#setRemaining(records);
-    if (isRam) this.#memory.markCode(page.frame, offset >> 6, (Math.min(at, PAGE_BYTES) - 1) >> 6);
+    this.#mark(page, offset, at);
     return first;
-  }
-
-  /** Turns a record at the end of a page into `cross`, with room behind it for the instruction and its end. */
-  #makeCrossing(record: number, offset: number): void {
-    this.#bytes.fill(0, record, record + RECORD_BYTES);
-    this.#view.setUint16(record + R.handler, PSEUDO.cross, true);
-    this.#view.setUint16(record + R.offset, offset, true);
-    this.#take();
-    this.#take();
   }
 
   /**
@@ -168,22 +200,24 @@ export class DecodeCache {
     const page = this.#byMap.get(map);
     if (!page) throw new Error('no code page has this map');
     const offset = this.#view.getUint16(record + R.offset, true);
-    const bytes = new Uint8Array(LONGEST);
     const head = this.#code(page).subarray(offset);
-    bytes.set(head);
-    bytes.set(rest.subarray(0, LONGEST - head.length), head.length);
     const instruction = record + RECORD_BYTES;
     const length = this.#bytes[instruction + R.length] ?? 0;
-    const known = this.#bytes.subarray(instruction + R.bytes, instruction + R.bytes + length);
-    if (length > 0 && known.every((byte, i) => byte === bytes[i])) return;
+    let same = length > 0;
+    for (let i = 0; i < length && same; i++) {
+      const byte = i < head.length ? head[i] : rest[i - head.length];
+      same = this.#bytes[instruction + R.bytes + i] === byte;
+    }
+    if (same) return;
+    const bytes = new Uint8Array(LONGEST);
+    bytes.set(head);
+    bytes.set(rest.subarray(0, LONGEST - head.length), head.length);
     const decoder = this.#decoder.open(bytes, page.mode);
     const taken = this.#decoder.decode(decoder, bytes, 0, offset, page.mode, instruction);
     decoder.free();
     this.#view.setUint16(instruction + R.remaining, 1, true);
-    const end = instruction + RECORD_BYTES;
-    this.#bytes.fill(0, end, end + RECORD_BYTES);
-    this.#view.setUint16(end + R.handler, PSEUDO.refetch, true);
-    this.#view.setUint16(end + R.offset, offset + taken, true);
+    if (this.#decoder.linked) this.#view.setUint32(instruction + R.link, 1, true);
+    this.#makePseudo(instruction + RECORD_BYTES, PSEUDO.refetch, offset + taken, 1);
   }
 
   #setRemaining(records: readonly number[]): void {
@@ -192,27 +226,38 @@ export class DecodeCache {
     });
   }
 
-  /** Drops the records that cover written bytes, in every mode of the page. */
+  /**
+   * Drops the records that cover written bytes, in every mode of the page. Lines stay marked, because what was dropped
+   * is mostly executed again soon; a write that finds nothing to drop clears the marks.
+   */
   #drop(address: number, size: number): void {
     const frame = Math.floor(address / PAGE_BYTES);
     const from = address % PAGE_BYTES;
     const pages = this.#byFrame.get(frame) ?? [];
-    for (const page of pages) this.#dropIn(page, from, from + size);
-    this.#unmark(frame, pages, from >> 6, (from + size - 1) >> 6);
+    let dropped = false;
+    for (const page of pages) if (this.#dropIn(page, from, from + size)) dropped = true;
+    if (!dropped) this.#unmark(frame, pages, from >> 6, (from + size - 1) >> 6);
   }
 
-  #dropIn(page: CodePage, from: number, to: number): void {
+  #dropIn(page: CodePage, from: number, to: number): boolean {
+    let dropped = false;
     for (let offset = Math.max(0, from - LONGEST + 1); offset < to; offset++) {
-      const record = this.#view.getUint32(page.map + offset * 4, true);
+      const at = page.map + offset * 4;
+      const record = this.#view.getUint32(at, true);
       if (!record || !this.#covers(record, offset, from)) continue;
-      this.#view.setUint32(page.map + offset * 4, 0, true);
+      dropped = true;
+      this.#view.setUint32(at, 0, true);
+      this.#dropped.set(at, record);
+      // The executor may want to stop here; it sees then that the record was dropped.
+      if (this.#view.getUint16(record + R.handler, true) === PSEUDO.stop) continue;
       this.#view.setUint16(record + R.handler, PSEUDO.refetch, true);
+      this.#view.setUint32(record + R.link, 1, true);
     }
+    return dropped;
   }
 
-  /** A record at `offset` reaches the byte at `from`; a crossing one reaches the end of the page. */
+  /** A record at `offset` reaches the byte at `from`. One that crosses the page has no length: it is checked always. */
   #covers(record: number, offset: number, from: number): boolean {
-    if (this.#view.getUint16(record + R.handler, true) === PSEUDO.cross) return true;
     return offset + this.#view.getUint8(record + R.length) > from;
   }
 

@@ -10,8 +10,9 @@ import {
   OpKind,
   Register,
 } from 'iced-x86';
+import { PAGE_BYTES } from '../../memory/physical.js';
 import { PREFIX, R, RECORD_BYTES } from '../insn.js';
-import { EA } from '../interpreter/context.js';
+import { EA } from '../interpreter/protocol.js';
 import { S, SEG, segSelector } from '../layout.js';
 import { bitness, MODE } from '../mode.js';
 import type { CpuModel } from '../model.js';
@@ -154,7 +155,7 @@ export class RecordDecoder {
   /**
    * Decodes one instruction at `offset` of its page and writes its record.
    * Answers its length; 0 where the bytes end before the instruction does.
-   * Sets `endsLine` to whether nothing may follow it in a straight line.
+   * Sets `endsLine` to whether nothing may follow it in a straight line, `linked` to whether its record has a link.
    */
   decode(decoder: Decoder, code: Uint8Array, position: number, offset: number, mode: number, record: number): number {
     const instruction = this.#instruction;
@@ -167,10 +168,12 @@ export class RecordDecoder {
     this.#bytes.set(code.subarray(position, position + Math.min(length, 15)), record + R.bytes);
     this.#view.setUint8(record + R.length, length);
     this.#view.setUint16(record + R.offset, offset, true);
+    this.linked = false;
     this.endsLine = this.#write(instruction, offset, mode, record);
     return length;
   }
   endsLine = false;
+  linked = false;
 
   #write(instruction: Instruction, offset: number, mode: number, record: number): boolean {
     if (instruction.code === Code.INVALID) {
@@ -305,7 +308,7 @@ export class RecordDecoder {
     const override = number === SEG.FS || number === SEG.GS;
     let kind: number = EA.plain;
     if (mode & 2) kind = override || shape.addressSize !== 8 ? EA.based : EA.plain;
-    else kind = mode & MODE.flat && !override ? EA.flat32 : EA.checked;
+    else kind = mode & MODE.flat && !override ? EA.based : EA.checked;
     this.#view.setUint8(record + R.eaKind, kind);
   }
 
@@ -333,6 +336,11 @@ export class RecordDecoder {
       const distance = BigInt.asIntN(bits, instruction.nearBranchTarget - BigInt(offset));
       view.setBigInt64(record + R.immediate, BigInt(offset) + distance, true);
       const wide = kind === OpKind.NearBranch64 ? 8 : kind === OpKind.NearBranch32 ? 4 : 2;
+      // A link holds for every linear address of the page: where the code segment has a base, the target may wrap.
+      const to = offset + Number(distance);
+      const linkable = wide > 2 && (mode & (2 | MODE.flat)) !== 0 && to >= 0 && to < PAGE_BYTES;
+      view.setUint32(record + R.link, linkable ? 0 : 1, true);
+      this.linked = true;
       view.setBigUint64(record + R.addressMask, ADDRESS_MASK[wide], true);
     } else if (isFarBranch(kind)) {
       const address = kind === OpKind.FarBranch16 ? instruction.farBranch16 : instruction.farBranch32;

@@ -1,49 +1,44 @@
 /**
- * Generates the interpreter: one WebAssembly function that runs decoded records until something needs the run loop.
+ * Generates the interpreter. `run` holds the main loop: frequent instructions, which call nothing, so that V8 keeps what
+ * matters in registers. Every instruction is a function of its own besides, found through a table by the record's handler
+ * (careful.ts); `run` calls it where the main loop has no such instruction or cannot finish it.
  *
- * Ticks are counted where a straight line ends: `start` is the first record not yet counted, and records of a line
- * are contiguous, so (rec - start) / 64 instructions have retired. A line is entered only if all of it fits before
- * DEADLINE; the run loop stops inside a line by putting a `stop` record there.
+ * Ticks are counted where a straight line ends: `start` is the first record not yet counted, and records of a line are
+ * contiguous, so (rec - start) / 64 instructions have retired since. A line is entered only if all of it fits before
+ * DEADLINE; the executor stops inside a line by putting a `stop` record there.
  */
-
-import { FETCH_TLB, TAG, TLB, VCPU } from '../../memory/map.js';
+import { FETCH_TLB, JUMP_RECORD, TAG, TLB, VCPU } from '../../memory/map.js';
 import { PAGE, PAGE_INFO } from '../../memory/physical.js';
 import { RING_RECORD } from '../../observer.js';
 import {
   type Callable,
   callValue,
   type FunctionBuilder,
+  type I32,
   i32,
   i64,
+  type Label,
   Module,
-  type Value,
+  type Signature,
   type ValueType,
 } from '../../wasm/assembler.js';
 import { R, RECORD_BYTES } from '../insn.js';
 import { S } from '../layout.js';
 import { k, SIZES } from '../semantics/context.js';
-import { FORMS, HANDLERS, PSEUDO } from '../semantics/forms.js';
-import { type Calls, InterpreterContext, type Labels, type Registers, STATUS, storeSized } from './context.js';
+import { formOf, HANDLERS, MAIN_HANDLERS, PSEUDO } from '../semantics/forms.js';
+import { CarefulContext } from './careful.js';
+import { FastContext, type MainLocals } from './fast.js';
+import { storeSized } from './operands.js';
+import { type Calls, CODE, STATUS } from './protocol.js';
 
 const I32S = (n: number): readonly ValueType[] => Array.from({ length: n }, () => 'i32');
-const signature = (params: number): { params: readonly ValueType[]; results: readonly ValueType[] } => ({
-  params: I32S(params),
-  results: ['i32'],
-});
+const signature = (params: number): Signature => ({ params: I32S(params), results: ['i32'] });
+/** (base, record). */
+const HANDLER = signature(2);
 
-/** Functions of TypeScript that generated code imports; `Calls` and what fetching needs. */
-export interface Imports {
-  slow(base: number, record: number): number;
-  load(base: number, sizeAndIntent: number): number;
-  store(base: number, size: number): number;
-  segment(base: number, segment: number, sizeAndIntent: number): void;
-  /** Translates S.RIP; sets CODE_PAGE and PAGE_LINEAR and answers the record there, or 0 for a fault. */
-  fetch(base: number): number;
-  /** Decodes at an offset of the current code page and answers the record. */
-  decode(base: number, offset: number): number;
-  /** Checks an instruction that crosses a page: 1, or 0 for a fault, or 2 to decode again. */
-  cross(base: number, record: number): number;
-}
+/** No instruction of a straight line makes more than two accesses of generated code. */
+const RING_SHIFT = 7;
+if (2 * RING_RECORD.bytes > 1 << RING_SHIFT) throw new Error('ring space of a line is underestimated');
 
 /** Stores into pages that hold code: fast where the lines written hold no decoded bytes. */
 function storeGate(module: Module, store: Callable, record: boolean): Callable {
@@ -69,8 +64,7 @@ function storeGate(module: Module, store: Callable, record: boolean): Callable {
         f.emit(lines.set(i64.and(i64.load(info.get, PAGE_INFO.lines), touched)));
         const watched = i32.and(i32.load(info.get, PAGE_INFO.bits), i32.const(PAGE.watched));
         f.when(i32.and(i64.eqz(lines.get), i32.eqz(watched)), () => {
-          const page = i32.load(entry.get, VCPU.tlb + TLB.host);
-          const address = i32.add(page, i32.and(i32.wrap(a.get), i32.const(0xfff)));
+          const address = i32.add(i32.wrap(a.get), i32.load(entry.get, VCPU.tlb + TLB.addend));
           for (const bytes of SIZES) {
             f.when(i32.eq(size.get, i32.const(bytes)), () =>
               f.emit(storeSized(bytes, address, i64.load(base.get, S.SLOW_VALUE))),
@@ -84,156 +78,183 @@ function storeGate(module: Module, store: Callable, record: boolean): Callable {
   });
 }
 
-interface Fetching {
-  readonly fetch: Callable;
-  readonly decode: Callable;
-  readonly cross: Callable;
+/** Handlers that are no form, as functions. `jump` and `refetch` never leave the main loop. */
+const emitPseudo = (c: CarefulContext, handler: number): void => {
+  if (handler === PSEUDO.slow) c.slow();
+  else if (handler === PSEUDO.slowEnd) c.slowEnd();
+  else if (handler === PSEUDO.cross) c.cross();
+  else if (handler === PSEUDO.stop) c.f.return(i32.const(STATUS.stop));
+};
+
+/** The function that executes records of one handler. */
+const handlerFunction = (module: Module, calls: Calls, store: Callable, record: boolean, handler: number): Callable =>
+  module.func(null, HANDLER, (f) => {
+    const base = f.param('i32', 0);
+    const rec = f.param('i32', 1);
+    const locals = { base, rec, entry: f.local('i32'), host: f.local('i32'), tag: f.local('i64') };
+    f.emit(locals.tag.set(i64.load(base.get, S.TLB_TAG)));
+    f.block((fault) => {
+      const c = new CarefulContext(f, locals, calls, store, fault, record);
+      const form = formOf(handler);
+      if (form) form.emit(c);
+      else emitPseudo(c, handler);
+      f.unreachable();
+    });
+    // This record has not retired: RIP and TICK stand as they were.
+    f.return(i32.const(STATUS.fault));
+    f.unreachable();
+  });
+
+/** At `target`: finds its record, or branches to `fetch`. Sets the link of the branch in `from`. */
+function emitResolve(f: FunctionBuilder, r: MainLocals, fetch: Label): void {
+  const { base, rec, tag, target, from, entry, host } = r;
+  const inPage = i64.sub(target.get, i64.load(base.get, S.PAGE_LINEAR));
+  const linear = i64.and(i64.add(target.get, i64.load(base.get, S.CODE_BASE)), i64.load(base.get, S.CODE_MASK));
+  f.when(i64.geU(inPage, k(4096)), () => {
+    const index = i32.and(i32.wrap(i64.shrU(linear, k(8))), i32.const((FETCH_TLB.entries - 1) << 4));
+    f.emit(entry.set(i32.add(base.get, index)), from.set(i32.const(0)));
+    const wanted = i64.or(i64.and(linear, k(~0xfffn)), tag.get);
+    f.brIf(fetch, i64.ne(wanted, i64.load(entry.get, VCPU.fetchTlb + FETCH_TLB.tag)));
+    f.emit(host.set(i32.load(entry.get, VCPU.fetchTlb + FETCH_TLB.map)));
+    f.brIf(fetch, i32.eqz(host.get));
+    f.emit(
+      i32.store(base.get, host.get, S.CODE_PAGE),
+      i64.store(base.get, i64.sub(target.get, i64.and(linear, k(0xfff))), S.PAGE_LINEAR),
+    );
+  });
+  const slot = i32.add(i32.load(base.get, S.CODE_PAGE), i32.shl(i32.wrap(inPage), i32.const(2)));
+  f.emit(rec.set(i32.load(slot)));
+  f.brIf(fetch, i32.eqz(rec.get));
+  f.when(from.get, () => f.emit(i32.store(from.get, rec.get, R.link)));
 }
 
-/** At `target`: finds the record there, checks deadline and ring, and starts a new straight line. */
-function emitBranch(f: FunctionBuilder, r: Registers, labels: Labels, fetching: Fetching, record: boolean): void {
-  const { base, rec, start, tick, pageRip, codeMap, tag, target, status, entry } = r;
-  const offset = i32.wrap(i64.sub(target.get, pageRip.get));
-  const inPage = i64.ltU(i64.sub(target.get, pageRip.get), k(4096));
-  const map = (at: Value<'i32'>): Value<'i32'> => i32.load(i32.add(codeMap.get, i32.shl(at, i32.const(2))));
-  const leave = (why: number): void => {
-    f.emit(status.set(i32.const(why)));
-    f.br(labels.leave);
-  };
-  f.when(
-    inPage,
-    () => f.emit(rec.set(map(offset))),
-    () => {
-      const linear = i64.and(i64.add(target.get, i64.load(base.get, S.CODE_BASE)), i64.load(base.get, S.CODE_MASK));
-      const index = i32.and(i32.wrap(i64.shrU(linear, k(8))), i32.const((FETCH_TLB.entries - 1) << 4));
-      f.emit(rec.set(i32.const(0)), entry.set(i32.add(base.get, index)), codeMap.set(i32.const(0)));
-      const wanted = i64.or(i64.and(linear, k(~0xfffn)), tag.get);
-      f.when(i64.eq(wanted, i64.load(entry.get, VCPU.fetchTlb + FETCH_TLB.tag)), () =>
-        f.emit(codeMap.set(i32.load(entry.get, VCPU.fetchTlb + FETCH_TLB.map))),
-      );
-      f.when(
-        codeMap.get,
-        () => {
-          f.emit(
-            pageRip.set(i64.sub(target.get, i64.and(linear, k(0xfff)))),
-            i64.store(base.get, pageRip.get, S.PAGE_LINEAR),
-            i32.store(base.get, codeMap.get, S.CODE_PAGE),
-            rec.set(map(offset)),
-          );
-        },
-        () => {
-          f.emit(
-            i64.store(base.get, target.get, S.RIP),
-            i64.store(base.get, tick.get, S.TICK),
-            rec.set(callValue('i32', fetching.fetch, base.get)),
-          );
-          f.when(i32.eqz(rec.get), () => f.return(i32.const(STATUS.fault)));
-          f.emit(codeMap.set(i32.load(base.get, S.CODE_PAGE)), pageRip.set(i64.load(base.get, S.PAGE_LINEAR)));
-        },
-      );
-    },
-  );
-  f.when(i32.eqz(rec.get), () => f.emit(rec.set(callValue('i32', fetching.decode, base.get, offset))));
+/** The record at `rec` starts a line: leaves where it does not fit before the deadline, or into the ring. */
+function emitEnter(f: FunctionBuilder, r: MainLocals, status: MainLocals['host'], leave: Label, record: boolean): void {
+  const { base, rec, start, left } = r;
   const remaining = i32.load16u(rec.get, R.remaining);
-  const end = i64.add(tick.get, i64.extendU(remaining));
-  f.when(i64.gtU(end, i64.load(base.get, S.DEADLINE)), () => leave(STATUS.deadline));
-  if (record) {
-    // No instruction of generated code makes more than two accesses.
-    const need = i32.add(i32.shl(remaining, i32.const(7)), i32.load(base.get, S.RING_NEXT));
-    if (2 * RING_RECORD.bytes > 128) throw new Error('ring space of a line is underestimated');
-    f.when(i32.gtU(need, i32.load(base.get, S.RING_LIMIT)), () => leave(STATUS.ring));
-  }
+  const leaveIf = (condition: I32, why: number): void => {
+    f.emit(status.set(i32.const(why)));
+    f.brIf(leave, condition);
+  };
   f.emit(start.set(rec.get));
-  f.br(labels.dispatch);
+  leaveIf(i32.gtS(remaining, left.get), STATUS.deadline);
+  if (!record) return;
+  const end = i32.add(i32.shl(remaining, i32.const(RING_SHIFT)), i32.load(base.get, S.RING_NEXT));
+  leaveIf(i32.gtU(end, i32.load(base.get, S.RING_LIMIT)), STATUS.ring);
 }
 
-function emitPseudo(c: InterpreterContext, r: Registers, labels: Labels, cross: Callable, handler: number): void {
-  const { f } = c;
-  const { base, rec, start } = r;
-  if (handler === PSEUDO.slow) c.slow('next');
-  else if (handler === PSEUDO.slowEnd) c.slow('branch');
-  else if (handler === PSEUDO.refetch) c.restartHere('branch');
-  else if (handler === PSEUDO.stop) c.restartHere('leave', STATUS.stop);
-  else if (handler === PSEUDO.gate) c.restartHere('leave', STATUS.gate);
-  else {
-    const answer = r.status;
-    c.settle();
-    f.emit(answer.set(callValue('i32', cross, base.get, rec.get)));
-    // This record is no instruction: move both ends of the count past it.
-    f.when(i32.eqz(answer.get), () => f.br(labels.fault));
-    f.when(i32.eq(answer.get, i32.const(2)), () => c.restartHere('branch'));
-    f.emit(rec.set(i32.add(rec.get, i32.const(RECORD_BYTES))), start.set(i32.add(start.get, i32.const(RECORD_BYTES))));
-    f.br(labels.dispatch);
-  }
+/** The main loop, and what to do where it falls through: `miss` for a record, `fetch` for a target. */
+function emitMainLoop(
+  f: FunctionBuilder,
+  r: MainLocals,
+  leave: Label,
+  miss: Label,
+  fetch: Label,
+  record: boolean,
+): void {
+  const { rec, target } = r;
+  f.loop((dispatch) => {
+    f.block((enter) => {
+      f.block((branch) => {
+        f.block((jump) => {
+          const c = new FastContext(f, r, { dispatch, branch, jump, miss }, record);
+          f.table(i32.load16u(rec.get, R.handler), MAIN_HANDLERS, miss, (handler) => {
+            c.restart();
+            const form = formOf(handler);
+            if (form) form.emit(c);
+            else if (handler === PSEUDO.jump) f.br(branch);
+            else {
+              c.count(0);
+              c.follow(enter);
+              f.emit(target.set(c.rip()));
+              f.br(branch);
+            }
+          });
+        });
+        const c = new FastContext(f, r, { dispatch, branch, jump: branch, miss }, record);
+        c.count(1);
+        c.follow(enter);
+        f.emit(target.set(c.target()));
+      });
+      emitResolve(f, r, fetch);
+    });
+    emitEnter(f, r, r.host, leave, record);
+    f.br(dispatch);
+  });
 }
 
-function emitRun(f: FunctionBuilder, calls: Calls, fetching: Fetching, record: boolean): void {
+function emitRun(f: FunctionBuilder, module: Module, calls: Calls, record: boolean): void {
   const base = f.param('i32', 0);
-  const r: Registers = {
+  const r: MainLocals = {
     base,
     rec: f.local('i32'),
     start: f.local('i32'),
-    codeMap: f.local('i32'),
-    status: f.local('i32'),
+    left: f.local('i32'),
+    from: f.local('i32'),
     entry: f.local('i32'),
     host: f.local('i32'),
-    tick: f.local('i64'),
-    pageRip: f.local('i64'),
     tag: f.local('i64'),
     target: f.local('i64'),
   };
-  f.emit(
-    r.tick.set(i64.load(base.get, S.TICK)),
-    r.tag.set(i64.load(base.get, S.TLB_TAG)),
-    r.target.set(i64.load(base.get, S.RIP)),
-    // No page is current: the first branch looks it up.
-    r.pageRip.set(i64.add(r.target.get, k(0x1_0000))),
-  );
+  const { rec, start, left, from, host, tag, target } = r;
+  const slot = (name: keyof typeof S) => i64.load(base.get, S[name]);
+  const setTick = (ahead: I32) => i64.store(base.get, i64.sub(slot('DEADLINE'), i64.extendS(ahead)), S.TICK);
+  const offset = i64.load16u(rec.get, R.offset);
+  const setRip = () => i64.store(base.get, i64.add(slot('PAGE_LINEAR'), offset), S.RIP);
+  const retired = i32.shrU(i32.sub(rec.get, start.get), i32.const(6));
+  const startAt = (rip: typeof offset) => {
+    f.emit(target.set(rip), rec.set(i32.const(JUMP_RECORD)), start.set(i32.const(JUMP_RECORD)));
+    f.emit(from.set(i32.const(0)));
+  };
+  f.emit(tag.set(slot('TLB_TAG')), left.set(i32.wrap(i64.sub(slot('DEADLINE'), slot('TICK')))));
+  startAt(slot('RIP'));
+  // No page is current: the first branch looks it up.
+  f.emit(i64.store(base.get, i64.add(target.get, k(0x1_0000)), S.PAGE_LINEAR));
   f.block((leave) => {
-    f.block((fault) => {
-      f.loop((branch) => {
-        const labels = { branch, leave, fault };
-        f.block((fetched) => emitBranch(f, r, { ...labels, dispatch: fetched }, fetching, record));
-        f.loop((dispatch) => {
-          const here: Labels = { ...labels, dispatch };
-          const c = new InterpreterContext(f, r, here, calls, record);
-          f.table(i32.load16u(r.rec.get, R.handler), HANDLERS, (i) => {
-            c.restart();
-            const form = FORMS[i];
-            if (form) form.emit(c);
-            else emitPseudo(c, r, here, fetching.cross, i);
-          });
+    f.loop((outer) => {
+      f.block((fetch) => {
+        f.block((miss) => emitMainLoop(f, r, leave, miss, fetch, record));
+        f.emit(setTick(i32.sub(left.get, retired)), setRip(), i32.store(base.get, rec.get, S.RECORD));
+        f.emit(host.set(module.callIndirect('i32', HANDLER, i32.load16u(rec.get, R.handler), base.get, rec.get)));
+        f.when(i32.eq(host.get, i32.const(CODE.jump)), () => {
+          const elapsed = i64.add(slot('TICK'), k(1));
+          f.emit(left.set(i32.wrap(i64.sub(slot('DEADLINE'), elapsed))));
+          startAt(slot('RIP'));
+          f.br(outer);
         });
+        f.when(i32.gtU(host.get, i32.const(CODE.skip)), () => f.return(host.get));
+        f.emit(rec.set(i32.add(rec.get, i32.const(RECORD_BYTES))));
+        f.emit(start.set(i32.add(start.get, i32.shl(host.get, i32.const(5)))));
+        f.br(outer);
       });
-      f.unreachable();
+      f.emit(i64.store(base.get, target.get, S.RIP), setTick(left.get));
+      f.emit(host.set(callValue('i32', calls.fetch, base.get)));
+      f.when(host.get, () => f.return(host.get));
+      startAt(target.get);
+      f.br(outer);
     });
-    // Fault: this record has not retired.
-    const retired = i32.shrU(i32.sub(r.rec.get, r.start.get), i32.const(6));
-    f.emit(
-      i64.store(base.get, i64.add(r.tick.get, i64.extendU(retired)), S.TICK),
-      i64.store(base.get, i64.add(r.pageRip.get, i64.extendU(i32.load16u(r.rec.get, R.offset))), S.RIP),
-    );
-    f.return(i32.const(STATUS.fault));
+    f.unreachable();
   });
-  f.emit(i64.store(base.get, r.target.get, S.RIP), i64.store(base.get, r.tick.get, S.TICK));
-  f.return(r.status.get);
+  f.emit(setTick(left.get), setRip());
+  f.return(host.get);
 }
 
 /** The interpreter's module; `record`: the variant that writes memory accesses into the ring. Exports `run(base)`. */
 export function interpreterModule(record: boolean, memoryPages: number): Uint8Array {
   const module = new Module();
-  const slow = module.import('slow', signature(2));
-  const load = module.import('load', signature(2));
-  const store = module.import('store', signature(2));
-  const segment = module.import('segment', { params: I32S(3), results: [] });
-  const fetching: Fetching = {
+  const calls: Calls = {
+    slow: module.import('slow', signature(2)),
+    load: module.import('load', signature(2)),
+    store: module.import('store', signature(2)),
+    segment: module.import('segment', { params: I32S(3), results: [] }),
     fetch: module.import('fetch', signature(1)),
-    decode: module.import('decode', signature(2)),
     cross: module.import('cross', signature(2)),
   };
-  const calls: Calls = { slow, load, segment, store: storeGate(module, store, record) };
+  const store = storeGate(module, calls.store, record);
+  const handlers = Array.from({ length: HANDLERS }, (_, i) => handlerFunction(module, calls, store, record, i));
+  module.table(handlers);
   module.func('run', signature(1), (f) => {
-    emitRun(f, calls, fetching, record);
+    emitRun(f, module, calls, record);
     f.unreachable();
   });
   return module.bytes(memoryPages);

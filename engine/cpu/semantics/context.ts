@@ -3,7 +3,7 @@
  * WebAssembly. The interpreter implements it with operands read from decoded records; a translator can implement it
  * with constants. All values are i64; narrower ones are zero-extended.
  */
-import { type FunctionBuilder, type I32, type I64, i64, type Local } from '../../wasm/assembler.js';
+import { type FunctionBuilder, type I32, type I64, i32, i64, type Local } from '../../wasm/assembler.js';
 
 /** Operand sizes in bytes. */
 export type Size = 1 | 2 | 4 | 8;
@@ -59,6 +59,8 @@ export interface Context {
   next(): void;
   /** Retires the instruction and continues at `rip`. */
   branch(rip: I64): void;
+  /** Retires the instruction and continues at `target()`. */
+  jump(): void;
   /** Hands the instruction to its slow path in TypeScript. */
   slow(): void;
   /** Raises #DE. */
@@ -68,7 +70,7 @@ export interface Context {
 /** One instruction form: a name that the decoder asks for, and its meaning. */
 export interface Form {
   readonly name: string;
-  /** Ends a straight line: it may branch or take more than one tick. */
+  /** Ends a straight line: what follows is not executed next, or it takes more than one tick. */
   readonly ends?: boolean;
   readonly emit: (c: Context) => void;
 }
@@ -79,7 +81,10 @@ export const signBit = (size: Size): bigint => 1n << BigInt(8 * size - 1);
 
 export const k = i64.const;
 
-export const truncate = (size: Size, value: I64): I64 => (size === 8 ? value : i64.and(value, k(mask(size))));
+export const truncate = (size: Size, value: I64): I64 => {
+  if (size === 8) return value;
+  return size === 4 ? i64.extendU(i32.wrap(value)) : i64.and(value, k(mask(size)));
+};
 
 export const signExtend = (size: Size, value: I64): I64 => {
   if (size === 1) return i64.extend8s(value);

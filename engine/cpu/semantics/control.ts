@@ -1,5 +1,5 @@
 /** Near branches, calls and the stack, for flat segments with a 32- or 64-bit stack; other modes take slow paths. */
-import { type I64, i32, i64, type Local } from '../../wasm/assembler.js';
+import { type I32, type I64, i32, i64, type Local } from '../../wasm/assembler.js';
 import { GPR } from '../layout.js';
 import { type Context, type Form, k, type Size, truncate } from './context.js';
 import { CONDITIONS, zeroFlag } from './flags.js';
@@ -29,7 +29,7 @@ const forWidth = (width: Width): Form[] => [
     ends: true,
     emit: (c) => {
       push(c, width, width, c.nextRip());
-      c.branch(c.target());
+      c.jump();
     },
   },
   {
@@ -113,23 +113,18 @@ const forWidth = (width: Width): Form[] => [
   },
 ];
 
+function jumpIf(c: Context, taken: I32): void {
+  c.f.when(taken, () => c.jump());
+  c.next();
+}
+
 const conditionalJumps: readonly Form[] = CONDITIONS.map(({ name, holds }) => ({
   name: `j${name}`,
-  ends: true,
-  emit: (c: Context) => {
-    const to = c.keep(c.nextRip());
-    c.f.when(holds(c), () => c.f.emit(to.set(c.target())));
-    c.branch(to.get);
-  },
+  emit: (c: Context) => jumpIf(c, holds(c)),
 }));
 
 /** LOOP, LOOPE, LOOPNE and JCXZ by address size. */
 const counted = (size: 2 | 4 | 8): Form[] => {
-  const jump = (c: Context, taken: ReturnType<typeof zeroFlag>): void => {
-    const to = c.keep(c.nextRip());
-    c.f.when(taken, () => c.f.emit(to.set(c.target())));
-    c.branch(to.get);
-  };
   const decremented = (c: Context): I64 => {
     const count = c.keep(truncate(size, i64.sub(c.readRegister(GPR.RCX, size), k(1))));
     c.writeRegister(GPR.RCX, size, count.get);
@@ -137,23 +132,22 @@ const counted = (size: 2 | 4 | 8): Form[] => {
   };
   const loop = (name: string, also: ((c: Context) => ReturnType<typeof zeroFlag>) | null): Form => ({
     name: `${name}.${size}`,
-    ends: true,
     emit: (c) => {
       const more = i64.ne(decremented(c), k(0));
-      jump(c, also ? i32.and(more, also(c)) : more);
+      jumpIf(c, also ? i32.and(more, also(c)) : more);
     },
   });
   return [
     loop('loop', null),
     loop('loope', zeroFlag),
     loop('loopne', (c) => i32.eqz(zeroFlag(c))),
-    { name: `jcxz.${size}`, ends: true, emit: (c) => jump(c, i64.eqz(c.readRegister(GPR.RCX, size))) },
+    { name: `jcxz.${size}`, emit: (c) => jumpIf(c, i64.eqz(c.readRegister(GPR.RCX, size))) },
   ];
 };
 
 export const control: readonly Form[] = [
   ...([4, 8] as const).flatMap(forWidth),
-  { name: 'jmp.i', ends: true, emit: (c) => c.branch(c.target()) },
+  { name: 'jmp.i', ends: true, emit: (c) => c.jump() },
   ...conditionalJumps,
   ...([2, 4, 8] as const).flatMap(counted),
 ];
