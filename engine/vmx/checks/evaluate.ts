@@ -80,7 +80,6 @@ export interface Verdict {
 
 /** Stages are judged in the manual's order; controls and host state come before any guest state. */
 function verdict(violated: readonly number[]): Verdict | null {
-  if (violated.length === 0) return null;
   const ordered = [...new Set(violated)].sort((a, b) => a - b);
   for (const stage of STAGES) {
     const here = ordered.filter((i) => CHECKS[i]?.stage === stage);
@@ -89,11 +88,15 @@ function verdict(violated: readonly number[]): Verdict | null {
   return null;
 }
 
-const found: number[] = [];
+/** Evaluates checks; adds those that do not hold to `found`, which is null as long as all do. */
+let found: number[] | null = null;
 function judge(checks: readonly number[]): void {
   for (let k = 0; k < checks.length; k++) {
     const i = checks[k] ?? 0;
-    if (CHECKS[i]?.holds(live) === false) found.push(i);
+    if (CHECKS[i]?.holds(live) === false) {
+      found ??= [];
+      found.push(i);
+    }
   }
 }
 
@@ -114,7 +117,7 @@ export function evaluate(cpu: Cpu): Verdict | null {
   const inputs = ram.getUint32(region + REGION.good, true);
   touch(cpu, region);
   const changed = cpu.vmx.copies.compare(cpu, region);
-  found.length = 0;
+  found = null;
   if (inputs === 0 || cpu.vmx.checkAlways) judge(EVERY);
   else {
     for (let i = 0; i < changed; i++) {
@@ -123,7 +126,7 @@ export function evaluate(cpu: Cpu): Verdict | null {
     if (inputs !== inputsOf(cpu)) judge(byRegister);
     judge(always);
   }
-  const result = verdict(found);
+  const result = found === null ? null : verdict(found);
   ram.setUint32(region + REGION.good, result ? 0 : inputsOf(cpu), true);
   return result;
 }
