@@ -130,18 +130,23 @@ export class ColumnVector implements ColumnData {
   }
 
   get values(): (Uint8Array | string | null)[] | null {
-    if (this.offsets === null || this.data === null) return null;
+    if (this.offsets === null) return null;
     if (this.#values === null) {
       this.#values = [];
-      for (let i = 0; i < this.rows; i++) this.#values.push(this.#value(i, this.offsets, this.data));
+      for (let i = 0; i < this.rows; i++) this.#values.push(this.#value(i));
     }
     return this.#values;
   }
 
-  #value(i: number, offsets: Uint32Array, data: Uint8Array): Uint8Array | string | null {
-    if (this.valid !== null && this.valid[i] === 0) return null;
-    const bytes = data.subarray(offsets[i], offsets[i + 1]);
-    return this.type === 'text' ? decoder.decode(bytes) : bytes;
+  /** Text and bytes: the bytes of a row, null where it has none. */
+  bytesAt(i: number): Uint8Array | null {
+    if (this.offsets === null || this.data === null || (this.valid !== null && this.valid[i] === 0)) return null;
+    return this.data.subarray(this.offsets[i], this.offsets[i + 1]);
+  }
+
+  #value(i: number): Uint8Array | string | null {
+    const bytes = this.bytesAt(i);
+    return bytes !== null && this.type === 'text' ? decoder.decode(bytes) : bytes;
   }
 
   /** True where no row has a value. */
@@ -151,7 +156,7 @@ export class ColumnVector implements ColumnData {
 
   cell(i: number): Cell {
     if (this.valid !== null && this.valid[i] === 0) return null;
-    if (this.offsets !== null && this.data !== null) return this.#value(i, this.offsets, this.data);
+    if (this.offsets !== null) return this.#value(i);
     if (this.big === null) return this.numbers?.[i] ?? null;
     const value = this.big[i] ?? 0n;
     return this.type === 'i64' ? BigInt.asIntN(64, value) : value;

@@ -1,6 +1,8 @@
 /** Copies a trace into another store: the same rows, hence the same digest. */
-import { TABLE_NAMES } from './schema.js';
-import type { TraceReader, TraceWriter } from './store.js';
+import { ColumnVector, isVariable } from './column.js';
+import { bytesOf } from './form.js';
+import { TABLE_NAMES, TABLES, type TableName } from './schema.js';
+import type { Appender, Chunk, TraceReader, TraceWriter } from './store.js';
 
 /** Facts that the writer sets by itself. */
 const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
@@ -10,12 +12,60 @@ export function convert(reader: TraceReader, writer: TraceWriter): { readonly di
   for (const table of TABLE_NAMES) {
     const appender = writer.table(table);
     for (const chunk of reader.chunks(table)) {
-      for (let i = 0; i < chunk.rows; i++) {
-        const row = chunk.row(i);
-        if (table === 'run' && typeof row.key === 'string' && OWN.has(row.key)) continue;
-        appender.row(row);
-      }
+      if (table === 'run') copyFacts(appender, chunk);
+      else copyRows(appender, chunk);
     }
   }
   return writer.finish({ complete: reader.complete });
+}
+
+function copyFacts(appender: Appender, chunk: Chunk): void {
+  for (let i = 0; i < chunk.rows; i++) {
+    const row = chunk.row(i);
+    if (typeof row.key !== 'string' || !OWN.has(row.key)) appender.row(row);
+  }
+}
+
+/** Columns with values, and where they go. */
+interface Copied {
+  readonly index: number;
+  readonly vector: ColumnVector;
+}
+
+function columnsOf(appender: Appender, chunk: Chunk, table: TableName): Copied[] {
+  return TABLES[table].columns.flatMap(({ name }) => {
+    const vector = chunk.column(name);
+    return vector instanceof ColumnVector && !vector.empty ? [{ index: appender.index(name), vector }] : [];
+  });
+}
+
+/** Copies cells by column, as many rows at once as the open chunk has room for. */
+function copyRows(appender: Appender, chunk: Chunk): void {
+  const columns = columnsOf(appender, chunk, chunk.table);
+  const variable = columns.filter(({ vector }) => isVariable(vector.type));
+  for (let from = 0; from < chunk.rows; ) {
+    const count = Math.min(chunk.rows - from, appender.capacity - appender.filled);
+    for (const column of columns) if (!isVariable(column.vector.type)) copyCells(appender, column, from, count);
+    if (variable.length === 0) appender.advance(count);
+    else for (let row = from; row < from + count; row++) copyBytes(appender, variable, row);
+    from += count;
+  }
+}
+
+function copyCells(appender: Appender, { index, vector }: Copied, from: number, count: number): void {
+  const { slab, filled } = appender;
+  const { width, values, valid } = appender.place(index);
+  if (vector.numbers === null) return;
+  const cells = bytesOf(vector.numbers).subarray(from * width, (from + count) * width);
+  slab.bytes.set(cells, values + filled * width);
+  if (vector.valid !== null) slab.bytes.set(vector.valid.subarray(from, from + count), valid + filled);
+  slab.touched[index] = 1;
+}
+
+function copyBytes(appender: Appender, columns: readonly Copied[], row: number): void {
+  for (const { index, vector } of columns) {
+    const bytes = vector.bytesAt(row);
+    if (bytes !== null) appender.bytes(index, bytes);
+  }
+  appender.end();
 }
