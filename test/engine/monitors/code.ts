@@ -45,6 +45,10 @@ export class Code {
   in32(): this {
     return this.raw(0xed);
   }
+  /** OUT port, AL with an immediate port. */
+  out8(port: number, value: number): this {
+    return this.raw(0xb0, value, 0xe6, port);
+  }
   /** OUT F4h, EAX: the end of the run. */
   exit(code: number): this {
     return this.mov('eax', code).raw(0xe7, 0xf4);
@@ -68,7 +72,9 @@ export const RESULT = 0x9000;
 /** Vector and error code of an exception that nobody expected, and CR2. */
 export const FAULT = { vector: 0x8000, errorCode: 0x8004, rip: 0x8008, address: 0x8010 } as const;
 const HAS_ERROR_CODE: ReadonlySet<number> = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
-const IDT_BYTES = 32 * 16;
+const IDT_BYTES = 256 * 16;
+const TABLE = ORIGIN + 0x800;
+const BODY = TABLE + IDT_BYTES;
 
 /**
  * A 64-bit flat image: an IDT whose handlers leave the exception at FAULT and end the run with code 99, then the guest's
@@ -77,9 +83,7 @@ const IDT_BYTES = 32 * 16;
 export function guest64(body: (code: Code) => void): Uint8Array {
   const code = new Code(ORIGIN);
   const STUBS = ORIGIN + 0x20;
-  const TABLE = ORIGIN + 0x800;
   const POINTER = ORIGIN + 0x10;
-  const BODY = ORIGIN + 0x1000;
   // JMP body
   code.raw(0xe9).word(BODY - (ORIGIN + 5));
   while (code.here < POINTER) code.raw(0);
@@ -110,6 +114,22 @@ export function guest64(body: (code: Code) => void): Uint8Array {
   code.lidt(POINTER);
   body(code);
   return Uint8Array.from(code.bytes);
+}
+
+/** An interrupt handler for `vector`, put in place by the code before it: registers as they were, then IRETQ. */
+export function handle(code: Code, vector: number, body: (code: Code) => void): void {
+  // JMP over the handler; its length is known once it is written.
+  code.raw(0xe9).word(0);
+  const start = code.here;
+  code.raw(0x50, 0x52); // PUSH RAX; PUSH RDX
+  body(code);
+  code.raw(0x5a, 0x58, 0x48, 0xcf); // POP RDX; POP RAX; IRETQ
+  const length = code.here - start;
+  code.bytes.splice(start - 4 - code.origin, 4, ...word(length));
+  const gate = TABLE + 16 * vector;
+  code
+    .storeValue(gate, ((start & 0xffff) | 0x8_0000) >>> 0)
+    .storeValue(gate + 4, ((start & 0xffff_0000) | 0x8e00) >>> 0);
 }
 
 /** SYSRET to ring 3 right behind it, interrupts off, IOPL 0. */
