@@ -48,17 +48,14 @@ export const command: Command = {
   ],
   examples: [
     {
-      line: 'trapline query run.sqlite "select name, count(*) n from event join dictionary d on d.domain = \'reason.vmx\' and d.code = reason & 0xffff where kind = 1 group by 1 order by n desc"',
-      says: 'exits by reason',
+      line: 'trapline query run.sqlite "select reason, count(*) n from event group by 1"',
+      says: 'events by exit reason',
     },
     {
-      line: 'trapline query run.sqlite "select seq, tick, old, value from event where kind = 12 and code = 0x681e"',
-      says: 'every VMWRITE of GUEST_RIP',
+      line: 'trapline query run.sqlite "select seq, value from event where code = 26654"',
+      says: 'reads and writes of the VMCS field 681eh, GUEST_RIP',
     },
-    {
-      line: 'trapline query page.arrow "select tick, hex64(gpa) gpa, value from memory where kind = 1 limit 20"',
-      says: 'the first stores',
-    },
+    { line: 'trapline query page.arrow "select tick, gpa, value from memory limit 20"', says: 'the first accesses' },
   ],
   run(call) {
     const [path = '', statement = ''] = call.args;

@@ -12,5 +12,9 @@ if (files.length < 20) {
   console.error(`only ${files.length} test files were compiled`);
   process.exit(1);
 }
-const { status } = spawnSync(process.execPath, ['--test', ...process.argv.slice(2), ...files], { stdio: 'inherit' });
+const { status } = spawnSync(
+  process.execPath,
+  ['--import', './dist/test/setup.js', '--test', ...process.argv.slice(2), ...files],
+  { stdio: 'inherit' },
+);
 process.exit(status ?? 1);
