@@ -197,6 +197,8 @@ export interface ProfileLine {
   readonly timeShare: number;
   readonly times: ProfileTimes | null;
   readonly keys: readonly ProfileKeyLine[];
+  /** Keys that were left out. */
+  readonly keysLeft: number;
 }
 
 /** An instruction that exits often. */

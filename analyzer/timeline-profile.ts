@@ -1,7 +1,7 @@
 /** The profile as the page shows it: rows with what the exits were about, and the hottest instructions. */
 import type { TraceReader } from '../traces/store.js';
-import { type Profile, profile, type Times } from './profile.js';
-import type { ProfileKeyLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
+import { type Profile, type ProfileRow, profile, type Times } from './profile.js';
+import type { ProfileLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
 
 const MAX = { lines: 500, keys: 12, rips: 12, name: 120 } as const;
 const ISA = { vmx: 1, svm: 2 } as const;
@@ -21,20 +21,7 @@ function tableOf({ unit, exits, open, lost, handled, rows, rips }: Profile): Pro
     lost,
     handled,
     left: Math.max(0, rows.length - MAX.lines),
-    lines: rows.slice(0, MAX.lines).map(({ level, isa, reason, failed, count, share, times, timeShare, keys }) => ({
-      level,
-      isa: isa === null ? null : ISA[isa],
-      reason: clip(reason),
-      failure: failed,
-      count,
-      share,
-      timeShare,
-      times: pick(times),
-      keys: keys
-        .filter(({ label }) => label !== '')
-        .slice(0, MAX.keys)
-        .map((key): ProfileKeyLine => ({ label: clip(key.label), count: key.count, times: pick(key.times) })),
-    })),
+    lines: rows.slice(0, MAX.lines).map(lineOf),
     rips: rips.map(({ rip, level, reason, count, share, total, instruction }) => ({
       rip: `0x${rip.toString(16)}`,
       level,
@@ -44,6 +31,22 @@ function tableOf({ unit, exits, open, lost, handled, rows, rips }: Profile): Pro
       total,
       instruction,
     })),
+  };
+}
+
+function lineOf({ level, isa, reason, failed, count, share, times, timeShare, keys }: ProfileRow): ProfileLine {
+  const known = keys.filter(({ label }) => label !== '');
+  return {
+    level,
+    isa: isa === null ? null : ISA[isa],
+    reason: clip(reason),
+    failure: failed,
+    count,
+    share,
+    timeShare,
+    times: pick(times),
+    keys: known.slice(0, MAX.keys).map((key) => ({ label: clip(key.label), count: key.count, times: pick(key.times) })),
+    keysLeft: Math.max(0, known.length - MAX.keys),
   };
 }
 

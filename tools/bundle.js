@@ -5,7 +5,10 @@ import { build } from 'esbuild';
 const out = `${process.argv[2] ?? 'dist'}/web/client`;
 mkdirSync(out, { recursive: true });
 await build({
-  entryPoints: { client: 'web/client/main.ts' },
+  entryPoints: [
+    { in: 'web/client/main.ts', out: 'client' },
+    { in: 'web/client/styles/main.css', out: 'client' },
+  ],
   outdir: out,
   bundle: true,
   format: 'esm',
@@ -15,4 +18,4 @@ await build({
   sourcemap: false,
   logLevel: 'warning',
 });
-for (const file of ['index.html', 'client.css', 'icon.svg']) cpSync(`web/client/${file}`, `${out}/${file}`);
+for (const file of ['index.html', 'icon.svg']) cpSync(`web/client/${file}`, `${out}/${file}`);

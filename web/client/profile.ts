@@ -136,7 +136,9 @@ export class ProfilePanel {
       shareCell(line.timeShare, most, colour),
       ...timeCells(line.times, table.unit),
     );
-    return open ? [row, ...line.keys.map((each) => keyLine(each, table))] : [row];
+    if (!open) return [row];
+    const more = el('tr', { class: 'key' }, el('td'), el('td', {}, `${whole(line.keysLeft)} more`));
+    return [row, ...line.keys.map((each) => keyLine(each, table)), ...(line.keysLeft > 0 ? [more] : [])];
   }
 
   #reason({ reason, failure, keys }: ProfileLine, key: string, colour: string, open: boolean): HTMLElement {
