@@ -135,7 +135,8 @@ class Helper {
     this.#take = take;
     this.#port = port1;
     const workerData: WorkerStart = { store, path, port: port2, answered };
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, transferList: [port2] });
+    const options = { workerData, transferList: [port2], execArgv: [] };
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), options);
     this.#worker.unref();
     this.#port.unref();
   }

@@ -149,6 +149,15 @@ test('versions: newer and unknown ones are refused, an older one goes through it
   assert.throws(() => upgradesFor(Number.NaN, 'path', 3, steps), { code: 'TRACE_NOT_A_TRACE' });
 });
 
+test('every error says in one line where, what, why and what to do', () => {
+  for (const [code, { what, why, todo }] of Object.entries(TRACE_ERRORS)) {
+    const error = new TraceError(code as keyof typeof TRACE_ERRORS, 'some/path', 'table event');
+    assert.equal(error.message, `some/path, table event: ${what}: ${why}; ${todo}`);
+    assert.match(error.message, /^[^\n]+$/);
+    assert.equal(error.code, code);
+  }
+});
+
 test('what is no trace is refused as such', (t) => {
   const folder = scratch(t);
   const at = (name: string) => join(folder, name);

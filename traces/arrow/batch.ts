@@ -120,9 +120,13 @@ function vectorOf(
   return new ColumnVector(column, rows, cells, valid, data instanceof Uint8Array ? data : null);
 }
 
+/** A frame of nothing is longer than nothing; beyond that only what became shorter was compressed. */
+const SHORTEST = 64;
+
 function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
   const said = unfolded ?? bytes.length;
   if (said !== length) throw new RangeError(`${said} bytes where ${length} were expected`);
+  if (bytes.length > Math.max(length, SHORTEST)) throw new RangeError('a frame is longer than what it holds');
   return unfolded === null ? bytes : decompress(bytes, length);
 }
 

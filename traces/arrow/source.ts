@@ -1,5 +1,5 @@
 /** Reads chunks from an Arrow trace folder: each record batch is found through the manifest. */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { TraceError, traceError } from '../errors.js';
 import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLES, type TableName } from '../schema.js';
@@ -26,10 +26,10 @@ export class ArrowSource implements Source {
 
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[] {
     const place = `${chunk.table}.arrow, offset ${chunk.offset}`;
+    const file = this.#file(chunk.table);
+    if (chunk.offset + chunk.length > fstatSync(file).size) throw new TraceError('TRACE_CUT', this.path, place);
     const message = new Uint8Array(chunk.length);
-    if (readSync(this.#file(chunk.table), message, 0, chunk.length, chunk.offset) < chunk.length) {
-      throw new TraceError('TRACE_CUT', this.path, place);
-    }
+    readSync(file, message, 0, chunk.length, chunk.offset);
     try {
       return decodeBatch(message, TABLES[chunk.table].columns, columns, chunk.rows);
     } catch (error) {
