@@ -14,12 +14,15 @@ import { R, RECORD_BYTES } from '../insn.js';
 import { MODE } from '../mode.js';
 import { PSEUDO } from '../semantics/forms.js';
 import type { RecordDecoder } from './decode.js';
+import { VariantCache } from './variants.js';
 
 /** Instructions a straight line holds at the most. */
 const LINE_LENGTH = 48;
 /** Records a line may take: its instructions, a crossing one's two more, and its end. */
 const LINE_RECORDS = LINE_LENGTH + 4;
 const LONGEST = 15;
+/** Writes to marked lines without decoded bytes, one after the other, that are borne before marks are cleared. */
+const FUTILE_WRITES = 16;
 
 interface CodePage {
   readonly frame: number;
@@ -38,6 +41,7 @@ export class DecodeCache {
   readonly #byMap = new Map<number, CodePage>();
   /** Dropped records, by the place of their entry in a code map. */
   readonly #dropped = new Map<number, number>();
+  readonly #variants: VariantCache;
   #maps = 0;
   #records = 0;
   /** Counts flushes: records of another generation are void. */
@@ -51,6 +55,7 @@ export class DecodeCache {
     this.#layout = layout;
     this.#memory = memory;
     this.#decoder = decoder;
+    this.#variants = new VariantCache(buffer);
     memory.onCodeWrite = (address, size) => this.#drop(address, size);
   }
 
@@ -79,6 +84,7 @@ export class DecodeCache {
     this.#byFrame.clear();
     this.#byMap.clear();
     this.#dropped.clear();
+    this.#variants.clear();
     this.generation++;
     this.#records = 0;
     this.#maps = 0;
@@ -137,13 +143,12 @@ export class DecodeCache {
     const record = this.#dropped.get(at);
     if (record === undefined) return 0;
     this.#dropped.delete(at);
+    const start = page.frame * PAGE_BYTES + offset;
+    if (!this.#memory.isRam(start, LONGEST)) return 0;
     const length = this.#view.getUint8(record + R.length);
     const remaining = this.#view.getUint16(record + R.remaining, true);
-    const code = this.#code(page).slice(offset, offset + LONGEST);
-    const decoder = this.#decoder.open(code, page.mode);
-    const taken = this.#decoder.decode(decoder, code, 0, offset, page.mode, record);
-    decoder.free();
-    if (taken !== length) {
+    const code = this.#memory.base + start;
+    if (!this.#variants.restore(at, record, code) && !this.#decodeVariant(page, offset, record, length)) {
       this.#makePseudo(record, PSEUDO.refetch, offset, 1);
       return 0;
     }
@@ -151,6 +156,16 @@ export class DecodeCache {
     this.#view.setUint32(at, record, true);
     this.#mark(page, offset, offset + length);
     return record;
+  }
+
+  /** Decodes an instruction of `length` into a record, and keeps it for the next time; false: it has another length. */
+  #decodeVariant(page: CodePage, offset: number, record: number, length: number): boolean {
+    const code = this.#code(page).slice(offset, offset + LONGEST);
+    const decoder = this.#decoder.open(code, page.mode);
+    const taken = this.#decoder.decode(decoder, code, 0, offset, page.mode, record);
+    if (taken === length) this.#variants.keep(page.map + offset * 4, record, this.#decoder.immediateOf(decoder));
+    decoder.free();
+    return taken === length;
   }
 
   #mark(page: CodePage, from: number, to: number): void {
@@ -227,17 +242,22 @@ export class DecodeCache {
   }
 
   /**
-   * Drops the records that cover written bytes, in every mode of the page. Lines stay marked, because what was dropped
-   * is mostly executed again soon; a write that finds nothing to drop clears the marks.
+   * Drops the records that cover written bytes, in every mode of the page. Lines stay marked at first, because what was
+   * dropped is mostly executed again soon; where write after write finds nothing to drop, the marks are cleared.
    */
   #drop(address: number, size: number): void {
     const frame = Math.floor(address / PAGE_BYTES);
-    const from = address % PAGE_BYTES;
-    const pages = this.#byFrame.get(frame) ?? [];
+    const from = address - frame * PAGE_BYTES;
+    const pages = this.#byFrame.get(frame);
+    if (!pages) return;
     let dropped = false;
     for (const page of pages) if (this.#dropIn(page, from, from + size)) dropped = true;
-    if (!dropped) this.#unmark(frame, pages, from >> 6, (from + size - 1) >> 6);
+    if (dropped) this.#futile = 0;
+    else if (++this.#futile > FUTILE_WRITES || size > LINE_BYTES) {
+      this.#unmark(frame, pages, from >> 6, (from + size - 1) >> 6);
+    }
   }
+  #futile = 0;
 
   #dropIn(page: CodePage, from: number, to: number): boolean {
     let dropped = false;

@@ -19,6 +19,7 @@ import type { CpuModel } from '../model.js';
 import { formEnds, formNumber, PSEUDO } from '../semantics/forms.js';
 import { kindsOf, nameOf, type Shape, specialName } from './names.js';
 import { addressSlot, generalRegister, numbered, segmentNumber } from './registers.js';
+import type { ImmediatePlace } from './variants.js';
 
 /** Numbers of slow instructions by name; `unsupported` must be among them. */
 export type SlowNumbers = ReadonlyMap<string, number>;
@@ -174,6 +175,15 @@ export class RecordDecoder {
   }
   endsLine = false;
   linked = false;
+
+  /** Where the immediate of the instruction just decoded stands in its bytes; size 0 where it may not change alone. */
+  immediateOf(decoder: Decoder): ImmediatePlace {
+    const offsets = decoder.getConstantOffsets(this.#instruction);
+    const alone = offsets.hasImmediate && !offsets.hasImmediate2 && !this.linked;
+    const place = { offset: offsets.immediateOffset, size: alone ? offsets.immediateSize : 0 };
+    offsets.free();
+    return place;
+  }
 
   #write(instruction: Instruction, offset: number, mode: number, record: number): boolean {
     if (instruction.code === Code.INVALID) {
