@@ -15,12 +15,16 @@ export function logLine(level: LogLevel, scope: string, text: string): string {
   return `${LEVELS[level]} ${place}${text}\n`;
 }
 
+/** Text as bytes, one a character. */
+export const latin1 = (text: string): Uint8Array =>
+  Uint8Array.from(text, (character) => character.charCodeAt(0) & 0xff);
+
 const COM1 = 0x3f8;
 
 /** Writes a line to COM1 as the monitor's own OUT instructions would, and tells the observer. */
 export function log(cpu: Cpu, level: LogLevel, scope: string, text: string): void {
   const line = logLine(level, scope, text);
-  const body = Uint8Array.from(line, (character) => character.charCodeAt(0) & 0xff);
+  const body = latin1(line);
   for (const byte of body) {
     cpu.spend(COST.character);
     cpu.ports.out(COM1, 1, byte);

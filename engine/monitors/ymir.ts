@@ -27,7 +27,7 @@ import {
 } from './guest.js';
 import { GuestMemory } from './guest-memory.js';
 import { Host, type Reactions } from './host.js';
-import { log } from './log.js';
+import { latin1, log } from './log.js';
 import { COST, type Monitor, type MonitorKind, type MonitorSetup } from './monitor.js';
 import { MSR_EXIT_LOAD_OFFSET } from './reserved.js';
 import { bitmap, eptTables, MEMORY_TYPE } from './tables.js';
@@ -258,7 +258,6 @@ class Ymir implements Monitor, Reactions {
     const rip = vmread(cpu, 'GUEST_RIP');
     cpu.begin('vmcall').setBig('code', number).setBig('rip', rip);
     cpu.commit();
-    const body = new TextEncoder().encode(`${number}`);
     cpu.observer.message({
       tick: cpu.tick as Tick,
       vcpu: cpu.index,
@@ -266,7 +265,7 @@ class Ymir implements Monitor, Reactions {
       protocol: 'vmcall',
       channel: 0,
       direction: 0,
-      body,
+      body: latin1(`${number}`),
     });
     if (number === 0n) {
       log(cpu, 'info', 'vmc', GREETINGS);
