@@ -8,6 +8,10 @@ export const IMPORT_ERRORS = {
   BINARY_TRACE: { what: 'a binary trace, not its text', advice: 'pipe its text in' },
   BINARY_INPUT: { what: 'bytes that are no text', advice: 'cut the file before them; what came before is kept' },
   LINE_TOO_LONG: { what: 'line too long for a trace', advice: 'cut the file before it; what came before is kept' },
+  TRUNCATED: { what: 'the file ends before its data does', advice: 'copy it again; what came before is kept' },
+  CORRUPT: { what: 'the file contradicts itself', advice: 'copy it again; what could be read is kept' },
+  UNSUPPORTED: { what: 'a form of the format that is not read', advice: 'import its text instead' },
+  NO_EVENTS: { what: 'a recording without a single event', advice: 'check what was recorded' },
   TOO_MANY_THREADS: { what: 'too many threads for one trace', advice: 'split the input' },
 } as const;
 export type ImportErrorCode = keyof typeof IMPORT_ERRORS;

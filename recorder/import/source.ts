@@ -1,5 +1,7 @@
 /** Bytes from a file or a pipe, in order, without asking how many there are. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 export interface ByteSource {
   /** As the user wrote it; `standard input` for a pipe. */
@@ -8,7 +10,20 @@ export interface ByteSource {
   readonly size: number;
   /** Fills `target` from `at` on; 0 at the end. */
   read(target: Uint8Array, at: number): number;
+  /** Fills `target` from the byte at `offset` of the input, as far as there is any; null for a pipe. */
+  readonly readAt: ((target: Uint8Array, offset: number) => number) | null;
   close(): void;
+}
+
+/** As much as there is; a read of a regular file may still come short. */
+function readFrom(fd: number, target: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < target.length) {
+    const count = readSync(fd, target, done, target.length - done, offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
 }
 
 const PIPE_WAIT_MS = 5;
@@ -39,6 +54,7 @@ export function openSource(path: string): ByteSource {
     name: path === '-' ? 'standard input' : path,
     size: stat.isFile() ? stat.size : 0,
     read: (target, at) => readPatiently(fd, target, at),
+    readAt: stat.isFile() && fd !== 0 ? (target, offset) => readFrom(fd, target, offset) : null,
     close() {
       if (fd !== 0) closeSync(fd);
     },
@@ -57,6 +73,64 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
       position += part.length;
       return part.length;
     },
+    readAt(target, offset) {
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      return part.length;
+    },
     close() {},
+  };
+}
+
+/** First bytes of a source, and the source as if they had not been read. */
+export function peek(source: ByteSource, count: number): { readonly head: Uint8Array; readonly whole: ByteSource } {
+  const buffer = new Uint8Array(count);
+  let filled = 0;
+  while (filled < count) {
+    const more = source.read(buffer.subarray(0, count), filled);
+    if (more === 0) break;
+    filled += more;
+  }
+  const head = buffer.subarray(0, filled);
+  let given = 0;
+  const whole: ByteSource = {
+    name: source.name,
+    size: source.size,
+    read(target, at) {
+      if (given === filled) return source.read(target, at);
+      const part = head.subarray(given, given + target.length - at);
+      target.set(part, at);
+      given += part.length;
+      return part.length;
+    },
+    readAt: source.readAt,
+    close: () => source.close(),
+  };
+  return { head, whole };
+}
+
+/** The same bytes in a file that vanishes when it is closed: a pipe cannot be read out of order. */
+export function spool(source: ByteSource): ByteSource {
+  const folder = mkdtempSync(join(tmpdir(), 'trapline-'));
+  const path = join(folder, 'pipe');
+  const fd = openSync(path, 'wx+', 0o600);
+  rmSync(folder, { recursive: true });
+  const chunk = new Uint8Array(1 << 20);
+  let size = 0;
+  try {
+    for (let count = source.read(chunk, 0); count > 0; count = source.read(chunk, 0)) {
+      for (let done = 0; done < count; ) done += writeSync(fd, chunk, done, count - done);
+      size += count;
+    }
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return {
+    name: source.name,
+    size,
+    read: (target, at) => readSync(fd, target, at, target.length - at, null),
+    readAt: (target, offset) => readFrom(fd, target, offset),
+    close: () => closeSync(fd),
   };
 }

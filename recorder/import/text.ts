@@ -5,17 +5,17 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
+import { Assembly, MAX_NAMES } from './assembly.js';
 import { ascii, Cursor, isBlank, isDigit, isHex, NameTable } from './cursor.js';
 import { type DecodeContext, Decoder } from './decode.js';
-import { defineDictionaries } from './dictionaries.js';
 import { ImportError } from './errors.js';
 import { EVENTS, type EventSpec } from './events.js';
-import { type Lane, Lanes } from './lanes.js';
+import type { Lane } from './lanes.js';
 import { LineReader, MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
-import { type ImportResult, Notes } from './result.js';
-import { EventRow, EventSink, FIELD } from './row.js';
+import type { ImportResult } from './result.js';
+import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
 
 /** Bytes without one event after which a file counts as no trace. */
@@ -38,37 +38,33 @@ const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 class TextImport {
   readonly #reader: LineReader;
-  readonly #open: () => TraceWriter;
   readonly #prefix = new Prefix();
   readonly #cursor = new Cursor();
   readonly #decoder = new Decoder();
   readonly #context: DecodeContext = { isa: 0, servedIsa: 0, servedReason: -1 };
-  readonly #lanes = new Lanes();
-  readonly #notes = new Notes();
   readonly #others = new NameTable<number>();
-  readonly #otherNames: string[] = [];
-  readonly #kinds = new Float64Array(64);
   readonly #quoted = new QuotedPrintable();
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
-  writer: TraceWriter | null = null;
-  #sink: EventSink | null = null;
-  #seq = 0;
-  #row = new EventRow();
-  /** The row held back, and its lane. */
-  #held = new EventRow();
-  #heldLane: Lane | null = null;
+  readonly #trace: Assembly;
+  /** Lane of the row that was decoded last. */
   #lane: Lane | null = null;
-  #lost = 0;
-  #damaged = 0;
   #frames = 0;
 
   constructor(reader: LineReader, open: () => TraceWriter) {
     this.#reader = reader;
-    this.#open = open;
+    this.#trace = new Assembly(open);
   }
 
   get events(): number {
-    return this.#seq + (this.#heldLane === null ? 0 : 1);
+    return this.#trace.events;
+  }
+
+  flush(): void {
+    this.#trace.flush();
+  }
+
+  abandon(): void {
+    this.#trace.writer?.abandon();
   }
 
   /** Reads one line, the current one of the reader. */
@@ -89,19 +85,10 @@ class TextImport {
   #event(bytes: Uint8Array, end: number): void {
     const { nameStart, nameEnd } = this.#prefix;
     const spec = EVENTS.get(bytes, nameStart, nameEnd);
-    if (spec !== undefined && spec.kind === EVENT_KINDS.nested_exit) this.#learnNested();
-    this.flush();
-    this.#decode(bytes, end, spec, this.#row);
+    if (spec !== undefined && spec.kind === EVENT_KINDS.nested_exit) this.#trace.learnNested(this.#prefix.thread);
+    this.#trace.flush();
+    this.#decode(bytes, end, spec, this.#trace.row);
     this.#hold();
-  }
-
-  /** A nested exit behind an exit of the same thread proves that it came from an L2. */
-  #learnNested(): void {
-    const lane = this.#heldLane;
-    if (lane === null || this.#held.kind !== EVENT_KINDS.exit) return;
-    if (lane.thread !== null && lane.thread !== this.#prefix.thread) return;
-    this.#held.fromLevel = 2;
-    lane.guest = 2;
   }
 
   #decode(bytes: Uint8Array, end: number, spec: EventSpec | undefined, row: EventRow): void {
@@ -119,7 +106,7 @@ class TextImport {
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
     else if (spec.whole) this.#keepText(bytes, end, row);
     const vcpu = done ? this.#decoder.vcpu : -1;
-    const lane = known ?? this.#lanes.ofVcpu(vcpu, this.#where);
+    const lane = known ?? this.#trace.lanes.ofVcpu(vcpu, this.#where);
     if (vcpu >= 0 && lane.vcpu === null) lane.vcpu = vcpu;
     this.#lane = lane;
     if (done && spec.kind === EVENT_KINDS.other) row.put(FIELD.code, this.#other(bytes), 0);
@@ -127,7 +114,7 @@ class TextImport {
 
   #threadLane(bytes: Uint8Array): Lane {
     const { thread, process, taskStart, taskEnd } = this.#prefix;
-    return this.#lanes.ofThread(thread, process, () => utf8.decode(bytes.slice(taskStart, taskEnd)), this.#where);
+    return this.#trace.lanes.ofThread(thread, process, () => utf8.decode(bytes.slice(taskStart, taskEnd)), this.#where);
   }
 
   readonly #where = (): string => this.#reader.where();
@@ -161,44 +148,14 @@ class TextImport {
     const { nameStart, nameEnd } = this.#prefix;
     const known = this.#others.get(bytes, nameStart, nameEnd);
     if (known !== undefined) return known;
-    if (this.#otherNames.length >= 4096) return 4096;
     const name = bytes.slice(nameStart, nameEnd);
-    this.#others.set(name, this.#otherNames.length);
-    return this.#otherNames.push(utf8.decode(name)) - 1;
+    const code = this.#trace.nameEvent(utf8.decode(name));
+    if (code < MAX_NAMES) this.#others.set(name, code);
+    return code;
   }
 
   #hold(): void {
-    const row = this.#held;
-    this.#held = this.#row;
-    this.#row = row;
-    this.#heldLane = this.#lane;
-  }
-
-  /** Writes the row that was held back, and lets it change the state of its lane. */
-  flush(): void {
-    const lane = this.#heldLane;
-    if (lane === null) return;
-    const row = this.#held;
-    this.#heldLane = null;
-    row.vcpu = lane.id;
-    if (row.problem !== null) this.#damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
-    place(row, lane, this.#seq);
-    this.#kinds[row.kind] = (this.#kinds[row.kind] as number) + 1;
-    this.#write(row);
-  }
-
-  #write(row: EventRow): void {
-    if (this.#sink === null) {
-      this.writer = this.#open();
-      this.#sink = new EventSink(this.writer.table('event'));
-    }
-    this.#sink.write(this.#seq, row);
-    this.#seq += 1;
-  }
-
-  #damage(line: number, says: string, text: string): void {
-    this.#damaged += 1;
-    this.#notes.add(line, `${says}: ${text.slice(0, 160)}`);
+    if (this.#lane !== null) this.#trace.hold(this.#lane);
   }
 
   /** A line that is no event: a header, a frame of a call chain, lost events, the rest of a broken line, or damage. */
@@ -210,32 +167,18 @@ class TextImport {
     }
     const text = utf8.decode(bytes.subarray(start, Math.min(end, start + 400)));
     const lost = readLost(text);
-    if (lost !== null) this.#loseEvents(lost.count, lost.cpu);
+    if (lost !== null) this.#trace.lose(lost.count, lost.cpu, this.#where);
     if (lost !== null || HEADERS.test(text)) return;
     if (this.#join(bytes, start, end)) return;
-    this.#damage(this.#reader.line, 'no event', text);
-  }
-
-  #loseEvents(count: number, cpu: number): void {
-    if ((count === 0 && cpu < 0) || !Number.isSafeInteger(count)) return;
-    this.flush();
-    const row = this.#row;
-    row.clear();
-    row.begin('lost', this.#lanes.ofCpu(cpu, this.#where).id, 0, 0, 255, 255);
-    if (count > 0) row.setNumber('value', count);
-    this.#lost += count;
-    this.#kinds[row.kind] = (this.#kinds[row.kind] as number) + 1;
-    // nothing is known of what the threads did in the gap
-    for (const lane of this.#lanes.all) lane.exit = lane.reflected = -1;
-    this.#write(row);
+    this.#trace.damage(this.#reader.line, 'no event', text);
   }
 
   /** Puts the line behind the one before, where together they say more than that one alone. */
   #join(bytes: Uint8Array, start: number, end: number): boolean {
     const { previousStart, previousEnd } = this.#reader;
-    const lane = this.#heldLane;
+    const { heldLane: lane, held, row } = this.#trace;
     if (bytes === this.#quoted.bytes) return false; // its long lines are whole again
-    if (lane === null || this.#held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE)
+    if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE)
       return false;
     let length = previousEnd - previousStart;
     const joined = this.#joined;
@@ -248,88 +191,23 @@ class TextImport {
     if (!this.#prefix.parse(joined, 0, length)) return false;
     const spec = EVENTS.get(joined, this.#prefix.nameStart, this.#prefix.nameEnd);
     if (spec === undefined || spec.whole) return false;
-    const row = this.#row;
     this.#decode(joined, length, spec, row);
-    const more = countBits(row.mask) > countBits(this.#held.mask) || this.#held.problem !== null;
-    if (row.problem !== null || !more || row.textLength > this.#held.textLength) return false;
+    const more = countBits(row.mask) > countBits(held.mask) || held.problem !== null;
+    if (row.problem !== null || !more || row.textLength > held.textLength) return false;
     this.#hold();
     return true;
   }
 
   finish(source: ByteSource, stopped: ImportError | null): ImportResult {
-    const count = (kind: keyof typeof EVENT_KINDS): number => this.#kinds[EVENT_KINDS[kind]] as number;
-    const { writer } = this;
-    if (writer === null) throw new Error('finish without an event');
-    const counts = {
-      lines: this.#reader.line,
-      events: this.#seq,
-      exits: count('exit'),
-      entries: count('entry'),
-      failedEntries: count('entry_failed'),
-      nestedExits: count('nested_exit'),
-      lost: this.#lost,
-      damaged: this.#damaged,
-      frames: this.#frames,
-      lanes: this.#lanes.all.length,
-    };
-    if (counts.exits + counts.failedEntries === 0) this.#notes.add(null, NO_EXITS);
-    if (stopped !== null) this.#notes.add(this.#reader.line, stopped.message);
-    const notes = this.#notes.finish();
-    defineDictionaries(writer, this.#otherNames);
-    this.#lanes.define(writer);
-    writer.setRun('source', FORMAT);
-    writer.setRun('notes', JSON.stringify(notes));
-    return { source: source.name, format: FORMAT, counts, notes, stopped, digest: writer.finish().digest };
+    const { line } = this.#reader;
+    return this.#trace.finish(
+      { source: source.name, format: FORMAT, stopped, line },
+      { lines: line, frames: this.#frames },
+    );
   }
 }
 
 const FORMAT = 'linux-kvm-text';
-const NO_EXITS =
-  'no kvm_exit: either the event was not recorded, or this kernel emits none (software virtualization without kvm_intel or ' +
-  'kvm_amd never exits); exits and their cost are unknown, not zero';
-
-/** Levels, parent and pairing: what the row gets from its lane, and the lane from the row. */
-function place(row: EventRow, lane: Lane, seq: number): void {
-  const served = lane.exit >= 0 ? lane.exit : lane.reflected;
-  if (row.fromLevel === 2 && row.kind === EVENT_KINDS.exit) lane.guest = 2;
-  switch (row.kind) {
-    case EVENT_KINDS.exit:
-    case EVENT_KINDS.entry_failed:
-      if (row.isa === 0 && (row.mask & (1 << FIELD.reason)) === 0) break; // a nested entry that KVM refused
-      row.fromLevel = lane.guest;
-      row.toLevel = 0;
-      if (lane.guest === 1 && lane.reflected >= 0) row.setNumber('parent', lane.reflected);
-      lane.exit = seq;
-      lane.exitIsa = row.isa;
-      lane.exitReason = (row.words[2 * FIELD.reason] as number) & 0xffff;
-      return;
-    case EVENT_KINDS.entry:
-      row.fromLevel = 0;
-      row.toLevel = lane.guest;
-      if (lane.exit >= 0) row.setNumber('parent', lane.exit);
-      lane.exit = -1;
-      lane.exitIsa = 0;
-      lane.exitReason = -1;
-      return;
-    case EVENT_KINDS.nested_entry:
-      row.fromLevel = 1;
-      row.toLevel = 2;
-      lane.guest = 2;
-      lane.reflected = -1;
-      break;
-    case EVENT_KINDS.nested_exit:
-      row.fromLevel = 2;
-      lane.guest = 2;
-      break;
-    case EVENT_KINDS.nested_inject:
-      row.fromLevel = 2;
-      row.toLevel = 1;
-      lane.guest = 1;
-      lane.reflected = lane.exit;
-      break;
-  }
-  if (served >= 0) row.setNumber('parent', served);
-}
 
 /** What a line says of events that are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
 function readLost(text: string): { readonly count: number; readonly cpu: number } | null {
@@ -383,7 +261,7 @@ export function importText(
     }
   } catch (error) {
     if (!(error instanceof ImportError)) {
-      work.writer?.abandon();
+      work.abandon();
       throw error;
     }
     stopped = error;

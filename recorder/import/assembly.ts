@@ -1,0 +1,182 @@
+/**
+ * Events become a trace: each gets its lane's levels and the exit that it serves, the last one is held back until the
+ * next says whether it came from an L2, and what was lost breaks every pairing. The importers of text and of binary
+ * files differ in how they fill a row; from there on this is what they share.
+ */
+import { EVENT_KINDS } from '../../engine/observer.js';
+import type { TraceWriter } from '../../traces/store.js';
+import { defineDictionaries } from './dictionaries.js';
+import { type Lane, Lanes } from './lanes.js';
+import { type ImportCounts, type ImportResult, Notes } from './result.js';
+import { EventRow, EventSink, FIELD } from './row.js';
+
+/** Names of events that have no kind of their own; the last number stands for all beyond. */
+export const MAX_NAMES = 4096;
+const NO_EXITS =
+  'no kvm_exit: either the event was not recorded, or this kernel emits none (software virtualization without kvm_intel or ' +
+  'kvm_amd never exits); exits and their cost are unknown, not zero';
+
+const utf8 = new TextDecoder('utf-8', { fatal: false });
+
+export class Assembly {
+  readonly lanes = new Lanes();
+  readonly notes = new Notes();
+  /** The row to fill next, and the one held back. */
+  row = new EventRow();
+  held = new EventRow();
+  heldLane: Lane | null = null;
+  writer: TraceWriter | null = null;
+  damaged = 0;
+  lost = 0;
+  readonly #open: () => TraceWriter;
+  readonly #names: string[] = [];
+  readonly #kinds = new Float64Array(256);
+  #sink: EventSink | null = null;
+  #seq = 0;
+
+  /** `open` is called with the first event, so that what is no trace writes nothing. */
+  constructor(open: () => TraceWriter) {
+    this.#open = open;
+  }
+
+  get events(): number {
+    return this.#seq + (this.heldLane === null ? 0 : 1);
+  }
+
+  /** Number, in the dictionary domain `event`, of a name that is new. */
+  nameEvent(name: string): number {
+    return this.#names.length >= MAX_NAMES ? MAX_NAMES : this.#names.push(name) - 1;
+  }
+
+  /** A nested exit right behind an exit of the same thread proves that it came from an L2. */
+  learnNested(thread: number): void {
+    const lane = this.heldLane;
+    if (lane === null || this.held.kind !== EVENT_KINDS.exit) return;
+    if (lane.thread !== null && lane.thread !== thread) return;
+    this.held.fromLevel = 2;
+    lane.guest = 2;
+  }
+
+  /** Holds the filled row back; the one before must have been flushed. */
+  hold(lane: Lane): void {
+    const row = this.held;
+    this.held = this.row;
+    this.row = row;
+    this.heldLane = lane;
+  }
+
+  /** Writes the row that was held back, and lets it change the state of its lane. */
+  flush(): void {
+    const lane = this.heldLane;
+    if (lane === null) return;
+    const row = this.held;
+    this.heldLane = null;
+    row.vcpu = lane.id;
+    if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
+    place(row, lane, this.#seq);
+    this.#write(row);
+  }
+
+  /** A line, or without lines a place, that is no event or not what its event prints. */
+  damage(line: number | null, says: string, text: string): void {
+    this.damaged += 1;
+    this.notes.add(line, `${says}: ${text.slice(0, 160)}`);
+  }
+
+  /** Events that the source says are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
+  lose(count: number, cpu: number, where: () => string): void {
+    if ((count === 0 && cpu < 0) || !Number.isSafeInteger(count)) return;
+    this.flush();
+    const { row } = this;
+    row.clear();
+    row.begin('lost', this.lanes.ofCpu(cpu, where).id, 0, 0, 255, 255);
+    if (count > 0) row.setNumber('value', count);
+    this.lost += count;
+    // nothing is known of what the threads did in the gap
+    for (const lane of this.lanes.all) lane.exit = lane.reflected = -1;
+    this.#write(row);
+  }
+
+  #write(row: EventRow): void {
+    if (this.#sink === null) {
+      this.writer = this.#open();
+      this.#sink = new EventSink(this.writer.table('event'));
+    }
+    this.#kinds[row.kind] = (this.#kinds[row.kind] as number) + 1;
+    this.#sink.write(this.#seq, row);
+    this.#seq += 1;
+  }
+
+  /** Writes names and notes and closes the trace, which must have an event. */
+  finish(
+    { source, format, stopped, line }: Pick<ImportResult, 'source' | 'format' | 'stopped'> & { line: number | null },
+    read: Pick<ImportCounts, 'lines' | 'frames'>,
+  ): ImportResult {
+    const { writer } = this;
+    if (writer === null) throw new Error('finish without an event');
+    const count = (kind: keyof typeof EVENT_KINDS): number => this.#kinds[EVENT_KINDS[kind]] as number;
+    const counts = {
+      lines: read.lines,
+      events: this.#seq,
+      exits: count('exit'),
+      entries: count('entry'),
+      failedEntries: count('entry_failed'),
+      nestedExits: count('nested_exit'),
+      lost: this.lost,
+      damaged: this.damaged,
+      frames: read.frames,
+      lanes: this.lanes.all.length,
+    };
+    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, NO_EXITS);
+    if (stopped !== null) this.notes.add(line, stopped.message);
+    const notes = this.notes.finish();
+    defineDictionaries(writer, this.#names);
+    this.lanes.define(writer);
+    writer.setRun('source', format);
+    writer.setRun('notes', JSON.stringify(notes));
+    return { source, format, counts, notes, stopped, digest: writer.finish().digest };
+  }
+}
+
+/** Levels, parent and pairing: what the row gets from its lane, and the lane from the row. */
+function place(row: EventRow, lane: Lane, seq: number): void {
+  const served = lane.exit >= 0 ? lane.exit : lane.reflected;
+  if (row.fromLevel === 2 && row.kind === EVENT_KINDS.exit) lane.guest = 2;
+  switch (row.kind) {
+    case EVENT_KINDS.exit:
+    case EVENT_KINDS.entry_failed:
+      if (row.isa === 0 && (row.mask & (1 << FIELD.reason)) === 0) break; // a nested entry that KVM refused
+      row.fromLevel = lane.guest;
+      row.toLevel = 0;
+      if (lane.guest === 1 && lane.reflected >= 0) row.setNumber('parent', lane.reflected);
+      lane.exit = seq;
+      lane.exitIsa = row.isa;
+      lane.exitReason = (row.words[2 * FIELD.reason] as number) & 0xffff;
+      return;
+    case EVENT_KINDS.entry:
+      row.fromLevel = 0;
+      row.toLevel = lane.guest;
+      if (lane.exit >= 0) row.setNumber('parent', lane.exit);
+      lane.exit = -1;
+      lane.exitIsa = 0;
+      lane.exitReason = -1;
+      return;
+    case EVENT_KINDS.nested_entry:
+      row.fromLevel = 1;
+      row.toLevel = 2;
+      lane.guest = 2;
+      lane.reflected = -1;
+      break;
+    case EVENT_KINDS.nested_exit:
+      row.fromLevel = 2;
+      lane.guest = 2;
+      break;
+    case EVENT_KINDS.nested_inject:
+      row.fromLevel = 2;
+      row.toLevel = 1;
+      lane.guest = 1;
+      lane.reflected = lane.exit;
+      break;
+  }
+  if (served >= 0) row.setNumber('parent', served);
+}
