@@ -2,6 +2,8 @@
 import { convert } from '../traces/convert.js';
 import { createTrace, openTrace } from '../traces/open.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+import { refuseSame } from './files.js';
+import { formatCount, formatDigest } from './table.js';
 
 export const command: Command = {
   arguments: [{ name: 'TRACE', says: 'the trace to copy' }],
@@ -21,6 +23,7 @@ export const command: Command = {
   run(call) {
     const [path = ''] = call.args;
     const target = call.needed('output');
+    refuseSame(path, target);
     const reader = openTrace(path);
     try {
       const writer = createTrace(target, { replace: call.flag('replace') });
@@ -28,7 +31,7 @@ export const command: Command = {
         const { digest } = convert(reader, writer);
         const events = reader.rows('event');
         if (call.flag('json')) call.out.json({ path: target, from: path, events, digest, complete: reader.complete });
-        else call.out.line(`${target}: ${events.toLocaleString('en-US')} events, digest ${digest}`);
+        else call.out.line(`${target}: ${formatCount(events, 'event')}, digest ${formatDigest(digest)}`);
         return EXIT.holds;
       } catch (error) {
         writer.finish({ complete: false });

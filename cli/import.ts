@@ -7,7 +7,7 @@ import { createTrace } from '../traces/open.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { describeError, formatError } from './errors.js';
 import type { Output } from './output.js';
-import { formatNumber } from './table.js';
+import { formatDigest, formatNumber } from './table.js';
 
 const count = (n: number, one: string, many = `${one}s`): string => `${formatNumber(n)} ${n === 1 ? one : many}`;
 
@@ -69,7 +69,7 @@ export const command: Command = {
         call.out.json({ path, ...result, stopped });
       } else {
         call.out.line(`${source.name}: ${describeCounts(result)}`);
-        call.out.line(`${path}: digest ${result.digest}`);
+        call.out.line(`${path}: digest ${formatDigest(result.digest)}`);
         printNotes(call.out, { ...result, notes: stopped === null ? result.notes : result.notes.slice(0, -1) });
       }
       if (stopped === null) return EXIT.holds;

@@ -1,11 +1,21 @@
 /** `trapline memory`: the memory accesses of a run that was recorded without them, by replaying it. */
-import { configurationOf, endOf } from '../analyzer/replay/player.js';
+import { recordedRun } from '../analyzer/replay/recorded.js';
 import { recordAgain } from '../recorder/run/again.js';
 import { createTrace, openTrace } from '../traces/open.js';
+import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+import { refuseSame } from './files.js';
 import { parseMemory } from './run-options.js';
+import { formatDigest, formatNumber } from './table.js';
 
-const count = (value: number): string => value.toLocaleString('en-US');
+const rowsOf = (path: string): number => {
+  const made = openTrace(path);
+  try {
+    return made.rows('memory');
+  } finally {
+    made.close();
+  }
+};
 
 export const command: Command = {
   arguments: [
@@ -17,38 +27,43 @@ export const command: Command = {
     'Replays the run from its trace and writes it with the memory table that recording it with --memory RANGE would ' +
       'have given. Exit code 1 where the replay diverged from the trace.',
   ],
+  json: {
+    path: 'the trace that was written',
+    from: 'the trace that it was made from',
+    accesses: 'rows of its memory table',
+    digest: 'its logical digest, which does not cover the memory table',
+    identical: 'whether that is the digest of the original; true where the original was cut',
+  },
   examples: [
     { line: 'trapline memory run.sqlite 0x200000-0x201000 -o page.arrow', says: 'who touched this page, and when' },
   ],
-  async run(call) {
+  run(call) {
     const [path = '', range = ''] = call.args;
-    const memory = parseMemory(range);
+    const memory = parseMemory(range, 'RANGE');
     const target = call.needed('output');
+    refuseSame(path, target);
     const reader = openTrace(path);
     const progress = call.out.progress('replaying');
+    let writer: TraceWriter | null = null;
     try {
-      const configuration = configurationOf(reader);
-      const image = reader.image() ?? new Uint8Array();
-      const end = endOf(reader);
-      const writer = createTrace(target, { replace: call.flag('replace') });
-      try {
-        const run = { configuration, image, imageName: reader.run('image_name') ?? 'image', end };
-        const { digest } = await recordAgain(reader, writer, run, memory, (tick) => progress.update(tick, end));
-        progress.end();
-        const identical = !reader.complete || digest === reader.run('digest');
-        const made = openTrace(target);
-        const accesses = made.rows('memory');
-        made.close();
-        if (call.flag('json')) call.out.json({ path: target, from: path, accesses, digest, identical });
-        else {
-          call.out.line(`${target}: ${count(accesses)} memory accesses, digest ${digest}`);
-          if (!identical) call.out.line(call.out.paint('red', 'the replay diverged: see trapline replay'));
-        }
-        return identical ? EXIT.holds : EXIT.differs;
-      } catch (error) {
-        writer.abandon();
-        throw error;
+      const run = recordedRun(reader);
+      const create = (): TraceWriter => {
+        writer = createTrace(target, { replace: call.flag('replace') });
+        return writer;
+      };
+      const { digest } = recordAgain(run, create, memory, (tick) => progress.update(tick, run.end));
+      progress.end();
+      const identical = !reader.complete || digest === reader.run('digest');
+      const accesses = rowsOf(target);
+      if (call.flag('json')) call.out.json({ path: target, from: path, accesses, digest, identical });
+      else {
+        call.out.line(`${target}: ${formatNumber(accesses)} memory accesses, digest ${formatDigest(digest)}`);
+        if (!identical) call.out.line(call.out.paint('red', `the replay diverged: see trapline replay ${path}`));
       }
+      return identical ? EXIT.holds : EXIT.differs;
+    } catch (error) {
+      (writer as TraceWriter | null)?.abandon();
+      throw error;
     } finally {
       progress.end();
       reader.close();

@@ -1,29 +1,11 @@
 /** `trapline record`: runs a guest and writes everything it does into a trace. */
-import { type Outcome, Recording } from '../recorder/run/recording.js';
+import { Recording } from '../recorder/run/recording.js';
 import { createTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
-import { MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
-import { CONSOLE_OPTIONS, drive, openConsole, outputTo } from './session.js';
-
-const count = (value: number): string => value.toLocaleString('en-US');
-
-/** How a run ended, in a sentence for people. */
-export function sayOutcome({ kind, code, ticks }: Pick<Outcome, 'kind' | 'code' | 'ticks'>): string {
-  const at = `after ${count(ticks)} ticks`;
-  switch (kind) {
-    case 'exit':
-      return `the guest exited with code ${code} ${at}`;
-    case 'halt':
-      return `the guest halted ${at}: it waits for an interrupt that no device will raise`;
-    case 'shutdown':
-      return `the guest shut down ${at}: a triple fault`;
-    case 'budget':
-      return `stopped ${at}: the budget is used up (see --budget)`;
-    default:
-      return `stopped ${at}`;
-  }
-}
+import { CONSOLE_OPTIONS, MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
+import { drive, guestOutput, OUTCOME_JSON, openConsole, sayOutcome } from './session.js';
+import { formatCount, formatDigest } from './table.js';
 
 export const command: Command = {
   arguments: [{ name: 'GUEST', says: 'a guest program (see trapline guests), or the path of an image' }],
@@ -31,40 +13,38 @@ export const command: Command = {
   details: [
     'The trace holds the image, the configuration and every input, so that it replays from its own file alone, on any ' +
       'machine. What the guest prints on COM1 goes to stdout.',
+    'Ctrl-C ends the recording in order. A killed one keeps all but its last chunk.',
   ],
+  json: { path: 'the trace that was written', ...OUTCOME_JSON, digest: 'logical digest of the trace' },
   examples: [
     { line: 'trapline record hypervisor -o run.sqlite', says: 'a VMX hypervisor and all exits of its guest' },
     { line: 'trapline record hypervisor --set cpuid=1000 --memory all -o run.arrow', says: 'with every memory access' },
-    { line: 'trapline record echo -i -o echo.sqlite', says: 'type to the guest; replay types the same' },
+    { line: 'trapline record echo -i -o echo.sqlite', says: 'type to the guest, q ends it; replay types the same' },
   ],
   async run(call) {
-    const request = { ...runRequest(call), memory: parseMemory(call.value('memory') ?? 'off') };
     const path = call.needed('output');
-    const json = call.flag('json');
-    const writer: TraceWriter = createTrace(path, { replace: call.flag('replace') });
+    const request = runRequest(call);
+    const memory = parseMemory(call.value('memory') ?? 'off');
+    const console = await openConsole(call);
+    let writer: TraceWriter | null = null;
     let recording: Recording;
-    const console = await openConsole(call).catch((error: unknown) => {
-      writer.abandon();
-      throw error;
-    });
     try {
-      recording = new Recording(writer, {
-        ...request,
-        onOutput: outputTo(console, (bytes) => {
-          if (!json) process.stdout.write(bytes);
-        }),
-      });
+      const create = (): TraceWriter => {
+        writer = createTrace(path, { replace: call.flag('replace') });
+        return writer;
+      };
+      recording = new Recording(create, { ...request, memory, onOutput: guestOutput(call, console) });
     } catch (error) {
-      writer.abandon();
+      (writer as TraceWriter | null)?.abandon();
       console?.close();
       throw error;
     }
-    const stop = await drive(recording, request, console, call.out, 'recording');
-    const { outcome, digest } = recording.finish(stop);
-    if (json) call.out.json({ path, ...outcome, digest });
+    const end = await drive(recording, request, console, call.out, 'recording');
+    const { outcome, digest } = recording.finish(end);
+    if (call.flag('json')) call.out.json({ path, ...outcome, digest });
     else {
       call.out.note(sayOutcome(outcome));
-      call.out.note(`${path}: ${count(outcome.events)} events, digest ${digest}`);
+      call.out.note(`${path}: ${formatCount(outcome.events, 'event')}, digest ${formatDigest(digest)}`);
     }
     return EXIT.holds;
   },

@@ -1,21 +1,39 @@
 /** `trapline replay`: plays a recorded run again and compares all that it does with the trace. */
-import type { Divergence } from '../analyzer/replay/compare.js';
+import type { Divergence } from '../analyzer/replay/divergence.js';
 import { type ReplayResult, replay } from '../analyzer/replay/replay.js';
 import { openTrace } from '../traces/open.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import type { Output } from './output.js';
+import { formatCount, formatNumber } from './table.js';
 
-const count = (value: number): string => value.toLocaleString('en-US');
+/** Keys of a replay in `--json`. */
+export const REPLAY_JSON = {
+  from: 'checkpoint that it started from; null: the image',
+  events: 'events compared',
+  memoryRows: 'memory accesses compared',
+  checkpoints: 'checkpoints compared',
+  ticks: 'machine time at which it ended',
+  complete: 'false where the recording was cut: it was compared up to its end',
+  divergence: 'null, or the first difference: { table, row, tick, fields, recorded, replayed }',
+} as const;
+
+/** What differs, in a sentence. */
+function place({ table, row, tick }: Divergence): string {
+  const at = `tick ${formatNumber(tick)}`;
+  if (table === 'end') return `the state in which the run ended, ${at}`;
+  if (table === 'checkpoint') return `checkpoint ${formatNumber(row)}, ${at}`;
+  return `${table} ${formatNumber(row)}, ${at}`;
+}
 
 /** Prints both sides of a divergence, field by field. */
 export function showDivergence(out: Output, divergence: Divergence): void {
-  const { table, row, tick, fields, recorded, replayed } = divergence;
-  out.line(out.paint('red', `diverges at ${table} ${count(row)}, tick ${count(tick)}`));
+  const { fields, recorded, replayed } = divergence;
+  out.line(`${out.paint('red', 'diverges')} at ${place(divergence)}`);
   if (recorded === null) out.line('the replay did what was not recorded:');
   if (replayed === null) out.line('the replay did not do what was recorded:');
   const names = [...new Set([...Object.keys(recorded ?? {}), ...Object.keys(replayed ?? {})])];
   out.table(
-    [{ title: 'field' }, { title: 'recorded' }, { title: 'replayed' }],
+    [{ title: '  field' }, { title: 'recorded', shrinks: 12 }, { title: 'replayed', shrinks: 12 }],
     names.map((name) => {
       const mark = fields.includes(name) ? '* ' : '  ';
       return [mark + name, recorded?.[name] ?? '', replayed?.[name] ?? ''];
@@ -23,26 +41,31 @@ export function showDivergence(out: Output, divergence: Divergence): void {
   );
 }
 
-function show(out: Output, path: string, result: ReplayResult): void {
-  if (result.divergence) {
-    showDivergence(out, result.divergence);
-    return;
-  }
-  const from = result.from === null ? 'the start' : `checkpoint ${result.from}`;
-  const memory = result.memoryRows > 0 ? `, ${count(result.memoryRows)} memory accesses` : '';
-  const what = `${count(result.events)} events, ${count(result.checkpoints)} checkpoints${memory}`;
-  out.line(`${path}: ${out.paint('green', 'identical')} from ${from} to tick ${count(result.ticks)}: ${what}`);
-  if (!result.complete) out.note('the recording was cut: it was compared up to its last whole chunk');
+/** Prints one replay; `what` is the trace, or an indent below it. */
+export function showReplay(out: Output, what: string, result: ReplayResult): void {
+  const start = result.from === null ? 'the start' : `checkpoint ${result.from}`;
+  const verdict = result.divergence ? out.paint('red', 'DIVERGES') : out.paint('green', 'identical');
+  const counts = [
+    formatCount(result.events, 'event'),
+    formatCount(result.checkpoints, 'checkpoint'),
+    ...(result.memoryRows > 0 ? [`${formatNumber(result.memoryRows)} memory accesses`] : []),
+  ];
+  out.line(`${what}${verdict} from ${start} to tick ${formatNumber(result.ticks)} (${counts.join(', ')})`);
+  if (result.divergence) showDivergence(out, result.divergence);
 }
 
 export const command: Command = {
   arguments: [{ name: 'TRACE', says: 'a trace that trapline record wrote' }],
   options: [
-    { name: 'from', value: 'CHECKPOINT', says: 'start at this checkpoint instead of the image' },
+    { name: 'from', value: 'CHECKPOINT', says: 'start at this checkpoint, counted from 0, instead of the image' },
     { name: 'memory', says: 'record memory accesses too, and compare them where the trace has them' },
     JSON_OPTION,
   ],
-  details: ['Exit code 0: identical. 1: it diverges; both sides of the first difference are printed.'],
+  details: [
+    'Compares every event, register, message, output and checkpoint, and the state in which the run ended. Exit code ' +
+      '0: identical. 1: it diverges; both sides of the first difference are printed, * marks what differs.',
+  ],
+  json: { path: 'the trace', ...REPLAY_JSON, identical: 'true where nothing differs' },
   examples: [{ line: 'trapline replay run.sqlite --from 2', says: 'only what came after checkpoint 2' }],
   run(call) {
     const [path = ''] = call.args;
@@ -56,7 +79,8 @@ export const command: Command = {
       });
       progress.end();
       if (call.flag('json')) call.out.json({ path, ...result, identical: result.divergence === null });
-      else show(call.out, path, result);
+      else showReplay(call.out, `${path}: `, result);
+      if (!result.complete) call.out.note('the recording was cut: it was compared up to its last whole chunk');
       return result.divergence ? EXIT.differs : EXIT.holds;
     } finally {
       progress.end();

@@ -77,6 +77,13 @@ export function formatNumber(value: number, digits = 0): string {
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
+/** A number with its noun: 1 event, 2 events. */
+export const formatCount = (value: number, noun: string): string =>
+  `${formatNumber(value)} ${noun}${value === 1 ? '' : 's'}`;
+
+/** A logical digest for people: its first 64 bits. --json has the whole. */
+export const formatDigest = (digest: string): string => digest.slice(0, 16);
+
 export const formatPercent = (share: number): string => `${(share * 100).toFixed(1)}%`;
 
 /** Nanoseconds in the unit that leaves one to three digits before the point; whole values stay whole. */

@@ -1,6 +1,9 @@
 /** How a machine is brought to a tick: the one way, for recording and replay alike. */
 import type { Machine, Stop } from './machine.js';
 
+/** What ended a run. `halt`: the vCPU waits for what will never come; `stopped`: a person or a program said so. */
+export type EndKind = 'exit' | 'halt' | 'shutdown' | 'budget' | 'stopped';
+
 /**
  * Runs to the first boundary at or after `target`; a vCPU that waits lets the time pass. Answers `limit` there, or
  * what stopped the machine before. With `stopWhenIdle`, a vCPU that waits for what no device will do stops it too.
@@ -11,4 +14,14 @@ export function driveTo(machine: Machine, target: number, stopWhenIdle = false):
     if (stop !== 'idle' || stopWhenIdle) return stop;
     machine.idleUntil(target);
   }
+}
+
+/**
+ * Ends a run: devices come to the machine's time, and what is in the ring is told. A machine that stopped at its limit and
+ * one that ended by itself at that very tick are the same thereafter.
+ */
+export function settle(machine: Machine): void {
+  machine.devices.advance(machine.now);
+  machine.touched();
+  machine.drain();
 }

@@ -217,6 +217,7 @@ export const RUN_KEYS = {
   image_name: 'its name, for people',
   complete: '1 once the recorder closed the trace in order',
   ticks: 'machine time at the end',
+  state: 'digest of the machine at the end, made as those of checkpoints',
   outcome: 'JSON: how the run ended',
   digest: 'logical digest over all tables but run, dictionary and memory',
   notes: 'JSON: what the importer has to tell its user',

@@ -38,6 +38,11 @@ export class TableCursor {
     return this.#chunk;
   }
 
+  /** Position of the row in its table. */
+  get row(): number {
+    return this.chunk.first + this.index;
+  }
+
   column(name: string): ColumnData {
     let column = this.#columns.get(name);
     if (!column) {
@@ -62,7 +67,7 @@ export class TableCursor {
     const { numbers, big } = this.column(name);
     return numbers && big ? (numbers[2 * this.index + 1] ?? 0) : 0;
   }
-  /** A cell below 2^53. */
+  /** A cell below 2^53; beyond it, the nearest double. */
   number(name: string): number {
     return this.low(name) + this.high(name) * 0x1_0000_0000;
   }
@@ -73,4 +78,20 @@ export class TableCursor {
     const value = this.column(name).values?.[this.index];
     return value instanceof Uint8Array ? value : new Uint8Array();
   }
+}
+
+/** Rows of a table whose `column`, 64 bits wide, is below `bound`; the column never falls. */
+export function rowsBelow(reader: TraceReader, table: TableName, column: string, bound: number): number {
+  let rows = 0;
+  for (const chunk of reader.chunks(table, { columns: [column] })) {
+    const { big } = chunk.column(column);
+    const last = big?.[chunk.rows - 1];
+    if (!big || last === undefined) return rows;
+    if (Number(last) >= bound) {
+      const within = big.subarray(0, chunk.rows).findIndex((value) => Number(value) >= bound);
+      return rows + within;
+    }
+    rows += chunk.rows;
+  }
+  return rows;
 }

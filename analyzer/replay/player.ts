@@ -1,162 +1,151 @@
 /** Plays a recorded run again: the same image, configuration and inputs on a machine, from its start or a checkpoint. */
-import { driveTo } from '../../engine/drive.js';
-import { type Machine, SEMANTICS_VERSION, type Stop } from '../../engine/machine.js';
+
+import { S } from '../../engine/cpu/layout.js';
+import { driveTo, settle } from '../../engine/drive.js';
+import { EngineError } from '../../engine/errors.js';
+import type { Machine } from '../../engine/machine.js';
 import { PAGE_BYTES } from '../../engine/memory/physical.js';
 import type { Observer } from '../../engine/observer.js';
-import { type RunConfiguration, start } from '../../engine/start.js';
+import { start } from '../../engine/start.js';
 import { pageHash, RamDigest, stateDigest } from '../../traces/state-digest.js';
 import type { TraceReader } from '../../traces/store.js';
 import { AnalysisError } from '../errors.js';
-import { type Checkpoint, checkpointsOf, loadCheckpoint } from './checkpoints.js';
-import { TableCursor } from './cursor.js';
+import { CheckpointWalk, loadCheckpoint, type StoredCheckpoint } from './checkpoints.js';
+import type { RecordedRun } from './recorded.js';
+import type { ReachedState } from './state-difference.js';
 
 export interface PlayerOptions {
   /** Checkpoint to start from; null: the image, before the first tick. */
   readonly from: number | null;
   /** Tell the observer of memory accesses. */
   readonly memory: boolean;
-  /** Called at every checkpoint of the recording that the replay comes to, the one that it starts from included. */
-  readonly onCheckpoint?: (reached: Reached) => void;
-}
-
-interface Input {
-  readonly tick: number;
-  readonly port: string;
-  readonly bytes: Uint8Array;
-}
-
-/** A checkpoint that the replay has reached, with the digest of the machine's state there. */
-export interface Reached {
-  readonly checkpoint: Checkpoint;
-  readonly digest: string;
-  readonly tick: number;
+  /**
+   * Called where a checkpoint is due, the one that the replay starts from included, with what the trace has for it;
+   * null: the recording took none there.
+   */
+  readonly onCheckpoint?: (recorded: StoredCheckpoint | null, reached: ReachedState) => void;
 }
 
 /** Ticks between two looks at whether the caller wants to stop. */
 const SLICE = 2_000_000;
 
-/**
- * The configuration of a recorded run.
- * @throws AnalysisError where the trace was imported, or recorded by another version of the engine
- */
-export function configurationOf(reader: TraceReader): RunConfiguration {
-  const source = reader.run('source');
-  if (source !== 'engine') {
-    throw new AnalysisError('NOT_REPLAYABLE', reader.path, `it was imported (${source ?? 'unknown source'})`);
-  }
-  const semantics = reader.run('semantics');
-  if (semantics !== String(SEMANTICS_VERSION)) {
-    const why = `it was recorded with engine semantics ${semantics ?? '?'}, this is ${SEMANTICS_VERSION}`;
-    throw new AnalysisError('OTHER_SEMANTICS', reader.path, why);
-  }
-  const text = reader.run('configuration');
-  try {
-    if (text !== null) return JSON.parse(text) as RunConfiguration;
-  } catch {
-    // Told below, as an absent one.
-  }
-  throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'its configuration is missing or no JSON');
-}
-
-/** Tick at which the recording ended; of a recording that was cut, that of the last event that it kept. */
-export function endOf(reader: TraceReader): number {
-  const ticks = reader.run('ticks');
-  if (ticks !== null && reader.complete) return Number(ticks);
-  const events = reader.rows('event');
-  const last = checkpointsOf(reader).at(-1)?.tick ?? 0;
-  if (events === 0) return last;
-  const cursor = new TableCursor(reader, 'event', events - 1);
-  return cursor.next() ? Math.max(last, cursor.number('tick')) : last;
-}
-
 export class Player {
   readonly machine: Machine;
   readonly #reader: TraceReader;
-  readonly #inputs: readonly Input[];
-  readonly #checkpoints: readonly Checkpoint[];
+  readonly #run: RecordedRun;
+  readonly #options: PlayerOptions;
   readonly #ram = new RamDigest();
+  readonly #checkpoints: CheckpointWalk;
   #nextInput = 0;
-  #nextCheckpoint: number;
-  readonly #onCheckpoint: (reached: Reached) => void;
 
-  /** @throws AnalysisError, TraceError, EngineError where the trace cannot be replayed */
-  constructor(reader: TraceReader, observer: Observer, options: PlayerOptions) {
+  /** @throws AnalysisError, TraceError where the trace cannot be replayed */
+  constructor(reader: TraceReader, run: RecordedRun, observer: Observer, options: PlayerOptions) {
     this.#reader = reader;
-    this.#onCheckpoint = options.onCheckpoint ?? (() => {});
-    const configuration = configurationOf(reader);
-    const image = reader.image();
-    if (image === null) throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'it has no image');
-    this.machine = start(configuration, image, reader.run('image_name') ?? 'image', observer);
-    this.#checkpoints = checkpointsOf(reader);
-    this.#inputs = this.#readInputs();
-    let at = 0;
-    this.#nextCheckpoint = 0;
-    if (options.from !== null) {
-      at = loadCheckpoint(reader, this.machine, options.from).tick;
-      this.#nextCheckpoint = options.from;
-      // An input that came at the checkpoint's own tick came after it.
-      while ((this.#inputs[this.#nextInput]?.tick ?? at) < at) this.#nextInput++;
-    }
+    this.#run = run;
+    this.#options = options;
+    this.machine = this.#start(observer);
+    this.#checkpoints = new CheckpointWalk(reader, this.#frames);
+    const first = options.from === null ? this.#checkpoints.next() : this.#load(options.from);
     this.machine.recordMemory(options.memory);
-    this.#reach();
+    options.onCheckpoint?.(first, this.state());
+    this.machine.clearDirty();
   }
 
-  #readInputs(): Input[] {
-    const inputs: Input[] = [];
-    const cursor = new TableCursor(this.#reader, 'input');
-    while (cursor.next()) {
-      inputs.push({ tick: cursor.number('tick'), port: cursor.text('port'), bytes: cursor.bytes('bytes').slice() });
+  #start(observer: Observer): Machine {
+    const { configuration, image, imageName } = this.#run;
+    try {
+      return start(configuration, image, imageName, observer);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new AnalysisError('NOT_REPLAYABLE', this.#reader.path, error.message);
     }
-    return inputs;
   }
 
-  /** Digest of the machine's state now; only where a checkpoint is due. */
-  #digest(): string {
+  /** Brings the machine into the state of a checkpoint. */
+  #load(id: number): StoredCheckpoint {
+    for (let found = this.#checkpoints.next(); found; found = this.#checkpoints.next()) {
+      if (found.id !== id) continue;
+      loadCheckpoint(this.#reader, this.machine, found);
+      // An input that came at the checkpoint's own tick came after it.
+      while ((this.#run.inputs[this.#nextInput]?.tick ?? found.tick) < found.tick) this.#nextInput++;
+      return found;
+    }
+    const count = this.#reader.rows('checkpoint');
+    const there = count === 0 ? 'the trace has none' : `the trace has 0 to ${count - 1}`;
+    throw new AnalysisError('NO_CHECKPOINT', `${this.#reader.path}, checkpoint ${id}`, there);
+  }
+
+  get #frames(): number {
+    return this.machine.memory.size / PAGE_BYTES;
+  }
+
+  /** The machine's state now; asked for where a checkpoint is due, and at the end. */
+  state(): ReachedState {
     const { machine } = this;
-    for (const frame of machine.dirtyFrames()) {
-      this.#ram.set(frame, pageHash(machine.memory.bytes.subarray(frame * PAGE_BYTES, (frame + 1) * PAGE_BYTES)));
+    for (const number of machine.dirtyFrames()) {
+      const content = machine.memory.bytes.subarray(number * PAGE_BYTES, (number + 1) * PAGE_BYTES);
+      this.#ram.set(number, pageHash(content));
     }
-    machine.clearDirty();
-    const state = machine.save();
-    return stateDigest(state.cpu, JSON.stringify(state.devices), this.#ram);
+    const { cpu, devices: records } = machine.save();
+    const devices = JSON.stringify(records);
+    return {
+      tick: machine.now,
+      seq: machine.cpu.number(S.EVENTS),
+      cpu,
+      devices,
+      ram: this.#ram,
+      frames: this.#frames,
+      digest: stateDigest(cpu, devices, this.#ram),
+    };
   }
 
-  #reach(): void {
-    const digest = this.#digest();
-    const checkpoint = this.#checkpoints[this.#nextCheckpoint];
-    if (!checkpoint) return;
-    this.#nextCheckpoint++;
-    this.#onCheckpoint({ checkpoint, digest, tick: this.machine.now });
+  #receive(): void {
+    const input = this.#run.inputs[this.#nextInput];
+    if (!input || this.machine.receive(input.port, input.bytes)) {
+      this.#nextInput++;
+      return;
+    }
+    const where = `${this.#reader.path}, table input, row ${this.#nextInput}`;
+    throw new AnalysisError('BAD_RECORD', where, `the machine has no port "${input.port.slice(0, 40)}"`);
   }
 
-  /** Runs to `target` ticks with the recorded inputs; answers what `driveTo` does, never `checkpoint`. */
-  runTo(target: number): Exclude<Stop, 'checkpoint'> {
-    for (;;) {
-      const input = this.#inputs[this.#nextInput];
-      const until = input && input.tick < target ? input.tick : target;
-      const stop = driveTo(this.machine, until);
-      if (stop === 'checkpoint') this.#reach();
-      else if (stop !== 'limit' || until === target) return stop;
-      if (stop === 'limit' && input && this.machine.now >= input.tick) {
-        this.machine.receive(input.port, input.bytes);
-        this.#nextInput++;
+  /** Runs to `target` ticks with the recorded inputs, or until `stop` says so. False: the run ended before. */
+  #runTo(target: number, stop: () => boolean): boolean {
+    while (!stop()) {
+      const due = this.#run.inputs[this.#nextInput]?.tick ?? Number.POSITIVE_INFINITY;
+      if (due <= this.machine.now && due <= this.#run.end) {
+        this.#receive();
+        continue;
       }
+      const why = driveTo(this.machine, Math.min(due, target));
+      if (why === 'checkpoint') {
+        this.#options.onCheckpoint?.(this.#checkpoints.next(), this.state());
+        this.machine.clearDirty();
+      } else if (why !== 'limit') return false;
+      else if (this.machine.now >= target && due > this.machine.now) return true;
     }
+    return true;
   }
 
-  /** See `endOf`. */
+  /** Tick at which the recording ended. */
   get end(): number {
-    return endOf(this.#reader);
+    return this.#run.end;
+  }
+
+  /** After `play`: a checkpoint of the recording that the replay did not come to, or null. */
+  missingCheckpoint(): StoredCheckpoint | null {
+    return this.#checkpoints.next();
   }
 
   /** Runs to the end of the recording, or until `stop` says so. `progress` gets the tick. */
   play(stop: () => boolean = () => false, progress: (tick: number) => void = () => {}): void {
-    const { end, machine } = this;
-    while (!stop()) {
+    const { machine } = this;
+    const { end } = this.#run;
+    let goesOn = true;
+    while (goesOn && !stop()) {
       progress(machine.now);
-      const why = this.runTo(Math.min(end, machine.now + SLICE));
-      if (why !== 'limit' || machine.now >= end) break;
+      goesOn = this.#runTo(Math.min(end, machine.now + SLICE), stop) && machine.now < end;
     }
-    machine.drain();
+    settle(machine);
   }
 }

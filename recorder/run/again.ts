@@ -1,48 +1,47 @@
-/** Makes a recorded run once more from its trace, with memory accesses, into a trace of its own. */
+/** Makes a recorded run once more, with memory accesses, into a trace of its own. */
+import type { MemoryFilter } from '../../engine/access-filter.js';
+import type { EndKind } from '../../engine/drive.js';
 import type { RunConfiguration } from '../../engine/start.js';
-import type { TraceReader, TraceWriter } from '../../traces/store.js';
-import { type MemoryFilter, type Outcome, Recording, type ScheduledInput } from './recording.js';
-import { runSession } from './session.js';
+import type { TraceWriter } from '../../traces/store.js';
+import { type Outcome, Recording, type ScheduledInput } from './recording.js';
 
 export interface RecordedRun {
   readonly configuration: RunConfiguration;
   readonly image: Uint8Array;
   readonly imageName: string;
-  /** Tick at which the recording ended. */
+  /** By rising tick. */
+  readonly inputs: readonly ScheduledInput[];
+  /** Tick at which the recording ended, and what ended it. */
   readonly end: number;
+  readonly ending: EndKind;
 }
 
-const inputsOf = (reader: TraceReader): ScheduledInput[] => {
-  const inputs: ScheduledInput[] = [];
-  for (const chunk of reader.chunks('input')) {
-    for (let i = 0; i < chunk.rows; i++) {
-      const { tick, port, bytes } = chunk.row(i);
-      inputs.push({
-        tick: Number(tick),
-        port: String(port),
-        bytes: bytes instanceof Uint8Array ? bytes : new Uint8Array(),
-      });
-    }
-  }
-  return inputs;
-};
+/** Ticks between two calls of `progress`. */
+const SLICE = 4_000_000;
 
-/** Records the run of `reader` into `writer`: the same trace, with the memory accesses that `memory` asks for. */
-export async function recordAgain(
-  reader: TraceReader,
-  writer: TraceWriter,
+/**
+ * Records `run` into `writer`: the same trace, with the memory accesses that `memory` asks for.
+ * @throws EngineError where the image or the configuration will not do
+ */
+export function recordAgain(
   run: RecordedRun,
+  writer: () => TraceWriter,
   memory: MemoryFilter,
   progress: (tick: number) => void,
-): Promise<{ readonly outcome: Outcome; readonly digest: string }> {
+): { readonly outcome: Outcome; readonly digest: string } {
   const recording = new Recording(writer, { ...run, memory });
-  const stop = await runSession(recording, {
-    budget: run.end,
-    inputs: inputsOf(reader),
-    console: null,
-    progress,
-    interrupted: () => false,
-    refused: () => {},
-  });
-  return recording.finish(stop);
+  const runTo = (target: number): void => {
+    while (recording.machine.now < target) {
+      const stop = recording.runTo(Math.min(target, recording.machine.now + SLICE), false);
+      progress(recording.machine.now);
+      if (stop !== 'limit') return;
+    }
+  };
+  for (const { tick, port, bytes } of run.inputs) {
+    if (tick > run.end) break;
+    runTo(tick);
+    recording.receive(port, bytes);
+  }
+  runTo(run.end);
+  return recording.finish(run.ending);
 }

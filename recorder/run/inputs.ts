@@ -5,6 +5,8 @@
 import type { ScheduledInput } from './recording.js';
 
 const LINE = /^(\d+)\s+([a-z][a-z0-9]*)\s+(".*")$/;
+/** Characters of a bad line that an error quotes. */
+const QUOTED = 60;
 
 export class InputFileError extends Error {
   readonly code = 'BAD_INPUTS';
@@ -28,21 +30,26 @@ export function parseInputs(text: string, file: string): ScheduledInput[] {
     if (trimmed === '' || trimmed.startsWith('#')) continue;
     const where = `${file}:${i + 1}`;
     const match = LINE.exec(trimmed);
-    if (!match) throw new InputFileError(where, `"${trimmed.slice(0, 60)}" is not of the form TICK PORT "TEXT"`);
-    const tick = Number(match[1]);
-    if (!Number.isSafeInteger(tick)) throw new InputFileError(where, `tick ${match[1]} is too large`);
+    if (!match) throw new InputFileError(where, `"${trimmed.slice(0, QUOTED)}" is not of the form TICK PORT "TEXT"`);
+    const [, digits = '', port = '', json = ''] = match;
+    const tick = Number(digits);
+    if (!Number.isSafeInteger(tick)) throw new InputFileError(where, `tick ${digits.slice(0, QUOTED)} is too large`);
     if (tick < last) throw new InputFileError(where, `tick ${tick} comes after ${last}`);
     last = tick;
-    inputs.push({ tick, port: match[2] ?? '', bytes: bytesOf(match[3] ?? '', where) });
+    inputs.push({ tick, port, bytes: bytesOf(json, where) });
   }
   return inputs;
 }
 
+/** Bytes, not text: \u00ff is the byte 0xff, and a character beyond it is none. */
 function bytesOf(json: string, where: string): Uint8Array {
+  let text: string;
   try {
-    // Bytes, not text: \u00ff is the byte 0xff.
-    return Uint8Array.from(JSON.parse(json) as string, (letter) => letter.charCodeAt(0) & 0xff);
+    text = JSON.parse(json) as string;
   } catch {
-    throw new InputFileError(where, `${json.slice(0, 60)} is no JSON string`);
+    throw new InputFileError(where, `${json.slice(0, QUOTED)} is no JSON string`);
   }
+  if (!/^[\0-\xff]*$/.test(text))
+    throw new InputFileError(where, `${json.slice(0, QUOTED)} has a character above \\u00ff`);
+  return Buffer.from(text, 'latin1');
 }

@@ -1,14 +1,18 @@
 /** One recording: a machine, the observer that writes what it does, its inputs and its checkpoints. */
-import { driveTo } from '../../engine/drive.js';
+import type { MemoryFilter } from '../../engine/access-filter.js';
+import { S } from '../../engine/cpu/layout.js';
+import { driveTo, type EndKind, settle } from '../../engine/drive.js';
 import { type Machine, SEMANTICS_VERSION, type Stop } from '../../engine/machine.js';
 import { PAGE_BYTES } from '../../engine/memory/physical.js';
+import { REGISTER_WORDS, registerWords } from '../../engine/registers.js';
 import { type RunConfiguration, start } from '../../engine/start.js';
 import { pageHash, RamDigest, stateDigest } from '../../traces/state-digest.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { defineEngineDictionaries } from './dictionaries.js';
-import { type AddressRange, FilteringObserver } from './filter.js';
+import { FilteringObserver, type OutputListener } from './filter.js';
 import { TraceObserver } from './observer.js';
-import { registerWords } from './registers.js';
+
+export type { AddressRange, MemoryFilter } from '../../engine/access-filter.js';
 
 /** Bytes that arrive from outside at a tick. */
 export interface ScheduledInput {
@@ -21,18 +25,15 @@ export interface RecordingRequest {
   readonly configuration: RunConfiguration;
   readonly image: Uint8Array;
   readonly imageName: string;
-  /** Whether memory accesses are recorded, and which: see MemoryFilter. */
+  /** Which memory accesses are recorded. */
   readonly memory: MemoryFilter;
   /** Called with what the guest sends to the outside. */
-  readonly onOutput?: (port: string, bytes: Uint8Array) => void;
+  readonly onOutput?: OutputListener;
 }
 
-/** `off`, `all`, or ranges of guest physical addresses. */
-export type MemoryFilter = 'off' | 'all' | readonly AddressRange[];
-
-/** How a run ended. `halt`: the vCPU waits for what will never come; `budget`: its ticks are used up. */
+/** How a run ended. */
 export interface Outcome {
-  readonly kind: 'exit' | 'halt' | 'shutdown' | 'budget' | 'stopped';
+  readonly kind: EndKind;
   /** Exit code of the guest; null unless it exited. */
   readonly code: number | null;
   readonly ticks: number;
@@ -40,47 +41,66 @@ export interface Outcome {
   readonly events: number;
 }
 
-const KIND: { readonly [stop in Stop]: Outcome['kind'] } = {
+const KINDS: { readonly [end in Stop | EndKind]: EndKind } = {
   exit: 'exit',
   shutdown: 'shutdown',
   idle: 'halt',
+  halt: 'halt',
   limit: 'budget',
+  budget: 'budget',
   checkpoint: 'stopped',
+  stopped: 'stopped',
 };
+
+/** How the run of a machine that stands still ended; `end` is what `run` answered last, or who ended it. */
+export function outcomeOf(machine: Machine, end: Stop | EndKind): Outcome {
+  const { exitStatus: status, now: ticks, cpu } = machine;
+  const code = status === null ? null : status >>> 1;
+  return { kind: KINDS[end], code, ticks, steps: cpu.step, events: cpu.number(S.EVENTS) };
+}
+
+/** What is written once: all that it takes to replay the run anywhere, and the names of the numbers in its tables. */
+function writeFacts(writer: TraceWriter, { configuration, image, imageName, memory }: RecordingRequest): void {
+  writer.setRun('source', 'engine');
+  writer.setRun('semantics', String(SEMANTICS_VERSION));
+  writer.setRun('cpu', configuration.cpu);
+  writer.setRun('configuration', JSON.stringify(configuration));
+  writer.setRun('image', image);
+  writer.setRun('image_name', imageName);
+  writer.setRun('memory', JSON.stringify(memory));
+  defineEngineDictionaries(writer);
+}
 
 export class Recording {
   readonly machine: Machine;
   readonly #writer: TraceWriter;
   readonly #observer: TraceObserver;
   readonly #ram = new RamDigest();
+  /** Hashes of the pages whose content the trace has. */
   readonly #stored = new Set<string>();
   #checkpoints = 0;
 
-  /** Starts the run and writes checkpoint 0. Throws EngineError where the image or configuration will not do. */
-  constructor(writer: TraceWriter, request: RecordingRequest) {
-    this.#writer = writer;
-    const { configuration, image, imageName } = request;
-    // The machine tells its observer nothing before the first tick, so the observer may be made with the machine.
-    const observer = new TraceObserver(writer, {
+  /**
+   * Starts the run and writes checkpoint 0. The trace is opened once the machine stands, so that a bad request leaves
+   * no trace behind and replaces none.
+   * @throws EngineError where the image or the configuration will not do
+   */
+  constructor(writer: TraceWriter | (() => TraceWriter), request: RecordingRequest) {
+    const { configuration, image, imageName, memory } = request;
+    const filter = new FilteringObserver(memory, request.onOutput ?? null);
+    this.machine = start(configuration, image, imageName, filter);
+    this.#writer = typeof writer === 'function' ? writer() : writer;
+    const registers = new Uint32Array(REGISTER_WORDS);
+    this.#observer = new TraceObserver(this.#writer, {
       isa: 1,
-      registers: () => registerWords(this.machine),
+      registers: () => registerWords(this.machine.cpu, registers),
       now: () => this.machine.now,
     });
-    this.#observer = observer;
-    const ranges = typeof request.memory === 'string' ? null : request.memory;
-    const filter = new FilteringObserver(observer, ranges, request.onOutput ?? null);
-    this.machine = start(configuration, image, imageName, filter);
-    this.machine.recordMemory(request.memory !== 'off');
-    writer.setRun('source', 'engine');
-    writer.setRun('semantics', String(SEMANTICS_VERSION));
-    writer.setRun('cpu', configuration.cpu);
-    writer.setRun('configuration', JSON.stringify(configuration));
-    writer.setRun('image', image);
-    writer.setRun('image_name', imageName);
-    writer.setRun('memory', JSON.stringify(request.memory));
-    defineEngineDictionaries(writer);
+    filter.next = this.#observer;
+    this.machine.recordMemory(memory !== 'off');
+    writeFacts(this.#writer, request);
     this.#checkpoint();
-    writer.flush();
+    this.#writer.flush();
   }
 
   get events(): number {
@@ -104,6 +124,8 @@ export class Recording {
   receive(port: string, bytes: Uint8Array): boolean {
     if (!this.machine.receive(port, bytes)) return false;
     this.#writer.table('input').row({ tick: this.machine.now, port, bytes });
+    // What follows from an input must not be durable before it: a killed recording could not be replayed.
+    this.#writer.flush();
     return true;
   }
 
@@ -113,48 +135,48 @@ export class Recording {
     this.#writer.flush();
   }
 
+  /** Brings the digest of RAM up to date; answers the pages that changed since it was last. */
+  #followPages(): { readonly number: number; readonly hash: string }[] {
+    const { memory } = this.machine;
+    const changed: { readonly number: number; readonly hash: string }[] = [];
+    for (const number of this.machine.dirtyFrames()) {
+      const hash = pageHash(memory.bytes.subarray(number * PAGE_BYTES, (number + 1) * PAGE_BYTES));
+      if (hash === this.#ram.get(number)) continue;
+      this.#ram.set(number, hash);
+      changed.push({ number, hash });
+    }
+    return changed;
+  }
+
+  #state(): { readonly state: Uint8Array; readonly devices: string; readonly digest: string } {
+    const { cpu, devices: records } = this.machine.save();
+    const devices = JSON.stringify(records);
+    return { state: cpu, devices, digest: stateDigest(cpu, devices, this.#ram) };
+  }
+
   #checkpoint(): void {
     const { machine } = this;
     const id = this.#checkpoints++;
-    const state = machine.save();
-    const devices = JSON.stringify(state.devices);
-    const changed = this.#writer.table('checkpoint_page');
-    for (const frame of machine.dirtyFrames()) {
-      const content = machine.memory.bytes.subarray(frame * PAGE_BYTES, (frame + 1) * PAGE_BYTES);
-      const hash = pageHash(content);
-      if (hash === this.#ram.get(frame)) continue;
+    for (const { number, hash } of this.#followPages()) {
       if (hash !== '' && !this.#stored.has(hash)) {
         this.#stored.add(hash);
-        this.#writer.table('page').row({ hash, content: content.slice() });
+        this.#writer.table('page').row({ hash, content: machine.memory.copyOut(number * PAGE_BYTES, PAGE_BYTES) });
       }
-      this.#ram.set(frame, hash);
-      changed.row({ checkpoint: id, number: frame, hash });
+      this.#writer.table('checkpoint_page').row({ checkpoint: id, number, hash });
     }
     machine.clearDirty();
-    this.#writer.table('checkpoint').row({
-      id,
-      tick: machine.now,
-      seq: this.#observer.seq,
-      state: state.cpu,
-      devices,
-      digest: stateDigest(state.cpu, devices, this.#ram),
-    });
+    this.#writer.table('checkpoint').row({ id, tick: machine.now, seq: this.events, ...this.#state() });
   }
 
-  /** Closes the trace. `stop` is what `runTo` answered last. */
-  finish(stop: Stop): { readonly outcome: Outcome; readonly digest: string } {
+  /** Closes the trace. `end` is what `runTo` answered last, or who ended the run. */
+  finish(end: Stop | EndKind): { readonly outcome: Outcome; readonly digest: string } {
     const { machine } = this;
-    machine.drain();
+    settle(machine);
     this.#observer.settle();
-    const status = machine.exitStatus;
-    const outcome: Outcome = {
-      kind: KIND[stop],
-      code: status === null ? null : status >>> 1,
-      ticks: machine.now,
-      steps: machine.cpu.step,
-      events: this.#observer.seq,
-    };
+    const outcome = outcomeOf(machine, end);
+    this.#followPages();
     this.#writer.setRun('ticks', String(machine.now));
+    this.#writer.setRun('state', this.#state().digest);
     this.#writer.setRun('outcome', JSON.stringify(outcome));
     return { outcome, digest: this.#writer.finish().digest };
   }

@@ -1,9 +1,8 @@
 /** Runs a machine to its end: scheduled inputs at their ticks, and bytes from a console whenever the host has some. */
 import { driveTo } from '../../engine/drive.js';
 import type { Machine, Stop } from '../../engine/machine.js';
-import { nullObserver } from '../../engine/observer.js';
 import { type RunConfiguration, start } from '../../engine/start.js';
-import { FilteringObserver } from './filter.js';
+import { FilteringObserver, type OutputListener } from './filter.js';
 import type { ScheduledInput } from './recording.js';
 
 /** What a session drives: a Recording, or a run that nobody records. */
@@ -18,13 +17,9 @@ export interface Runner {
 export class PlainRun implements Runner {
   readonly machine: Machine;
 
-  constructor(
-    configuration: RunConfiguration,
-    image: Uint8Array,
-    imageName: string,
-    onOutput: (port: string, bytes: Uint8Array) => void,
-  ) {
-    this.machine = start(configuration, image, imageName, new FilteringObserver(nullObserver, null, onOutput));
+  /** @throws EngineError where the image or the configuration will not do */
+  constructor(configuration: RunConfiguration, image: Uint8Array, imageName: string, onOutput: OutputListener) {
+    this.machine = start(configuration, image, imageName, new FilteringObserver('off', onOutput));
   }
 
   runTo(target: number, stopWhenIdle: boolean): Exclude<Stop, 'checkpoint'> {
@@ -45,8 +40,9 @@ export class PlainRun implements Runner {
 export interface ConsoleSource {
   /** Bytes that have arrived since the last call; null: none. */
   take(): Uint8Array | null;
-  /** Resolves when bytes arrive or the source ends. */
+  /** Resolves when bytes arrive, the source ends, or who waits should look around for another reason. */
   wait(): Promise<void>;
+  /** No byte will come any more. */
   readonly ended: boolean;
 }
 
@@ -59,8 +55,8 @@ export interface SessionOptions {
   readonly progress: (tick: number) => void;
   /** Asked between slices; true ends the run in order (an interrupt from the keyboard). */
   readonly interrupted: () => boolean;
-  /** Called with an input that no device or monitor takes. */
-  readonly refused: (input: ScheduledInput) => void;
+  /** Called with an input that no device or monitor takes, or for which the run ended too early. */
+  readonly refused: (input: ScheduledInput, why: 'port' | 'end') => void;
 }
 
 /** Ticks between two looks at the host. */
@@ -69,29 +65,43 @@ const INTERACTIVE_SLICE = 400_000;
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Answers what ended the run: `limit` where its budget or an interrupt did. */
-export async function runSession(runner: Runner, options: SessionOptions): Promise<Exclude<Stop, 'checkpoint'>> {
-  const { budget, inputs, console } = options;
+/**
+ * Answers what ended the run: `limit` where its budget did, `stopped` where an interrupt did. Inputs for which the run
+ * ended too early are refused.
+ */
+export async function runSession(
+  runner: Runner,
+  { budget, inputs, console, progress, interrupted, refused }: SessionOptions,
+): Promise<Exclude<Stop, 'checkpoint'> | 'stopped'> {
   const { machine } = runner;
+  const slice = console ? INTERACTIVE_SLICE : SLICE;
   let next = 0;
-  for (;;) {
+  const deliver = (): void => {
     for (let input = inputs[next]; input && machine.now >= input.tick; input = inputs[++next]) {
-      if (!runner.receive(input.port, input.bytes)) options.refused(input);
+      if (!runner.receive(input.port, input.bytes)) refused(input, 'port');
     }
     const typed = console?.take() ?? null;
     if (typed) runner.receive('com1', typed);
-    if (options.interrupted() || machine.now >= budget) return 'limit';
-    const slice = console ? INTERACTIVE_SLICE : SLICE;
+  };
+  /** To the end of a slice, or to what ends the run: null where it goes on. */
+  const runOn = async (): Promise<Exclude<Stop, 'checkpoint'> | 'stopped' | null> => {
+    deliver();
+    if (interrupted()) return 'stopped';
+    if (machine.now >= budget) return 'limit';
     const target = Math.min(budget, machine.now + slice, inputs[next]?.tick ?? Number.POSITIVE_INFINITY);
-    const waitsForHost = console !== null && !console.ended;
     // With an input still scheduled, a waiting processor lets time pass until it comes.
     const stop = runner.runTo(target, next >= inputs.length);
-    options.progress(machine.now);
-    if (stop === 'idle') {
-      if (!waitsForHost) return stop;
+    progress(machine.now);
+    if (stop === 'limit') await breathe();
+    else if (stop !== 'idle' || console === null || console.ended) return stop;
+    else {
       runner.flush();
       await console.wait();
-    } else if (stop !== 'limit') return stop;
-    await breathe();
-  }
+    }
+    return null;
+  };
+  let end = await runOn();
+  while (end === null) end = await runOn();
+  for (const input of inputs.slice(next)) refused(input, 'end');
+  return end;
 }

@@ -1,0 +1,94 @@
+/** Whether a trace is what was written: digests of all it holds, and what its tables promise of each other. */
+import { EVENT_KINDS } from '../engine/observer.js';
+import type { TableName } from '../traces/schema.js';
+import { pageHash } from '../traces/state-digest.js';
+import type { TraceReader } from '../traces/store.js';
+import { TableCursor } from './replay/cursor.js';
+
+/** A promise that a row breaks. */
+export interface Breach {
+  readonly table: TableName;
+  readonly row: number;
+  readonly says: string;
+}
+
+export interface Integrity {
+  /** Over all rows that are there. */
+  readonly digest: string;
+  /** What the recorder wrote when it closed the trace; null where it did not. */
+  readonly recorded: string | null;
+  /** The first row of each table that breaks a promise of traces/schema.ts. */
+  readonly breaches: readonly Breach[];
+}
+
+/** Looks at one row after the other; answers what is wrong with it, or null. */
+type Check = (cursor: TableCursor) => string | null;
+
+const unlike = (says: string, holds: boolean): string | null => (holds ? null : says);
+
+/** A column that never falls. */
+function rising(name: string): Check {
+  let last = 0;
+  return (cursor) => {
+    if (!cursor.has(name)) return null;
+    const value = cursor.number(name);
+    const fault = unlike(`${name} ${value} comes after ${last}`, value >= last);
+    last = value;
+    return fault;
+  };
+}
+
+/** Rows of `event`: seq without gaps, ticks that do not fall within a vCPU, parents that are exits before. */
+function events(): Check {
+  const ticks = new Map<number, number>();
+  const exits = new Set<number>();
+  return (cursor) => {
+    const seq = cursor.number('seq');
+    if (seq !== cursor.row) return `seq is ${seq}`;
+    if (cursor.low('kind') === EVENT_KINDS.exit) exits.add(seq);
+    if (cursor.has('parent') && !exits.has(cursor.number('parent'))) return 'its parent is no exit before it';
+    if (!cursor.has('tick')) return null;
+    const vcpu = cursor.low('vcpu');
+    const tick = cursor.number('tick');
+    const last = ticks.get(vcpu) ?? 0;
+    ticks.set(vcpu, tick);
+    return unlike(`tick ${tick} comes after ${last} on vCPU ${vcpu}`, tick >= last);
+  };
+}
+
+const CHECKS: { readonly [table in TableName]?: () => Check } = {
+  event: events,
+  register: () => rising('seq'),
+  memory: () => rising('tick'),
+  input: () => rising('tick'),
+  output: () => rising('tick'),
+  checkpoint: () => (cursor) => unlike(`id is ${cursor.number('id')}`, cursor.number('id') === cursor.row),
+  checkpoint_page: () => rising('checkpoint'),
+  page: () => (cursor) =>
+    unlike('its hash is of another content', pageHash(cursor.bytes('content')) === cursor.text('hash')),
+};
+
+function breachOf(reader: TraceReader, table: TableName, check: Check): Breach | null {
+  const cursor = new TableCursor(reader, table);
+  while (cursor.next()) {
+    const says = check(cursor);
+    if (says !== null) return { table, row: cursor.row, says };
+  }
+  return null;
+}
+
+/**
+ * Reads the whole trace.
+ * @throws TraceError at the first chunk that is damaged
+ */
+export function integrityOf(reader: TraceReader): Integrity {
+  const breaches = Object.entries(CHECKS).flatMap(([table, check]) => {
+    const breach = breachOf(reader, table as TableName, check());
+    return breach ? [breach] : [];
+  });
+  return { digest: reader.digest(), recorded: reader.complete ? reader.run('digest') : null, breaches };
+}
+
+/** Nothing is broken, and the digest is the recorded one. */
+export const isIntact = ({ digest, recorded, breaches }: Integrity): boolean =>
+  breaches.length === 0 && (recorded === null || recorded === digest);

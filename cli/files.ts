@@ -1,0 +1,41 @@
+/** Files that a call names, read whole but not without bound. */
+import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { CliError } from './errors.js';
+
+const PIECE = 1 << 20;
+
+/**
+ * The bytes of a file, a pipe or a device, `most` at the most.
+ * @throws CliError TOO_LARGE, or the error of the operating system
+ */
+export function readBounded(path: string, most: number): Uint8Array {
+  const file = openSync(path, 'r');
+  try {
+    if (fstatSync(file).isDirectory()) throw new CliError('NOT_A_FILE', path);
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for (;;) {
+      const piece = new Uint8Array(PIECE);
+      const got = readSync(file, piece, 0, PIECE, null);
+      if (got === 0) return Buffer.concat(pieces);
+      length += got;
+      if (length > most) throw new CliError('TOO_LARGE', path, `more than ${most / PIECE} MiB`);
+      pieces.push(piece.subarray(0, got));
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Throws CliError SAME_TRACE where a trace would replace the one that it is made from. */
+export function refuseSame(source: string, target: string): void {
+  if (realPath(source) === realPath(target)) throw new CliError('SAME_TRACE', target);
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path; // it does not exist: then it is no trace that could be lost
+  }
+}
