@@ -23,7 +23,7 @@ const EXTENDED_EDX = bits(11, 20, 26, 27, 29);
 /** Bits of CR4 for these features: TSD DE PSE PAE PGE PCE VMXE FSGSBASE PCIDE SMEP SMAP. */
 const CR4_BITS = BigInt(bits(2, 3, 4, 5, 7, 8, 13, 16, 17, 20, 21));
 
-const BRAND = 'Trapline Skylake 3.00GHz'.padEnd(48, '\0');
+const BRAND = 'Trapline Skylake 1.00GHz'.padEnd(48, '\0');
 const brandLeaf = (leaf: number, at: number): CpuidLeaf => ({
   leaf,
   eax: ascii(BRAND.slice(at, at + 4)),
@@ -42,9 +42,9 @@ const CPUID: readonly CpuidLeaf[] = [
   // MONITOR and MWAIT: lines of 64 bytes, no C-state hints.
   { leaf: 5, eax: 0x40, ebx: 0x40, ecx: 0, edx: 0 },
   { leaf: 7, subleaf: 0, eax: 0, ebx: STRUCTURED_EBX, ecx: 0, edx: 0 },
-  // TSC / crystal clock = 250 / 2; base frequency 3000 MHz, bus 100 MHz.
-  { leaf: 0x15, eax: 2, ebx: 250, ecx: 0, edx: 0 },
-  { leaf: 0x16, eax: 3000, ebx: 3000, ecx: 100, edx: 0 },
+  // A tick is a nanosecond and a TSC increment, so the TSC runs at 1 GHz: 40 times a crystal of 25 MHz; bus 100 MHz.
+  { leaf: 0x15, eax: 1, ebx: 40, ecx: 25_000_000, edx: 0 },
+  { leaf: 0x16, eax: 1000, ebx: 1000, ecx: 100, edx: 0 },
   { leaf: 0x8000_0000, eax: 0x8000_0008, ebx: 0, ecx: 0, edx: 0 },
   { leaf: 0x8000_0001, eax: 0, ebx: 0, ecx: EXTENDED_ECX, edx: EXTENDED_EDX },
   brandLeaf(0x8000_0002, 0),
@@ -64,7 +64,7 @@ export const skylake: CpuModel = {
   msrs: new Map<number, bigint>([
     [0x17, 0n], // IA32_PLATFORM_ID
     [0x8b, 0xea_0000_0000n], // IA32_BIOS_SIGN_ID: microcode revision
-    [0xce, 0x1e00n], // MSR_PLATFORM_INFO: maximum non-turbo ratio 30
+    [0xce, 0xa00n], // MSR_PLATFORM_INFO: maximum non-turbo ratio 10
     [0xfe, 0n], // IA32_MTRRCAP: none
     [0x3a, 5n], // IA32_FEATURE_CONTROL: locked with VMX on, as firmware leaves it
     ...vmxCapabilities({ ...skylakeVmx, cr4: CR4_BITS }),
