@@ -8,7 +8,7 @@ import { DecodeCache } from './cpu/decode/cache.js';
 import { RecordDecoder } from './cpu/decode/decode.js';
 import { ACTIVITY, deliverException, deliverInterrupt } from './cpu/delivery.js';
 import { Executor } from './cpu/executor.js';
-import { CpuFault, FAULT, VECTOR } from './cpu/fault.js';
+import { CpuFault, FAULT, NestedPageFault, VECTOR } from './cpu/fault.js';
 import { FLAG } from './cpu/flags.js';
 import { STATUS } from './cpu/interpreter/protocol.js';
 import { S, STATE_BYTES } from './cpu/layout.js';
@@ -25,7 +25,6 @@ import { Tlb } from './memory/tlb.js';
 import type { Monitor } from './monitors/monitor.js';
 import { EventRecord, type Observer } from './observer.js';
 import { type Tick, tick } from './types.js';
-import { exitForNestedFault } from './vmx/intercepts.js';
 import { restoreVmx } from './vmx/restore.js';
 import { nextDeadline } from './vmx/timer.js';
 import { generateCopies } from './vmx/transfer-wasm.js';
@@ -167,7 +166,7 @@ export class Machine {
   recordMemory(on: boolean): void {
     this.drain();
     this.ring.enabled = on;
-    this.cpu.walkObserver = on ? (gpa, value) => this.ring.walk(this.cpu, gpa, value, 8) : null;
+    this.cpu.walkObserver = on ? (gpa, value, _write, size) => this.ring.walk(this.cpu, gpa, value, size) : null;
   }
 
   /** Hands over what is still in the ring. */
@@ -293,7 +292,8 @@ export class Machine {
       return;
     }
     const name = kind === FAULT.ept_violation ? 'ept_violation' : 'ept_misconfig';
-    exitForNestedFault(cpu, name, qualification, cpu.u64(S.FAULT_GVA), cpu.number(S.FAULT_GPA));
+    const fault = new NestedPageFault(name, qualification, cpu.u64(S.FAULT_GVA), cpu.number(S.FAULT_GPA));
+    cpu.intercepts.nestedFault(cpu, fault);
   }
 
   #throughGate(): void {
