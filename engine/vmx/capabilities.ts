@@ -137,6 +137,7 @@ export const skylakeVmx: VmxFeatures = {
     EPT_VPID.pages2m |
     EPT_VPID.pages1g |
     EPT_VPID.invept |
+    EPT_VPID.accessedDirty |
     EPT_VPID.inveptSingle |
     EPT_VPID.inveptAll |
     EPT_VPID.invvpid |

@@ -6,7 +6,7 @@ import type { Intercepted, Intercepts, IoAccess } from '../cpu/intercepts.js';
 import { GPR, S, SEG, segBase } from '../cpu/layout.js';
 import { EVENT_FLAGS } from '../observer.js';
 import { cause, type ExitCause } from './cause.js';
-import { BLOCKING, EVENT_TYPE, INTR, PIN, PRIMARY, SECONDARY } from './controls.js';
+import { ACTIVITY, BLOCKING, EVENT_TYPE, INTR, PIN, PRIMARY, SECONDARY } from './controls.js';
 import { secondaryControls, vmExit } from './exit.js';
 import { F } from './fields.js';
 import { stringIoInfo } from './info.js';
@@ -273,6 +273,8 @@ function simpleExit(cpu: Cpu, reason: number): true {
 
 /** Exits between instructions, in the order of their priority: timer, NMI window, interrupt window. */
 function window(cpu: Cpu): boolean {
+  // A guest that waits for a SIPI is woken by nothing else.
+  if (cpu.u32(S.ACTIVITY) === ACTIVITY.waitForSipi) return false;
   if (timerExpired(cpu)) return simpleExit(cpu, REASON.preemptionTimer);
   const controls = primary(cpu);
   if (!(controls & (PRIMARY.nmiWindow | PRIMARY.interruptWindow))) return false;

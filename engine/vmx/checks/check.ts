@@ -21,6 +21,9 @@ export interface CheckState {
   readonly linearBits: number;
   /** Low 32 bits of a processor register. */
   register(name: CpuRegister): number;
+  /** CPUID.07H:EBX bits 2 and 11. */
+  readonly hasSgx: boolean;
+  readonly hasRtm: boolean;
   /** Bits of IA32_PERF_GLOBAL_CTRL that enable a counter which the processor has (CPUID.0AH). */
   readonly countersLow: number;
   readonly countersHigh: number;

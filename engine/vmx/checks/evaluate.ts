@@ -10,6 +10,9 @@ import { CHECKS } from './table.js';
 
 const ADDRESS_SPACE = 2 ** 32;
 
+const SGX = 1 << 2;
+const RTM = 1 << 11;
+
 /** Four programmable counters and three fixed ones, as MSRs of the engine accept them (cpu/system/msr.ts). */
 const COUNTERS = { low: 0xf, high: 7 } as const;
 
@@ -20,6 +23,8 @@ class LiveState implements CheckState {
   #region = 0;
   #capabilities: Capabilities | null = null;
   physicalBits = 0;
+  hasSgx = false;
+  hasRtm = false;
   readonly linearBits = 48;
   readonly countersLow = COUNTERS.low;
   readonly countersHigh = COUNTERS.high;
@@ -30,6 +35,9 @@ class LiveState implements CheckState {
       this.#ram = cpu.memory.view;
       this.#capabilities = cpu.vmx.capabilities;
       this.physicalBits = cpu.model.physicalBits;
+      const features = cpu.model.cpuid.find(({ leaf, subleaf }) => leaf === 7 && !subleaf)?.ebx ?? 0;
+      this.hasSgx = (features & SGX) !== 0;
+      this.hasRtm = (features & RTM) !== 0;
     }
     this.#region = vmcsAddress(cpu);
     return this;

@@ -147,6 +147,12 @@ const interruptibilityRows: readonly Row[] = [
     INTERRUPTIBILITY,
     (s) => !blocks(s, BLOCKING.enclave) || !blocks(s, BLOCKING.movSs),
   ],
+  [
+    'guest.interruptibility.enclave_support',
+    'an enclave interruption is indicated only where the processor has SGX',
+    INTERRUPTIBILITY,
+    (s) => !blocks(s, BLOCKING.enclave) || s.hasSgx,
+  ],
 ];
 
 const optionalRows: readonly Row[] = [
@@ -199,6 +205,12 @@ const pendingRows: readonly Row[] = [
     (s) =>
       !t.bit(s, PENDING, RTM) ||
       (t.clear(s, PENDING, 0x4fff & ~0x1000) && t.bit(s, PENDING, 12) && !blocks(s, BLOCKING.movSs)),
+  ],
+  [
+    'guest.pending_debug.rtm_support',
+    'bit 16 (RTM) of the pending debug exceptions is 0 where the processor has no RTM',
+    [PENDING],
+    (s) => !t.bit(s, PENDING, RTM) || s.hasRtm,
   ],
 ];
 

@@ -34,9 +34,20 @@ export const PLACES = {
   msrs: 0x6000,
 } as const;
 
-export function modelWith(features: VmxFeatures, more: readonly (readonly [number, bigint])[] = []): CpuModel {
+export function modelWith(
+  features: VmxFeatures,
+  more: readonly (readonly [number, bigint])[] = [],
+  leaf7 = 0,
+): CpuModel {
   const msrs = new Map<number, bigint>([[0x8b, 0n], ...vmxCapabilities(features), ...more]);
-  return { name: 'bench', vendor: 'intel', physicalBits: 39, cpuid: [], msrs, tscPerTick: 1 };
+  return {
+    name: 'bench',
+    vendor: 'intel',
+    physicalBits: 39,
+    cpuid: [{ leaf: 7, subleaf: 0, eax: 0, ebx: leaf7, ecx: 0, edx: 0 }],
+    msrs,
+    tscPerTick: 1,
+  };
 }
 
 /** Everything that the manual knows may be 1, so that every check can be tried. */
@@ -272,6 +283,12 @@ export class Bench {
     this.set('GUEST_GDTR_LIMIT', 0x7f);
     this.set('GUEST_IDTR_LIMIT', 0xfff);
     return this;
+  }
+
+  /** The model has no field of this encoding. */
+  lacks(encoding: number): boolean {
+    const field = FIELDS.find((candidate) => candidate.encoding === encoding);
+    return !this.cpu.vmx.capabilities.exists[((field?.offset ?? 0) - REGION.fields) / 8];
   }
 
   /** Sets bits of a field. */

@@ -1,92 +1,20 @@
 /** The VM-entry checks, case by case, against what the manual permits as the answer: vectors/checks.txt. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { S } from '../../../engine/cpu/layout.js';
 import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
 import { type Check, type CheckState, type CpuRegister, type Read, STAGES } from '../../../engine/vmx/checks/check.js';
 import { CHECK_NAMES, CHECKS } from '../../../engine/vmx/checks/table.js';
-import { F, type FieldName } from '../../../engine/vmx/fields.js';
 import { Bench, everything, modelWith, PLACES } from './bench.js';
+import { assignments, type Case, cases } from './vectors.js';
 
-const VECTORS = new URL('../../../../test/engine/vmx/vectors/checks.txt', import.meta.url);
-
-const ALIASES: { readonly [name: string]: FieldName } = {
-  PIN: 'PIN_BASED_VM_EXEC_CONTROL',
-  CPU: 'CPU_BASED_VM_EXEC_CONTROL',
-  CPU2: 'SECONDARY_VM_EXEC_CONTROL',
-  CPU3: 'TERTIARY_VM_EXEC_CONTROL',
-  EXIT: 'VM_EXIT_CONTROLS',
-  ENTRY: 'VM_ENTRY_CONTROLS',
-  INTR: 'VM_ENTRY_INTR_INFO_FIELD',
-  ERR: 'VM_ENTRY_EXCEPTION_ERROR_CODE',
-  LEN: 'VM_ENTRY_INSTRUCTION_LEN',
-  INT: 'GUEST_INTERRUPTIBILITY_INFO',
-  RFLAGS: 'GUEST_RFLAGS',
-};
-
-const SIX = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const;
-
-/** Named starting points, in the assignments of the vectors. */
-const PRESETS: { readonly [name: string]: string } = {
-  ept: 'CPU2+=2 EPT_POINTER=501e',
-  unrestricted: 'CPU2+=82 EPT_POINTER=501e',
-  posted: 'PIN+=81 CPU+=200000 CPU2+=200 EXIT+=8000',
-  msr: 'VM_ENTRY_MSR_LOAD_COUNT=1 VM_ENTRY_MSR_LOAD_ADDR=6000 mem:6000=174',
-  '32': 'ENTRY-=200 GUEST_CS_AR_BYTES=c09b',
-  ldtr: 'GUEST_LDTR_SELECTOR=28 GUEST_LDTR_LIMIT=ffff GUEST_LDTR_AR_BYTES=82',
-  ring1: 'GUEST_SS_SELECTOR=11 GUEST_SS_AR_BYTES=c0b3 GUEST_CS_SELECTOR=9 GUEST_CS_AR_BYTES=a0bb',
-  v86: `ENTRY-=200 RFLAGS=20002 ${SIX.map((name) => `GUEST_${name}_SELECTOR=1234 GUEST_${name}_BASE=12340 GUEST_${name}_LIMIT=ffff GUEST_${name}_AR_BYTES=f3`).join(' ')}`,
-  real: `CPU2+=82 EPT_POINTER=501e ENTRY-=200 GUEST_CR0=30 GUEST_CS_AR_BYTES=9b GUEST_CS_LIMIT=ffff ${['ES', 'SS', 'DS', 'FS', 'GS'].map((name) => `GUEST_${name}_AR_BYTES=93 GUEST_${name}_LIMIT=ffff`).join(' ')}`,
-  host32: 'ENTRY-=200 GUEST_CS_AR_BYTES=c09b EXIT-=200 HOST_RIP=1000',
-  plain: '',
-  smm: '',
-};
-
-interface Case {
-  readonly line: string;
-  readonly ids: readonly string[];
-  readonly answer: string;
-  readonly setup: string;
-  readonly mutation: string;
-}
-
-function parse(line: string): Case[] {
-  const braces = /\{([^}]*)\}/.exec(line);
-  if (braces) {
-    const names = (braces[1] ?? '').split(',');
-    return names.flatMap((name) => parse(line.replace(braces[0], name).replaceAll('$', name.toUpperCase())));
-  }
-  const [subject = '', answer = '', setup = '', mutation = ''] = line.split('|').map((part) => part.trim());
-  return [{ line, ids: subject.split(' ').map((id) => id.replace('+', '')), answer, setup, mutation }];
-}
-
-const cases = readFileSync(VECTORS, 'utf8')
-  .split('\n')
-  .filter((line) => line !== '' && !line.startsWith('#'))
-  .flatMap(parse);
-
-function assign(bench: Bench, assignments: string): void {
-  for (const word of assignments.split(' ').filter((text) => text !== '')) {
-    if (word.startsWith('@')) {
-      const preset = PRESETS[word.slice(1)];
-      assert.ok(preset !== undefined, `no preset ${word}`);
-      assign(bench, preset);
-      if (word === '@host32') bench.cpu.setU64(S.EFER, 0n);
-      continue;
-    }
-    const match = /^(mem:)?(\w+)([+-]?)=([0-9a-f]+)$/.exec(word);
-    assert.ok(match, `cannot read ${word}`);
-    const [, memory, name = '', operator, digits = ''] = match;
-    const value = BigInt(`0x${digits}`);
-    if (memory) {
-      bench.cpu.memory.view.setUint32(Number.parseInt(name, 16), Number(value), true);
-      continue;
-    }
-    const field = ALIASES[name] ?? (name as FieldName);
-    assert.ok(F[field] !== undefined, `no field ${name}`);
+function assign(bench: Bench, text: string): void {
+  for (const { preset, memory, field, operator, value } of assignments(text)) {
+    if (preset === 'host32') bench.cpu.setU64(S.EFER, 0n);
+    if (memory !== undefined) bench.cpu.memory.view.setUint32(memory, Number(value), true);
+    if (field === undefined) continue;
     const old = bench.field(field);
-    bench.set(field, operator === '+' ? old | value : operator === '-' ? old & ~value : value);
+    bench.set(field, operator === '+=' ? old | value : operator === '-=' ? old & ~value : value);
   }
 }
 
@@ -97,12 +25,17 @@ class Watched implements CheckState {
   readonly linearBits = 48;
   readonly countersLow = 0xf;
   readonly countersHigh = 7;
+  readonly hasSgx: boolean;
+  readonly hasRtm: boolean;
   readonly #bench: Bench;
   readonly #smm: boolean;
 
   constructor(bench: Bench, smm: boolean) {
     this.#bench = bench;
     this.#smm = smm;
+    const features = bench.cpu.model.cpuid[0]?.ebx ?? 0;
+    this.hasSgx = (features & 4) !== 0;
+    this.hasRtm = (features & 0x800) !== 0;
   }
   low(field: number): number {
     this.reads.add(field);
@@ -142,11 +75,16 @@ function violated(bench: Bench, smm: boolean): string[] {
 }
 
 const stageOf = new Map<string, Check>(CHECKS.map((check) => [check.id, check]));
-const full = modelWith(everything, [
-  [0x491, 1n],
-  [0x492, 0x1ffn],
-  [0x493, 7n],
-]);
+/** With SGX and RTM. */
+const full = modelWith(
+  everything,
+  [
+    [0x491, 1n],
+    [0x492, 0x1ffn],
+    [0x493, 7n],
+  ],
+  0x804,
+);
 const plain = modelWith(skylakeVmx);
 
 const benchFor = (each: Case): Bench => new Bench(each.setup.includes('@plain') ? plain : full).startVmx().fill();

@@ -125,6 +125,12 @@ class Dump implements CheckState {
   get physicalBits(): number {
     return unknown();
   }
+  get hasSgx(): boolean {
+    return unknown();
+  }
+  get hasRtm(): boolean {
+    return unknown();
+  }
   get countersLow(): number {
     return unknown();
   }
