@@ -153,9 +153,6 @@ const controlRows: readonly Row[] = [
     'bits 9:6 of guest IA32_S_CET are 0, and bits 11:10 are not both 1',
     (s) => t.clear(s, F.GUEST_S_CET, CET_RESERVED) && (s.low(F.GUEST_S_CET) & 0xc00) !== 0xc00,
   ),
-  loaded('guest.s_cet.canonical', F.GUEST_S_CET, ENTRY.loadCet, 'guest IA32_S_CET is canonical', (s) =>
-    t.canonical(s, F.GUEST_S_CET),
-  ),
   loaded(
     'guest.interrupt_ssp_table.canonical',
     F.GUEST_INTR_SSP_TABLE,
@@ -196,10 +193,10 @@ const flagRows: readonly Row[] = [
     (s) => t.below4G(s, F.GUEST_RIP) || mode64(s),
   ],
   [
-    'guest.rip.canonical',
-    'guest RIP is canonical in 64-bit mode',
+    'guest.rip.linear_width',
+    'bits of guest RIP beyond the linear-address width are identical in 64-bit mode; it need not be canonical',
     [F.GUEST_RIP, F.GUEST_CS_AR_BYTES, ...t.ENTRY_CONTROLS],
-    (s) => t.canonical(s, F.GUEST_RIP) || !mode64(s),
+    (s) => t.inLinearWidth(s, F.GUEST_RIP) || !mode64(s),
   ],
   [
     'guest.rflags.reserved',
@@ -230,8 +227,12 @@ const flagRows: readonly Row[] = [
   loaded('guest.ssp.aligned', F.GUEST_SSP, ENTRY.loadCet, 'bits 1:0 of guest SSP are 0', (s) =>
     t.clear(s, F.GUEST_SSP, 3),
   ),
-  loaded('guest.ssp.canonical', F.GUEST_SSP, ENTRY.loadCet, 'guest SSP is canonical', (s) =>
-    t.canonical(s, F.GUEST_SSP),
+  loaded(
+    'guest.ssp.linear_width',
+    F.GUEST_SSP,
+    ENTRY.loadCet,
+    'bits of guest SSP beyond the linear-address width are identical; it need not be canonical',
+    (s) => t.inLinearWidth(s, F.GUEST_SSP),
   ),
 ];
 

@@ -26,6 +26,12 @@ export const canonical = (s: CheckState, field: number): boolean => {
   return top === 0 || top === -1;
 };
 
+/** All bits beyond the linear-address width are equal to each other; unlike `canonical`, the highest one inside may differ. */
+export const inLinearWidth = (s: CheckState, field: number): boolean => {
+  const top = (s.high(field) | 0) >> (s.linearBits - 32);
+  return top === 0 || top === -1;
+};
+
 /** The value is what FIXED0 and FIXED1 demand; `free` bits may be 0 where FIXED0 wants 1. */
 export const fixed = (s: CheckState, field: number, fixed0: number, fixed1: number, free = 0): boolean =>
   (s.capabilityLow(fixed0) & ~free & ~s.low(field)) === 0 &&

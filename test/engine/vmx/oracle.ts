@@ -52,8 +52,10 @@ function answerOf(words: readonly Assignment[]): string {
   return 'entered';
 }
 
-interface OracleCase {
+export interface OracleCase {
   readonly name: string;
+  /** What the manual says of it, as the image prints it. */
+  readonly answer: string;
   readonly words: readonly Assignment[];
 }
 
@@ -77,11 +79,11 @@ export function oracleCases(): OracleCase[] {
     if (answerOf(quiet) !== 'entered') continue;
     const stage = CHECKS.find(({ id }) => id === each.ids[0])?.stage;
     if (answerOf(words) !== expected(each)) continue;
-    after.push({ name: `${each.ids[0]} ${each.mutation}`.trim(), words });
+    after.push({ name: `${each.ids[0]} ${each.mutation}`.trim(), answer: expected(each), words });
     // Areas that an exit would load, states that nothing ends, and a pending MTF exit, which not every model takes.
     const harmless = !/MSR_(LOAD|STORE)|ACTIVITY_STATE=[23]|INTR=80000700/.test(each.setup);
     if (each.setup !== '' && stage !== 'host' && harmless && !before.has(each.setup)) {
-      before.set(each.setup, { name: `good ${each.setup}`, words: setup });
+      before.set(each.setup, { name: `good ${each.setup}`, answer: 'entered', words: setup });
     }
   }
   return [...before.values(), ...after];

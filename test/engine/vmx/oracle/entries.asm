@@ -7,6 +7,8 @@
 %include "lib/vmx.inc"
 
 TIMER_EXITS equ 1 << 6          ; pin-based: VMX-preemption timer, so that no guest runs for ever
+HOST_FS_BASE equ 0x6C06
+HOST_GS_BASE equ 0x6C08
 END equ 0xFFFFFFFF
 OR_BITS equ 1
 CLEAR_BITS equ 2
@@ -145,6 +147,8 @@ base:
   SET_FIELD HOST_SELECTORS + 8, 0, DATA_SELECTOR
   SET_FIELD HOST_SELECTORS + 10, 0, DATA_SELECTOR
   SET_FIELD HOST_SELECTORS + 12, 0, TSS_SELECTOR
+  SET_FIELD HOST_FS_BASE, 0, 0
+  SET_FIELD HOST_GS_BASE, 0, 0
   SET_FIELD HOST_TR_BASE, 0, tss
   SET_FIELD HOST_GDTR_BASE, 0, gdt
   SET_FIELD HOST_IDTR_BASE, 0, idt
