@@ -11,6 +11,14 @@ export const ANALYSIS_ERRORS = {
   },
   BAD_CHECKPOINT: { what: 'checkpoint cannot be used', advice: 'start from another one, or from the beginning' },
   NO_CHECKPOINT: { what: 'no such checkpoint', advice: 'name one that is there, or start from the beginning' },
+  NO_DUMP: {
+    what: 'no state dump and no VMX error found',
+    advice: 'give the log with the dump that KVM (dump_invalid_vmcs=1), Xen or QEMU printed',
+  },
+  BAD_MSRS: {
+    what: 'not a list of MSRs',
+    advice: 'write one MSR a line: its number, a blank, its value in hexadecimal',
+  },
   TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },
 } as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;

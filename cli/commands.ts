@@ -43,6 +43,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Says what changed between two runs, and whether budgets are kept.',
     load: () => import('./diff.js'),
   },
+  {
+    name: 'explain',
+    summary: 'Says why a VM entry failed, from the state dump in a log.',
+    load: () => import('./explain.js'),
+  },
   { name: 'query', summary: 'Asks a trace in SQL.', load: () => import('./query.js') },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
   { name: 'serve', summary: 'Serves the page that shows traces on a timeline.', load: () => import('./serve.js') },

@@ -1,0 +1,76 @@
+/** What to look at next, by what happened and what was missing. */
+import type { Conclusion } from './conclude.js';
+import type { Dump } from './dump.js';
+import type { Missing } from './evaluate.js';
+import type { Outcome } from './outcome.js';
+
+interface Advice {
+  readonly applies: (dump: Dump, outcome: Outcome, conclusion: Conclusion) => boolean;
+  readonly says: string;
+}
+
+const lacks = ({ suspects, undecidable }: Conclusion, kind: Missing['kind']): boolean =>
+  [...suspects, ...undecidable].some(({ missing }) => missing.some((one) => one.kind === kind));
+const breaks = ({ violated, suspects }: Conclusion, id: RegExp): boolean =>
+  [...violated, ...suspects].some(({ check }) => id.test(check.id));
+
+const ADVICE: readonly Advice[] = [
+  {
+    applies: (_dump, _outcome, it) => breaks(it, /\.injection\.|injected|if_for_injection/),
+    says: 'Find who wrote VM_ENTRY_INTR_INFO_FIELD: in KVM vmx_inject_irq, vmx_inject_nmi, vmx_inject_exception, or an event that user space set (KVM_SET_VCPU_EVENTS).',
+  },
+  {
+    applies: (_dump, _outcome, it) => breaks(it, /^guest\.(cs|ss|ds|es|fs|gs|tr|ldtr|gdtr|idtr)\.|^svm\.state\.cs/),
+    says: 'Segments come from the guest, or from user space through KVM_SET_SREGS: compare with what it set last; after a mode switch in emulation they may be half updated.',
+  },
+  {
+    applies: (_dump, _outcome, it) => breaks(it, /\.(cr0|cr4|efer)\b/),
+    says: 'Control registers come from user space (KVM_SET_SREGS), from the guest by way of the CR intercepts, or from nested state: compare CR0, CR4, EFER with "IA-32e mode guest".',
+  },
+  {
+    applies: (_dump, { qualification, kind }, it) =>
+      breaks(it, /pdpte/) || (kind === 'guest-state' && qualification === 2n),
+    says: 'PDPTEs: with EPT they are the PDPTR fields (KVM loads them in ept_load_pdptrs); without, the four entries at guest CR3, written by the shadow-paging code.',
+  },
+  {
+    applies: (_dump, { kind, error }, it) =>
+      kind === 'vmfail' && (error === 7 || error === null) && it.violated.length === 0,
+    says: 'VM-instruction error 7 names no field: print the controls and the VM-entry interruption information, and hold them against the capability MSRs 480H to 493H.',
+  },
+  {
+    applies: (_dump, { kind }) => kind === 'msr-load',
+    says: 'Look at the entry of the VM-entry MSR-load area that the qualification counts from 1, and whether WRMSR would take its value: reserved bits, canonical addresses, x2APIC and FS/GS base MSRs.',
+  },
+  {
+    applies: ({ format }, { failed, kind }) =>
+      (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid',
+    says: 'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.',
+  },
+  {
+    applies: ({ format }, { kind }) => format === 'qemu' && kind === 'vmrun-invalid',
+    says: 'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.',
+  },
+  {
+    applies: (_dump, { failed }, it) => failed === true && lacks(it, 'msr'),
+    says: 'Some checks depend on capability MSRs: give them with --msrs FILE (lines "0x480 0xVALUE", as `for m in $(seq 1152 1171); do echo $m $(rdmsr -c $m); done` prints).',
+  },
+  {
+    applies: ({ damage }, { failed }) => failed !== false && damage.some(({ kind }) => kind === 'missing'),
+    says: 'Lines of the dump are missing: take the log from the kernel itself (dmesg, journalctl -k), not from a screen or a mail.',
+  },
+  {
+    applies: ({ pieces, damage }) => pieces > 1 || damage.some(({ kind }) => kind === 'conflict'),
+    says: 'Take one dump from one log, whole: lines of several runs or of several vCPUs are mixed here.',
+  },
+  {
+    applies: (_dump, { kind }) => kind === 'no-error',
+    says: 'Look at how the hypervisor tells success from failure after VMLAUNCH and VMRESUME (CF and ZF), and at the kernel log for the VMCS itself.',
+  },
+];
+
+export const adviceFor = (dump: Dump, outcome: Outcome, conclusion: Conclusion): string[] => [
+  ...new Set([
+    ...conclusion.violated.flatMap(({ check }) => check.causes ?? []).map((cause) => `Often: ${cause}.`),
+    ...ADVICE.filter(({ applies }) => applies(dump, outcome, conclusion)).map(({ says }) => says),
+  ]),
+];

@@ -1,0 +1,174 @@
+/** Puts the lines of one dump together, and notices what cannot belong together. */
+import type { Damage, DamageKind, Dump, EferSource, Format, ListedMsr, Value } from './dump.js';
+import { type Family, ROWS, type Row } from './rows.js';
+import type { Fit } from './template.js';
+
+export interface LineContext {
+  readonly line: number;
+  /** Seconds since the boot, where the line says so. */
+  readonly time: number | null;
+  readonly xen: boolean;
+}
+
+/** printk's clock may differ between processors by this much, in seconds. */
+const CLOCK_SKEW = 0.001;
+/** More findings say no more. */
+const MOST_DAMAGE = 20;
+const MOST_MSRS = 512;
+
+const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
+  vmcb: 'kvm-vmcb',
+  qemu: 'qemu',
+  report: 'report',
+};
+
+const SOURCE = /^ ?\((effective|autoload)\)/;
+
+export class Builder {
+  readonly family: Family;
+  readonly first: number;
+  last: number;
+  section: string | null = null;
+  readonly #values = new Map<string, Value>();
+  readonly #seen = new Map<Row, string>();
+  readonly #sections = new Set<string>();
+  readonly #msrs: ListedMsr[] = [];
+  readonly #damage: Damage[] = [];
+  #order = -1;
+  #list: ListedMsr['list'] = 'guest';
+  #efer: EferSource = 'field';
+  #xen = false;
+  #time: number | null = null;
+  #pieces = 1;
+
+  constructor(family: Family, line: number) {
+    this.family = family;
+    this.first = line;
+    this.last = line;
+  }
+
+  get isEmpty(): boolean {
+    return this.#values.size === 0 && this.#msrs.length === 0;
+  }
+
+  /** The line begins another dump: it opens one, or it is an earlier line that is there already. */
+  endsBefore(row: Row, found: Fit): boolean {
+    if (row.opens === 'dump') return true;
+    const before = this.#seen.get(row);
+    if (before === undefined || row.repeats) return false;
+    return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
+  }
+
+  take(row: Row, found: Fit, text: string, { line, time, xen }: LineContext): void {
+    this.last = line;
+    this.section = row.section;
+    this.#sections.add(row.section);
+    this.#xen ||= xen || row.only === 'xen';
+    this.#clock(line, time);
+    const before = this.#seen.get(row);
+    const now = spell(found);
+    if (before !== undefined && !row.repeats) {
+      if (before !== now) this.#hurt('conflict', line, row.head);
+      return;
+    }
+    this.#seen.set(row, now);
+    this.#order = Math.max(this.#order, row.order);
+    if (row.head.startsWith('MSR ')) this.#list = row.head.includes('guest') ? 'guest' : 'host';
+    if (row.names.includes('list.msr')) this.#listed(found, line);
+    else this.#store(found, text, line);
+  }
+
+  /** A line that begins like a row and does not go on like it. */
+  garble(line: number, row: Row): void {
+    this.#hurt('garbled', line, row.head);
+  }
+
+  /** Takes over what a report before this dump said. */
+  adopt(report: Builder): void {
+    for (const [name, value] of report.#values) this.#values.set(name, value);
+  }
+
+  build(): Dump {
+    this.#complete();
+    return {
+      format: this.family === 'vmcs' ? (this.#xen ? 'xen-vmcs' : 'kvm-vmcs') : FORMAT_OF[this.family],
+      first: this.first,
+      last: this.last,
+      values: this.#values,
+      msrs: this.#msrs,
+      efer: this.#efer,
+      sections: [...this.#sections],
+      damage: this.#damage,
+      pieces: this.#pieces,
+    };
+  }
+
+  #store(found: Fit, text: string, line: number): void {
+    for (const { name, value, cut } of found.taken) {
+      if (cut) {
+        this.#hurt('cut', line, name);
+        continue;
+      }
+      if (name === 'GUEST_IA32_EFER') {
+        const source = SOURCE.exec(text.slice(found.to))?.[1];
+        if (source === 'effective' || source === 'autoload') this.#efer = source;
+      }
+      const stored = name === 'GUEST_IA32_EFER' && this.#efer !== 'field' ? 'efer.list' : name;
+      const [plain, decimal] = stored.endsWith('.decimal') ? [stored.slice(0, -8), true] : [stored, false];
+      const digits = value.toString(16);
+      if (decimal && /[a-f]/.test(digits)) this.#hurt('garbled', line, plain);
+      else this.#values.set(plain, { value: decimal ? BigInt(digits) : value, line, piece: this.#pieces });
+    }
+  }
+
+  #listed({ taken }: Fit, line: number): void {
+    const [msr, value, reserved] = taken;
+    if (msr === undefined || value === undefined || this.#msrs.length >= MOST_MSRS) return;
+    if (taken.some(({ cut }) => cut)) {
+      this.#hurt('cut', line, 'msr');
+      return;
+    }
+    this.#msrs.push({
+      list: this.#list,
+      index: this.#msrs.filter(({ list }) => list === this.#list).length + 1,
+      msr: Number(msr.value),
+      value: value.value,
+      reserved: reserved?.value ?? null,
+      line,
+    });
+  }
+
+  #clock(line: number, time: number | null): void {
+    if (time === null) return;
+    if (this.#time !== null && time < this.#time - CLOCK_SKEW) {
+      this.#pieces++;
+      this.#hurt('spliced', line, `${this.#time} s is followed by ${time} s`);
+    }
+    this.#time = time;
+  }
+
+  /** What a printer always prints and this dump lacks, section by section. */
+  #complete(): void {
+    if (this.family === 'report') return;
+    const program = this.#xen ? 'xen' : 'kvm';
+    const lost = new Map<string, string[]>();
+    for (const row of ROWS) {
+      if (row.family !== this.family || row.optional || (row.only !== undefined && row.only !== program)) continue;
+      if (this.#seen.has(row)) continue;
+      const heads = lost.get(row.section) ?? [];
+      heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
+      lost.set(row.section, heads);
+    }
+    for (const [section, heads] of lost) {
+      if (this.family === 'qemu' && !this.#sections.has('registers')) continue;
+      const all = !this.#sections.has(section);
+      this.#hurt('missing', this.last, all ? `all of the ${section} section` : `${section}: ${heads.join(', ')}`);
+    }
+  }
+
+  #hurt(kind: DamageKind, line: number, what: string): void {
+    if (this.#damage.length < MOST_DAMAGE) this.#damage.push({ kind, line, what });
+  }
+}
+
+const spell = ({ taken }: Fit): string => taken.map(({ value }) => value.toString(16)).join(' ');

@@ -1,0 +1,71 @@
+/** Values of a dump in words, bit by bit. */
+import { LAYOUTS } from '../detail-bits.js';
+import { BITS, type BitField, DEFAULT_ONES } from './bits.js';
+import { type Dump, FORMATS } from './dump.js';
+
+export interface Decoded {
+  readonly field: string;
+  readonly value: bigint;
+  readonly line: number;
+  /** Flags that are set, and numbers with their meaning. */
+  readonly says: readonly string[];
+}
+
+const cut = (value: bigint, { high, low }: BitField): bigint =>
+  (value >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
+
+function spell(value: bigint, field: BitField): string | null {
+  const part = cut(value, field);
+  if (field.high === field.low) return part === 1n ? field.name : null;
+  const word = field.values?.[Number(part)];
+  return word === undefined ? `${field.name} ${part}` : `${field.name} ${part} (${word})`;
+}
+
+/** A field's bits in words; bits without a name are shown as what is left. */
+export function decodeBits(field: string, value: bigint): string[] {
+  const layout = BITS[field];
+  if (layout === undefined) return [];
+  const said = layout.map((bits) => spell(value, bits)).filter((text) => text !== null);
+  const named = layout.reduce(
+    (mask, { high, low }) => mask | (((1n << BigInt(high - low + 1)) - 1n) << BigInt(low)),
+    0n,
+  );
+  const rest = value & ~named & ~(DEFAULT_ONES[field] ?? 0n);
+  return rest === 0n ? said : [...said, `bits without a name: 0x${rest.toString(16)}`];
+}
+
+const EXIT_FAILURE = 0x8000_0000n;
+
+/** The exit qualification by the exit reason's own layout; the same table as for traces. */
+function decodeQualification(dump: Dump, value: bigint): string[] {
+  const reason = dump.values.get('VM_EXIT_REASON')?.value;
+  if (reason === undefined) return [];
+  const basic = Number(reason & 0xffffn);
+  const fits = LAYOUTS.filter(
+    ({ isa, first, last, word }) =>
+      isa === 1 && word === 'qualification' && first !== undefined && first <= basic && basic <= (last ?? first),
+  );
+  return fits.flatMap(({ bits, name }) =>
+    bits === undefined
+      ? [name ?? '']
+      : bits.map((bit) => {
+          const part = cut(value, bit);
+          return `${bit.name}: ${bit.values?.[Number(part)] ?? `0x${part.toString(16)}`}`;
+        }),
+  );
+}
+
+/** Every field of a dump whose bits have names, in the order of the lines. */
+export function decode(dump: Dump): Decoded[] {
+  if (FORMATS[dump.format].isa === null) return [];
+  return [...dump.values]
+    .map(([field, { value, line }]): Decoded => {
+      if (field === 'EXIT_QUALIFICATION') return { field, value, line, says: decodeQualification(dump, value) };
+      if (field === 'VM_EXIT_REASON') {
+        return { field, value, line, says: value & EXIT_FAILURE ? ['VM-entry failure'] : [] };
+      }
+      return { field, value, line, says: decodeBits(field, value) };
+    })
+    .filter(({ says }) => says.length > 0)
+    .sort((a, b) => a.line - b.line);
+}

@@ -1,0 +1,67 @@
+/** A dump as it was found in a log: the values that it prints and nothing else, each with its line. */
+
+export const FORMATS = {
+  'kvm-vmcs': { isa: 'vmx', says: 'VMCS dump of Linux KVM' },
+  'xen-vmcs': { isa: 'vmx', says: 'VMCS dump of Xen' },
+  'kvm-vmcb': { isa: 'svm', says: 'VMCB dump of Linux KVM' },
+  qemu: { isa: null, says: 'register dump of QEMU' },
+  report: { isa: null, says: 'error without a dump' },
+} as const satisfies { readonly [name: string]: { readonly isa: 'vmx' | 'svm' | null; readonly says: string } };
+export type Format = keyof typeof FORMATS;
+
+export interface Value {
+  readonly value: bigint;
+  /** Line of the text, from 1. */
+  readonly line: number;
+  /** Which piece of a spliced dump it stands in; pieces are of different moments. */
+  readonly piece: number;
+}
+
+export const DAMAGES = {
+  cut: 'a value has fewer digits than its printer writes',
+  garbled: 'a line begins like one of the dump and does not go on like it',
+  conflict: 'a line is there twice, with different values',
+  spliced: 'time goes back inside the dump: it was put together from pieces of different moments',
+  missing: 'lines are missing',
+} as const;
+export type DamageKind = keyof typeof DAMAGES;
+
+export interface Damage {
+  readonly kind: DamageKind;
+  readonly line: number;
+  readonly what: string;
+}
+
+/** An entry of an MSR list that the dump prints. */
+export interface ListedMsr {
+  readonly list: 'guest' | 'host';
+  readonly index: number;
+  readonly msr: number;
+  readonly value: bigint;
+  /** Bits 63:32 of the entry's first half, where printed. */
+  readonly reserved: bigint | null;
+  readonly line: number;
+}
+
+/** Where a printed EFER came from, if not from the VMCS: KVM's `(effective)` and `(autoload)`, Xen's `(MSR LL)`. */
+export type EferSource = 'field' | 'effective' | 'autoload';
+
+export interface Dump {
+  readonly format: Format;
+  readonly first: number;
+  readonly last: number;
+  /**
+   * By name: fields of the VMCS or of the VMCB, and in lower case what is no field (`error.hardware`, `error.vm`,
+   * `failure.reason`, `failure.qualification`, `qemu.cr0`, ...).
+   */
+  readonly values: ReadonlyMap<string, Value>;
+  readonly msrs: readonly ListedMsr[];
+  readonly efer: EferSource;
+  /** Sections that are there at all. */
+  readonly sections: readonly string[];
+  readonly damage: readonly Damage[];
+  /** Pieces of a spliced dump; 1 for one that is whole. */
+  readonly pieces: number;
+}
+
+export const fieldOf = (dump: Dump, name: string): bigint | null => dump.values.get(name)?.value ?? null;

@@ -1,0 +1,177 @@
+/** The checks of a VM entry over a dump: each holds, is violated, or cannot be decided, and then it is said why. */
+import type { Check, CheckState, CpuRegister } from '../../engine/vmx/checks/check.js';
+import { fieldAt } from '../../engine/vmx/fields.js';
+import { type Dump, fieldOf } from './dump.js';
+import { bounds, type Processor } from './processor.js';
+import { MSR_NAMES } from './vmx-msrs.js';
+
+/** What a check needs and the dump does not say. */
+export interface Missing {
+  readonly kind: 'field' | 'msr' | 'processor' | 'memory' | 'register' | 'piece';
+  readonly name: string;
+}
+
+class Unknown extends Error {
+  readonly missing: Missing;
+  constructor(missing: Missing) {
+    super(missing.name);
+    this.missing = missing;
+  }
+}
+
+const unknown = (kind: Missing['kind'], name: string): never => {
+  throw new Unknown({ kind, name });
+};
+
+const low = (value: bigint): number => Number(value & 0xffff_ffffn);
+const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn);
+
+/** A processor in IA-32e mode: it came back to, or runs at, an address above 4 GiB. */
+const EFER_IA32E = 0xd01;
+
+class DumpState implements CheckState {
+  readonly #dump: Dump;
+  readonly #processor: Processor;
+  #piece: number | null = null;
+
+  constructor(dump: Dump, processor: Processor) {
+    this.#dump = dump;
+    this.#processor = processor;
+  }
+
+  /** Forgets which piece of a spliced dump the last check read. */
+  begin(): this {
+    this.#piece = null;
+    return this;
+  }
+
+  #value(field: number): bigint {
+    const name = fieldAt(field)?.name ?? String(field);
+    const found = this.#dump.values.get(name) ?? unknown('field', name);
+    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', name);
+    this.#piece = found.piece;
+    return found.value;
+  }
+
+  low(field: number): number {
+    return low(this.#value(field));
+  }
+  high(field: number): number {
+    return high(this.#value(field));
+  }
+  #msr(msr: number): bigint {
+    return this.#processor.msr(msr) ?? unknown('msr', MSR_NAMES[msr] ?? `MSR ${msr.toString(16)}H`);
+  }
+  capabilityLow(msr: number): number {
+    return low(this.#msr(msr));
+  }
+  capabilityHigh(msr: number): number {
+    return high(this.#msr(msr));
+  }
+  get physicalBits(): number {
+    return this.#processor.physicalBits ?? unknown('processor', 'physical-address width');
+  }
+  get linearBits(): number {
+    return this.#processor.linearBits ?? unknown('processor', 'linear-address width');
+  }
+  get countersLow(): number {
+    return low(this.#processor.counters ?? unknown('processor', 'performance counters'));
+  }
+  get countersHigh(): number {
+    return high(this.#processor.counters ?? unknown('processor', 'performance counters'));
+  }
+  get hasSgx(): boolean {
+    return this.#processor.hasSgx ?? unknown('processor', 'SGX (CPUID)');
+  }
+  get hasRtm(): boolean {
+    return this.#processor.hasRtm ?? unknown('processor', 'RTM (CPUID)');
+  }
+  register(name: CpuRegister): number {
+    // Neither Linux nor Xen runs as an SMM-transfer monitor.
+    if (name === 'SMM') return 0;
+    if (name === 'EFER' && (fieldOf(this.#dump, 'HOST_RIP') ?? 0n) >> 32n !== 0n) return EFER_IA32E;
+    return unknown('register', name === 'EFER' ? 'IA32_EFER of the host' : 'the VMCS pointer');
+  }
+  memory(): number {
+    return unknown('memory', 'physical memory');
+  }
+}
+
+export type Answer = 'holds' | 'violated' | 'undecidable';
+
+/** What is said of a check, of either architecture. */
+export type Rule = Pick<Check, 'id' | 'cites' | 'says' | 'causes' | 'optional'> & {
+  readonly stage: string;
+  readonly qualification?: number;
+  /** Names of the fields that it reads. */
+  readonly fields: readonly string[];
+};
+
+export interface Judged {
+  readonly check: Rule;
+  readonly answer: Answer;
+  /** What an undecidable check lacks. */
+  readonly missing: readonly Missing[];
+  /** What a decided one takes for granted of the processor. */
+  readonly assumes: readonly string[];
+  /** Undecidable, and violated on some processors with VMX but not on others. */
+  readonly depends: boolean;
+}
+
+const ask = (check: Check, state: DumpState): boolean | Missing => {
+  try {
+    return check.holds(state.begin());
+  } catch (error) {
+    if (error instanceof Unknown) return error.missing;
+    throw error;
+  }
+};
+
+/** Fields that the check declares and the dump lacks, after the one that stopped it. */
+function lacks(check: Check, dump: Dump, first: Missing): Missing[] {
+  const others = check.reads.flatMap((read): Missing[] => {
+    if (typeof read !== 'number') return [];
+    const name = fieldAt(read)?.name;
+    return name === undefined || dump.values.has(name) || name === first.name ? [] : [{ kind: 'field', name }];
+  });
+  return first.kind === 'field' ? [first, ...others] : [first];
+}
+
+const ASSUMED: { readonly [name: string]: (linearBits: number) => string } = {
+  'linear-address width': (bits) => `linear addresses have ${bits} bits`,
+};
+
+const rule = (check: Check): Rule => ({
+  ...check,
+  fields: check.reads.flatMap((read) => (typeof read === 'number' ? [fieldAt(read)?.name ?? ''] : [])),
+});
+
+/** Judges every check of a table over a dump, with what is known of the processor. */
+export function judge(checks: readonly Check[], dump: Dump, processor: Processor): Judged[] {
+  const [least, most] = bounds(fieldOf(dump, 'HOST_CR4'));
+  const over = (bound: Processor): DumpState =>
+    new DumpState(dump, {
+      name: bound.name,
+      msr: (msr) => processor.msr(msr) ?? bound.msr(msr),
+      physicalBits: processor.physicalBits ?? bound.physicalBits,
+      linearBits: processor.linearBits ?? bound.linearBits,
+      counters: processor.counters ?? bound.counters,
+      hasSgx: processor.hasSgx ?? bound.hasSgx,
+      hasRtm: processor.hasRtm ?? bound.hasRtm,
+    });
+  const [exact, narrow, wide] = [new DumpState(dump, processor), over(least), over(most)];
+  return checks.map((row): Judged => {
+    const check = rule(row);
+    const answer = ask(row, exact);
+    if (typeof answer === 'boolean') {
+      return { check, answer: answer ? 'holds' : 'violated', missing: [], assumes: [], depends: false };
+    }
+    const answers = [ask(row, narrow), ask(row, wide)];
+    if (answers[0] === answers[1] && typeof answers[0] === 'boolean') {
+      const assumes = [ASSUMED[answer.name]?.(least.linearBits ?? 48) ?? `${answer.name} as on every known processor`];
+      return { check, answer: answers[0] ? 'holds' : 'violated', missing: [answer], assumes, depends: false };
+    }
+    const depends = answers[0] === false && answers[1] === true;
+    return { check, answer: 'undecidable', missing: lacks(row, dump, answer), assumes: [], depends };
+  });
+}

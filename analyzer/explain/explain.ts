@@ -1,0 +1,181 @@
+/**
+ * Why the entries failed whose dumps a log holds, as far as the dumps say: the violated checks, what could not be
+ * decided and what that would take, and what only looks wrong.
+ */
+import { MANUAL } from '../../engine/vmx/checks/manual.js';
+import { MSR_RULES } from '../../engine/vmx/checks/msr-loading.js';
+import { CHECKS } from '../../engine/vmx/checks/table.js';
+import { AnalysisError } from '../errors.js';
+import { adviceFor } from './advice.js';
+import { conclude, type Verdict } from './conclude.js';
+import { type Decoded, decode } from './decode.js';
+import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
+import { type Judged, judge, type Missing } from './evaluate.js';
+import { findDumps } from './find.js';
+import { type Outcome, outcomeOf } from './outcome.js';
+import { type Processor, UNKNOWN } from './processor.js';
+import { fromQemu } from './qemu.js';
+import { RETIRED } from './retired.js';
+import { judgeSvm, SVM_MANUAL } from './svm.js';
+import { trapsOf } from './traps.js';
+
+/** A check that did not simply hold. */
+export interface Finding {
+  readonly id: string;
+  readonly stage: string;
+  /** The rule, as the processor wants it. */
+  readonly says: string;
+  readonly cites: string;
+  /** The values that it looked at. */
+  readonly values: readonly { readonly field: string; readonly value: bigint; readonly line: number }[];
+  /** The error or the exit reason and qualification that a violation permits. */
+  readonly permits: string;
+  readonly causes: readonly string[];
+  readonly missing: readonly Missing[];
+  readonly assumes: readonly string[];
+  /** The manual leaves it to the processor whether to check this. */
+  readonly optional: boolean;
+}
+
+export interface DumpReport {
+  readonly format: Format;
+  readonly title: string;
+  readonly isa: 'vmx' | 'svm' | null;
+  readonly first: number;
+  readonly last: number;
+  readonly outcome: Outcome;
+  readonly verdict: Verdict;
+  /** What is wrong, in one sentence. */
+  readonly sentence: string;
+  readonly violated: readonly Finding[];
+  /** Undecidable, and violated on some processors: in a failed entry, the first to look at. */
+  readonly suspects: readonly Finding[];
+  readonly undecidable: readonly Finding[];
+  readonly holds: number;
+  readonly damage: readonly (Damage & { readonly says: string })[];
+  readonly traps: readonly string[];
+  readonly next: readonly string[];
+  readonly decoded: readonly Decoded[];
+}
+
+export interface Explanation {
+  readonly processor: string;
+  readonly dumps: readonly DumpReport[];
+}
+
+/** Longer texts are no logs that a person reads: cut the part around the failure out. */
+export const LARGEST = 256 * 1024 * 1024;
+
+const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
+  controls: 'VM-instruction error 7',
+  host: 'VM-instruction error 8',
+  msr: 'exit reason 34 (0x80000022) with the number of the entry as qualification',
+  vmcb: 'exit code -1 (VMEXIT_INVALID)',
+};
+
+const permits = ({ check }: Judged): string =>
+  ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
+
+const findingOf = (judged: Judged, dump: Dump): Finding => {
+  const { check, missing, assumes } = judged;
+  const manual = check.stage === 'vmcb' ? SVM_MANUAL : MANUAL;
+  return {
+    id: check.id,
+    stage: check.stage,
+    says: check.says,
+    cites: `${manual}, ${check.cites.section}, "${check.cites.title}"`,
+    values: [...new Set(check.fields)].flatMap((field) => {
+      const found = dump.values.get(field);
+      return found === undefined ? [] : [{ field, value: found.value, line: found.line }];
+    }),
+    permits: permits(judged),
+    causes: check.causes ?? [],
+    missing,
+    assumes,
+    optional: check.optional === true,
+  };
+};
+
+/** Rules of the MSR-load area over the entries that a dump prints; whether WRMSR accepts a value is not known. */
+function judgeMsrs({ msrs }: Dump): Judged[] {
+  return msrs
+    .filter(({ list }) => list === 'guest')
+    .flatMap(({ index, msr, reserved, value }) =>
+      MSR_RULES.map((rule): Judged => {
+        let unknown = false;
+        const holds = rule.holds({
+          index: msr,
+          reserved: reserved === null ? 0 : Number(reserved & 0xffff_ffffn),
+          refused: () => {
+            unknown = true;
+            return false;
+          },
+        });
+        return {
+          check: {
+            ...rule,
+            stage: 'msr',
+            says: `entry ${index} (MSR ${msr.toString(16)}H, value 0x${value.toString(16)}): ${rule.says}`,
+            fields: [],
+          },
+          answer: unknown ? 'undecidable' : holds ? 'holds' : 'violated',
+          missing: unknown ? [{ kind: 'processor', name: 'what WRMSR accepts' }] : [],
+          assumes: [],
+          depends: false,
+        };
+      }),
+    );
+}
+
+const GOT_PAST = 'the processor got past this stage';
+
+/** What a failed entry got past holds, whatever the dump lacks. */
+const settle = (judged: readonly Judged[], { passed }: Outcome): Judged[] =>
+  judged.map((one) =>
+    one.answer === 'undecidable' && passed.includes(one.check.stage)
+      ? { ...one, answer: 'holds', missing: [], assumes: [GOT_PAST], depends: false }
+      : one,
+  );
+
+function judgeAll(dump: Dump, processor: Processor): Judged[] {
+  if (dump.format === 'report') return [];
+  if (FORMATS[dump.format].isa === 'svm') return judgeSvm(dump, processor);
+  const state = dump.format === 'qemu' ? fromQemu(dump) : dump;
+  return [...judge([...CHECKS, ...RETIRED], state, processor), ...judgeMsrs(dump)];
+}
+
+function explainDump(dump: Dump, processor: Processor): DumpReport {
+  const outcome = outcomeOf(dump);
+  const isSvm = FORMATS[dump.format].isa === 'svm' || outcome.kind === 'vmrun-invalid';
+  const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
+  const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome);
+  const conclusion = conclude(dump, outcome, judged);
+  const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state));
+  return {
+    format: dump.format,
+    title: FORMATS[dump.format].says,
+    isa: isSvm ? 'svm' : dump.format === 'qemu' && outcome.reason === null && outcome.error === null ? null : 'vmx',
+    first: dump.first,
+    last: dump.last,
+    outcome,
+    verdict: conclusion.verdict,
+    sentence: conclusion.sentence,
+    violated: find(conclusion.violated),
+    suspects: find(conclusion.suspects),
+    undecidable: find(conclusion.undecidable),
+    holds: judged.filter(({ answer }) => answer === 'holds').length,
+    damage: dump.damage.map((damage) => ({ ...damage, says: DAMAGES[damage.kind] })),
+    traps: trapsOf(dump, outcome),
+    next: adviceFor(dump, outcome, conclusion),
+    decoded: decode(dump),
+  };
+}
+
+/**
+ * Explains every dump of a text. `where` names the text in errors; throws AnalysisError NO_DUMP where it holds none.
+ */
+export function explain(text: string, where: string, processor: Processor = UNKNOWN): Explanation {
+  const dumps = findDumps(text);
+  if (dumps.length === 0) throw new AnalysisError('NO_DUMP', where);
+  return { processor: processor.name, dumps: dumps.map((dump) => explainDump(dump, processor)) };
+}

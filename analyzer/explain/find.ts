@@ -1,0 +1,205 @@
+/** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
+import { Builder } from './builder.js';
+import type { Dump } from './dump.js';
+import { type Family, ROWS, type Row } from './rows.js';
+import { type Fit, findHead, fit, fold } from './template.js';
+
+/** Other lines that may stand between two lines of a dump. */
+const GAP = 200;
+/** A VMX error that a hypervisor reports goes with the dump that follows this closely. */
+const ANNOUNCED = 12;
+/** Lines longer than this are no line of a dump; the rest of one is not looked at. */
+const LONGEST = 2000;
+/** A row that was wrapped by a mail reader goes on for at most this many lines. */
+const WRAPPED = 2;
+/** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
+const SPEAKING = 9;
+
+const starts = ({ family, head, names, opens }: Row): boolean =>
+  opens !== undefined || (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1));
+
+const TIME = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
+const THREAD = /\[([TC]\d{1,9})\]/;
+const QUOTE = /^[>|\s]+/;
+const NOTE = /^\s*#/;
+
+/** Any head of the table: a line without one is passed over. */
+const ANY_HEAD = new RegExp(
+  [...new Set(ROWS.map(({ head }) => head.trim()))]
+    .sort((a, b) => b.length - a.length)
+    .map((head) => head.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    .join('|'),
+);
+
+interface Hit {
+  readonly row: Row;
+  readonly fit: Fit;
+}
+
+/** Everything of a folded line that fits a row, left to right; of two rows at one place, the longer one, or both. */
+function hitsOf(text: string): Hit[] {
+  const hits: Hit[] = [];
+  for (const row of ROWS) {
+    for (let at = findHead(text, row.head, 0); at >= 0; at = findHead(text, row.head, at + row.head.length)) {
+      const found = fit(row, text, at);
+      if (found !== null) hits.push({ row, fit: found });
+    }
+  }
+  // A row inside a longer one is part of it: `RSP=` of `Sysenter RSP=`.
+  return hits
+    .filter(
+      ({ fit: inner }) =>
+        !hits.some(
+          ({ fit: outer }) =>
+            outer.from <= inner.from && inner.to <= outer.to && outer.to - outer.from > inner.to - inner.from,
+        ),
+    )
+    .sort((a, b) => a.fit.from - b.fit.from);
+}
+
+class Finder {
+  readonly #lines: readonly string[];
+  readonly #open = new Map<string, Builder>();
+  readonly #done: Builder[] = [];
+  /** Lines up to here were joined to the one before them. */
+  #joined = -1;
+
+  constructor(text: string) {
+    this.#lines = text.split(/\r\n|\n|\r/);
+  }
+
+  find(): Dump[] {
+    for (const [i, raw] of this.#lines.entries()) this.#line(i, raw);
+    for (const builder of this.#open.values()) this.#done.push(builder);
+    return this.#done
+      .filter((builder) => !builder.isEmpty)
+      .map((builder) => builder.build())
+      .sort((a, b) => a.first - b.first || a.last - b.last);
+  }
+
+  #line(i: number, raw: string): void {
+    if (i <= this.#joined) return;
+    if (NOTE.test(raw)) {
+      this.#closeAll();
+      return;
+    }
+    const text = fold(raw.slice(0, LONGEST));
+    if (!ANY_HEAD.test(text)) return;
+    const thread = THREAD.exec(raw)?.[1] ?? '';
+    const time = TIME.exec(raw)?.[1];
+    const context = { line: i + 1, thread, time: time === undefined ? null : Number(time), xen: raw.includes('(XEN)') };
+    let hits = hitsOf(text);
+    if (this.#isPart(text, hits)) hits = this.#unwrap(i, text, hits);
+    const taken = new Set<number>();
+    for (const hit of hits) {
+      const rivals = hits.filter(({ fit: other }) => other.from === hit.fit.from);
+      if (taken.has(hit.fit.from)) continue;
+      if (this.#feed(rivals, text, context)) taken.add(hit.fit.from);
+    }
+    this.#garbled(text, hits, context);
+  }
+
+  /** The heads of rows that begin here and do not go on: of those, rows of open dumps only. */
+  #unfinished(text: string, hits: readonly Hit[]): Row[] {
+    const families = new Set([...this.#open.values()].map(({ family }) => family));
+    return ROWS.filter((row) => {
+      if (!families.has(row.family) || row.names.length === 0) return false;
+      const at = findHead(text, row.head, 0);
+      return at >= 0 && !hits.some(({ fit: { from, to } }) => from <= at && at < to);
+    });
+  }
+
+  #isPart(text: string, hits: readonly Hit[]): boolean {
+    return this.#unfinished(text, hits).length > 0;
+  }
+
+  /** A row that a mail reader broke into lines. */
+  #unwrap(i: number, text: string, hits: Hit[]): Hit[] {
+    let joined = text;
+    for (let n = 1, used = 0; used < WRAPPED && n <= 2 * WRAPPED; n++) {
+      const next = fold((this.#lines[i + n] ?? '').slice(0, LONGEST).replace(QUOTE, ''));
+      if (next === '') continue;
+      used++;
+      joined = fold(`${joined} ${next}`);
+      const found = hitsOf(joined).filter(({ fit: { from } }) => from < text.length);
+      if (found.length > hits.length) {
+        this.#joined = i + n;
+        return found;
+      }
+    }
+    return hits;
+  }
+
+  #garbled(text: string, hits: readonly Hit[], context: { line: number; thread: string }): void {
+    for (const row of this.#unfinished(text, hits)) {
+      const builder = this.#open.get(key(row.family, context.thread));
+      if (row.head.length >= SPEAKING || row.head.includes(': sel')) builder?.garble(context.line, row);
+    }
+  }
+
+  /** Gives the rows that fit one place of a line to the dump they belong to; false where there is none. */
+  #feed(
+    rivals: readonly Hit[],
+    text: string,
+    context: { line: number; thread: string; time: number | null; xen: boolean },
+  ): boolean {
+    for (const family of new Set(rivals.map(({ row }) => row.family))) {
+      const own = rivals.filter(({ row }) => row.family === family);
+      const id = key(family, context.thread);
+      let builder = this.#open.get(id);
+      if (builder !== undefined && context.line - builder.last > GAP) {
+        this.#close(id);
+        builder = undefined;
+      }
+      const hit = choose(own, builder);
+      if (hit === null) continue;
+      if (builder?.endsBefore(hit.row, hit.fit)) {
+        if (!starts(hit.row)) continue;
+        this.#close(id);
+        builder = undefined;
+      }
+      if (builder === undefined) {
+        if (!starts(hit.row)) continue;
+        builder = new Builder(family, context.line);
+        this.#announce(builder, context);
+        this.#open.set(id, builder);
+      }
+      builder.take(hit.row, hit.fit, text, context);
+      return true;
+    }
+    return false;
+  }
+
+  /** Xen says `VMLAUNCH error: 0x7` before it dumps. */
+  #announce(builder: Builder, { line, thread }: { line: number; thread: string }): void {
+    if (builder.family !== 'vmcs') return;
+    const id = key('report', thread);
+    const report = this.#open.get(id);
+    if (report === undefined || line - report.last > ANNOUNCED) return;
+    builder.adopt(report);
+    this.#open.delete(id);
+  }
+
+  #close(id: string): void {
+    const builder = this.#open.get(id);
+    if (builder !== undefined) this.#done.push(builder);
+    this.#open.delete(id);
+  }
+
+  #closeAll(): void {
+    for (const id of [...this.#open.keys()]) this.#close(id);
+  }
+}
+
+const key = (family: Family, thread: string): string => `${family} ${thread}`;
+
+/** Of the rows that fit one place: that of the section in progress, else one whose section is beyond doubt. */
+function choose(hits: readonly Hit[], builder: Builder | undefined): Hit | null {
+  const here = hits.find(({ row }) => row.section === builder?.section);
+  if (here !== undefined) return here;
+  const sections = new Set(hits.map(({ row }) => row.section));
+  return sections.size === 1 ? (hits[0] ?? null) : null;
+}
+
+/** Every dump in a text, in the order of their first lines. Never throws; a text without one gives none. */
+export const findDumps = (text: string): Dump[] => new Finder(text).find();

@@ -1,0 +1,153 @@
+/** What a dump says that happened: whether an entry failed, and how. */
+import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
+import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
+import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
+import { type Dump, FORMATS, fieldOf } from './dump.js';
+
+export type OutcomeKind =
+  | 'guest-state'
+  | 'msr-load'
+  | 'machine-check'
+  | 'vmfail'
+  | 'vmrun-invalid'
+  | 'exit'
+  | 'no-error'
+  | 'unknown';
+
+export interface Outcome {
+  readonly kind: OutcomeKind;
+  /** An entry failed; null: the dump does not say. */
+  readonly failed: boolean | null;
+  /** Exit reason (VMX) or exit code (SVM), whole. */
+  readonly reason: bigint | null;
+  readonly qualification: bigint | null;
+  /** VM-instruction error number. */
+  readonly error: number | null;
+  /** In words. */
+  readonly says: string;
+  /** Stages that the processor got past at this entry. */
+  readonly passed: readonly string[];
+}
+
+const BASIC_FAILURES: { readonly [basic: number]: readonly [OutcomeKind, string, readonly string[]] } = {
+  33: ['guest-state', 'VM entry failed: invalid guest state', ['controls', 'host']],
+  34: ['msr-load', 'VM entry failed while loading MSRs', ['controls', 'host', 'guest']],
+  41: ['machine-check', 'VM entry failed by a machine check', ['controls', 'host']],
+};
+
+const INVALID = 0xffff_ffffn;
+const INTR_VALID = 0x8000_0000n;
+const BASIC = 0xffffn;
+/** VM-instruction errors are at most this. */
+const MOST_ERROR = 28n;
+const HIGHEST_BASIC = 0x100n;
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+const blank = { reason: null, qualification: null, error: null, passed: [] } as const;
+
+const failedEntry = (reason: bigint, qualification: bigint | null): Outcome => {
+  const [kind, says, passed] = BASIC_FAILURES[Number(reason & BASIC)] ?? ['unknown', 'VM entry failed', []];
+  const detail = qualification === null ? '' : `, qualification ${qualification}`;
+  return {
+    ...blank,
+    kind,
+    failed: true,
+    reason,
+    qualification,
+    says: `${says} (reason ${hex(reason)}${detail})`,
+    passed,
+  };
+};
+
+const vmfail = (error: number): Outcome => ({
+  ...blank,
+  kind: 'vmfail',
+  failed: error === 7 || error === 8 || error === 26,
+  error,
+  says: `VMfail with VM-instruction error ${error}: ${VM_INSTRUCTION_ERRORS[error] ?? 'no such error in the manual'}`,
+});
+
+/** "KVM: entry failed, hardware error": a VM-instruction error, an exit reason, or an SVM exit code. */
+function hardwareError(value: bigint): Outcome {
+  if (value === 0n) {
+    return {
+      ...blank,
+      kind: 'no-error',
+      failed: null,
+      says: 'QEMU was told of a failed entry with hardware error 0x0, which is none that a processor reports',
+    };
+  }
+  if (value <= MOST_ERROR) return vmfail(Number(value));
+  if (value === INVALID) return svmInvalid(value);
+  if (value & BigInt(VM_ENTRY_FAILURE)) return failedEntry(value, null);
+  return { ...blank, kind: 'unknown', failed: true, reason: value, says: `entry failed, hardware error ${hex(value)}` };
+}
+
+const svmInvalid = (reason: bigint): Outcome => ({
+  ...blank,
+  kind: 'vmrun-invalid',
+  failed: true,
+  reason,
+  says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',
+});
+
+function svmOutcome(dump: Dump): Outcome {
+  const code = fieldOf(dump, 'EXIT_CODE');
+  if (code === null) return { ...blank, kind: 'unknown', failed: null, says: 'the dump has no exit code' };
+  if (code === INVALID || code === 0xffff_ffff_ffff_ffffn) return svmInvalid(code);
+  const name = SVM_EXIT_CODES.find((exit) => exit.code === code)?.name ?? 'unknown';
+  return {
+    ...blank,
+    kind: 'exit',
+    failed: false,
+    reason: code,
+    says: `VMRUN succeeded; the last #VMEXIT was ${name} (${hex(code)})`,
+  };
+}
+
+function vmxOutcome(dump: Dump): Outcome {
+  const error = fieldOf(dump, 'error.vm');
+  if (error !== null) return vmfail(Number(error & 0xffn));
+  const reason = fieldOf(dump, 'failure.reason') ?? fieldOf(dump, 'VM_EXIT_REASON');
+  const qualification = fieldOf(dump, 'failure.qualification') ?? fieldOf(dump, 'EXIT_QUALIFICATION');
+  if (reason === null) return { ...blank, kind: 'unknown', failed: null, says: 'the dump has no exit reason' };
+  if (reason & BigInt(VM_ENTRY_FAILURE)) return failedEntry(reason, qualification);
+  const info = fieldOf(dump, 'VM_EXIT_INTR_INFO');
+  if (reason === 0n && info !== null && (info & INTR_VALID) === 0n) {
+    return {
+      ...blank,
+      kind: 'vmfail',
+      failed: true,
+      reason,
+      qualification,
+      says: 'no VM exit has happened: an exit with reason 0 would have a valid interruption information, so the entry ended in VMfail',
+    };
+  }
+  const basic = reason & BASIC;
+  const name = basic < HIGHEST_BASIC ? vmxExitReasonName(Number(basic)) : null;
+  return {
+    ...blank,
+    kind: 'exit',
+    failed: false,
+    reason,
+    qualification,
+    says: `the last VM exit was ${name ?? 'unknown'} (reason ${hex(reason)}), so the entry before it succeeded`,
+  };
+}
+
+export function outcomeOf(dump: Dump): Outcome {
+  if (dump.format === 'qemu') {
+    const error = fieldOf(dump, 'error.hardware');
+    if (error !== null) return hardwareError(error);
+    const internal = fieldOf(dump, 'error.internal');
+    if (internal === null) return { ...blank, kind: 'unknown', failed: null, says: 'no error is told' };
+    return {
+      ...blank,
+      kind: 'exit',
+      failed: false,
+      says: `KVM gave up on an exit (suberror ${internal}), not on an entry`,
+    };
+  }
+  return FORMATS[dump.format].isa === 'svm' ? svmOutcome(dump) : vmxOutcome(dump);
+}

@@ -1,0 +1,106 @@
+/**
+ * What a check may ask of the processor, and what is known where the dump is all there is: nothing of this processor,
+ * but what every processor with VMX reports (`LEAST`) and what at most one could (`MOST`). A check that both decide
+ * alike is decided.
+ */
+import type { CpuModel } from '../../engine/cpu/model.js';
+import { VMX_MSR } from '../../engine/vmx/capabilities.js';
+import { DEFAULT1, type MsrReader } from './vmx-msrs.js';
+
+export interface Processor {
+  readonly name: string;
+  /** A capability MSR; null: not known. */
+  readonly msr: MsrReader;
+  readonly physicalBits: number | null;
+  readonly linearBits: number | null;
+  /** Bits of IA32_PERF_GLOBAL_CTRL that enable a counter; null: not known. */
+  readonly counters: bigint | null;
+  readonly hasSgx: boolean | null;
+  readonly hasRtm: boolean | null;
+}
+
+export const UNKNOWN: Processor = {
+  name: 'unknown',
+  msr: () => null,
+  physicalBits: null,
+  linearBits: null,
+  counters: null,
+  hasSgx: null,
+  hasRtm: null,
+};
+
+const pair = (must: number, may: number): bigint => (BigInt((must | may) >>> 0) << 32n) | BigInt(must >>> 0);
+const ALL = 0xffff_ffff;
+
+/** Bits of CR4 that the first processors with VMX have: VME to OSXMMEXCPT, and VMXE. */
+const CR4_OLDEST = 0x27ffn;
+/** Every bit of CR4 with a meaning: to SMXE, FSGSBASE to UINTR, LASS, LAM_SUP, FRED. */
+const CR4_DEFINED = 0x1_1bff_7fffn;
+const CR3_TARGETS = 4n << 16n;
+const ACTIVITIES = 7n << 6n;
+/** IA32_VMX_BASIC bits 55 (TRUE controls) and 56 (any error code with an exception). */
+const TRUE_CONTROLS = 1n << 55n;
+const ANY_ERROR_CODE = 1n << 56n;
+const ZERO_LENGTH = 1n << 30n;
+/** Walk of 4 levels, write-back. */
+const EPT_OLDEST = (1n << 6n) | (1n << 14n);
+
+const bound = (least: boolean, cr4: bigint): ReadonlyMap<number, bigint> =>
+  new Map<number, bigint>([
+    [VMX_MSR.basic, least ? 0n : TRUE_CONTROLS | ANY_ERROR_CODE],
+    [VMX_MSR.misc, CR3_TARGETS | ACTIVITIES | (least ? 0n : ZERO_LENGTH)],
+    [VMX_MSR.cr0Fixed0, 0x8000_0021n],
+    [VMX_MSR.cr0Fixed1, 0xffff_ffffn],
+    [VMX_MSR.cr4Fixed0, 0x2000n],
+    [VMX_MSR.cr4Fixed1, least ? CR4_OLDEST | cr4 : CR4_DEFINED],
+    [VMX_MSR.eptVpid, least ? EPT_OLDEST : 0xffff_ffff_ffff_ffffn],
+    [VMX_MSR.vmfunc, least ? 0n : 0xffff_ffff_ffff_ffffn],
+    ...DEFAULT1.flatMap(({ msr, trueMsr, always, usual }): [number, bigint][] => [
+      [msr, pair(usual, least ? 0 : ALL)],
+      ...(trueMsr === 0 ? [] : [[trueMsr, pair(least ? usual : always, least ? 0 : ALL)] as [number, bigint]]),
+    ]),
+    // Tertiary controls and secondary VM-exit controls: the bits that may be 1.
+    [0x492, least ? 0n : 0xffff_ffff_ffff_ffffn],
+    [0x493, least ? 0n : 0xffff_ffff_ffff_ffffn],
+  ]);
+
+/** The narrowest and the widest physical addresses of processors with VMX. */
+const PHYSICAL = { least: 36, most: 52 } as const;
+/** CR4.LA57. */
+const LA57 = 1n << 12n;
+
+/** Bounds of an unknown processor whose host runs with this CR4, which the processor thus supports. */
+export function bounds(hostCr4: bigint | null): readonly [least: Processor, most: Processor] {
+  const cr4 = hostCr4 ?? 0n;
+  const linearBits = (cr4 & LA57) === 0n ? 48 : 57;
+  const make = (least: boolean): Processor => {
+    const msrs = bound(least, cr4);
+    return {
+      name: least ? 'least' : 'most',
+      msr: (msr) => msrs.get(msr) ?? null,
+      physicalBits: least ? PHYSICAL.least : PHYSICAL.most,
+      linearBits,
+      counters: least ? 0x7_0000_0003n : 0xffff_ffffn | (0xffffn << 32n) | (1n << 48n),
+      hasSgx: !least,
+      hasRtm: !least,
+    };
+  };
+  return [make(true), make(false)];
+}
+
+/** CPUID.(EAX=7,ECX=0):EBX. */
+const SGX = 1 << 2;
+const RTM = 1 << 11;
+const structured = ({ cpuid }: CpuModel, mask: number): boolean =>
+  cpuid.some(({ leaf, subleaf, ebx }) => leaf === 7 && subleaf === 0 && (ebx & mask) !== 0);
+
+/** A processor that Trapline's machine has. */
+export const ofModel = (model: CpuModel): Processor => ({
+  name: model.name,
+  msr: (msr) => model.msrs.get(msr) ?? 0n,
+  physicalBits: model.physicalBits,
+  linearBits: 48,
+  counters: null,
+  hasSgx: structured(model, SGX),
+  hasRtm: structured(model, RTM),
+});

@@ -1,0 +1,92 @@
+/**
+ * Lines of a dump as the templates of the program that printed them: `CR3 = 0x{GUEST_CR3:16}` takes at least 16
+ * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut.
+ *
+ * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word. Blanks count for nothing around `=` and for one
+ * elsewhere, so that every kernel's alignment and a reader's tabs fit.
+ */
+
+/** Folds what differs between printers: colour codes, tabs, runs of blanks, blanks around `=`. */
+export const fold = (line: string): string =>
+  line
+    .replace(COLOUR, '')
+    .replace(/[\s\u00a0]+/g, ' ')
+    .replace(/ ?= ?/g, '=')
+    .trim();
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
+const COLOUR = /\u001b\[[0-9;]*m/g;
+
+export interface Template {
+  /** What stands before the first value: its presence makes a line one that should fit. */
+  readonly head: string;
+  /** Names of the values, in order; null for one that is no field. */
+  readonly names: readonly (string | null)[];
+  /** Least number of digits of each value. */
+  readonly digits: readonly number[];
+  readonly pattern: RegExp;
+}
+
+const SLOT = /\{(\*|[A-Z0-9_.a-z]*:\d+)\}/g;
+const LITERAL = /[.*+?^${}()|[\]\\]/g;
+
+/** At most 16 digits: no register is wider. */
+const HEX = '(?:0x)?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
+
+export function template(text: string): Template {
+  const folded = fold(text);
+  const names: (string | null)[] = [];
+  const digits: number[] = [];
+  let source = '';
+  let at = 0;
+  for (const match of folded.matchAll(SLOT)) {
+    source += folded.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&');
+    at = match.index + match[0].length;
+    const [name = '', width = '0'] = (match[1] ?? '').split(':');
+    if (match[1] === '*') source += '[^ ]{1,80}';
+    else {
+      source += HEX;
+      names.push(name === '' ? null : name);
+      digits.push(Number(width));
+    }
+  }
+  source += folded.slice(at).replace(LITERAL, '\\$&');
+  const head = (folded.split('{')[0] ?? folded).replace(/0x$/, '');
+  return { head, names, digits, pattern: new RegExp(source, 'y') };
+}
+
+/** A value that a line gives; `cut`: fewer digits than its printer writes. */
+export interface Taken {
+  readonly name: string;
+  readonly value: bigint;
+  readonly cut: boolean;
+}
+
+export interface Fit {
+  readonly from: number;
+  readonly to: number;
+  readonly taken: readonly Taken[];
+}
+
+const WORD = /[\w.]/;
+
+/** Where a head stands as a word of its own, from `from` on; -1: nowhere. */
+export function findHead(text: string, head: string, from: number): number {
+  for (let at = text.indexOf(head, from); at >= 0; at = text.indexOf(head, at + 1)) {
+    if (at === 0 || !WORD.test(text.charAt(at - 1)) || !WORD.test(head.charAt(0))) return at;
+  }
+  return -1;
+}
+
+/** What a template takes from a folded text at a position, or null where it does not fit. */
+export function fit({ names, digits, pattern }: Template, text: string, at: number): Fit | null {
+  pattern.lastIndex = at;
+  const match = pattern.exec(text);
+  if (match === null) return null;
+  const taken: Taken[] = [];
+  for (const [i, name] of names.entries()) {
+    const hex = match[i + 1] ?? '';
+    if (name !== null) taken.push({ name, value: BigInt(`0x${hex}`), cut: hex.length < (digits[i] ?? 0) });
+  }
+  return { from: at, to: at + match[0].length, taken };
+}

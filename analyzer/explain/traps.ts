@@ -1,0 +1,86 @@
+/** What makes people take a valid state for an invalid one, or the reverse; each is said only where the dump has it. */
+import { ENTRY, EXIT } from '../../engine/vmx/controls.js';
+import { type Dump, fieldOf } from './dump.js';
+import type { Outcome } from './outcome.js';
+
+interface Trap {
+  readonly applies: (dump: Dump, outcome: Outcome) => boolean;
+  readonly says: (dump: Dump) => string;
+}
+
+const hex = (value: bigint | null): string => (value === null ? '?' : `0x${value.toString(16)}`);
+const has = (dump: Dump, field: string, mask: number): boolean | null => {
+  const value = fieldOf(dump, field);
+  return value === null ? null : (value & BigInt(mask >>> 0)) !== 0n;
+};
+
+const unloaded = (field: string, control: number, controls: string, what: string): Trap => ({
+  applies: (dump) => fieldOf(dump, field) !== null && has(dump, controls, control) === false,
+  says: (dump) =>
+    `${what} is printed as ${hex(fieldOf(dump, field))} but "load ${what.split(' ').pop()}" is 0: the entry does not look at it.`,
+});
+
+const VALID = 0x8000_0000;
+
+const TRAPS: readonly Trap[] = [
+  unloaded('GUEST_IA32_EFER', ENTRY.loadEfer, 'VM_ENTRY_CONTROLS', 'guest IA32_EFER'),
+  unloaded('GUEST_IA32_PAT', ENTRY.loadPat, 'VM_ENTRY_CONTROLS', 'guest IA32_PAT'),
+  {
+    applies: (dump) =>
+      fieldOf(dump, 'HOST_IA32_EFER') !== null && has(dump, 'VM_EXIT_CONTROLS', EXIT.loadEfer) === false,
+    says: (dump) => `host IA32_EFER is printed as ${hex(fieldOf(dump, 'HOST_IA32_EFER'))} but VM exits do not load it.`,
+  },
+  {
+    applies: ({ efer }) => efer === 'effective',
+    says: (dump) =>
+      `EFER ${hex(fieldOf(dump, 'efer.list'))} is marked (effective): the kernel computed it, it is not a field of this VMCS.`,
+  },
+  {
+    applies: ({ efer }) => efer === 'autoload',
+    says: (dump) =>
+      `EFER ${hex(fieldOf(dump, 'efer.list'))} is marked (autoload): it comes from the MSR-load area, not from a field.`,
+  },
+  {
+    applies: (dump) =>
+      (fieldOf(dump, 'VM_ENTRY_INTR_INFO_FIELD') ?? 0n) !== 0n &&
+      has(dump, 'VM_ENTRY_INTR_INFO_FIELD', VALID) === false,
+    says: (dump) =>
+      `VMEntry intr_info ${hex(fieldOf(dump, 'VM_ENTRY_INTR_INFO_FIELD'))} has its valid bit (31) clear: nothing is injected, the rest is left over from an earlier event.`,
+  },
+  {
+    applies: (_dump, { kind }) => kind === 'guest-state' || kind === 'msr-load',
+    says: () =>
+      'A failed entry writes the exit reason and the qualification only: VMExit intr_info, ilen and IDTVectoring are left over from an earlier exit.',
+  },
+  {
+    applies: (dump, { kind }) => kind === 'vmfail' && fieldOf(dump, 'VM_EXIT_REASON') !== null,
+    says: (dump) =>
+      `VMfail does not write the exit reason: ${hex(fieldOf(dump, 'VM_EXIT_REASON'))} is stale and says nothing about this entry.`,
+  },
+  {
+    applies: (dump) => {
+      const [actual, shadow] = [fieldOf(dump, 'GUEST_CR0'), fieldOf(dump, 'CR0_READ_SHADOW')];
+      return actual !== null && shadow !== null && actual !== shadow;
+    },
+    says: () =>
+      'CR0 and CR4 "actual" are what the processor runs with, "shadow" is what the guest reads back: only "actual" is checked.',
+  },
+  {
+    applies: (_dump, { kind }) => kind === 'no-error',
+    says: () =>
+      'Hardware error 0x0 means that KVM took a success for a failure (flags clobbered after VMLAUNCH, or a stale error field): look at the hypervisor, not at the guest state.',
+  },
+  {
+    applies: ({ format }) => format === 'qemu',
+    says: () =>
+      'QEMU prints the registers as the guest sees them. The VMCS holds others: CR0 and CR4 with the bits that VMX demands, EFER, DR7, and without "unrestricted guest" also real-mode segments.',
+  },
+  {
+    applies: (dump) =>
+      dump.format === 'kvm-vmcb' && fieldOf(dump, 'EXIT_CODE') !== null && fieldOf(dump, 'EXIT_CODE') !== 0xffff_ffffn,
+    says: () => 'Only exit code -1 (VMEXIT_INVALID) is a failed VMRUN: with any other the guest ran.',
+  },
+];
+
+export const trapsOf = (dump: Dump, outcome: Outcome): string[] =>
+  TRAPS.filter(({ applies }) => applies(dump, outcome)).map(({ says }) => says(dump));

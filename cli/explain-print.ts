@@ -1,0 +1,125 @@
+/** How an explanation looks on 80 columns. */
+
+import type { Verdict } from '../analyzer/explain/conclude.js';
+import type { DumpReport, Explanation, Finding } from '../analyzer/explain/explain.js';
+import { wrap } from './help.js';
+import type { Output, Style } from './output.js';
+import { formatHex } from './table.js';
+
+const WIDTH = 80;
+
+const STYLE: { readonly [verdict in Verdict]: Style } = {
+  violated: 'red',
+  suspect: 'yellow',
+  optional: 'yellow',
+  undecidable: 'yellow',
+  damaged: 'yellow',
+  valid: 'green',
+};
+
+const STAGE_TITLES: { readonly [stage: string]: string } = {
+  controls: 'Controls',
+  host: 'Host state',
+  guest: 'Guest state',
+  msr: 'MSR loading',
+  vmcb: 'VMRUN',
+};
+
+/** A paragraph with a hanging indent; `head` stands before its first line. */
+function paragraph(out: Output, text: string, indent: number, head = ''): void {
+  for (const [i, line] of wrap(text, WIDTH - indent).entries())
+    out.line(`${i === 0 ? head.padEnd(indent) : ' '.repeat(indent)}${line}`);
+}
+
+function list(out: Output, title: string, items: readonly string[]): void {
+  if (items.length === 0) return;
+  out.line();
+  out.title(title);
+  for (const item of items) paragraph(out, item, 4, '  -');
+}
+
+function printFinding(out: Output, finding: Finding, style: Style): void {
+  out.line(`  ${out.paint(style, finding.id)}`);
+  paragraph(out, finding.says, 4);
+  for (const { field, value, line } of finding.values)
+    out.line(out.paint('dim', `      ${field} = ${formatHex(value)}  (line ${line})`));
+  const permits = finding.stage === 'vmcb' ? finding.permits : `permits ${finding.permits}`;
+  paragraph(out, `${permits}${finding.optional ? '; not every processor checks this' : ''}`, 6);
+  for (const assumption of finding.assumes) paragraph(out, `assumed: ${assumption}`, 6);
+  if (finding.missing.length > 0) paragraph(out, `undecided: ${finding.missing.map(({ name }) => name).join(', ')}`, 6);
+  for (const line of wrap(finding.cites, WIDTH - 6)) out.line(out.paint('dim', `      ${line}`));
+}
+
+function printFindings(out: Output, title: string, findings: readonly Finding[], style: Style): void {
+  for (const stage of new Set(findings.map((finding) => finding.stage))) {
+    out.line();
+    out.title(`${title}: ${STAGE_TITLES[stage] ?? stage}`);
+    for (const finding of findings) if (finding.stage === stage) printFinding(out, finding, style);
+  }
+}
+
+/** Undecidable checks by what they lack. */
+function printUndecidable(out: Output, { undecidable }: DumpReport, all: boolean): void {
+  if (undecidable.length === 0) return;
+  const byMissing = new Map<string, string[]>();
+  for (const { id, missing } of undecidable) {
+    const [first] = missing;
+    const name = first?.name ?? '';
+    byMissing.set(name, [...(byMissing.get(name) ?? []), id]);
+  }
+  out.line();
+  out.title(`Undecidable: ${undecidable.length} checks, for want of`);
+  if (all) {
+    for (const [name, ids] of byMissing) paragraph(out, `${name}: ${ids.join(', ')}`, 4, '  -');
+    return;
+  }
+  paragraph(out, [...byMissing].map(([name, ids]) => `${name} (${ids.length})`).join(', '), 2);
+}
+
+const ESSENTIAL = /CR0|CR4|EFER|RFLAGS|INTR_INFO|EVENT_INJ|INTERRUPTIBILITY|ACTIVITY|_CONTROL|_AR_BYTES|_ATTRIB/;
+
+function printDecoded(out: Output, { decoded, violated, suspects }: DumpReport, all: boolean): void {
+  const about = new Set([...violated, ...suspects].flatMap(({ values }) => values.map(({ field }) => field)));
+  const rows = decoded.filter(({ field }) => all || about.has(field) || (about.size === 0 && ESSENTIAL.test(field)));
+  if (rows.length === 0) return;
+  out.line();
+  out.title(all ? 'Values' : about.size === 0 ? 'Values that matter' : 'Values of these checks');
+  for (const { field, value, says } of rows) {
+    out.line(`  ${field} = ${formatHex(value)}`);
+    paragraph(out, says.join(', '), 6);
+  }
+}
+
+function printDump(out: Output, report: DumpReport, all: boolean): void {
+  const lines = report.first === report.last ? `line ${report.first}` : `lines ${report.first}-${report.last}`;
+  out.title(`${report.title}, ${lines}`);
+  for (const line of wrap(report.sentence, WIDTH)) out.line(out.paint(STYLE[report.verdict], line));
+  if (report.damage.length > 0) {
+    list(
+      out,
+      'Damage',
+      report.damage.map(({ line, says, what }) => `line ${line}: ${says}: ${what}`),
+    );
+  }
+  printFindings(out, 'Violated', report.violated, 'red');
+  printFindings(out, 'Suspected', report.suspects, 'yellow');
+  printDecoded(out, report, all);
+  list(out, 'What to look at', report.next);
+  list(out, 'Not to be misread', report.traps);
+  printUndecidable(out, report, all);
+  if (report.holds > 0) {
+    out.line();
+    out.line(out.paint('dim', `${report.holds} checks hold.`));
+  }
+}
+
+export function printExplanation(out: Output, { dumps, processor }: Explanation, all: boolean): void {
+  if (processor !== 'unknown') out.line(out.paint('dim', `Capabilities of ${processor}`));
+  for (const [i, report] of dumps.entries()) {
+    if (i > 0) {
+      out.line();
+      out.line('─'.repeat(WIDTH));
+    }
+    printDump(out, report, all);
+  }
+}
