@@ -1,26 +1,15 @@
 /** Entry of the importers: tells formats apart by their content, never by a file's name. */
 import type { TraceWriter } from '../../traces/store.js';
+import { importTraceDat } from './binary/import-tracedat.js';
 import { ImportError } from './errors.js';
-import { LineReader } from './lines.js';
-import type { ImportResult } from './result.js';
-import type { ByteSource } from './source.js';
-import { type ImportOptions, importText } from './text.js';
+import type { ImportOptions, ImportResult } from './result.js';
+import { type ByteSource, peek } from './source.js';
+import { importText } from './text.js';
 
 /**
- * First bytes of binary formats: trace-cmd.dat(5), the file formats of perf (tools/perf/Documentation/
- * perf.data-file-format.txt), SQLite ("Database File Format"), Arrow IPC, gzip (RFC 1952), zstd (RFC 8878), xz, ELF.
+ * First bytes of binary files that are no trace of another tool: SQLite ("Database File Format"), Arrow IPC, gzip (RFC 1952), zstd (RFC 8878), xz, ELF.
  */
 const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string; readonly advice: string }[] = [
-  {
-    bytes: [0x17, 0x08, 0x44, 0x74, 0x72, 0x61, 0x63, 0x69, 0x6e, 0x67],
-    says: 'a trace.dat of trace-cmd',
-    advice: 'run `trace-cmd report FILE | trapline import -`',
-  },
-  {
-    bytes: [0x50, 0x45, 0x52, 0x46, 0x49, 0x4c, 0x45, 0x32],
-    says: 'a perf.data of perf',
-    advice: 'run `perf script -i FILE | trapline import -`',
-  },
   { bytes: [0x53, 0x51, 0x4c, 0x69, 0x74, 0x65, 0x20], says: 'an SQLite database', advice: 'a trace needs no import' },
   { bytes: [0x1f, 0x8b], says: 'compressed with gzip', advice: 'run `zcat FILE | trapline import -`' },
   { bytes: [0x28, 0xb5, 0x2f, 0xfd], says: 'compressed with zstd', advice: 'run `zstdcat FILE | trapline import -`' },
@@ -28,11 +17,26 @@ const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string
   { bytes: [0x7f, 0x45, 0x4c, 0x46], says: 'an ELF program', advice: 'name a trace' },
 ];
 
-/** Imports whatever the source holds; see importText for what it throws and returns. */
-export function importTrace(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
-  const reader = new LineReader(source);
-  const head = reader.head(16);
-  const magic = MAGIC.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte));
+type Importer = (source: ByteSource, open: () => TraceWriter, options: ImportOptions) => ImportResult;
+
+/** First bytes of the binary formats that are read: trace-cmd.dat.v7(5), perf.data-file-format.txt (of either byte order). */
+const BINARY: readonly { readonly bytes: readonly number[]; readonly imports: Importer }[] = [
+  { bytes: [0x17, 0x08, 0x44, 0x74, 0x72, 0x61, 0x63, 0x69, 0x6e, 0x67], imports: importTraceDat },
+];
+const HEAD = 16;
+
+/**
+ * Imports whatever the source holds. `open` makes the writer; it is called with the first event, so that what is no
+ * trace writes nothing. Throws ImportError where there is no event at all; where reading has to stop before the end,
+ * what came before is kept and the result says so.
+ */
+export function importTrace(given: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
+  const { head, whole: source } = peek(given, HEAD);
+  const starts = ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
+    bytes.every((byte, i) => head[i] === byte);
+  const binary = BINARY.find(starts);
+  if (binary !== undefined) return binary.imports(source, open, options);
+  const magic = MAGIC.find(starts);
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
-  return importText(source, open, options, reader);
+  return importText(source, open, options);
 }

@@ -48,11 +48,6 @@ export class LineReader {
     return `${this.#source.name}:${this.line} (offset ${this.offset})`;
   }
 
-  /** The first bytes of the input, before any line was read. */
-  head(count: number): Uint8Array {
-    return this.bytes.subarray(0, Math.min(count, this.#filled));
-  }
-
   #fill(): void {
     const keep = Math.min(this.start, this.previousStart);
     if (keep > 0) {

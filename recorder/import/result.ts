@@ -1,6 +1,11 @@
 /** What an import came to. */
 import type { ImportError } from './errors.js';
 
+export interface ImportOptions {
+  /** Called now and then with the bytes read and their total, 0 where it is unknown. */
+  readonly progress?: (done: number, total: number) => void;
+}
+
 /** Something the user should know about the input; `line` is null where it is about all of it. */
 export interface Note {
   readonly line: number | null;

@@ -14,18 +14,13 @@ import type { Lane } from './lanes.js';
 import { LineReader, MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
-import type { ImportResult } from './result.js';
+import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
 
 /** Bytes without one event after which a file counts as no trace. */
 const PATIENCE = 16 << 20;
 const PROGRESS_LINES = 0x3fff;
-
-export interface ImportOptions {
-  /** Called now and then with the bytes read and their total, 0 where it is unknown. */
-  readonly progress?: (done: number, total: number) => void;
-}
 
 const COLON_BLANK = ascii(': ');
 /** Lines that trace-cmd and ftrace print around the events. */
@@ -178,8 +173,7 @@ class TextImport {
     const { previousStart, previousEnd } = this.#reader;
     const { heldLane: lane, held, row } = this.#trace;
     if (bytes === this.#quoted.bytes) return false; // its long lines are whole again
-    if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE)
-      return false;
+    if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE) return false;
     let length = previousEnd - previousStart;
     const joined = this.#joined;
     joined.set(bytes.subarray(previousStart, previousEnd));
@@ -245,12 +239,8 @@ function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
  * Imports a text. `open` makes the writer; it is called with the first event, so that what is no trace writes nothing.
  * Throws ImportError where there is no event at all; stops at bytes that are no text and says so in the result.
  */
-export function importText(
-  source: ByteSource,
-  open: () => TraceWriter,
-  options: ImportOptions = {},
-  reader = new LineReader(source),
-): ImportResult {
+export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
+  const reader = new LineReader(source);
   const work = new TextImport(reader, open);
   let stopped: ImportError | null = null;
   try {

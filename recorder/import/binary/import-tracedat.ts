@@ -1,0 +1,170 @@
+/** Imports trace.dat: the records of all host CPUs and buffer instances in the order of their time. */
+import type { TraceWriter } from '../../../traces/store.js';
+import { ImportError } from '../errors.js';
+import type { ImportOptions, ImportResult } from '../result.js';
+import { type ByteSource, spool } from '../source.js';
+import type { Program } from './decoder.js';
+import { Intake } from './intake.js';
+import { blockSize, CompressedPages, PlainPages } from './pages.js';
+import { Merge, type Pages, RingCursor } from './ring.js';
+import { Scanner } from './scanner.js';
+import { type Buffer, type CpuData, latency, TraceDat } from './tracedat.js';
+
+const FORMAT = 'trace-cmd';
+const PROGRESS = 0x3fff;
+/** Clocks of ftrace that do not count nanoseconds (Documentation/trace/ftrace.rst, "trace_clock"). */
+const NOT_TIME = new Set(['counter', 'x86-tsc', 'ppc-tb']);
+
+/** Time stamps as the file means them: cycles turned to nanoseconds, the offset added. */
+class Clock {
+  readonly hasTime: boolean;
+  readonly #file: TraceDat;
+  timeLow = 0;
+  timeHigh = 0;
+
+  constructor(file: TraceDat, clock: string) {
+    this.#file = file;
+    this.hasTime = file.tsc !== null || !NOT_TIME.has(clock);
+  }
+
+  at(low: number, high: number): this {
+    const { tsc, timeOffset } = this.#file;
+    this.timeLow = low;
+    this.timeHigh = high;
+    if (tsc === null && timeOffset === 0n) return this;
+    const raw = (BigInt(high) << 32n) | BigInt(low);
+    const ns = (tsc === null ? raw : (raw * tsc.multiplier) >> tsc.shift) + timeOffset;
+    this.timeLow = Number(ns & 0xffff_ffffn);
+    this.timeHigh = Number((ns >> 32n) & 0xffff_ffffn);
+    return this;
+  }
+}
+
+class TraceDatImport {
+  readonly #file: TraceDat;
+  readonly #intake: Intake;
+  readonly #clock: Clock;
+  readonly #marked = new Map<number, number>();
+  #cursor: RingCursor | null = null;
+  readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
+
+  constructor(file: TraceDat, open: () => TraceWriter) {
+    this.#file = file;
+    this.#intake = new Intake(open, file.little, file.commands);
+    this.#clock = new Clock(file, file.buffers[0]?.clock || file.clock);
+    for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
+  }
+
+  #cursors(): RingCursor[] {
+    const { buffers, page, little } = this.#file;
+    const total = buffers.reduce((sum, { cpus }) => sum + cpus.filter(({ size }) => size > 0).length, 0);
+    const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
+    return buffers.flatMap((buffer) =>
+      buffer.cpus
+        .filter(({ size }) => size > 0)
+        .map((data) => new RingCursor(data.cpu, this.#pages(buffer, data, total), page, little, damage)),
+    );
+  }
+
+  #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number): Pages {
+    const { bytes, inflate, little } = this.#file;
+    const stop = (error: ImportError): void => this.#damage(error);
+    if (compressed && inflate !== null) return new CompressedPages(bytes, data, pageSize, inflate, little, stop);
+    return new PlainPages(bytes, data, pageSize, blockSize(pageSize, cpus), stop);
+  }
+
+  #damage(error: ImportError): void {
+    this.#intake.damage(error);
+  }
+
+  run(options: ImportOptions): void {
+    const { formats, little, bytes } = this.#file;
+    const type = formats.common('common_type');
+    if (type === null || type.size !== 2) {
+      throw new ImportError('CORRUPT', bytes.name, 'no event format that says where common_type is');
+    }
+    const merge = new Merge(this.#cursors());
+    const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
+    let count = 0;
+    for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
+      this.#cursor = cursor;
+      if (cursor.missed !== 0) this.#missed(cursor);
+      if (cursor.length >= type.offset + 2) {
+        const id = cursor.view.getUint16(cursor.at + type.offset, little);
+        this.#record(this.#intake.program(id, formats), cursor);
+      } else this.#damage(new ImportError('CORRUPT', this.#where(), `a record of ${cursor.length} bytes`));
+      merge.advance();
+      count += 1;
+      if ((count & PROGRESS) === 0) options.progress?.(Math.min(total, count * 40), total);
+    }
+    this.#cursor = null;
+    this.#remainder();
+  }
+
+  #record(program: Program, cursor: RingCursor): void {
+    const { view, at, length } = cursor;
+    if (length < program.size) {
+      const why = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
+      this.#damage(new ImportError('CORRUPT', this.#where(), why));
+      return;
+    }
+    const thread = this.#intake.decoder.thread(program, view, at);
+    const clock = this.#clock.at(cursor.timeLow, cursor.timeHigh);
+    this.#intake.record(program, view, at, length, clock, clock.hasTime, thread, -1, cursor.cpu, this.#where);
+  }
+
+  #missed(cursor: RingCursor): void {
+    const count = Math.max(0, cursor.missed);
+    cursor.missed = 0;
+    this.#marked.set(cursor.cpu, (this.#marked.get(cursor.cpu) ?? 0) + count);
+    this.#intake.trace.lose(count, cursor.cpu, this.#where);
+  }
+
+  /** What the kernel's counters say beyond what its pages say: nobody knows where in the trace that was. */
+  #remainder(): void {
+    for (const [cpu, lost] of this.#file.lost) {
+      const more = lost - (this.#marked.get(cpu) ?? 0);
+      if (more > 0 && this.#intake.trace.events > 0) this.#intake.trace.lose(more, cpu, this.#where);
+    }
+  }
+
+  finish(source: ByteSource): ImportResult {
+    const { guests, hasTimeShift, hasText, tsc } = this.#file;
+    const { notes } = this.#intake.trace;
+    for (const { name, threads } of guests)
+      notes.add(null, `host of the guest '${name}' with ${threads.size} vCPUs, whose threads the file names`);
+    if (hasTimeShift) notes.add(null, 'recorded in a guest: times are those of the guest, not of its host');
+    if (hasText) notes.add(null, 'text of a latency tracer in the file was left out');
+    if (!this.#clock.hasTime && tsc === null)
+      notes.add(null, 'the clock of the recording counts no nanoseconds: no times');
+    return this.#intake.finish(source, FORMAT);
+  }
+
+  abandon(): void {
+    this.#intake.trace.writer?.abandon();
+  }
+}
+
+/** Imports trace.dat; see importTrace for what it throws and returns. */
+export function importTraceDat(source: ByteSource, open: () => TraceWriter, options: ImportOptions): ImportResult {
+  const file = source.readAt === null ? spool(source) : source;
+  try {
+    const { readAt } = file;
+    if (readAt === null) throw new Error('a spooled file that cannot be read at an offset');
+    const dat = new TraceDat({ name: file.name, size: file.size, readAt });
+    if (dat.buffers.length === 0) {
+      if (dat.hasText) throw latency(new Scanner(dat.bytes, 0, dat.bytes.size, true));
+      throw new ImportError('NO_EVENTS', file.name, 'no buffer in the file');
+    }
+    const work = new TraceDatImport(dat, open);
+    try {
+      work.run(options);
+      return work.finish(file);
+    } catch (error) {
+      work.abandon();
+      throw error;
+    }
+  } finally {
+    if (file !== source) file.close();
+  }
+}

@@ -1,0 +1,109 @@
+/** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
+import type { TraceWriter } from '../../../traces/store.js';
+import { Assembly } from '../assembly.js';
+import { ImportError } from '../errors.js';
+import type { Lane } from '../lanes.js';
+import type { ImportResult } from '../result.js';
+import type { ByteSource } from '../source.js';
+import { compile, type Program, RecordDecoder } from './decoder.js';
+import type { EventFormat, Formats } from './formats.js';
+
+export class Intake {
+  readonly trace: Assembly;
+  readonly decoder: RecordDecoder;
+  /** Names of threads, as far as the file has them. */
+  readonly commands: Map<number, string>;
+  /** vCPU of each thread, where the file says it. */
+  readonly vcpus = new Map<number, number>();
+  frames = 0;
+  stopped: ImportError | null = null;
+  readonly #programs = new Map<number, Program>();
+  /** The programs of small numbers once more, for speed. */
+  readonly #few: (Program | undefined)[] = [];
+  #where: () => string = () => '';
+
+  constructor(open: () => TraceWriter, little: boolean, commands = new Map<number, string>()) {
+    this.trace = new Assembly(open);
+    this.decoder = new RecordDecoder(little);
+    this.commands = commands;
+  }
+
+  /** The program of an event, compiled when its first record comes. */
+  program(id: number, formats: Formats): Program {
+    return this.#few[id] ?? this.#programs.get(id) ?? this.#compile(id, formats.get(id) ?? nameless(id));
+  }
+
+  #compile(id: number, format: EventFormat): Program {
+    const program = compile(format, (name) => this.trace.nameEvent(name));
+    if (id < 0x1_0000) this.#few[id] = program;
+    else this.#programs.set(id, program);
+    return program;
+  }
+
+  /** Takes one record; `thread` -1 where it has none, `process` -1 where that is unknown. */
+  record(
+    program: Program,
+    view: DataView,
+    at: number,
+    length: number,
+    { timeLow, timeHigh }: { readonly timeLow: number; readonly timeHigh: number },
+    hasTime: boolean,
+    thread: number,
+    process: number,
+    cpu: number,
+    where: () => string,
+  ): void {
+    const { trace, decoder } = this;
+    this.#where = where;
+    if (program.nested) trace.learnNested(thread);
+    trace.flush();
+    const { row } = trace;
+    row.clear();
+    row.hasTime = hasTime;
+    row.timeLow = timeLow;
+    row.timeHigh = timeHigh;
+    const lane = this.lane(thread, process, cpu);
+    if (length < program.size) this.#short(program, length);
+    decoder.decode(program, view, at, length, row, lane);
+    if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
+    trace.hold(lane);
+  }
+
+  lane(thread: number, process: number, cpu: number): Lane {
+    const { lanes } = this.trace;
+    if (thread < 0) return lanes.ofCpu(cpu, this.#where);
+    const known = lanes.all.length;
+    const lane = lanes.ofThread(thread, process, () => this.#task(thread), this.#where);
+    if (lanes.all.length > known) lane.vcpu = this.vcpus.get(thread) ?? null;
+    return lane;
+  }
+
+  #task(thread: number): string {
+    return this.commands.get(thread) ?? (thread === 0 ? '<idle>' : '<...>');
+  }
+
+  #short(program: Program, length: number): never {
+    const needs = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
+    throw new ImportError('CORRUPT', this.#where(), needs);
+  }
+
+  /** Remembers the first thing that is wrong with the file, and goes on. */
+  damage(error: ImportError): void {
+    this.trace.damaged += 1;
+    if (this.stopped === null) this.stopped = error;
+    else this.trace.notes.add(null, error.message);
+  }
+
+  finish(source: ByteSource, format: string): ImportResult {
+    this.trace.flush();
+    if (this.trace.events === 0) throw this.stopped ?? new ImportError('NO_EVENTS', source.name);
+    const { stopped, frames } = this;
+    return this.trace.finish({ source: source.name, format, stopped, line: null }, { lines: 0, frames });
+  }
+}
+
+/** An event whose format the file lacks: its bytes are all there is to keep. */
+function nameless(id: number): EventFormat {
+  const field = { name: 'bytes', type: 'u8', offset: 0, size: 0, signed: false, count: 0, dynamic: null };
+  return { system: '', name: `event_${id}`, id, fields: [field], size: 0 };
+}

@@ -1,0 +1,229 @@
+/**
+ * Pages of the kernel's ring buffer, one host CPU after the other in time: page header, then records with 27 bits of time
+ * since the one before. Layout: include/linux/ring_buffer.h (enum ring_buffer_type), kernel/trace/ring_buffer.c, and
+ * libtraceevent's kbuffer-parse.c, whose reading of a padding's time is followed.
+ */
+import type { PageLayout } from './metadata.js';
+
+const PADDING = 29;
+const TIME_EXTEND = 30;
+const TIME_STAMP = 31;
+const COMMIT_MASK = (1 << 27) - 1;
+const MISSED_EVENTS = 0x8000_0000;
+const MISSED_STORED = 0x4000_0000;
+/** An absolute time stamp has 59 bits; the rest stays. */
+const STAMP_KEEPS = 0xf800_0000;
+
+/** The pages of one CPU: [start, end) of `view` is the next, its length at most a page. */
+export interface Pages {
+  readonly view: DataView;
+  readonly start: number;
+  readonly end: number;
+  /** Moves to the next page; false at the end. Throws ImportError where the file ends before it. */
+  next(): boolean;
+  /** Where the page is, for people. */
+  where(): string;
+}
+
+export class RingCursor {
+  readonly cpu: number;
+  readonly #pages: Pages;
+  readonly #layout: PageLayout;
+  readonly #little: boolean;
+  readonly #damage: (where: string, why: string) => void;
+  view: DataView = new DataView(new ArrayBuffer(0));
+  /** The current record: its data, and its time in two halves. */
+  at = 0;
+  length = 0;
+  timeLow = 0;
+  timeHigh = 0;
+  /** Events that the kernel says are missing before the current record; -1 where it does not say how many. */
+  missed = 0;
+  #next = 0;
+  #end = 0;
+
+  /** `damage` is told of pages that contradict themselves; the rest of such a page is skipped. */
+  constructor(
+    cpu: number,
+    pages: Pages,
+    layout: PageLayout,
+    little: boolean,
+    damage: (where: string, why: string) => void,
+  ) {
+    this.cpu = cpu;
+    this.#pages = pages;
+    this.#layout = layout;
+    this.#little = little;
+    this.#damage = damage;
+  }
+
+  where(): string {
+    return this.#pages.where();
+  }
+
+  /** Moves to the next record; false at the end. */
+  next(): boolean {
+    const little = this.#little;
+    for (;;) {
+      if (this.#next + 4 > this.#end && !this.#page()) return false;
+      const { view } = this;
+      const head = this.#next;
+      if (head + 4 > this.#end) continue;
+      const word = view.getUint32(head, little);
+      const type = little ? word & 31 : word >>> 27;
+      const delta = little ? word >>> 5 : word & COMMIT_MASK;
+      if (type !== 0 && type < PADDING) {
+        this.#advance(delta, 0);
+        this.at = head + 4;
+        this.length = type * 4;
+        this.#next = this.at + this.length;
+        if (this.#next > this.#end) {
+          this.#broken(`a record of ${this.length} bytes`);
+          continue;
+        }
+        return true;
+      }
+      if (head + 8 > this.#end) {
+        if (type !== PADDING) this.#broken('a record without its second word');
+        this.#next = this.#end;
+        continue;
+      }
+      if (this.#long(type, delta, head, view.getUint32(head + 4, little))) return true;
+    }
+  }
+
+  /** Records with a second word; true where it is one with data. */
+  #long(type: number, delta: number, head: number, word: number): boolean {
+    switch (type) {
+      case TIME_EXTEND:
+        this.#advance(((word << 27) | delta) >>> 0, word >>> 5);
+        this.#next = head + 8;
+        return false;
+      case TIME_STAMP:
+        this.timeLow = ((word << 27) | delta) >>> 0;
+        this.timeHigh = ((this.timeHigh & STAMP_KEEPS) | (word >>> 5)) >>> 0;
+        this.#next = head + 8;
+        return false;
+      case PADDING:
+        this.#advance(delta, 0);
+        this.#next = delta === 0 ? this.#end : head + 4 + word;
+        return false;
+      default: {
+        this.#advance(delta, 0);
+        const length = (word - 4 + 3) & ~3;
+        if (word < 4 || word > this.#end - head - 4) {
+          this.#broken(`a record of ${word} bytes`);
+          return false;
+        }
+        this.at = head + 8;
+        this.length = Math.min(length, this.#end - this.at);
+        this.#next = this.at + length;
+        return true;
+      }
+    }
+  }
+
+  #advance(low: number, high: number): void {
+    const sum = this.timeLow + low;
+    this.timeLow = sum >>> 0;
+    this.timeHigh = (this.timeHigh + high + (sum > 0xffff_ffff ? 1 : 0)) >>> 0;
+  }
+
+  #broken(why: string): void {
+    this.#damage(this.where(), `${why} ends behind its page; the rest of the page is skipped`);
+    this.#next = this.#end;
+  }
+
+  /** Enters the next page that has a record. */
+  #page(): boolean {
+    const pages = this.#pages;
+    const { commitAt, commitSize, dataAt } = this.#layout;
+    while (pages.next()) {
+      const { view, start, end } = pages;
+      const room = end - start - dataAt;
+      if (room < 0) {
+        this.#damage(pages.where(), `a page of ${end - start} bytes`);
+        continue;
+      }
+      const word = start + commitAt;
+      const commit = view.getUint32(this.#little || commitSize === 4 ? word : word + 4, this.#little);
+      let size = commit & COMMIT_MASK;
+      if (size > room) {
+        this.#damage(pages.where(), `a page that holds ${size} bytes where ${room} have room`);
+        size = 0;
+      }
+      this.view = view;
+      this.timeLow = view.getUint32(this.#little ? start : start + 4, this.#little);
+      this.timeHigh = view.getUint32(this.#little ? start + 4 : start, this.#little);
+      this.#next = start + dataAt;
+      this.#end = this.#next + size;
+      if ((commit & MISSED_EVENTS) !== 0) this.missed = this.#missedCount(commit, end, commitSize);
+      if (size > 0) return true;
+    }
+    return false;
+  }
+
+  /** The count lies behind the data, if the page had room for it. */
+  #missedCount(commit: number, end: number, longSize: number): number {
+    if ((commit & MISSED_STORED) === 0 || this.#end + longSize > end) return -1;
+    const low = this.view.getUint32(this.#little || longSize === 4 ? this.#end : this.#end + 4, this.#little);
+    const high = longSize === 4 ? 0 : this.view.getUint32(this.#little ? this.#end + 4 : this.#end, this.#little);
+    const count = high * 0x1_0000_0000 + low;
+    return Number.isSafeInteger(count) && count > 0 ? count : -1;
+  }
+}
+
+/** What is merged: the current item of a source, and its time. */
+export interface Timed {
+  readonly timeLow: number;
+  readonly timeHigh: number;
+  /** Order among equal times. */
+  readonly cpu: number;
+  next(): boolean;
+}
+
+const before = (a: Timed, b: Timed): boolean =>
+  a.timeHigh !== b.timeHigh ? a.timeHigh < b.timeHigh : a.timeLow !== b.timeLow ? a.timeLow < b.timeLow : a.cpu < b.cpu;
+
+/** Sources in the order of time: a heap whose root is the earliest. */
+export class Merge<T extends Timed> {
+  readonly #heap: T[] = [];
+
+  constructor(sources: Iterable<T>) {
+    for (const source of sources) if (source.next()) this.#heap.push(source);
+    for (let i = (this.#heap.length >> 1) - 1; i >= 0; i--) this.#sink(i);
+  }
+
+  /** The source whose current item is the earliest. */
+  first(): T | undefined {
+    return this.#heap[0];
+  }
+
+  /** Moves the first source on. */
+  advance(): void {
+    const heap = this.#heap;
+    const [first] = heap;
+    if (first === undefined) return;
+    if (!first.next()) {
+      const last = heap.pop();
+      if (last === undefined || heap.length === 0) return;
+      heap[0] = last;
+    }
+    this.#sink(0);
+  }
+
+  #sink(from: number): void {
+    const heap = this.#heap;
+    const moved = heap[from] as T;
+    let at = from;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1] as T, heap[child] as T)) child += 1;
+      if (!before(heap[child] as T, moved)) break;
+      heap[at] = heap[child] as T;
+      at = child;
+    }
+    heap[at] = moved;
+  }
+}

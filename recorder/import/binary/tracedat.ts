@@ -1,0 +1,331 @@
+/**
+ * trace.dat of trace-cmd, versions 6 and 7 (trace-cmd.dat.v6(5), trace-cmd.dat.v7(5)): where its parts lie. Sizes and
+ * offsets are checked against the file before anything is read from them.
+ */
+import { ImportError } from '../errors.js';
+import { INFLATE, type Inflate } from './compression.js';
+import { Formats } from './formats.js';
+import {
+  defaultPage,
+  type PageLayout,
+  readCommands,
+  readEventFormats,
+  readFtraceFormats,
+  readHeaderInfo,
+} from './metadata.js';
+import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
+
+/** Sections of formats and commands are some MiB at the most; what announces more is refused. */
+const MAX_SECTION = 64 << 20;
+const MAX_PAGE = 1 << 20;
+/** struct trace_option ids (trace-cmd.dat.v7(5), "OPTIONS SECTION"). */
+const OPTION = {
+  done: 0,
+  date: 1,
+  cpuStat: 2,
+  buffer: 3,
+  traceClock: 4,
+  offset: 7,
+  cpuCount: 8,
+  timeShift: 12,
+  guest: 13,
+  tscToNs: 14,
+  headerInfo: 16,
+  ftraceEvents: 17,
+  eventFormats: 18,
+  commands: 21,
+  bufferText: 22,
+} as const;
+const SECTION_COMPRESSED = 1;
+
+export interface CpuData {
+  readonly cpu: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface Buffer {
+  readonly name: string;
+  readonly clock: string;
+  readonly pageSize: number;
+  readonly compressed: boolean;
+  readonly cpus: readonly CpuData[];
+}
+
+export interface Guest {
+  readonly name: string;
+  /** Host thread of each vCPU. */
+  readonly threads: ReadonlyMap<number, number>;
+}
+
+/** Multiplier, shift and offset that turn cycles into nanoseconds. */
+export interface TscClock {
+  readonly multiplier: bigint;
+  readonly shift: bigint;
+}
+
+export class TraceDat {
+  readonly bytes: RandomBytes;
+  readonly little: boolean;
+  readonly version: number;
+  readonly longSize: number;
+  readonly pageSize: number;
+  readonly inflate: Inflate | null;
+  readonly formats = new Formats();
+  page: PageLayout;
+  readonly commands = new Map<number, string>();
+  readonly buffers: Buffer[] = [];
+  readonly guests: Guest[] = [];
+  /** Events that the kernel's own counters say it overwrote or dropped, by CPU. */
+  readonly lost = new Map<number, number>();
+  /** Added to every time stamp, in nanoseconds. */
+  timeOffset = 0n;
+  tsc: TscClock | null = null;
+  clock = '';
+  /** The recorder measured how this guest's clock runs against its host's. */
+  hasTimeShift = false;
+  hasText = false;
+  #cpuCount = 0;
+
+  constructor(bytes: RandomBytes) {
+    this.bytes = bytes;
+    const start = new Scanner(bytes, 10, bytes.size, true);
+    this.version = Number(start.string('version', 8));
+    if (this.version !== 6 && this.version !== 7) {
+      throw new ImportError('UNSUPPORTED', start.where(), `trace.dat of version ${this.version}; 6 and 7 are read`);
+    }
+    const endian = start.u8('byte order');
+    if (endian > 1) throw start.corrupt(`byte order ${endian}`);
+    this.little = endian === 0;
+    const scanner = this.scan(start.at, bytes.size);
+    this.longSize = scanner.u8('size of a long');
+    if (this.longSize !== 4 && this.longSize !== 8) throw scanner.corrupt(`a long of ${this.longSize} bytes`);
+    this.page = defaultPage(this.longSize);
+    this.pageSize = this.#checkedPage(scanner, scanner.u32('page size'));
+    if (this.version === 6) {
+      this.inflate = null;
+      this.#readVersion6(scanner);
+    } else {
+      const name = scanner.string('compression', 32);
+      scanner.string('compression version', 64);
+      this.inflate = this.#compression(scanner, name);
+      this.#readVersion7(scanner.u64('offset of the options'));
+    }
+  }
+
+  scan(from: number, to: number, bytes = this.bytes): Scanner {
+    return new Scanner(bytes, from, to, this.little);
+  }
+
+  #checkedPage(scanner: Scanner, size: number): number {
+    if (size < 64 || size > MAX_PAGE || (size & (size - 1)) !== 0) throw scanner.corrupt(`pages of ${size} bytes`);
+    return size;
+  }
+
+  #compression(scanner: Scanner, name: string): Inflate | null {
+    if (name === 'none') return null;
+    const inflate = INFLATE.get(name);
+    if (inflate === undefined) throw new ImportError('UNSUPPORTED', scanner.where(), `compression '${name}'`);
+    return inflate;
+  }
+
+  #readVersion6(scanner: Scanner): void {
+    this.page = readHeaderInfo(scanner, this.longSize);
+    readFtraceFormats(scanner, this.formats);
+    readEventFormats(scanner, this.formats);
+    scanner.skip(scanner.u32('size of kallsyms'), 'kallsyms');
+    scanner.skip(scanner.u32('size of printk formats'), 'printk formats');
+    this.#readCommands(scanner);
+    this.#cpuCount = scanner.u32('number of CPUs');
+    const instances: { readonly at: number; readonly name: string }[] = [];
+    let tag = scanner.text(10, 'type of data');
+    if (tag.startsWith('options')) {
+      for (let id = scanner.u16('an option'); id !== OPTION.done; id = scanner.u16('an option')) {
+        const option = this.#option(scanner, scanner.u32('size of an option'), `option ${id}`);
+        if (id === OPTION.buffer) instances.push({ at: option.u64('offset of a buffer'), name: rest(option) });
+        else this.#readOption(id, option);
+      }
+      tag = scanner.text(10, 'type of data');
+    }
+    this.buffers.push(this.#version6Buffer(scanner, tag, ''));
+    for (const { at, name } of instances) {
+      const part = this.scan(at, this.bytes.size);
+      this.buffers.push(this.#version6Buffer(part, part.text(10, 'type of data'), name));
+    }
+  }
+
+  #version6Buffer(scanner: Scanner, tag: string, name: string): Buffer {
+    if (tag.startsWith('latency')) throw latency(scanner);
+    if (!tag.startsWith('flyrecord')) throw scanner.corrupt(`'${tag}' where the type of data must be`);
+    const cpus: CpuData[] = [];
+    for (let cpu = 0; cpu < this.#cpuCount; cpu++) {
+      cpus.push({ cpu, offset: scanner.u64('offset of a CPU'), size: scanner.u64('size of a CPU') });
+    }
+    return { name, clock: this.clock, pageSize: this.pageSize, compressed: false, cpus };
+  }
+
+  #readVersion7(first: number): void {
+    const seen = new Set<number>();
+    for (let at = first; at !== 0; ) {
+      if (seen.has(at)) throw this.scan(at, this.bytes.size).corrupt('options that follow themselves');
+      seen.add(at);
+      const options = this.#section(at, 0, 'options');
+      at = 0;
+      while (at === 0 && options.left >= 2) {
+        const id = options.u16('an option');
+        const option = this.#option(options, options.u32('size of an option'), `option ${id}`);
+        if (id !== OPTION.done) this.#readOption(id, option);
+        else if (option.left < 8) break;
+        else {
+          at = option.u64('offset of more options');
+          if (at === 0) return;
+        }
+      }
+    }
+  }
+
+  #option(scanner: Scanner, size: number, what: string): Scanner {
+    if (size > MAX_SECTION) throw scanner.corrupt(`${what} of ${size} bytes`);
+    const at = scanner.at;
+    const bytes = scanner.bytes(size, what);
+    return this.scan(0, size, bytesInMemory(bytes, `${this.bytes.name}, ${what} at ${at}`));
+  }
+
+  /** A section of version 7, decompressed if it is compressed. */
+  #section(at: number, id: number, what: string): Scanner {
+    const scanner = this.scan(at, this.bytes.size);
+    const found = scanner.u16(`section of ${what}`);
+    const flags = scanner.u16(`flags of ${what}`);
+    scanner.skip(4, `name of ${what}`);
+    const size = scanner.u64(`size of ${what}`);
+    if (found !== id) throw scanner.corrupt(`section ${found} where the ${what} must be`);
+    if ((flags & SECTION_COMPRESSED) === 0) return this.scan(scanner.at, scanner.at + size);
+    const packed = scanner.u32(`compressed size of ${what}`);
+    const unpacked = scanner.u32(`size of ${what}`);
+    if (unpacked > MAX_SECTION) throw scanner.corrupt(`${what} of ${unpacked} bytes`);
+    const start = scanner.at;
+    const target = new Uint8Array(unpacked);
+    const problem = this.inflate?.(scanner.bytes(packed, what), target) ?? null;
+    if (this.inflate === null || problem !== null) {
+      scanner.at = start;
+      throw scanner.corrupt(`${what}: ${problem ?? 'compressed in a file without compression'}`);
+    }
+    return this.scan(0, unpacked, bytesInMemory(target, `${this.bytes.name}, ${what} at ${at}`));
+  }
+
+  #readOption(id: number, option: Scanner): void {
+    switch (id) {
+      case OPTION.date: // microseconds
+        this.timeOffset += 1000n * integer(rest(option));
+        return;
+      case OPTION.offset:
+        this.timeOffset += integer(rest(option));
+        return;
+      case OPTION.cpuStat:
+        this.#readStat(rest(option));
+        return;
+      case OPTION.buffer:
+        this.#readBuffer(option);
+        return;
+      case OPTION.traceClock: {
+        const text = rest(option);
+        this.clock = /\[([^\]]+)\]/.exec(text)?.[1] ?? text.trim();
+        return;
+      }
+      case OPTION.cpuCount:
+        if (this.version === 6 && option.left >= 4) option.skip(4, 'number of CPUs');
+        return;
+      case OPTION.timeShift:
+        this.hasTimeShift = true;
+        return;
+      case OPTION.guest:
+        this.#readGuest(option);
+        return;
+      case OPTION.tscToNs: {
+        const multiplier = BigInt(option.u32('clock multiplier'));
+        const shift = BigInt(option.u32('clock shift'));
+        if (multiplier > 0n && shift < 64n) this.tsc = { multiplier, shift };
+        return;
+      }
+      case OPTION.bufferText:
+        this.hasText = true;
+        return;
+      default:
+        this.#readPointer(id, option);
+    }
+  }
+
+  /** Options of version 7 that say where a section is. */
+  #readPointer(id: number, option: Scanner): void {
+    const section = (what: string): Scanner => this.#section(option.u64(`offset of ${what}`), id, what);
+    if (this.version === 6) return;
+    if (id === OPTION.headerInfo) this.page = readHeaderInfo(section('the page header'), this.longSize);
+    else if (id === OPTION.ftraceEvents) readFtraceFormats(section('the ftrace formats'), this.formats);
+    else if (id === OPTION.eventFormats) readEventFormats(section('the event formats'), this.formats);
+    else if (id === OPTION.commands) this.#readCommands(section('the saved commands'));
+  }
+
+  #readCommands(scanner: Scanner): void {
+    const size = scanner.u64('size of the saved commands');
+    if (size > MAX_SECTION) throw scanner.corrupt(`saved commands of ${size} bytes`);
+    readCommands(scanner.text(size, 'the saved commands'), this.commands);
+  }
+
+  #readStat(text: string): void {
+    const number = (name: RegExp): number => Number(name.exec(text)?.[1] ?? 0);
+    const lost = number(/^overrun: (\d+)/m) + number(/^dropped events: (\d+)/m);
+    if (lost > 0 && Number.isSafeInteger(lost)) this.lost.set(number(/^CPU: (\d+)/m), lost);
+  }
+
+  #readBuffer(option: Scanner): void {
+    const at = option.u64('offset of a buffer');
+    const name = option.string('name of a buffer');
+    const clock = option.string('clock of a buffer');
+    const pageSize = this.#checkedPage(option, option.u32('page size of a buffer'));
+    const count = option.u32('CPUs of a buffer');
+    const section = this.scan(at, this.bytes.size);
+    const id = section.u16('section of a buffer');
+    if (id !== OPTION.buffer) throw section.corrupt(`section ${id} where a buffer must be`);
+    const compressed = (section.u16('flags of a buffer') & SECTION_COMPRESSED) !== 0;
+    if (compressed && this.inflate === null) throw section.corrupt('compressed in a file without compression');
+    const cpus: CpuData[] = [];
+    for (let i = 0; i < count; i++) {
+      cpus.push({
+        cpu: option.u32('a CPU'),
+        offset: option.u64('offset of a CPU'),
+        size: option.u64('size of a CPU'),
+      });
+    }
+    this.buffers.push({ name, clock, pageSize, compressed, cpus });
+  }
+
+  #readGuest(option: Scanner): void {
+    const name = option.string('name of a guest');
+    option.skip(8, 'trace id of a guest');
+    const count = option.u32('vCPUs of a guest');
+    const threads = new Map<number, number>();
+    for (let i = 0; i < count; i++) {
+      const vcpu = option.u32('a vCPU');
+      threads.set(option.u32('thread of a vCPU'), vcpu);
+    }
+    this.guests.push({ name, threads });
+  }
+}
+
+export const latency = (scanner: Scanner): ImportError =>
+  new ImportError(
+    'UNSUPPORTED',
+    scanner.where(),
+    'text of a latency tracer, not records',
+    'run `trace-cmd report FILE | trapline import -`',
+  );
+
+const rest = (option: Scanner): string => option.text(option.left, 'an option');
+
+/** A decimal or 0x number as strtoll reads it; 0 where there is none. */
+function integer(text: string): bigint {
+  const found = /^\s*([+-]?)(0x[0-9a-f]+|\d+)/i.exec(text);
+  if (found === null) return 0n;
+  const value = BigInt.asIntN(64, BigInt(found[2] ?? 0));
+  return found[1] === '-' ? -value : value;
+}
