@@ -1,5 +1,6 @@
 /** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
+import { Samples } from './budget-samples.js';
 import { type NameOf, type Profile, Profiler, reasonName } from './profile.js';
 import { keyLabel } from './profile-keys.js';
 import type { WordTable } from './profile-table.js';
@@ -57,11 +58,13 @@ export class DiffSide {
   /** Starts of the lanes in that order; one more than there are lanes. */
   lanes: readonly number[] = [0];
   profile: Profile | null = null;
+  readonly #samples: Samples | null;
   #nameOf: NameOf = () => null;
 
-  /** `ignore` names reasons to leave out of the alignment. */
-  constructor(ignore: Iterable<string> = []) {
+  /** `ignore` names reasons to leave out of the alignment; `samples` keeps all times, for budgets on them. */
+  constructor(ignore: Iterable<string> = [], { samples = false }: { readonly samples?: boolean } = {}) {
     this.#ignore = new Set(ignore);
+    this.#samples = samples ? new Samples() : null;
   }
 
   /** Takes a chunk of the event table, in order. */
@@ -71,6 +74,7 @@ export class DiffSide {
   }
 
   #exit(exit: WalkedExit): void {
+    this.#samples?.take(exit);
     if ((this.#count + 1) * WIDTH > this.#words.length) {
       const grown = new Uint32Array(this.#words.length * 2);
       grown.set(this.#words);
@@ -122,6 +126,11 @@ export class DiffSide {
 
   get exits(): number {
     return this.#order.length;
+  }
+
+  /** Handler times of a level and a reason, ascending, null meaning all; none where they were not asked for. */
+  times(level: number | null, reason: string | null): Float64Array {
+    return this.#samples?.of(level, reason, this.#nameOf) ?? new Float64Array(0);
   }
 
   /** Events by kind. */

@@ -87,4 +87,9 @@ export class Numbers {
   get(index: number): number {
     return index < this.length ? (this.#cells[index] as number) : 0;
   }
+
+  /** A sorted copy. */
+  ascending(): Float64Array {
+    return this.#cells.slice(0, this.length).sort();
+  }
 }

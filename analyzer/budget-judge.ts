@@ -1,0 +1,174 @@
+/**
+ * Judges a run by its budgets. Counts and ticks are exact, and so is the verdict. Host times are samples: a budget on
+ * them is broken only where the statistic is over its limit by a noticeable part and a test says that this is no
+ * chance; with too few samples there is no verdict. A percentile is judged by the tail that it cuts off: the rank test
+ * sees everything below that percentile of both runs as equal.
+ */
+import { SVM_EXIT_CODES } from '../engine/svm/exit-codes.js';
+import { VMX_EXIT_REASONS } from '../engine/vmx/exit-reasons.js';
+import { type Budget, BudgetError, OPERATORS, type Place, STATISTICS } from './budget.js';
+import { rankTest, signTest } from './budget-rank.js';
+import type { Profile, ProfileRow } from './profile.js';
+import { percentile } from './profile-stats.js';
+
+/** Fewest samples of each run, and of those in the tail that a percentile cuts off, for the normal approximation. */
+export const LEAST_SAMPLES = 20;
+export const LEAST_TAIL = 10;
+/** Part of the limit by which a statistic of host times must be over it, and how likely chance may be. */
+export const LEAST_EFFECT = 0.02;
+export const SIGNIFICANCE = 0.01;
+
+/** A run as budgets see it. */
+export interface BudgetedRun {
+  readonly profile: Profile | null;
+  /** Handler times of a level and a reason, ascending; null: of all. */
+  times(level: number | null, reason: string | null): Float64Array;
+}
+
+export type Outcome = 'kept' | 'broken' | 'undecided';
+
+export interface Verdict {
+  readonly budget: string;
+  readonly place: Place | null;
+  readonly outcome: Outcome;
+  /** Whether the outcome is `kept`. */
+  readonly holds: boolean;
+  readonly unit: 'exits' | 'ticks' | 'ns';
+  /** Null: there is nothing to measure. */
+  readonly value: number | null;
+  readonly limit: number | null;
+  readonly baseline: number | null;
+  /** Why, where the numbers alone do not say it. */
+  readonly says: string | null;
+  /** Of host times: how likely chance is, and samples of both runs (of LEFT only where it is the baseline). */
+  readonly test: { readonly p: number | null; readonly left: number | null; readonly right: number } | null;
+}
+
+type Finding = Pick<Verdict, 'outcome' | 'unit' | 'value' | 'limit' | 'baseline'> &
+  Partial<Pick<Verdict, 'says' | 'test'>>;
+
+const NAMES: ReadonlySet<string> = new Set([...VMX_EXIT_REASONS, ...SVM_EXIT_CODES].map(({ name }) => name));
+
+/**
+ * Whether the right run keeps a budget, the left one being the baseline.
+ * @throws BudgetError NOISY_BUDGET, MIXED_BUDGET, UNKNOWN_REASON
+ */
+export function judge({ left, right }: { left: BudgetedRun; right: BudgetedRun }, budget: Budget): Verdict {
+  if (left.profile === null || right.profile === null) throw new Error('judge before finish');
+  checkReason(budget, [left.profile, right.profile]);
+  const finding =
+    budget.measure === 'latency'
+      ? judgeTimes(left, right, right.profile.unit ?? left.profile.unit, budget)
+      : judgeCounts(left.profile, right.profile, budget);
+  const { outcome } = finding;
+  return { budget: budget.text, place: budget.place, holds: outcome === 'kept', says: null, test: null, ...finding };
+}
+
+const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
+
+/** A misspelt reason never exits, and its budget would hold for ever. */
+function checkReason(budget: Budget, profiles: readonly Profile[]): void {
+  const { reason } = budget;
+  if (reason === null || NAMES.has(reason) || /^0x[0-9a-f]+$/.test(reason)) return;
+  if (profiles.some(({ rows }) => rows.some((row) => row.reason === reason))) return;
+  throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason);
+}
+
+const limitOf = ({ percent, amount }: Budget, baseline: number | null): number =>
+  (baseline ?? 0) + (percent ? ((baseline ?? 0) * amount) / 100 : amount);
+
+function judgeCounts(left: Profile, right: Profile, budget: Budget): Finding {
+  const value = measure(right, budget);
+  const baseline = budget.baseline ? measure(left, budget) : null;
+  const limit = limitOf(budget, baseline);
+  const unit = budget.measure === 'ticks' ? ('ticks' as const) : ('exits' as const);
+  const kept = OPERATORS[budget.operator](value, limit);
+  const lost = right.lost + (budget.baseline ? left.lost : 0);
+  if (lost === 0) return { outcome: kept ? 'kept' : 'broken', unit, value, limit, baseline };
+  // A recorder that lost events counted too few: over an upper limit of its own is over it all the more.
+  const over = !kept && budget.operator.startsWith('<') && !(budget.baseline && left.lost > 0);
+  const says = `${lost} events were lost, so the counts are lower bounds`;
+  return { outcome: over ? 'broken' : 'undecided', unit, value, limit, baseline, says };
+}
+
+function measure({ unit, rows }: Profile, budget: Budget): number {
+  if (budget.measure === 'ticks' && unit !== 'ticks') throw new BudgetError('NOISY_BUDGET', nameOf(budget));
+  const wanted = (row: ProfileRow): boolean =>
+    row.failed === (budget.measure === 'failed') &&
+    (budget.level === null || row.level === budget.level) &&
+    (budget.reason === null || row.reason === budget.reason);
+  const amount = (row: ProfileRow): number => (budget.measure === 'ticks' ? (row.times?.total ?? 0) : row.count);
+  return rows.filter(wanted).reduce((sum, row) => sum + amount(row), 0);
+}
+
+/** A statistic of ascending times; null of none. */
+function statisticOf(times: Float64Array, { statistic }: Budget): number | null {
+  if (times.length === 0) return null;
+  const share = STATISTICS[statistic ?? 'mean'];
+  return share === null ? times.reduce((sum, time) => sum + time, 0) / times.length : percentile(times, share);
+}
+
+function judgeTimes(left: BudgetedRun, right: BudgetedRun, unit: Profile['unit'], budget: Budget): Finding {
+  const units = [right, ...(budget.baseline ? [left] : [])].map(({ profile }) => profile?.unit ?? unit);
+  if (new Set(units).size > 1 || (budget.timed && unit === 'ticks')) {
+    throw new BudgetError('MIXED_BUDGET', nameOf(budget), budget.timed ? 'the run has ticks, no nanoseconds' : null);
+  }
+  const times = right.times(budget.level, budget.reason);
+  const before = budget.baseline ? left.times(budget.level, budget.reason) : null;
+  const value = statisticOf(times, budget);
+  const baseline = before === null ? null : statisticOf(before, budget);
+  const limit = budget.baseline && baseline === null ? null : limitOf(budget, baseline);
+  const found = { unit: unit ?? ('ns' as const), value, limit, baseline };
+  if (unit === 'ns') return { ...found, ...judgeSamples(times, before, found, budget) };
+  if (value === null && unit === 'ticks') return { ...found, outcome: 'kept', says: 'no such exit was handled' };
+  if (value === null || limit === null) return { ...found, outcome: 'undecided', says: 'not enough data: no times' };
+  return { ...found, outcome: OPERATORS[budget.operator](value, limit) ? 'kept' : 'broken' };
+}
+
+function judgeSamples(
+  times: Float64Array,
+  before: Float64Array | null,
+  { value, limit }: Pick<Verdict, 'value' | 'limit'>,
+  budget: Budget,
+): Pick<Verdict, 'outcome' | 'says' | 'test'> {
+  const share = STATISTICS[budget.statistic ?? 'mean'];
+  if (!budget.operator.startsWith('<') || share === 1 || (share === null && before === null)) {
+    throw new BudgetError('NOISY_BUDGET', nameOf(budget));
+  }
+  const samples = { left: before?.length ?? null, right: times.length };
+  const least = share === null ? LEAST_SAMPLES : Math.max(LEAST_SAMPLES, Math.ceil(LEAST_TAIL / (1 - share) - 1e-6));
+  if (Math.min(times.length, before?.length ?? least) < least || value === null || limit === null) {
+    const says = `not enough data: ${least} samples are needed of each run`;
+    return { outcome: 'undecided', says, test: { p: null, ...samples } };
+  }
+  if (value <= limit) return { outcome: 'kept', says: null, test: { p: null, ...samples } };
+  const p = before === null ? chanceAbove(times, limit, share ?? 0.5) : chanceOfRanks(times, before, share, budget);
+  const test = { p, ...samples };
+  if (value < limit * (1 + LEAST_EFFECT)) return { outcome: 'kept', says: 'over the limit by next to nothing', test };
+  if (p >= SIGNIFICANCE) return { outcome: 'kept', says: 'over the limit, but within the noise', test };
+  return { outcome: 'broken', says: null, test };
+}
+
+const chanceAbove = (times: Float64Array, limit: number, share: number): number =>
+  signTest(times.length - countUpTo(times, limit), times.length, share);
+
+/** How likely chance is where the baseline, with what the budget grants on top, gave these times. */
+function chanceOfRanks(times: Float64Array, before: Float64Array, share: number | null, budget: Budget): number {
+  const granted = before.map((time) => (budget.percent ? time * (1 + budget.amount / 100) : time + budget.amount));
+  if (share === null) return rankTest(times, granted).p;
+  const pool = new Float64Array(times.length + granted.length);
+  pool.set(times);
+  pool.set(granted, times.length);
+  return rankTest(times, granted, percentile(pool.sort(), share)).p;
+}
+
+/** How many of ascending values are at most `limit`. */
+function countUpTo(ascending: Float64Array, limit: number): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ascending[middle] as number) <= limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

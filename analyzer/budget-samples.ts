@@ -1,0 +1,34 @@
+/** Handler times of a run by level and reason, for budgets on them. */
+import type { NameOf } from './profile.js';
+import { reasonName } from './profile.js';
+import { Numbers, WordTable } from './profile-table.js';
+import { UNKNOWN_LEVEL, type WalkedExit } from './profile-walk.js';
+
+export class Samples {
+  /** Groups: level << 8 | isa, reason. */
+  readonly #groups = new WordTable();
+  readonly #group = new Numbers();
+  readonly #time = new Numbers();
+
+  /** Takes an exit that an entry followed; failed entries have no handler. */
+  take(exit: WalkedExit): void {
+    if (exit.failed || exit.time < 0) return;
+    this.#group.push(this.#groups.index((exit.level << 8) | exit.isa, exit.reasonLow, exit.reasonHigh));
+    this.#time.push(exit.time);
+  }
+
+  /** Times of a level and a reason, ascending; null: of all. */
+  of(level: number | null, reason: string | null, nameOf: NameOf): Float64Array {
+    const wanted = Array.from({ length: this.#groups.size }, (_, g) => {
+      const a = this.#groups.a(g);
+      const known = a >>> 8 === UNKNOWN_LEVEL ? null : a >>> 8;
+      return (
+        (level === null || known === level) &&
+        (reason === null || reasonName(a & 0xff, this.#groups.value(g), nameOf) === reason)
+      );
+    });
+    const found = new Numbers();
+    for (let i = 0; i < this.#group.length; i++) if (wanted[this.#group.get(i)] === true) found.push(this.#time.get(i));
+    return found.ascending();
+  }
+}

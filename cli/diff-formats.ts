@@ -1,0 +1,176 @@
+/**
+ * A comparison for machines and forges: JSON, Markdown for a pull request, JUnit XML, GitHub annotations. All that came
+ * out of a trace or a file is escaped by the rules of the format.
+ */
+import type { Verdict } from '../analyzer/budget-judge.js';
+import type { Diff, Divergence } from '../analyzer/diff.js';
+import type { Profile } from '../analyzer/profile.js';
+import { exitText, groundsOf, levelOf, meanOf, measured, signed } from './diff-text.js';
+import type { Output } from './output.js';
+import { formatNumber } from './table.js';
+
+export interface Report {
+  readonly leftFile: string;
+  readonly rightFile: string;
+  readonly answer: Diff;
+  readonly verdicts: readonly Verdict[];
+}
+
+/** Whether the exits of both runs are the same. */
+export const same = ({ hunks, related, reasons }: Diff): boolean =>
+  related && hunks === 0 && reasons.every(({ delta }) => delta === 0);
+
+/** What a gate checks: each budget, or without any that nothing changed. */
+interface Check {
+  readonly name: string;
+  readonly outcome: Verdict['outcome'];
+  readonly says: string;
+  readonly place: Verdict['place'];
+}
+
+function checksOf({ answer, verdicts }: Report): Check[] {
+  if (verdicts.length === 0) {
+    return [{ name: 'same exits', outcome: same(answer) ? 'kept' : 'broken', says: summaryOf(answer), place: null }];
+  }
+  return verdicts.map((verdict) => ({
+    name: verdict.budget,
+    outcome: verdict.outcome,
+    says: groundsOf(verdict),
+    place: verdict.place,
+  }));
+}
+
+function summaryOf({ related, matched, vanished, appeared, hunks }: Diff): string {
+  if (!related) return 'unrelated runs: next to nothing in common';
+  if (hunks === 0) return `${formatNumber(matched)} exits alike, no difference`;
+  return `${formatNumber(matched)} exits alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
+}
+
+function json({ leftFile, rightFile, answer, verdicts }: Report, out: Output): void {
+  const { left, right, ...rest } = answer;
+  const side = (path: string, { unit, exits, lost }: Profile) => ({ path, unit, exits, lost });
+  out.json({
+    ...rest,
+    left: side(leftFile, left),
+    right: side(rightFile, right),
+    same: same(answer),
+    budgets: verdicts,
+  });
+}
+
+/** GitHub Flavored Markdown, 2.4: any ASCII punctuation may be escaped; a cell of a table is one line. */
+const markdownText = (text: string): string => text.replace(/[\\`*_{}[\]<>()#+!|~&@-]/g, '\\$&').replace(/\s+/g, ' ');
+
+const MARKS = { kept: '✅ kept', broken: '❌ **broken**', undecided: '⚠️ not enough data' } as const;
+/** Rows of a table in a comment. */
+const MOST_ROWS = 20;
+
+function markdownTable(out: Output, titles: readonly string[], rows: readonly (readonly string[])[]): void {
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  out.line(row(titles));
+  out.line(row(titles.map((title, i) => (i === 0 || title === 'reason' || title === '' ? '---' : '---:'))));
+  for (const cells of rows.slice(0, MOST_ROWS)) out.line(row(cells));
+  if (rows.length > MOST_ROWS) out.line(`\n${formatNumber(rows.length - MOST_ROWS)} more.`);
+  out.line();
+}
+
+function markdownDivergence(out: Output, { before, left, right, more, after }: Divergence): void {
+  const lines = [
+    ...before.map((exit) => `  ${exitText(exit)}`),
+    ...left.map((exit) => `- ${exitText(exit)}`),
+    ...right.map((exit) => `+ ${exitText(exit)}`),
+    ...(more > 0 ? [`  ${formatNumber(more)} more`] : []),
+    ...after.map((exit) => `  ${exitText(exit)}`),
+  ];
+  out.line('<details><summary>First divergence</summary>\n');
+  // Four spaces make a block of code that no content can end.
+  for (const line of lines) out.line(`    ${line.replace(/[\r\n]/g, ' ')}`);
+  out.line('\n</details>\n');
+}
+
+function markdown(report: Report, out: Output): void {
+  const { answer, verdicts, leftFile, rightFile } = report;
+  const checks = checksOf(report);
+  const failed = checks.filter(({ outcome }) => outcome !== 'kept').length;
+  out.line(`### VM exits: ${failed === 0 ? MARKS.kept : `${MARKS.broken} ${failed} of ${checks.length}`}`);
+  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(answer))}\n`);
+  if (verdicts.length > 0) {
+    const rows = verdicts.map((verdict) => [
+      markdownText(verdict.budget),
+      measured(verdict.baseline, verdict),
+      measured(verdict.value, verdict),
+      measured(verdict.limit, verdict),
+      MARKS[verdict.outcome] + (verdict.says === null ? '' : `: ${markdownText(verdict.says)}`),
+    ]);
+    markdownTable(out, ['budget', 'baseline', 'value', 'limit', ''], rows);
+  }
+  const changed = answer.reasons.filter(({ delta }) => delta !== 0);
+  if (changed.length > 0) {
+    const rows = changed.map((row) => [
+      levelOf(row.level),
+      markdownText(row.failed ? `${row.reason} failed entry` : row.reason),
+      formatNumber(row.left),
+      formatNumber(row.right),
+      signed(row.delta),
+      meanOf(answer.left.unit, row.leftTimes),
+      meanOf(answer.right.unit, row.rightTimes),
+    ]);
+    markdownTable(out, ['level', 'reason', 'before', 'after', 'change', 'mean before', 'mean after'], rows);
+  }
+  if (answer.first !== null) markdownDivergence(out, answer.first);
+}
+
+/** Extensible Markup Language 1.0, 2.2 and 2.4: characters that may not stand there at all become U+FFFD. */
+const XML: { readonly [character: string]: string } = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+const xml = (text: string): string =>
+  text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: those are the ones that XML 1.0 forbids
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
+    .replace(/[&<>"]/g, (character) => XML[character] ?? character)
+    .replace(/[\t\r\n]/g, (character) => `&#${character.charCodeAt(0)};`);
+
+/** The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. */
+function junit(report: Report, out: Output): void {
+  const checks = checksOf(report);
+  const number = (wanted: Verdict['outcome']): number => checks.filter(({ outcome }) => outcome === wanted).length;
+  const counts = `tests="${checks.length}" failures="${number('broken')}" errors="${number('undecided')}"`;
+  out.line('<?xml version="1.0" encoding="UTF-8"?>');
+  out.line(`<testsuites name="trapline" ${counts}>`);
+  out.line(`  <testsuite name="${xml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
+  for (const { name, outcome, says, place } of checks) {
+    const at = place === null ? '' : ` file="${xml(place.file)}" line="${place.line}"`;
+    const head = `    <testcase classname="trapline.diff" name="${xml(name)}"${at}`;
+    if (outcome === 'kept') {
+      out.line(`${head}/>`);
+      continue;
+    }
+    const element = outcome === 'broken' ? 'failure' : 'error';
+    out.line(`${head}>`);
+    out.line(
+      `      <${element} type="budget ${outcome}" message="${xml(says)}">${xml(`${name}: ${says}`)}</${element}>`,
+    );
+    out.line('    </testcase>');
+  }
+  out.line('  </testsuite>');
+  out.line('</testsuites>');
+}
+
+/** Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions; @actions/core. */
+const githubText = (text: string): string =>
+  text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+const githubProperty = (text: string): string => githubText(text).replaceAll(':', '%3A').replaceAll(',', '%2C');
+
+const LEVELS = { kept: 'notice', broken: 'error', undecided: 'error' } as const;
+const TITLES = { kept: 'Budget kept', broken: 'Budget broken', undecided: 'Budget undecided' } as const;
+
+function github(report: Report, out: Output): void {
+  for (const { name, outcome, says, place } of checksOf(report)) {
+    const at = place === null ? '' : `file=${githubProperty(place.file)},line=${place.line},`;
+    out.line(`::${LEVELS[outcome]} ${at}title=${githubProperty(TITLES[outcome])}::${githubText(`${name}: ${says}`)}`);
+  }
+}
+
+export const FORMATS = { json, markdown, junit, github } as const satisfies {
+  readonly [format: string]: (report: Report, out: Output) => void;
+};
+export type Format = keyof typeof FORMATS;

@@ -1,0 +1,158 @@
+/** What a comparison says, for a person at a terminal. */
+import type { Verdict } from '../analyzer/budget-judge.js';
+import type { Change, Diff, Divergence, ExitLine, Match } from '../analyzer/diff.js';
+import type { Profile, Times } from '../analyzer/profile.js';
+import type { Output } from './output.js';
+import { formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
+
+const MATCHED_BY: { readonly [match in Match]: string } = {
+  rip: 'reason, what it was about, and RIP',
+  key: 'reason and what it was about',
+  reason: 'reason alone',
+};
+
+const right = (title: string): TableColumn => ({ title, align: 'right' });
+
+export const signed = (n: number): string => (n > 0 ? `+${formatNumber(n)}` : n < 0 ? `−${formatNumber(-n)}` : '0');
+
+function paintDelta(out: Output, delta: number): string {
+  if (delta === 0) return out.paint('dim', '0');
+  return out.paint(delta > 0 ? 'yellow' : 'green', signed(delta));
+}
+
+export const levelOf = (level: number | null): string => (level === null ? '?' : `L${level}`);
+
+export function exitText({ level, reason, failed, key, rip }: ExitLine): string {
+  const about = key === '' ? '' : ` ${key}`;
+  return `${levelOf(level)} ${reason}${failed ? ' failed entry' : ''}${about}${rip === null ? '' : ` at ${formatHex(rip)}`}`;
+}
+
+function printDivergence(out: Output, { before, left, right: other, more, after }: Divergence): void {
+  out.line();
+  const [exit] = [...left, ...other];
+  out.title(`First divergence${exit === undefined ? '' : `, event ${formatNumber(exit.seq)}`}`);
+  for (const line of before) out.line(out.paint('dim', `    ${exitText(line)}`));
+  for (const line of left) out.line(out.paint('red', `  - ${exitText(line)}`));
+  for (const line of other) out.line(out.paint('green', `  + ${exitText(line)}`));
+  if (more > 0) out.line(out.paint('dim', `    ${formatNumber(more)} more`));
+  for (const line of after) out.line(out.paint('dim', `    ${exitText(line)}`));
+}
+
+function printChanges(out: Output, changes: readonly Change[], most: number): void {
+  if (changes.length === 0 || most === 0) return;
+  out.line();
+  out.title('What appeared and vanished');
+  out.table(
+    [right('vanished'), right('appeared'), { title: 'exit', shrinks: 20 }],
+    changes
+      .slice(0, most)
+      .map(({ exit, vanished, appeared }) => [
+        vanished === 0 ? '' : out.paint('red', formatNumber(vanished)),
+        appeared === 0 ? '' : out.paint('green', formatNumber(appeared)),
+        exitText(exit),
+      ]),
+  );
+  if (changes.length > most) out.line(out.paint('dim', `${formatNumber(changes.length - most)} more kinds of exit`));
+}
+
+export const meanOf = (unit: Profile['unit'], times: Times | null): string => {
+  if (times === null) return '';
+  return unit === 'ns' ? formatNs(times.mean) : formatNumber(times.mean, 1);
+};
+
+function printReasons(out: Output, { reasons, left, right: other }: Diff): void {
+  out.line();
+  out.title('Exits by reason');
+  out.table(
+    [
+      right('L'),
+      { title: 'reason', shrinks: 16 },
+      right('left'),
+      right('right'),
+      right('delta'),
+      { ...right('mean left'), drops: 1 },
+      { ...right('mean right'), drops: 1 },
+    ],
+    reasons.map((row) => [
+      levelOf(row.level),
+      row.failed ? `${row.reason} failed entry` : row.reason,
+      formatNumber(row.left),
+      formatNumber(row.right),
+      paintDelta(out, row.delta),
+      meanOf(left.unit, row.leftTimes),
+      meanOf(other.unit, row.rightTimes),
+    ]),
+  );
+}
+
+function printEvents(out: Output, { events }: Diff): void {
+  const other = events.filter(({ kind }) => kind !== 'exit' && kind !== 'entry' && kind !== 'entry_failed');
+  if (other.length === 0) return;
+  out.line();
+  out.title('Other events whose number changed');
+  out.table(
+    [{ title: 'kind' }, right('left'), right('right'), right('delta')],
+    other.map((row) => [
+      row.kind,
+      formatNumber(row.left),
+      formatNumber(row.right),
+      paintDelta(out, row.right - row.left),
+    ]),
+  );
+}
+
+export function printDiff(out: Output, answer: Diff, changes: number): void {
+  if (!answer.related) {
+    out.line(out.paint('yellow', 'Unrelated runs: next to nothing in common, so nothing was aligned.'));
+  } else {
+    const places = `${formatNumber(answer.hunks)} place${answer.hunks === 1 ? '' : 's'}`;
+    const parts = [`${formatNumber(answer.matched)} exits alike`];
+    if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} vanished`));
+    if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} appeared`));
+    out.line(parts.join(', ') + (answer.hunks === 0 ? '; no difference' : `, in ${places}`));
+    out.line(
+      out.paint(
+        'dim',
+        `matched by ${MATCHED_BY[answer.match]}${answer.exact ? '' : '; too many differences for a shortest alignment'}`,
+      ),
+    );
+  }
+  if (answer.first !== null) printDivergence(out, answer.first);
+  printChanges(out, answer.changes, changes);
+  if (answer.hunks === 0 && answer.related) return;
+  printReasons(out, answer);
+  printEvents(out, answer);
+}
+
+/** A value of a verdict in its unit; a dash where there is none. */
+export function measured(value: number | null, { unit }: Pick<Verdict, 'unit'>): string {
+  if (value === null) return '-';
+  return unit === 'ns' ? formatNs(value) : formatNumber(value, Number.isInteger(value) ? 0 : 1);
+}
+
+/** What a verdict rests on, in one line. */
+export function groundsOf(verdict: Verdict): string {
+  const { value, limit, baseline, says, test } = verdict;
+  const parts = [`${measured(value, verdict)}, limit ${measured(limit, verdict)}`];
+  if (baseline !== null) parts[0] += ` (baseline ${measured(baseline, verdict)})`;
+  if (says !== null) parts.push(says);
+  if (test !== null) {
+    const samples = [test.left, test.right].filter((count) => count !== null).map((count) => formatNumber(count));
+    parts.push(`${samples.join(' against ')} samples${test.p === null ? '' : `, p ${test.p.toPrecision(2)}`}`);
+  }
+  return parts.join('; ');
+}
+
+const OUTCOMES = {
+  kept: { word: 'kept', style: 'green' },
+  broken: { word: 'BROKEN', style: 'red' },
+  undecided: { word: 'UNDECIDED', style: 'yellow' },
+} as const;
+
+export function printVerdicts(out: Output, verdicts: readonly Verdict[]): void {
+  if (verdicts.length > 0) out.line();
+  for (const verdict of verdicts) {
+    const { word, style } = OUTCOMES[verdict.outcome];
+    out.line(`budget ${out.paint(style, word)}: ${verdict.budget}: ${groundsOf(verdict)}`);
+  }
+}
