@@ -1,6 +1,7 @@
 /** Entry of the importers: tells formats apart by their content, never by a file's name. */
 import type { TraceWriter } from '../../traces/store.js';
 import { importTraceDat } from './binary/import-tracedat.js';
+import { importPerf } from './binary/perf.js';
 import { ImportError } from './errors.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, peek } from './source.js';
@@ -17,11 +18,13 @@ const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string
   { bytes: [0x7f, 0x45, 0x4c, 0x46], says: 'an ELF program', advice: 'name a trace' },
 ];
 
-type Importer = (source: ByteSource, open: () => TraceWriter, options: ImportOptions) => ImportResult;
+type Importer = (source: ByteSource, open: () => TraceWriter, options: ImportOptions, head: Uint8Array) => ImportResult;
 
 /** First bytes of the binary formats that are read: trace-cmd.dat.v7(5), perf.data-file-format.txt (of either byte order). */
 const BINARY: readonly { readonly bytes: readonly number[]; readonly imports: Importer }[] = [
   { bytes: [0x17, 0x08, 0x44, 0x74, 0x72, 0x61, 0x63, 0x69, 0x6e, 0x67], imports: importTraceDat },
+  { bytes: [0x50, 0x45, 0x52, 0x46, 0x49, 0x4c, 0x45, 0x32], imports: importPerf },
+  { bytes: [0x32, 0x45, 0x4c, 0x49, 0x46, 0x52, 0x45, 0x50], imports: importPerf },
 ];
 const HEAD = 16;
 
@@ -35,7 +38,7 @@ export function importTrace(given: ByteSource, open: () => TraceWriter, options:
   const starts = ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
     bytes.every((byte, i) => head[i] === byte);
   const binary = BINARY.find(starts);
-  if (binary !== undefined) return binary.imports(source, open, options);
+  if (binary !== undefined) return binary.imports(source, open, options, head);
   const magic = MAGIC.find(starts);
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
   return importText(source, open, options);

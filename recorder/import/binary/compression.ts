@@ -1,6 +1,6 @@
 /** Decompression with a bound that is known beforehand: what a file says of itself is never believed. */
 import { constants, inflateSync } from 'node:zlib';
-import { decompress } from 'fzstd';
+import { Decompress, decompress } from 'fzstd';
 
 /** Fills `target` from `data`; null where all went well, else what is wrong with it. */
 export type Inflate = (data: Uint8Array, target: Uint8Array) => string | null;
@@ -27,3 +27,62 @@ export const INFLATE: ReadonlyMap<string, Inflate> = new Map<string, Inflate>([
       ),
   ],
 ]);
+
+/** More than zstd itself accepts without being asked to (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 2^27). */
+const MAX_WINDOW = 128 << 20;
+const MAGIC = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+/** Longest frame header before its blocks. */
+const HEADER = 18;
+
+/** Window of a frame whose header begins at `at`, or 0 where the header is not whole. */
+function windowSize(bytes: Uint8Array, at: number): number {
+  const descriptor = bytes[at + 4] ?? 0x20;
+  const window = bytes[at + 5] ?? 0;
+  if ((descriptor & 0x20) === 0) {
+    const base = 2 ** (10 + (window >> 3));
+    return base + (base / 8) * (window & 7);
+  }
+  const dictionary = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const field = [1, 2, 4, 8][descriptor >> 6] ?? 1;
+  let size = 0;
+  for (let i = field - 1; i >= 0; i--) size = size * 256 + (bytes[at + 5 + dictionary + i] ?? 0);
+  return size;
+}
+
+/** A zstd stream that comes in pieces, each ending with a block: perf's compressed records. */
+export class ZstdStream {
+  readonly #decoder: Decompress;
+  #tail = new Uint8Array(0);
+  #room = 0;
+
+  constructor(take: (data: Uint8Array) => void) {
+    this.#decoder = new Decompress((data) => {
+      this.#room -= data.length;
+      if (this.#room < 0) throw new Error('a record grows beyond all bounds');
+      take(data);
+    });
+  }
+
+  /** Decompresses a piece to `most` bytes at the most; null where all went well, else what is wrong with it. */
+  push(piece: Uint8Array, most: number): string | null {
+    const problem = this.#guard(piece);
+    if (problem !== null) return problem;
+    this.#room = most;
+    try {
+      this.#decoder.push(piece.slice());
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** The decoder reserves the window that a frame asks for; ask before it does. */
+  #guard(piece: Uint8Array): string | null {
+    const bytes = Buffer.concat([this.#tail, piece]);
+    for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
+      if (windowSize(bytes, at) > MAX_WINDOW) return 'a window of more than 128 MiB';
+    }
+    this.#tail = bytes.subarray(Math.max(0, bytes.length - HEADER));
+    return null;
+  }
+}

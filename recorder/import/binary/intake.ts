@@ -1,12 +1,17 @@
 /** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
+import { EVENT_KINDS } from '../../../engine/observer.js';
 import type { TraceWriter } from '../../../traces/store.js';
 import { Assembly } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
 import type { ImportResult } from '../result.js';
+import { FIELD } from '../row.js';
 import type { ByteSource } from '../source.js';
 import { compile, type Program, RecordDecoder } from './decoder.js';
 import type { EventFormat, Formats } from './formats.js';
+import { addBytes } from './ink.js';
+
+const encoder = new TextEncoder();
 
 export class Intake {
   readonly trace: Assembly;
@@ -67,6 +72,30 @@ export class Intake {
     decoder.decode(program, view, at, length, row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
     trace.hold(lane);
+  }
+
+  /** Takes an event that has no columns, only text. */
+  plain(
+    code: number,
+    text: string,
+    { timeLow, timeHigh }: { readonly timeLow: number; readonly timeHigh: number },
+    hasTime: boolean,
+    thread: number,
+    process: number,
+    cpu: number,
+    where: () => string,
+  ): void {
+    this.#where = where;
+    this.trace.flush();
+    const { row } = this.trace;
+    row.clear();
+    row.kind = EVENT_KINDS.other;
+    row.hasTime = hasTime;
+    row.timeLow = timeLow;
+    row.timeHigh = timeHigh;
+    row.put(FIELD.code, code, 0);
+    addBytes(row, encoder.encode(text));
+    this.trace.hold(this.lane(thread, process, cpu));
   }
 
   lane(thread: number, process: number, cpu: number): Lane {
