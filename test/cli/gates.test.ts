@@ -1,0 +1,168 @@
+/** A gate as CI uses it: recordings of the guest hypervisor, one exit more, and every form of the answer. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
+import { inPackage } from '../../traces/guests/guest.js';
+
+let folder = '';
+let [base, equal, more, gate] = ['', '', '', ''];
+
+async function trapline(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const text = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => ({
+    write(piece: string): void {
+      text[name] += piece;
+    },
+  });
+  const code = await runProgram(words, new Output(sink('out'), sink('err'), {}), COMMANDS);
+  return { code, ...text };
+}
+
+const record = async (name: string, cpuid: number): Promise<string> => {
+  const path = join(folder, name);
+  assert.equal((await trapline('record', 'hypervisor', '--set', `cpuid=${cpuid}`, '-o', path)).code, 0);
+  return path;
+};
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'trapline-gates-'));
+  base = await record('base.sqlite', 10);
+  equal = await record('equal.arrow', 10);
+  more = await record('more.sqlite', 11);
+  gate = join(folder, 'exits,1%.budget');
+  writeFileSync(
+    gate,
+    '# of the hypervisor\nexits.total <= baseline\n\nexits.CPUID <= 10 # as asked for\nfailed.total == 0\n',
+  );
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a gate', () => {
+  it('passes the same run and fails one exit more', async () => {
+    assert.equal((await trapline('diff', base, equal, '--budget', gate)).code, 0);
+    const { code, out } = await trapline('diff', base, more, '--budget', gate);
+    assert.equal(code, 1);
+    assert.match(out, /budget BROKEN: exits\.CPUID <= 10: 11, limit 10/);
+    assert.match(out, /budget kept: failed\.total == 0/);
+  });
+
+  it('fails without a budget where exits differ', async () => {
+    assert.equal((await trapline('diff', base, equal, '--format', 'github')).code, 0);
+    const { code, out } = await trapline('diff', base, more, '--format', 'github');
+    assert.equal(code, 1);
+    assert.match(out, /^::error title=/);
+  });
+
+  it('does not pass what cannot be decided', async () => {
+    const empty = join(folder, 'none.budget');
+    writeFileSync(empty, '# later\n');
+    const refused = await trapline('diff', base, equal, '--budget', empty);
+    assert.deepEqual([refused.code, refused.out], [2, '']);
+    assert.match(refused.err, /EMPTY_BUDGET .*none\.budget/);
+    const misspelt = await trapline('diff', base, equal, '--fail-on', 'exits.CPUIDS == 0');
+    assert.equal(misspelt.code, 2);
+    assert.match(misspelt.err, /UNKNOWN_REASON/);
+    const format = await trapline('diff', base, equal, '--format', 'html');
+    assert.match(format.err, /BAD_VALUE/);
+  });
+
+  it('annotates the line of the budget, escaped as workflow commands ask', async () => {
+    const { code, out } = await trapline('diff', base, more, '--budget', gate, '--format', 'github');
+    assert.equal(code, 1);
+    const lines = out.trimEnd().split('\n');
+    assert.equal(lines.length, 3);
+    const name = gate.replace('%', '%25').replace(',', '%2C');
+    assert.ok(lines[1]?.startsWith(`::error file=${name},line=4,title=Budget broken::exits.CPUID <= 10: 11, limit 10`));
+    assert.ok(lines[2]?.startsWith('::notice '));
+  });
+
+  it('writes JUnit XML that Python reads, markup in names and all', async (test) => {
+    const odd = join(folder, 'a<b&"c>.sqlite');
+    assert.equal((await trapline('convert', more, '-o', odd)).code, 0);
+    const { code, out } = await trapline('diff', base, odd, '--budget', gate, '--format', 'junit');
+    assert.equal(code, 1);
+    const script = [
+      'import sys, json, xml.etree.ElementTree as tree',
+      'root = tree.fromstring(sys.stdin.buffer.read())',
+      'cases = [[c.get("name"), [e.tag for e in c], c.get("line")] for c in root.iter("testcase")]',
+      'print(json.dumps([root.tag, root.get("failures"), root[0].get("name"), cases]))',
+    ];
+    const { status, stdout, error } = spawnSync('python3', ['-c', script.join('\n')], { input: out, encoding: 'utf8' });
+    if (error !== undefined) return test.skip('python3 is not installed');
+    assert.equal(status, 0);
+    assert.deepEqual(JSON.parse(stdout), [
+      'testsuites',
+      '2',
+      `${base} → ${odd}`,
+      [
+        ['exits.total <= baseline', ['failure'], '2'],
+        ['exits.CPUID <= 10', ['failure'], '4'],
+        ['failed.total == 0', [], '5'],
+      ],
+    ]);
+  });
+
+  it('writes Markdown whose tables have the cells of their head, and no content that ends them', async () => {
+    const odd = join(folder, 'a|b_c`*.sqlite');
+    assert.equal((await trapline('convert', more, '-o', odd)).code, 0);
+    const { out } = await trapline('diff', base, odd, '--budget', gate, '--format', 'markdown');
+    assert.match(out, /❌ \*\*broken\*\* 2 of 3/);
+    assert.ok(out.includes('a\\|b\\_c\\`\\*'));
+    const cells = out
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+      .map((line) => line.replaceAll('\\|', '').split('|').length);
+    assert.deepEqual(new Set(cells.slice(0, 5)), new Set([7]));
+    assert.deepEqual(new Set(cells.slice(5)), new Set([9]));
+  });
+
+  it('prints JSON with every budget', async () => {
+    const { out } = await trapline('diff', base, more, '--budget', gate, '--format', 'json');
+    const { same, budgets } = JSON.parse(out);
+    assert.equal(same, false);
+    assert.deepEqual(
+      budgets.map(({ outcome, holds, place }: { outcome: string; holds: boolean; place: { line: number } }) => [
+        outcome,
+        holds,
+        place.line,
+      ]),
+      [
+        ['broken', false, 2],
+        ['broken', false, 4],
+        ['kept', true, 5],
+      ],
+    );
+  });
+});
+
+describe('docs/ci.md', () => {
+  const page = (): string => readFileSync(join(inPackage(), 'docs', 'ci.md'), 'utf8');
+  const block = (language: string): string =>
+    new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(page())?.[1] ?? assert.fail(`no block of ${language}`);
+
+  it('has a file of budgets that passes the same run and fails one exit more', async () => {
+    const file = join(folder, 'documented.budget');
+    writeFileSync(file, block('budget'));
+    assert.equal((await trapline('diff', base, equal, '--budget', file)).code, 0);
+    assert.equal((await trapline('diff', base, more, '--budget', file)).code, 1);
+  });
+
+  it('has a workflow whose calls of trapline are calls that work', async () => {
+    const calls = [...block('yaml').matchAll(/^\s*(?:- run: )?npx trapline (.+?)(?: >.*)?$/gm)].map(
+      ([, words]) => words ?? '',
+    );
+    assert.ok(calls.length >= 3);
+    for (const call of calls) {
+      const words = call.replaceAll('base.sqlite', base).replaceAll('now.sqlite', more).split(/\s+/);
+      if (words[0] === 'record') continue;
+      const documented = words.map((word) => (word.endsWith('.budget') ? gate : word.replaceAll('"', '')));
+      assert.equal((await trapline(...documented)).code, 1, call);
+    }
+  });
+});
