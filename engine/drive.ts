@@ -17,6 +17,13 @@ export function driveTo(machine: Machine, target: number, stopWhenIdle = false):
 }
 
 /**
+ * Where to run to again so that a run which ended at tick `end` ends again: a machine that stopped by itself may have taken
+ * a last step that cost no tick.
+ */
+export const limitOf = (end: number, ending: EndKind): number =>
+  ending === 'exit' || ending === 'shutdown' ? end + 1 : end;
+
+/**
  * Ends a run: devices come to the machine's time, and what is in the ring is told. A machine that stopped at its limit and
  * one that ended by itself at that very tick are the same thereafter.
  */

@@ -144,15 +144,14 @@ export class Comparer implements Observer {
     this.#report({ table: 'checkpoint', row: id, recorded: { tick: String(tick), digest }, replayed: null });
   }
 
-  /** The replay has ended: what was recorded beyond it is missing from it. `state`: digests of the end, if known. */
-  end(state: { readonly recorded: string; readonly replayed: string } | null): void {
+  /** The replay has ended: what was recorded beyond it is missing from it. `state`: where both ended. */
+  end(state: { readonly recorded: Side; readonly replayed: Side }): void {
     if (!this.#complete) return;
     this.#events.end();
     this.#registers.end();
     this.#memory?.end();
     this.#messages.end();
     this.#outputs.end();
-    if (state === null || state.recorded === state.replayed) return;
-    this.#report({ table: 'end', row: 0, recorded: { digest: state.recorded }, replayed: { digest: state.replayed } });
+    if (differing(state.recorded, state.replayed).length > 0) this.#report({ table: 'end', row: 0, ...state });
   }
 }

@@ -1,7 +1,7 @@
 /** Plays a recorded run again: the same image, configuration and inputs on a machine, from its start or a checkpoint. */
 
 import { S } from '../../engine/cpu/layout.js';
-import { driveTo, settle } from '../../engine/drive.js';
+import { driveTo, limitOf, settle } from '../../engine/drive.js';
 import { EngineError } from '../../engine/errors.js';
 import type { Machine } from '../../engine/machine.js';
 import { PAGE_BYTES } from '../../engine/memory/physical.js';
@@ -140,11 +140,11 @@ export class Player {
   /** Runs to the end of the recording, or until `stop` says so. `progress` gets the tick. */
   play(stop: () => boolean = () => false, progress: (tick: number) => void = () => {}): void {
     const { machine } = this;
-    const { end } = this.#run;
+    const limit = limitOf(this.#run.end, this.#run.ending);
     let goesOn = true;
     while (goesOn && !stop()) {
       progress(machine.now);
-      goesOn = this.#runTo(Math.min(end, machine.now + SLICE), stop) && machine.now < end;
+      goesOn = this.#runTo(Math.min(limit, machine.now + SLICE), stop) && machine.now < limit;
     }
     settle(machine);
   }

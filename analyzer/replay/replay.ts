@@ -67,8 +67,10 @@ export function replay(reader: TraceReader, options: ReplayOptions): ReplayResul
   });
   comparer.machine = player.machine;
   playFrom(reader, player, options.from, () => beyond || comparer.divergence !== null, options);
-  const recorded = run.finalState;
-  comparer.end(recorded === null ? null : { recorded, replayed: player.state().digest });
+  comparer.end({
+    recorded: { tick: String(run.end), digest: run.finalState ?? '' },
+    replayed: { tick: String(player.machine.now), digest: run.finalState === null ? '' : player.state().digest },
+  });
   const missing = reader.complete ? player.missingCheckpoint() : null;
   if (missing) comparer.missing(missing);
   return {

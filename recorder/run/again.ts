@@ -1,6 +1,6 @@
 /** Makes a recorded run once more, with memory accesses, into a trace of its own. */
 import type { MemoryFilter } from '../../engine/access-filter.js';
-import type { EndKind } from '../../engine/drive.js';
+import { type EndKind, limitOf } from '../../engine/drive.js';
 import type { RunConfiguration } from '../../engine/start.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { type Outcome, Recording, type ScheduledInput } from './recording.js';
@@ -42,6 +42,6 @@ export function recordAgain(
     runTo(tick);
     recording.receive(port, bytes);
   }
-  runTo(run.end);
+  runTo(limitOf(run.end, run.ending));
   return recording.finish(run.ending);
 }

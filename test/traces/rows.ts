@@ -8,9 +8,12 @@ import { openTrace } from '../../traces/open.js';
 import { type Column, type ColumnType, TABLE_NAMES, TABLES, type TableName } from '../../traces/schema.js';
 import type { Cell, Row, TraceReader, TraceWriter } from '../../traces/store.js';
 
+/** A folder of a file of tests, for it to remove. */
+export const folderOf = (name: string): string => mkdtempSync(join(tmpdir(), `trapline-${name}-`));
+
 /** A folder of the test's own, removed when it ends. */
 export function scratch(test: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'trapline-test-'));
+  const folder = folderOf('test');
   test.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
