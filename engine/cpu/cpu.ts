@@ -214,7 +214,8 @@ export class Cpu {
 
   /** Starts an event of this vCPU now; fill it with `set`, then `commit`. */
   begin(kind: EventKind, from = this.level, to = 255): EventRecord {
-    return this.record.begin(kind, this.index, this.tick, this.step, from, to);
+    const { tick } = this;
+    return this.record.begin(kind, this.index, tick, tick - this.number(S.NONSTEP), from, to);
   }
   commit(): void {
     linkToExit(this);

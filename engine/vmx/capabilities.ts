@@ -220,8 +220,27 @@ export interface Capabilities {
   readonly writesAnyField: boolean;
   readonly savesLma: boolean;
   readonly physicalBits: number;
-  /** By (offset - REGION.fields) / 8: the field exists. */
-  readonly exists: readonly boolean[];
+  /** By encoding: where VMREAD and VMWRITE find the field (ACCESS), 0 where the model has none. */
+  readonly access: Uint16Array;
+}
+
+/**
+ * How a field is accessed, packed: bits 11:0 offset in the region, bits 13:12 what is moved (16, 32 or 64 bits, or the
+ * high half of a 64-bit field, at whose word the offset then points), bit 14 read-only, bit 15 it exists.
+ */
+export const ACCESS = { offset: 0xfff, kind: 0x3000, readOnly: 0x4000, exists: 0x8000 } as const;
+export const ACCESS_KIND = { word: 0, long: 0x1000, quad: 0x2000, high: 0x3000 } as const;
+const KIND_OF = { 2: ACCESS_KIND.word, 4: ACCESS_KIND.long, 8: ACCESS_KIND.quad } as const;
+
+function accessTable(read: CapabilityReader): Uint16Array {
+  const table = new Uint16Array(0x8000);
+  for (const field of FIELDS) {
+    if (!exists(field, read)) continue;
+    const flags = ACCESS.exists | (field.type === 'data' ? ACCESS.readOnly : 0);
+    table[field.encoding] = flags | KIND_OF[field.bytes] | field.offset;
+    if (field.width === '64') table[field.encoding | 1] = flags | ACCESS_KIND.high | (field.offset + 4);
+  }
+  return table;
 }
 
 const known = new WeakMap<CpuModel, Capabilities>();
@@ -238,7 +257,7 @@ export function capabilitiesOf(model: CpuModel): Capabilities {
       writesAnyField: (misc & MISC.writesAnyField) !== 0,
       savesLma: (misc & MISC.savesLma) !== 0,
       physicalBits: model.physicalBits,
-      exists: FIELDS.map((field) => exists(field, read)),
+      access: accessTable(read),
     };
     known.set(model, found);
   }

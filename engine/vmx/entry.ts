@@ -14,7 +14,7 @@ import { VM_ENTRY_FAILURE } from './exit-reasons.js';
 import { F, REGION } from './fields.js';
 import { exitForNestedFault, vmxIntercepts } from './intercepts.js';
 import { loadMsrArea } from './msr-area.js';
-import { failInvalid, failValid } from './result.js';
+import { failInvalid, failValid, loadFlags } from './result.js';
 import { startTimer } from './timer.js';
 import { GUEST_DEBUG, GUEST_EFER, GUEST_PAT, GUEST_PDPTES, GUEST_PERF, load } from './transfer.js';
 import { hasVmcs, low, put, REASON, touch, vmcsAddress, whole } from './vmcs.js';
@@ -55,7 +55,7 @@ function loadGuestState(cpu: Cpu, secondary: number, region: number): void {
   cpu.vmx.copies.loadGuest(cpu, region);
   cpu.setU32(S.CR0, (cr0 & CR0_KEPT) | (state.getUint32(S.CR0, true) & ~CR0_KEPT));
   const flags = ram.getUint32(region + F.GUEST_RFLAGS, true);
-  cpu.rflags = flags;
+  loadFlags(cpu, flags);
   loadControlled(cpu, ram.getUint32(region + F.VM_ENTRY_CONTROLS, true), region);
   // The DPL of SS is the privilege level, usable or not.
   const dpl = (state.getUint32(segRights(SEG.SS), true) >>> 5) & 3;

@@ -6,10 +6,10 @@ import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
 import { type EventKind, type EventRecord, FIELD_INDEX } from '../observer.js';
 import { activate, deactivate, deactivateAll } from './active.js';
-import { EPT_VPID, VMX_MSR } from './capabilities.js';
+import { ACCESS, ACCESS_KIND, EPT_VPID, VMX_MSR } from './capabilities.js';
 import { validEptp } from './checks/eptp.js';
 import { VM_ERROR } from './controls.js';
-import { type Field, fieldByEncoding, REGION } from './fields.js';
+import { REGION } from './fields.js';
 import { fail, failInvalid, failValid, succeed } from './result.js';
 import { forgetGoodEntry, hasVmcs, NO_VMCS, touch, vmcsAddress } from './vmcs.js';
 
@@ -110,12 +110,8 @@ export function vmptrst(cpu: Cpu): bigint {
   return pointer;
 }
 
-/** The field that an encoding names on this model; bit 0 asks for the high half of a 64-bit field. */
-function fieldFor(cpu: Cpu, encoding: number): Field | undefined {
-  const field = fieldByEncoding((encoding & ~1) >>> 0);
-  if (!field || (encoding & 1 && field.width !== '64')) return undefined;
-  return cpu.vmx.capabilities.exists[(field.offset - REGION.fields) >> 3] ? field : undefined;
-}
+/** How the field of an encoding is accessed on this model (ACCESS); 0: there is none. */
+const accessOf = (cpu: Cpu, encoding: number): number => cpu.vmx.capabilities.access[encoding] ?? 0;
 
 /** The halves of the value that VMREAD read last. */
 export const read = { low: 0, high: 0 };
@@ -126,19 +122,31 @@ export function vmread(cpu: Cpu, encoding: number, wide: boolean): boolean {
     failInvalid(cpu);
     return false;
   }
-  const field = fieldFor(cpu, encoding);
-  if (!field) {
+  const access = accessOf(cpu, encoding);
+  if (access === 0) {
     failValid(cpu, VM_ERROR.unsupportedField);
     return false;
   }
-  const at = vmcsAddress(cpu) + field.offset;
+  const at = vmcsAddress(cpu) + (access & ACCESS.offset);
   const ram = cpu.memory.view;
-  read.low = ram.getUint32(encoding & 1 ? at + 4 : at, true);
-  read.high = wide && !(encoding & 1) ? ram.getUint32(at + 4, true) : 0;
-  tell(cpu, 'vmread').setAt(FIELD_INDEX.code, encoding, 0).setAt(FIELD_INDEX.value, read.low, read.high);
+  const low = ram.getUint32(at, true);
+  const high = wide && (access & ACCESS.kind) === ACCESS_KIND.quad ? ram.getUint32(at + 4, true) : 0;
+  read.low = low;
+  read.high = high;
+  tell(cpu, 'vmread').setAt(FIELD_INDEX.code, encoding, 0).setAt(FIELD_INDEX.value, low, high);
   cpu.commit();
   succeed(cpu);
   return true;
+}
+
+/** Both halves of the field that an access is about, before and after a write. */
+function tellWrite(cpu: Cpu, encoding: number, at: number, oldLow: number, oldHigh: number): void {
+  const ram = cpu.memory.view;
+  tell(cpu, 'vmwrite')
+    .setAt(FIELD_INDEX.code, encoding, 0)
+    .setAt(FIELD_INDEX.old, oldLow, oldHigh)
+    .setAt(FIELD_INDEX.value, ram.getUint32(at, true), ram.getUint32(at + 4, true));
+  cpu.commit();
 }
 
 /** VMWRITE of a value given in halves; outside 64-bit mode the high one is 0. */
@@ -147,28 +155,23 @@ export function vmwrite(cpu: Cpu, encoding: number, low: number, high: number): 
     failInvalid(cpu);
     return false;
   }
-  const field = fieldFor(cpu, encoding);
-  const isReadOnly = field?.type === 'data' && !cpu.vmx.capabilities.writesAnyField;
-  if (!field || isReadOnly) {
-    failValid(cpu, field ? VM_ERROR.readOnlyField : VM_ERROR.unsupportedField);
+  const access = accessOf(cpu, encoding);
+  const isReadOnly = (access & ACCESS.readOnly) !== 0 && !cpu.vmx.capabilities.writesAnyField;
+  if (access === 0 || isReadOnly) {
+    failValid(cpu, access ? VM_ERROR.readOnlyField : VM_ERROR.unsupportedField);
     return false;
   }
   const region = vmcsAddress(cpu);
-  const at = region + field.offset;
+  const kind = access & ACCESS.kind;
+  const at = region + (access & ACCESS.offset);
+  const field = kind === ACCESS_KIND.high ? at - 4 : at;
   const ram = cpu.memory.view;
-  const oldLow = ram.getUint32(at, true);
-  const oldHigh = ram.getUint32(at + 4, true);
+  const oldLow = ram.getUint32(field, true);
+  const oldHigh = ram.getUint32(field + 4, true);
   touch(cpu, region);
-  if (encoding & 1) ram.setUint32(at + 4, low, true);
-  else {
-    ram.setUint32(at, field.bytes === 2 ? low & 0xffff : low, true);
-    if (field.bytes === 8) ram.setUint32(at + 4, high, true);
-  }
-  tell(cpu, 'vmwrite')
-    .setAt(FIELD_INDEX.code, encoding, 0)
-    .setAt(FIELD_INDEX.old, oldLow, oldHigh)
-    .setAt(FIELD_INDEX.value, ram.getUint32(at, true), ram.getUint32(at + 4, true));
-  cpu.commit();
+  ram.setUint32(at, kind === ACCESS_KIND.word ? low & 0xffff : low, true);
+  if (kind === ACCESS_KIND.quad) ram.setUint32(at + 4, high, true);
+  tellWrite(cpu, encoding, field, oldLow, oldHigh);
   succeed(cpu);
   return true;
 }

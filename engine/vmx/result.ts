@@ -17,6 +17,16 @@ export function succeed(cpu: Cpu): void {
   cpu.state.setUint32(S.FLAG_CARRY + 4, CLEAR_FLAGS.carryHigh, true);
 }
 
+/** Loads RFLAGS; most often no arithmetic flag is set, which costs no allocation. */
+export function loadFlags(cpu: Cpu, flags: number): void {
+  if (flags & ARITHMETIC) {
+    cpu.rflags = flags;
+    return;
+  }
+  succeed(cpu);
+  cpu.setU32(S.RFLAGS_REST, flags | 2);
+}
+
 /** VMfailInvalid: there is no current VMCS to hold an error number. */
 export function failInvalid(cpu: Cpu): void {
   setFlags(cpu, FLAG.CF);

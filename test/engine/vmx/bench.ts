@@ -287,8 +287,7 @@ export class Bench {
 
   /** The model has no field of this encoding. */
   lacks(encoding: number): boolean {
-    const field = FIELDS.find((candidate) => candidate.encoding === encoding);
-    return !this.cpu.vmx.capabilities.exists[((field?.offset ?? 0) - REGION.fields) / 8];
+    return !this.cpu.vmx.capabilities.access[encoding];
   }
 
   /** Sets bits of a field. */
