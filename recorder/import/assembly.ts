@@ -16,6 +16,12 @@ const NO_EXITS =
   'no kvm_exit: either the event was not recorded, or this kernel emits none (software virtualization without kvm_intel or ' +
   'kvm_amd never exits); exits and their cost are unknown, not zero';
 
+const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: USERSPACE } = EVENT_KINDS;
+
+const unanswered = (count: number, first: number): string =>
+  `${count === 1 ? '1 VM entry has' : `${count} VM entries have`} no exit before what the thread did next (the first is ` +
+  `event ${first}): either VMfail, an entry that was refused before the guest was loaded, or the exit was not recorded`;
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class Assembly {
@@ -33,6 +39,8 @@ export class Assembly {
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
   #seq = 0;
+  #unanswered = 0;
+  #firstUnanswered = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
   constructor(open: () => TraceWriter) {
@@ -73,8 +81,20 @@ export class Assembly {
     this.heldLane = null;
     row.vcpu = lane.id;
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
+    this.#answer(row.kind, lane);
     place(row, lane, this.#seq);
     this.#write(row);
+  }
+
+  /** A VM entry ends in an exit or in a failed entry; one that ends in neither never entered. */
+  #answer(kind: number, lane: Lane): void {
+    if (kind === ENTRY || kind === USERSPACE) {
+      if (lane.entered >= 0) {
+        if (this.#unanswered === 0) this.#firstUnanswered = lane.entered;
+        this.#unanswered += 1;
+      }
+      lane.entered = kind === ENTRY ? this.#seq : -1;
+    } else if (kind === EXIT || kind === ENTRY_FAILED) lane.entered = -1;
   }
 
   /** A line, or without lines a place, that is no event or not what its event prints. */
@@ -93,7 +113,7 @@ export class Assembly {
     if (count > 0) row.setNumber('value', count);
     this.lost += count;
     // nothing is known of what the threads did in the gap
-    for (const lane of this.lanes.all) lane.exit = lane.reflected = -1;
+    for (const lane of this.lanes.all) lane.exit = lane.reflected = lane.entered = -1;
     this.#write(row);
   }
 
@@ -128,6 +148,7 @@ export class Assembly {
       lanes: this.lanes.all.length,
     };
     if (counts.exits + counts.failedEntries === 0) this.notes.add(null, NO_EXITS);
+    if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (stopped !== null) this.notes.add(line, stopped.message);
     const notes = this.notes.finish();
     defineDictionaries(writer, this.#names);

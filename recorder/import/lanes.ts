@@ -22,6 +22,8 @@ export class Lane {
   exit = -1;
   exitIsa = 0;
   exitReason = -1;
+  /** Seq of the entry that no exit has answered yet, or -1. */
+  entered = -1;
   /** Seq of the L2 exit that L1 works for, or -1. */
   reflected = -1;
 

@@ -17,6 +17,9 @@ const STORE = 0;
 const STEP = 4;
 const { exit, entry_failed, nested_exit, other } = EVENT_KINDS;
 
+/** Names of fields that are kept as text unless they are zero; steps refer to them by number. */
+const LABELS: Uint8Array[] = [];
+
 /** How a field that has no column is written. */
 interface TextField {
   readonly label: Uint8Array;
@@ -64,6 +67,7 @@ function stepOf(event: KvmEvent, field: Field): readonly number[] {
   if (use === undefined || use === 'special' || !isNumber(field)) return [];
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
+  if (does === DOES.rare) return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1];
   if (does !== undefined) return [does, field.offset, width, 0];
   return [STORE, field.offset, width, (FIELD as { readonly [name: string]: number })[use] ?? 0];
 }
@@ -104,7 +108,7 @@ export function compile(format: EventFormat, number: (name: string) => number): 
   };
 }
 
-const CHARS = { count: ascii('count='), address: ascii('address='), requests: ascii('requests=') };
+const CHARS = { count: ascii('count='), address: ascii('address=') };
 const RESTART = ascii('restart');
 const ERROR = ascii('error');
 const FAILED = ascii('failed');
@@ -186,7 +190,7 @@ export class RecordDecoder {
       this.#number(view, at + (steps[i + 1] as number), steps[i + 2] as number);
       const does = steps[i] as number;
       if (does === STORE) this.#store(row, steps[i + 3] as number);
-      else this.#step(does, row, lane);
+      else this.#step(does, steps[i + 3] as number, row, lane);
     }
     if (program.special !== null) this.#special(program, view, at, row);
     if (program.heading !== null) addBytes(row, program.heading);
@@ -200,7 +204,7 @@ export class RecordDecoder {
     addHex(row, this.#low, this.#high);
   }
 
-  #step(does: number, row: EventRow, lane: Lane): void {
+  #step(does: number, label: number, row: EventRow, lane: Lane): void {
     const low = this.#low;
     switch (does) {
       case DOES.vcpu:
@@ -229,7 +233,7 @@ export class RecordDecoder {
         addDecimal(row, low);
         return;
       case DOES.rare:
-        if (low !== 0 || this.#high !== 0) this.#label(row, CHARS.requests);
+        if (low !== 0 || this.#high !== 0) this.#label(row, LABELS[label] as Uint8Array);
         return;
       case DOES.write:
         setFlag(row, low !== 0 ? EVENT_FLAGS.write : 0);

@@ -61,7 +61,7 @@ const EXIT_FIELDS: KvmEvent['fields'] = {
 const REASON = [['exit_reason', 'exit_code']];
 const NESTED_ENTRY: KvmEvent = {
   kind: 'nested_entry',
-  fields: { rip: 'rip', vmcb: 'vmcs', vmcs: 'vmcs' },
+  fields: { rip: 'rip', vmcb: 'vmcs', vmcs: 'vmcs', isa: 'isa' },
   needs: [['rip']],
 };
 const ACCEPT = (fields: KvmEvent['fields'], needs: readonly string[]): KvmEvent => ({
@@ -75,7 +75,14 @@ const PIN: KvmEvent = { kind: 'irq', fields: {}, needs: [], whole: true };
 export const KVM_EVENTS: { readonly [name: string]: KvmEvent } = {
   kvm_entry: {
     kind: 'entry',
-    fields: { vcpu_id: 'vcpu', rip: 'rip', guest_rip: 'rip', intr_info: 'intr_info', error_code: 'error_code' },
+    fields: {
+      vcpu_id: 'vcpu',
+      rip: 'rip',
+      guest_rip: 'rip',
+      intr_info: 'intr_info',
+      error_code: 'error_code',
+      immediate_exit: 'rare',
+    },
     needs: [['vcpu_id']],
   },
   kvm_exit: { kind: 'exit', fields: EXIT_FIELDS, needs: REASON },

@@ -42,6 +42,8 @@ const RECORD = {
   compressed: 81,
   compressed2: 83,
 } as const;
+/** Types beyond any that perf has given or is about to give. */
+const LAST_TYPE = 4096;
 const UPDATE_NAME = 2;
 /** Addresses from here on mark a context in a call chain (PERF_CONTEXT_MAX). */
 const CONTEXT_HIGH = 0xffff_ffff;
@@ -199,11 +201,15 @@ class PerfImport {
         this.#damage('CORRUPT', window.offset, `a record of ${size} bytes; what follows cannot be found`);
         break;
       }
+      const type = window.view.getUint32(window.start, this.#little);
+      if (type > LAST_TYPE) {
+        this.#damage('CORRUPT', window.offset, `a record of type 0x${type.toString(16)}; what follows cannot be found`);
+        break;
+      }
       if (!window.ensure(size)) {
         this.#cut(window, size);
         break;
       }
-      const type = window.view.getUint32(window.start, this.#little);
       this.#offset = window.offset;
       if (!this.#meta(type, window, size)) break;
       this.#records += 1;

@@ -48,6 +48,7 @@ export interface Scene {
   /** Instead of the guest's own. */
   readonly inputs?: readonly ScheduledInput[];
   readonly console?: ConsoleSource;
+  readonly slice?: number;
   readonly interrupted?: () => boolean;
 }
 
@@ -98,6 +99,7 @@ export async function record(path: string, scene: Scene): Promise<Recorded> {
     budget: scene.budget ?? 2_000_000,
     inputs: scene.inputs ?? ownInputs(guest),
     console: scene.console ?? null,
+    ...(scene.slice === undefined ? {} : { slice: scene.slice }),
     progress: () => {},
     interrupted: scene.interrupted ?? (() => false),
     refused: ({ port }, why) => {

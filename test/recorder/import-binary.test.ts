@@ -1,0 +1,163 @@
+/** Binary recordings: they must say what the text of the same recording says, and what other tools count in them. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { type Event, type Imported, importBytes, reasons, sharedPath } from './import-helpers.js';
+
+const importShared = (path: string): Imported => importBytes(readFileSync(path));
+
+/** Columns that text and binary have in common to the last bit. */
+const SAME = [
+  'kind',
+  'isa',
+  'from_level',
+  'to_level',
+  'parent',
+  'vmcs',
+  'reason',
+  'qualification',
+  'info2',
+  'intr_info',
+  'rip',
+  'gva',
+  'gpa',
+  'value',
+  'size',
+  'flags',
+  'bytes',
+] as const;
+
+/** What differs in form only: names are looked up, a lane becomes its thread, nanoseconds the tools' microseconds. */
+function comparable({ writer }: Imported, event: Event): { [column: string]: unknown } {
+  const lane = JSON.parse(writer.dictionary('vcpu').get(BigInt(event.vcpu as number))?.says ?? '{}');
+  const own = Object.fromEntries(SAME.map((name) => [name, event[name] ?? null]));
+  const named = event.kind === 'other' && typeof event.code === 'number';
+  return {
+    ...own,
+    error_code: event.error_code ?? null,
+    code: named ? writer.dictionary('event').get(BigInt(event.code as number))?.name : (event.code ?? null),
+    thread: lane.thread,
+    task: lane.task,
+    cpu: lane.cpu,
+    hasText: event.text !== undefined,
+  };
+}
+
+/** What libtraceevent's kvm plugin leaves out of the text, by kind of event. */
+const UNPRINTED: { readonly [kind: string]: readonly string[] } = {
+  exit: ['intr_info', 'error_code'],
+  entry_failed: ['intr_info', 'error_code'],
+  emulate: ['hasText'],
+  nested_entry: ['isa'],
+};
+
+/** The text of the same recording that the recorder's own tools printed. */
+const TWINS: readonly (readonly [string, string])[] = [
+  ['kvm/svm/svm_basic.trace.dat', 'kvm/svm/svm_basic.report.txt'],
+  ['kvm/svm/svm_2vcpu.trace.dat', 'kvm/svm/svm_2vcpu.report.txt'],
+  ['kvm/svm/svm_nested.trace.dat', 'kvm/svm/svm_nested.report.txt'],
+  ['kvm/vmx/vmx_basic.trace.dat', 'kvm/vmx/vmx_basic.report.txt'],
+  ['kvm/vmx/vmx_nested.trace.dat', 'kvm/vmx/vmx_nested.report.txt'],
+  ['kvm/svm/svm_basic_perf.perf.data', 'kvm/svm/svm_basic_perf.script.txt'],
+  ['kvm/svm/svm_timer_perf.perf.data', 'kvm/svm/svm_timer_perf.script.txt'],
+  ['kvm/vmx/vmx_basic_perf.perf.data', 'kvm/vmx/vmx_basic_perf.script.txt'],
+];
+
+function sameAsText(binary: Imported, text: Imported): void {
+  assert.equal(binary.events.length, text.events.length);
+  assert.equal(binary.result.stopped, null);
+  assert.equal(binary.result.counts.damaged, 0);
+  binary.events.forEach((event, i) => {
+    const printed = text.events[i] as Event;
+    const where = `event ${i}: ${JSON.stringify(printed, (_, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value))}`;
+    const expected = comparable(text, printed);
+    const actual = comparable(binary, event);
+    for (const name of UNPRINTED[event.kind] ?? []) if (!expected[name]) actual[name] = expected[name];
+    assert.deepEqual(actual, expected, where);
+    const apart = Math.abs(Number(event.time_ns) - Number(printed.time_ns));
+    assert.ok(apart < 1000, `${where}: ${apart} ns apart`);
+  });
+  for (const name of ['exits', 'entries', 'failedEntries', 'nestedExits', 'lost', 'lanes', 'frames'] as const)
+    assert.equal(binary.result.counts[name], text.result.counts[name], name);
+  assert.deepEqual(reasons(binary), reasons(text));
+}
+
+describe('binary recordings and their text', () => {
+  for (const [binary, text] of TWINS) {
+    const [path, printed] = [sharedPath(binary), sharedPath(text)];
+    it(`have the same events: ${binary}`, { skip: path === null || printed === null }, () => {
+      if (path !== null && printed !== null) sameAsText(importShared(path), importShared(printed));
+    });
+  }
+});
+
+/** Exits, failed entries and events of the manifest of the collection; null where it does not say. */
+const COUNTS: {
+  readonly [file: string]: { readonly exits: number; readonly events?: number; readonly lost?: number };
+} = {
+  'kvm/svm/svm_basic.trace.dat': { exits: 415 },
+  'kvm/svm/svm_basic_perf.perf.data': { exits: 417 },
+  'kvm/svm/svm_basic_pk.perfkvm.data': { exits: 415 },
+  'kvm/svm/svm_timer_perf.perf.data': { exits: 88 },
+  'kvm/svm/svm_diff_cpuid150.trace.dat': { exits: 465 },
+  'kvm/svm/svm_2vcpu.trace.dat': { exits: 826 },
+  'kvm/svm/svm_2vcpu_v6.trace.dat': { exits: 825 },
+  'kvm/svm/svm_overwrite.trace.dat': { exits: 325, lost: 78_872 },
+  'kvm/svm/svm_exitentry_z.perf.data': { exits: 417 },
+  'kvm/svm/svm_pipe.perf.data': { exits: 415 },
+  'kvm/vmx/vmx_basic.trace.dat': { exits: 409 },
+  'kvm/vmx/vmx_basic_rerun.trace.dat': { exits: 409 },
+  'kvm/vmx/vmx_diff_cpuid150.trace.dat': { exits: 459 },
+  'kvm/vmx/vmx_basic_perf.perf.data': { exits: 409 },
+  'kvm/vmx/vmx_basic_pk.perfkvm.data': { exits: 409 },
+  'kvm/vmx/vmx_nested.trace.dat': { exits: 181 },
+  // trace-cmd 3.1.6 and perf 6.1 print so many events
+  'binary/hebel23_driver.trace.dat': { exits: 0, events: 997 },
+  'binary/binun_taiwan.perf.data.kvm': { exits: 0, events: 12_685 },
+  'binary/hotspot_perf.data.true.v2': { exits: 0, events: 1 },
+  'binary/quipper_perf.data.piped.hw_and_sw-3.4': { exits: 0, events: 4275 },
+  'binary/quipper_perf.data.singleprocess-3.8': { exits: 0, events: 13 },
+};
+
+describe('failed entries in binary recordings', () => {
+  const failed = sharedPath('kvm/vmx/vmx_failtrace_gdtr_base_noncanon.trace.dat');
+  it('a failed entry has all bits of its reason', { skip: failed === null }, () => {
+    if (failed === null) return;
+    const { events } = importShared(failed);
+    assert.deepEqual(
+      events.filter(({ kind }) => kind === 'entry_failed').map(({ reason, isa }) => ({ reason, isa })),
+      [{ reason: 0x8000_0021, isa: 1 }],
+    );
+  });
+
+  const refused = sharedPath('kvm/vmx/vmx_failtrace_inject_ud_errcode.trace.dat');
+  it('a VMfail is an entry without an exit, and the user is told', { skip: refused === null }, () => {
+    if (refused === null) return;
+    const { result } = importShared(refused);
+    assert.deepEqual([result.counts.entries, result.counts.exits], [1, 0]);
+    assert.ok(result.notes.some(({ says }) => /1 VM entry has no exit .*VMfail/.test(says)));
+  });
+
+  for (const name of ['svm/svm_nested_bad1', 'svm/svm_nested_bad3', 'vmx/vmx_nested_bad1', 'vmx/vmx_nested_bad3']) {
+    const path = sharedPath(`kvm/${name}.trace.dat`);
+    it(`KVM's refusal of an L1's entry is there: ${name}`, { skip: path === null }, () => {
+      if (path !== null) assert.equal(importShared(path).result.counts.failedEntries, 1);
+    });
+  }
+});
+
+describe('binary recordings of the collection', () => {
+  for (const [file, { exits, events, lost = 0 }] of Object.entries(COUNTS)) {
+    const path = sharedPath(file);
+    it(`has ${exits} exits in ${file}`, { skip: path === null }, () => {
+      if (path === null) return;
+      const { result } = importShared(path);
+      assert.equal(result.stopped, null);
+      assert.equal(result.counts.exits + result.counts.failedEntries, exits);
+      assert.equal(result.counts.lost, lost);
+      if (events !== undefined) assert.equal(result.counts.events, events);
+      const told = result.notes.some(({ says }) => says.startsWith('no kvm_exit'));
+      assert.equal(told, exits === 0, 'a recording without exits says so');
+    });
+  }
+});
