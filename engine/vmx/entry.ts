@@ -56,11 +56,13 @@ function loadGuestState(cpu: Cpu, secondary: number, region: number): void {
   cpu.setU32(S.CR0, (cr0 & CR0_KEPT) | (state.getUint32(S.CR0, true) & ~CR0_KEPT));
   const flags = ram.getUint32(region + F.GUEST_RFLAGS, true);
   loadFlags(cpu, flags);
-  loadControlled(cpu, ram.getUint32(region + F.VM_ENTRY_CONTROLS, true), region);
+  const controls = ram.getUint32(region + F.VM_ENTRY_CONTROLS, true);
+  loadControlled(cpu, controls, region);
   // The DPL of SS is the privilege level, usable or not.
   const dpl = (state.getUint32(segRights(SEG.SS), true) >>> 5) & 3;
   cpu.setU32(S.CPL, flags & FLAG.VM ? 3 : state.getUint32(S.CR0, true) & 1 ? dpl : 0);
-  if (secondary & SECONDARY.ept) load(GUEST_PDPTES, ram, region, state);
+  // PDPTEs count outside IA-32e mode only.
+  if (secondary & SECONDARY.ept && !(controls & ENTRY.ia32e)) load(GUEST_PDPTES, ram, region, state);
 }
 
 /** Enters guest operation: level, translations, intercepts, TSC and timer. */

@@ -12,7 +12,16 @@
  */
 
 /** Offsets of what is no field. */
-export const REGION = { revision: 0, abort: 4, launched: 8, next: 12, fields: 16, good: 4088, bytes: 4096 } as const;
+export const REGION = {
+  revision: 0,
+  abort: 4,
+  launched: 8,
+  next: 12,
+  fields: 16,
+  good: 4088,
+  memory: 4092,
+  bytes: 4096,
+} as const;
 
 /**
  * Encoding, name, and the controls of which at least one must be allowed for the field to exist (`group.bit` as in

@@ -23,6 +23,8 @@ class LiveState implements CheckState {
   #region = 0;
   #capabilities: Capabilities | null = null;
   physicalBits = 0;
+  /** Set by `memory`: the answer may change without any field changing. */
+  readMemory = false;
   hasSgx = false;
   hasRtm = false;
   readonly linearBits = 48;
@@ -60,24 +62,33 @@ class LiveState implements CheckState {
     return this.#cpu?.u32(name === 'EFER' ? S.EFER : S.VMCS_POINTER) ?? 0;
   }
   memory(low: number, high: number): number {
+    this.readMemory = true;
     return this.#cpu?.memory.read(high * ADDRESS_SPACE + low, 4) ?? 0;
   }
 }
 
 const live = new LiveState();
 
-/** Checks that read each field (by (offset - REGION.fields) / 8), that read a processor register, that read memory. */
+/** Checks that read each field (by (offset - REGION.fields) / 8), and those that read a processor register. */
 const byField: number[][] = Array.from({ length: (CHECKED_BYTES - REGION.fields) / 8 }, () => []);
 const byRegister: number[] = [];
-const always: number[] = [];
+/**
+ * Checks that may read memory, which changes unseen. Each has a bit in the region that says whether it did read memory
+ * when it was last evaluated; one that did not depends on fields only.
+ */
+const mayReadMemory: number[] = [];
 CHECKS.forEach((check, i) => {
   // Checks that the manual leaves to the processor are none of this one's.
   if (check.optional) return;
   for (const read of check.reads) {
-    if (read === 'memory') always.push(i);
+    if (read === 'memory') mayReadMemory.push(i);
     else if (typeof read === 'string') byRegister.push(i);
     else byField[(read - REGION.fields) / 8]?.push(i);
   }
+});
+const MEMORY_BIT = new Int32Array(CHECKS.length);
+mayReadMemory.forEach((i, bit) => {
+  MEMORY_BIT[i] = 1 << bit;
 });
 
 /** What an entry violates: the checks of the first stage that has any, as indices into CHECKS, ascending. */
@@ -96,16 +107,28 @@ function verdict(violated: readonly number[]): Verdict | null {
   return null;
 }
 
-/** Evaluates checks; adds those that do not hold to `found`, which is null as long as all do. */
+/** Checks that do not hold; null as long as all do. */
 let found: number[] | null = null;
-function judge(checks: readonly number[]): void {
-  for (let k = 0; k < checks.length; k++) {
-    const i = checks[k] ?? 0;
-    if (CHECKS[i]?.holds(live) === false) {
-      found ??= [];
-      found.push(i);
-    }
+/** Bits of the checks that read memory. */
+let memoryReaders = 0;
+
+function judgeOne(i: number): void {
+  live.readMemory = false;
+  if (CHECKS[i]?.holds(live) === false) {
+    found ??= [];
+    found.push(i);
   }
+  const bit = MEMORY_BIT[i] ?? 0;
+  if (bit) memoryReaders = live.readMemory ? memoryReaders | bit : memoryReaders & ~bit;
+}
+
+function judge(checks: readonly number[]): void {
+  for (let k = 0; k < checks.length; k++) judgeOne(checks[k] ?? 0);
+}
+
+function judgeMemoryReaders(): void {
+  const readers = memoryReaders;
+  for (const i of mayReadMemory) if (readers & (MEMORY_BIT[i] ?? 0)) judgeOne(i);
 }
 
 /** Registers that checks read, as one number other than 0. */
@@ -126,15 +149,17 @@ export function evaluate(cpu: Cpu): Verdict | null {
   touch(cpu, region);
   const changed = cpu.vmx.copies.compare(cpu, region);
   found = null;
+  memoryReaders = ram.getUint32(region + REGION.memory, true);
   if (inputs === 0 || cpu.vmx.checkAlways) judge(EVERY);
   else {
     for (let i = 0; i < changed; i++) {
       judge(byField[(ram.getUint16(region + CHANGED + 2 * i, true) - REGION.fields) >> 3] ?? []);
     }
     if (inputs !== inputsOf(cpu)) judge(byRegister);
-    judge(always);
+    if (memoryReaders) judgeMemoryReaders();
   }
   const result = found === null ? null : verdict(found);
   ram.setUint32(region + REGION.good, result ? 0 : inputsOf(cpu), true);
+  ram.setUint32(region + REGION.memory, memoryReaders, true);
   return result;
 }
