@@ -49,6 +49,8 @@ export interface ConsoleSource {
 export interface SessionOptions {
   /** Ticks after which the run ends in any case. */
   readonly budget: number;
+  /** Ticks between two looks at the host; by default as many as a person does not notice. */
+  readonly slice?: number;
   /** By rising tick. */
   readonly inputs: readonly ScheduledInput[];
   readonly console: ConsoleSource | null;
@@ -71,24 +73,26 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
  */
 export async function runSession(
   runner: Runner,
-  { budget, inputs, console, progress, interrupted, refused }: SessionOptions,
+  { budget, slice, inputs, console, progress, interrupted, refused }: SessionOptions,
 ): Promise<Exclude<Stop, 'checkpoint'> | 'stopped'> {
   const { machine } = runner;
-  const slice = console ? INTERACTIVE_SLICE : SLICE;
+  const step = slice ?? (console ? INTERACTIVE_SLICE : SLICE);
   let next = 0;
+  let typed: Uint8Array | null = null;
   const deliver = (): void => {
     for (let input = inputs[next]; input && machine.now >= input.tick; input = inputs[++next]) {
       if (!runner.receive(input.port, input.bytes)) refused(input, 'port');
     }
-    const typed = console?.take() ?? null;
-    if (typed) runner.receive('com1', typed);
+    typed ??= console?.take() ?? null;
+    // COM1 takes nothing where too many bytes wait in it already: these wait too.
+    if (typed && runner.receive('com1', typed)) typed = null;
   };
   /** To the end of a slice, or to what ends the run: null where it goes on. */
   const runOn = async (): Promise<Exclude<Stop, 'checkpoint'> | 'stopped' | null> => {
     deliver();
     if (interrupted()) return 'stopped';
     if (machine.now >= budget) return 'limit';
-    const target = Math.min(budget, machine.now + slice, inputs[next]?.tick ?? Number.POSITIVE_INFINITY);
+    const target = Math.min(budget, machine.now + step, inputs[next]?.tick ?? Number.POSITIVE_INFINITY);
     // With an input still scheduled, a waiting processor lets time pass until it comes.
     const stop = runner.runTo(target, next >= inputs.length);
     progress(machine.now);
