@@ -1,6 +1,7 @@
 /** The VMX-preemption timer: counts down when bit X of the TSC changes (IA32_VMX_MISC bits 4:0). */
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
+import { ACTIVITY } from './controls.js';
 import { F } from './fields.js';
 import { low } from './vmcs.js';
 
@@ -20,9 +21,9 @@ export const timerLeft = (cpu: Cpu): number => Math.max(0, cpu.number(S.VMX_TIME
 
 export const timerExpired = (cpu: Cpu): boolean => timerRuns(cpu) && timerLeft(cpu) === 0;
 
-/** The tick at which the timer expires; infinite where it does not run. */
+/** The tick at which the timer expires; infinite where it does not run, or wakes nobody (wait-for-SIPI). */
 export function nextDeadline(cpu: Cpu): number {
-  if (!timerRuns(cpu)) return Number.POSITIVE_INFINITY;
+  if (!timerRuns(cpu) || cpu.u32(S.ACTIVITY) === ACTIVITY.waitForSipi) return Number.POSITIVE_INFINITY;
   const units = 2 ** cpu.vmx.capabilities.timerRate;
   return Math.ceil(((cpu.number(S.VMX_TIMER) - 1) * units) / cpu.model.tscPerTick);
 }

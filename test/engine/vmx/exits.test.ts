@@ -380,6 +380,13 @@ test('windows open when nothing blocks, and the timer expires at its tick', () =
   assert.deepEqual(exitOf(timer), [52, 0n]);
   assert.equal(timer.field('VMX_PREEMPTION_TIMER_VALUE'), 0n);
   assert.equal(nextDeadline(timer.cpu), Number.POSITIVE_INFINITY);
+  // Nothing but a SIPI ends that wait.
+  const waiting = guest((bench) => {
+    bench.or('PIN_BASED_VM_EXEC_CONTROL', PIN.timer);
+    bench.set('GUEST_ACTIVITY_STATE', 3);
+  });
+  assert.equal(waiting.cpu.intercepts.window(waiting.cpu), false);
+  assert.equal(nextDeadline(waiting.cpu), Number.POSITIVE_INFINITY);
 });
 
 test('EPT faults say where, and during delivery of what', () => {
