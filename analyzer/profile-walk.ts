@@ -214,7 +214,8 @@ function tellWork({ gpa, code, flags }: EventView, i: number, kind: number, key:
   keyOfWork(known, source.cells[2 * i] as number, source.cells[2 * i + 1] as number, written, key);
 }
 
-function readWords({ code, qualification, info2, gpa, intr }: EventView, i: number, out: ExitWords): ExitWords {
+/** The words of event `i` that say what its exit is about. */
+export function readWords({ code, qualification, info2, gpa, intr }: EventView, i: number, out: ExitWords): ExitWords {
   out.has =
     (code.valid[i] as number) * HAS.code +
     (qualification.valid[i] as number) * HAS.qualification +

@@ -49,6 +49,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./explain.js'),
   },
   { name: 'query', summary: 'Asks a trace in SQL.', load: () => import('./query.js') },
+  {
+    name: 'export',
+    summary: 'Writes a trace for Perfetto, speedscope, flame graphs or as CSV.',
+    load: () => import('./export.js'),
+  },
   { name: 'convert', summary: 'Copies a trace into the other store.', load: () => import('./convert.js') },
   { name: 'serve', summary: 'Serves the page that shows traces on a timeline.', load: () => import('./serve.js') },
   { name: 'guests', summary: 'Lists the guest programs that come along.', load: () => import('./guests.js') },

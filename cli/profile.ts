@@ -1,4 +1,5 @@
 /** `trapline profile`: where the exits go. Takes our traces, and foreign ones without storing them. */
+import { foldedLine, stacksOf } from '../analyzer/export/folded.js';
 import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } from '../analyzer/profile.js';
 import { COLUMNS } from '../analyzer/profile-view.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
@@ -118,6 +119,10 @@ export const command: Command = {
     { name: 'by-lane', says: 'tell the vCPU threads apart instead of the levels' },
     { name: 'keys', value: 'N', says: `ports, MSRs, pages, ... to show for each reason (${DEFAULT_KEYS})` },
     { name: 'rips', value: 'N', says: `hottest instructions to show (${DEFAULT_RIPS})` },
+    {
+      name: 'folded',
+      says: 'print folded stacks instead, LEVEL;REASON;SUB-KEY and handler time: what flamegraph.pl reads',
+    },
     JSON_OPTION,
   ],
   details: [
@@ -137,6 +142,7 @@ export const command: Command = {
   },
   examples: [
     { line: 'trapline profile run.sqlite', says: 'where the exits of a run go' },
+    { line: 'trapline profile run.sqlite --folded | flamegraph.pl > run.svg', says: 'a flame graph by another tool' },
     { line: 'perf script | trapline profile -', says: 'of what perf recorded, without storing it' },
   ],
   run(call) {
@@ -149,6 +155,8 @@ export const command: Command = {
     const answer = profiler.finish(nameOf);
     if (call.flag('json')) {
       call.out.json(answer);
+    } else if (call.flag('folded')) {
+      for (const stack of stacksOf(answer)) call.out.line(foldedLine(stack));
     } else {
       if (remark !== null) call.out.line(remark);
       const laneOf = (lane: number): string => nameOf('vcpu', BigInt(lane)) ?? String(lane);

@@ -1,0 +1,52 @@
+/** Formats that a trace can be exported to. */
+import type { TableName } from '../../traces/schema.js';
+import type { TraceReader } from '../../traces/store.js';
+import { Profiler } from '../profile.js';
+import { COLUMNS } from '../profile-view.js';
+import { exportCsv } from './csv.js';
+import { type Exported, readChunks, type TextSink } from './document.js';
+import { foldedLine, type Stack, stacksOf, type Weight } from './folded.js';
+import { exportPerfetto } from './perfetto.js';
+import { exportSpeedscope } from './speedscope.js';
+import { flameGraph } from './svg.js';
+
+export interface ExportOptions {
+  /** Of csv. */
+  readonly table: TableName;
+  /** Of folded and svg. */
+  readonly weight: Weight;
+}
+
+type Exporter = (reader: TraceReader, sink: TextSink, options: ExportOptions) => Exported;
+
+function stacks(
+  reader: TraceReader,
+  weight: Weight,
+  write: (stacks: readonly Stack[], unit: string) => void,
+): Exported {
+  const profiler = new Profiler({ rips: 0 });
+  const damage = readChunks(reader, 'event', COLUMNS, (chunk) => profiler.take(chunk));
+  const profile = profiler.finish((domain, code) => reader.name(domain, code));
+  const found = stacksOf(profile, weight);
+  write(found, weight === 'exits' ? 'exits' : (profile.unit ?? 'exits'));
+  return { written: found.length, damage };
+}
+
+export const EXPORTS = {
+  perfetto: { says: 'Trace Event JSON for ui.perfetto.dev', run: exportPerfetto },
+  speedscope: { says: 'an evented profile for speedscope.app', run: exportSpeedscope },
+  folded: {
+    says: 'folded stacks for flamegraph.pl',
+    run: (reader, sink, { weight }) =>
+      stacks(reader, weight, (found) => {
+        for (const stack of found) sink.write(`${foldedLine(stack)}\n`);
+      }),
+  },
+  svg: {
+    says: 'a flame graph',
+    run: (reader, sink, { weight }) =>
+      stacks(reader, weight, (found, unit) => sink.write(flameGraph(found, reader.path, unit))),
+  },
+  csv: { says: 'the rows of a table', run: (reader, sink, { table }) => exportCsv(reader, sink, table) },
+} as const satisfies { readonly [format: string]: { readonly says: string; readonly run: Exporter } };
+export type ExportFormat = keyof typeof EXPORTS;

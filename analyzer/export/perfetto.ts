@@ -1,0 +1,80 @@
+/**
+ * Trace Event Format (JSON), which Perfetto and chrome://tracing read: VMs as processes, lanes as threads, exits as
+ * nested slices, failed entries and gaps as instants.
+ * https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU ("Trace Event Format")
+ */
+import type { TraceReader } from '../../traces/store.js';
+import { type Exported, readChunks, type TextSink } from './document.js';
+import { SPAN_COLUMNS, SpanWalker } from './spans.js';
+
+/** Times are microseconds in this format; a tick stands for a nanosecond. */
+const micros = (ns: number): string => `${Math.floor(ns / 1000)}.${String(ns % 1000).padStart(3, '0')}`;
+
+/** Which VM a lane belongs to: dictionary domain vcpu says it as JSON; 1 where it does not. */
+function processOf(says: string | null): number {
+  try {
+    const told: unknown = JSON.parse(says ?? 'null');
+    const vm = typeof told === 'object' && told !== null && 'vm' in told ? told.vm : null;
+    return typeof vm === 'number' && Number.isSafeInteger(vm) && vm > 0 ? vm : 1;
+  } catch {
+    return 1;
+  }
+}
+
+/** Writes all exits of a trace; `written` counts slices and instants. Memory does not grow with the trace. */
+export function exportPerfetto(reader: TraceReader, sink: TextSink): Exported {
+  const lanes = reader.dictionary('vcpu');
+  const places = new Map<number, string>();
+  let written = 0;
+  const put = (event: string): void => sink.write(`,\n${event}`);
+  const place = (lane: number): string => {
+    let text = places.get(lane);
+    if (text === undefined) {
+      const told = lanes.get(BigInt(lane));
+      const process = processOf(told?.says ?? null);
+      text = `"pid":${process},"tid":${lane + 1}`; // 0 is the idle thread
+      places.set(lane, text);
+      const vm = JSON.stringify(process === 1 ? 'machine' : `VM ${process}`);
+      put(`{"ph":"M","name":"process_name",${text},"args":{"name":${vm}}}`);
+      put(`{"ph":"M","name":"thread_name",${text},"args":{"name":${JSON.stringify(told?.name ?? `vCPU ${lane}`)}}}`);
+    }
+    return text;
+  };
+  const walker = new SpanWalker(
+    {
+      open({ lane, at, seq, name, key, rip }) {
+        const about =
+          (key === '' ? '' : `,"about":${JSON.stringify(key)}`) +
+          (rip === null ? '' : `,"rip":"0x${rip.toString(16)}"`);
+        const where = place(lane);
+        put(
+          `{"ph":"B","cat":"exit","name":${JSON.stringify(name)},"ts":${micros(at)},${where},"args":{"seq":${seq}${about}}}`,
+        );
+        written += 1;
+      },
+      close(lane, at) {
+        put(`{"ph":"E","ts":${micros(at)},${place(lane)}}`);
+      },
+      mark({ lane, at, seq, kind, name }) {
+        const scope = kind === 'lost' ? 'g' : 't';
+        const where = place(lane);
+        put(
+          `{"ph":"i","s":"${scope}","cat":"${kind}","name":${JSON.stringify(name)},"ts":${micros(at)},${where},"args":{"seq":${seq}}}`,
+        );
+        written += 1;
+      },
+    },
+    (domain, code) => reader.name(domain, code),
+  );
+  sink.write('{"displayTimeUnit":"ns","traceEvents":[\n{"ph":"M","name":"trapline","pid":1,"tid":0,"args":{}}');
+  const damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk));
+  walker.end();
+  const clock = {
+    ticks: 'ticks; one is shown as a nanosecond',
+    ns: 'nanoseconds of the host',
+    none: 'none: order alone',
+  };
+  const facts = { trace: reader.path, clock: clock[walker.unit ?? 'none'], origin: walker.origin.toString() };
+  sink.write(`\n],"otherData":${JSON.stringify(facts)}}\n`);
+  return { written, damage };
+}

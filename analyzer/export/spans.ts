@@ -1,0 +1,228 @@
+/**
+ * The exits of a trace as nested spans of each lane. A span runs from the exit to the entry that takes its level up
+ * again: an exit of L2 that L1 serves lasts until L2 runs, and the exits of L1 meanwhile lie inside. So an entry to
+ * level n ends the spans of level n and below, and open spans are of descending level: their number is bounded.
+ */
+import { EVENT_KINDS } from '../../engine/observer.js';
+import type { Chunk } from '../../traces/store.js';
+import { type NameOf, reasonName } from '../profile.js';
+import { type ExitWords, keyLabel, keyOfExit, SubKey } from '../profile-keys.js';
+import { COLUMNS, EventView, narrow, type Wide, wide } from '../profile-view.js';
+import { readWords, UNKNOWN_LEVEL } from '../profile-walk.js';
+
+export const SPAN_COLUMNS: readonly string[] = [...COLUMNS, 'to_level'];
+
+/** An exit that begins. Valid during the call only. */
+export interface Span {
+  readonly lane: number;
+  /** Nanoseconds or ticks since the origin; never falls within a lane. */
+  readonly at: number;
+  readonly seq: number;
+  /** Level and reason, for example `L1 CPUID`. */
+  readonly name: string;
+  /** What it is about, for example `leaf 0x1`; empty where the exit does not say it. */
+  readonly key: string;
+  readonly rip: bigint | null;
+}
+
+/** Something at one time: an entry that failed, a VMX instruction that failed, a gap. */
+export interface Mark {
+  readonly lane: number;
+  readonly at: number;
+  readonly seq: number;
+  readonly kind: 'entry_failed' | 'vmfail' | 'lost';
+  readonly name: string;
+}
+
+export interface SpanTaker {
+  open(span: Span): void;
+  close(lane: number, at: number): void;
+  mark(mark: Mark): void;
+}
+
+interface Lane {
+  /** Levels of the open spans, descending. */
+  readonly open: number[];
+  last: number;
+}
+
+const HIGH = 0x1_0000_0000;
+
+export class SpanWalker {
+  readonly #taker: SpanTaker;
+  readonly #nameOf: NameOf;
+  readonly #only: number | null;
+  readonly #lanes = new Map<number, Lane>();
+  readonly #names = new Map<string, string>();
+  readonly #key = new SubKey();
+  readonly #words: ExitWords = {
+    has: 0,
+    code: 0,
+    codeHigh: 0,
+    qualification: 0,
+    info2: 0,
+    info2High: 0,
+    intr: 0,
+    gpa: 0,
+    gpaHigh: 0,
+  };
+  /** Null: the trace has no clock, and events are one unit apart. */
+  unit: 'ticks' | 'ns' | null = null;
+  #originLow = 0;
+  #originHigh = 0;
+
+  /** `only` limits it to one lane. */
+  constructor(taker: SpanTaker, nameOf: NameOf, only: number | null = null) {
+    this.#taker = taker;
+    this.#nameOf = nameOf;
+    this.#only = only;
+  }
+
+  /** Time of the clock's origin, which is the least of the first chunk that has times. */
+  get origin(): bigint {
+    return (BigInt(this.#originHigh) << 32n) | BigInt(this.#originLow);
+  }
+
+  /** Takes a chunk of the event table with SPAN_COLUMNS, in order. */
+  take(chunk: Chunk): void {
+    const view = new EventView(chunk);
+    const toLevel = narrow(chunk.column('to_level'));
+    const clock = this.#clock(chunk);
+    for (let i = 0; i < chunk.rows; i++) {
+      const id = view.lane[i] as number;
+      const kind = view.kind[i] as number;
+      if (this.#only !== null && id !== this.#only) {
+        if (kind === EVENT_KINDS.lost) this.#gap();
+        continue;
+      }
+      const lane = this.#lane(id);
+      lane.last = Math.max(lane.last, this.#at(clock, i, chunk.first, lane));
+      if (kind === EVENT_KINDS.exit) this.#exit(view, i, id, lane);
+      else if (kind === EVENT_KINDS.entry) {
+        this.#end(id, lane, toLevel.valid[i] === 1 ? (toLevel.cells[i] as number) : UNKNOWN_LEVEL);
+      } else this.#mark(view, i, kind, id, lane);
+    }
+  }
+
+  /** Closes what is open, at the last time of its lane. */
+  end(): void {
+    this.#gap();
+  }
+
+  #lane(id: number): Lane {
+    let lane = this.#lanes.get(id);
+    if (lane === undefined) {
+      lane = { open: [], last: 0 };
+      this.#lanes.set(id, lane);
+    }
+    return lane;
+  }
+
+  /** Ticks where the trace has them, else host time; decided by the first chunk that has either. */
+  #clock(chunk: Chunk): Wide | null {
+    for (const [name, unit] of CLOCKS) {
+      if (this.unit !== null && this.unit !== unit) continue;
+      const column = wide(chunk.column(name));
+      if (this.unit !== null) return column;
+      const first = column.valid.subarray(0, chunk.rows).indexOf(1);
+      if (first < 0) continue;
+      this.unit = unit;
+      this.#setOrigin(column, first, chunk.rows);
+      return column;
+    }
+    return null;
+  }
+
+  #setOrigin({ cells, valid }: Wide, first: number, rows: number): void {
+    let least = first;
+    const high = (i: number): number => cells[2 * i + 1] as number;
+    const low = (i: number): number => cells[2 * i] as number;
+    for (let i = first; i < rows; i++) {
+      if (valid[i] === 1 && (high(i) < high(least) || (high(i) === high(least) && low(i) < low(least)))) least = i;
+    }
+    this.#originLow = low(least);
+    this.#originHigh = high(least);
+  }
+
+  #at(clock: Wide | null, i: number, first: number, lane: Lane): number {
+    if (clock === null) return this.unit === null ? first + i : lane.last;
+    if (clock.valid[i] !== 1) return lane.last;
+    return (
+      ((clock.cells[2 * i + 1] as number) - this.#originHigh) * HIGH + (clock.cells[2 * i] as number) - this.#originLow
+    );
+  }
+
+  #exit(view: EventView, i: number, id: number, lane: Lane): void {
+    const { reason, level, isa, rip } = view;
+    if (reason.valid[i] === 0) return;
+    const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
+    this.#end(id, lane, from);
+    lane.open.push(from);
+    const low = reason.cells[2 * i] as number;
+    const by = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
+    this.#key.clear();
+    keyOfExit(by, low, readWords(view, i, this.#words), this.#key);
+    this.#taker.open({
+      lane: id,
+      at: lane.last,
+      seq: view.chunk.first + i,
+      name: this.#name(from, by, low, reason.cells[2 * i + 1] as number),
+      key: keyLabel(this.#key.tag, (BigInt(this.#key.high) << 32n) | BigInt(this.#key.low)),
+      rip:
+        rip.valid[i] === 1
+          ? (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number)
+          : null,
+    });
+  }
+
+  /** Ends the spans of `level` and below; of all where it is unknown. */
+  #end(id: number, { open, last }: Lane, level: number): void {
+    for (let top = open.at(-1); top !== undefined && (top <= level || top === UNKNOWN_LEVEL); top = open.at(-1)) {
+      open.pop();
+      this.#taker.close(id, last);
+    }
+  }
+
+  #mark(view: EventView, i: number, kind: number, lane: number, { last: at }: Lane): void {
+    const seq = view.chunk.first + i;
+    const [low, high] = [view.reason.cells[2 * i] as number, view.reason.cells[2 * i + 1] as number];
+    if (kind === EVENT_KINDS.entry_failed) {
+      const from = view.level.valid[i] === 1 ? (view.level.cells[i] as number) : UNKNOWN_LEVEL;
+      const by = view.isa.valid[i] === 1 ? (view.isa.cells[i] as number) : 0;
+      const why = view.reason.valid[i] === 1 ? `: ${this.#name(from, by, low, high)}` : '';
+      this.#taker.mark({ lane, at, seq, kind: 'entry_failed', name: `VM entry failed${why}` });
+    } else if (kind === EVENT_KINDS.vmfail) {
+      const number = view.code.valid[i] === 1 ? `, error ${view.code.cells[2 * i]}` : '';
+      this.#taker.mark({ lane, at, seq, kind: 'vmfail', name: `VMfail${number}` });
+    } else if (kind === EVENT_KINDS.lost) {
+      const { cells, valid } = view.value;
+      const count = (cells[2 * i + 1] as number) * HIGH + (cells[2 * i] as number);
+      this.#gap();
+      this.#taker.mark({ lane, at, seq, kind: 'lost', name: valid[i] === 1 ? `${count} events lost` : 'events lost' });
+    }
+  }
+
+  /** After a gap nobody knows which entry belongs to which exit. */
+  #gap(): void {
+    for (const [id, lane] of this.#lanes) this.#end(id, lane, UNKNOWN_LEVEL);
+  }
+
+  #name(level: number, isa: number, low: number, high: number): string {
+    const id = `${level} ${isa} ${high} ${low}`;
+    let name = this.#names.get(id);
+    if (name === undefined) {
+      const reason = reasonName(isa, (BigInt(high) << 32n) | BigInt(low), this.#nameOf);
+      name = level === UNKNOWN_LEVEL ? reason : `L${level} ${reason}`;
+      if (this.#names.size < MOST_NAMES) this.#names.set(id, name);
+    }
+    return name;
+  }
+}
+
+/** Names kept; a hostile trace may have as many as it has exits. */
+const MOST_NAMES = 4096;
+
+const CLOCKS = [
+  ['tick', 'ticks'],
+  ['time_ns', 'ns'],
+] as const;

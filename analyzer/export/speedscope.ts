@@ -1,0 +1,105 @@
+/**
+ * An evented profile of speedscope a lane, as https://www.speedscope.app/file-format-schema.json describes it: exits
+ * as frames, with what they are about as a frame inside, and the exits that served them inside that. Events of a
+ * profile stand together, so the trace is read once a lane; memory grows with the number of distinct frames alone.
+ */
+import type { TraceReader } from '../../traces/store.js';
+import { narrow } from '../profile-view.js';
+import { type Exported, readChunks, type TextSink } from './document.js';
+import { SPAN_COLUMNS, SpanWalker } from './spans.js';
+
+const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
+/** Distinct frames; beyond, pages and ports are left out. */
+const MOST_FRAMES = 65_536;
+
+class Frames {
+  readonly #index = new Map<string, number>();
+
+  get names(): Iterable<string> {
+    return this.#index.keys();
+  }
+
+  /** Index of a frame; null where there are too many and it is not one of them. */
+  of(name: string): number | null {
+    const known = this.#index.get(name);
+    if (known !== undefined) return known;
+    if (this.#index.size >= MOST_FRAMES) return null;
+    this.#index.set(name, this.#index.size);
+    return this.#index.size - 1;
+  }
+}
+
+/** Writes all exits of a trace; `written` counts them. */
+export function exportSpeedscope(reader: TraceReader, sink: TextSink): Exported {
+  const lanes = new Set<number>();
+  let damage = readChunks(reader, 'event', ['vcpu'], (chunk) => {
+    const { cells } = narrow(chunk.column('vcpu'));
+    for (let i = 0; i < chunk.rows; i++) lanes.add(cells[i] as number);
+  });
+  const frames = new Frames();
+  let written = 0;
+  let profiles = 0;
+  sink.write(`{"$schema":"${SCHEMA}","name":${JSON.stringify(reader.path)},"exporter":"trapline","profiles":[`);
+  for (const lane of [...lanes].sort((a, b) => a - b)) {
+    const profile = new LaneProfile(frames, sink, profiles > 0 ? ',\n' : '\n');
+    const walker = new SpanWalker(profile, (domain, code) => reader.name(domain, code), lane);
+    damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk)) ?? damage;
+    walker.end();
+    written += profile.exits;
+    if (profile.exits === 0) continue; // a lane without exits has no profile
+    profiles += 1;
+    const name = reader.name('vcpu', lane) ?? `vCPU ${lane}`;
+    const unit = walker.unit === 'ns' ? 'nanoseconds' : 'none';
+    sink.write(
+      `],"startValue":${profile.first},"endValue":${profile.last},"unit":"${unit}","name":${JSON.stringify(name)}}`,
+    );
+  }
+  const shared = { frames: [...frames.names].map((name) => ({ name })) };
+  sink.write(`\n],"shared":${JSON.stringify(shared)}}\n`);
+  return { written, damage };
+}
+
+/** Events of one lane; what it opened is what it closes. */
+class LaneProfile {
+  readonly #frames: Frames;
+  readonly #sink: TextSink;
+  readonly #head: string;
+  /** Frames of each open exit. */
+  readonly #open: number[][] = [];
+  exits = 0;
+  first = 0;
+  last = 0;
+  #events = 0;
+
+  constructor(frames: Frames, sink: TextSink, before: string) {
+    this.#frames = frames;
+    this.#sink = sink;
+    this.#head = `${before}{"type":"evented","events":[`;
+  }
+
+  open({ at, name, key }: { readonly at: number; readonly name: string; readonly key: string }): void {
+    if (this.exits === 0) {
+      this.#sink.write(this.#head);
+      this.first = at;
+    }
+    this.exits += 1;
+    const names = key === '' ? [name] : [name, key];
+    const frames = names.map((each) => this.#frames.of(each)).filter((frame) => frame !== null);
+    this.#open.push(frames);
+    for (const frame of frames) this.#event('O', frame, at);
+  }
+
+  close(_lane: number, at: number): void {
+    const frames = this.#open.pop() ?? [];
+    for (const frame of frames.reverse()) this.#event('C', frame, at);
+  }
+
+  /** The format has no instants. */
+  mark(): void {}
+
+  #event(type: 'O' | 'C', frame: number, at: number): void {
+    this.#sink.write(`${this.#events > 0 ? ',' : ''}\n{"type":"${type}","frame":${frame},"at":${at}}`);
+    this.#events += 1;
+    this.last = at;
+  }
+}

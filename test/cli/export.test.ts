@@ -1,0 +1,116 @@
+/** `trapline export` on a recording: the numbers of other commands, read back by other programs. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
+
+let folder = '';
+let trace = '';
+
+async function trapline(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const text = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => ({
+    write(piece: string): void {
+      text[name] += piece;
+    },
+  });
+  const code = await runProgram(words, new Output(sink('out'), sink('err'), {}), COMMANDS);
+  return { code, ...text };
+}
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'trapline-export-'));
+  trace = join(folder, 'run.sqlite');
+  assert.equal((await trapline('record', 'hypervisor', '-o', trace)).code, 0);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const exported = async (format: string, ...more: string[]): Promise<string> => {
+  const path = join(folder, `run.${format}`);
+  const { code, err } = await trapline('export', trace, '-o', path, '--as', format, '--replace', ...more);
+  assert.deepEqual([code, err], [0, '']);
+  return path;
+};
+
+describe('export', () => {
+  it('has every exit of the profile, in perfetto and speedscope', async () => {
+    const { exits } = JSON.parse((await trapline('profile', trace, '--json')).out);
+    const { traceEvents } = JSON.parse(readFileSync(await exported('perfetto'), 'utf8'));
+    assert.equal(traceEvents.filter(({ ph }: { ph: string }) => ph === 'B').length, exits);
+    const { written } = JSON.parse(
+      (await trapline('export', trace, '-o', join(folder, 's'), '--as', 'speedscope', '--json')).out,
+    );
+    assert.equal(written, exits);
+  });
+
+  it('folds all handler time, and all exits, as profile --folded does', async () => {
+    const { exits, handled } = JSON.parse((await trapline('profile', trace, '--json')).out);
+    const sum = (text: string): number =>
+      text
+        .trimEnd()
+        .split('\n')
+        .reduce((all, line) => all + Number(/^L1;[^;]+(?:;[^;]+)? (\d+)$/.exec(line)?.[1]), 0);
+    const folded = readFileSync(await exported('folded'), 'utf8');
+    assert.equal(sum(folded), handled);
+    assert.equal((await trapline('profile', trace, '--folded')).out, folded);
+    assert.equal(sum(readFileSync(await exported('folded', '--weight', 'exits'), 'utf8')), exits);
+  });
+
+  it('gives sqlite3 the rows that query counts', async (test) => {
+    const csv = await exported('csv');
+    const asked = 'select kind, count(*) n, sum(tick) t from event group by kind order by kind';
+    const { status, stdout, error } = spawnSync('sqlite3', ['-csv', ':memory:', `.import ${csv} event`, `${asked};`], {
+      encoding: 'utf8',
+    });
+    if (error !== undefined) return test.skip('sqlite3 is not installed');
+    assert.equal(status, 0);
+    // Imported columns are text, so that sqlite3 orders them as text.
+    const lines = (text: string): string[] => text.trim().split(/\r?\n/).sort();
+    const { out } = await trapline('query', trace, asked, '--csv');
+    assert.deepEqual(
+      lines(stdout).map((line) => line.replace(/\.0$/, '')),
+      lines(out.slice(out.indexOf('\n') + 1)),
+    );
+  });
+
+  it('writes over nothing unless told to, and never over the trace', async () => {
+    const path = await exported('svg');
+    const again = await trapline('export', trace, '-o', path, '--as', 'svg');
+    assert.equal(again.code, 2);
+    assert.match(again.err, /EEXIST/);
+    const own = await trapline('export', trace, '-o', trace, '--as', 'csv', '--replace');
+    assert.equal(own.code, 2);
+    assert.match(own.err, /SAME_TRACE/);
+    assert.equal((await trapline('profile', trace)).code, 0);
+  });
+
+  it('refuses formats and tables that there are not, and makes no file', async () => {
+    for (const more of [
+      ['--as', 'xml'],
+      [],
+      ['--as', 'csv', '--table', 'events'],
+      ['--as', 'folded', '--weight', 'x'],
+    ]) {
+      const { code, err } = await trapline('export', trace, '-o', join(folder, 'none'), ...more);
+      assert.equal(code, 2);
+      assert.match(err, /BAD_VALUE|MISSING_OPTION/);
+      assert.ok(!existsSync(join(folder, 'none')));
+    }
+  });
+
+  it('keeps what a damaged trace holds in a whole document, and exits 2', async () => {
+    const imported = join(folder, 'cut.sqlite');
+    assert.equal((await trapline('convert', trace, '-o', imported)).code, 0);
+    truncateSync(imported, 30_000);
+    const path = join(folder, 'cut.json');
+    const { code, err } = await trapline('export', imported, '-o', path, '--as', 'perfetto');
+    assert.equal(code, 2);
+    assert.match(err, /^trapline: TRACE_[A-Z_]+ [^\n]+\n$/);
+    if (existsSync(path)) assert.ok(Array.isArray(JSON.parse(readFileSync(path, 'utf8')).traceEvents));
+  });
+});
