@@ -71,6 +71,11 @@ export class Formats {
     if (id !== undefined) this.#texts.set(Number(id), { system, text });
   }
 
+  /** Every description as the recording has it. */
+  all(): Iterable<{ readonly system: string; readonly text: string }> {
+    return this.#texts.values();
+  }
+
   get(id: number): EventFormat | null {
     let format = this.#parsed.get(id);
     if (format === undefined) {

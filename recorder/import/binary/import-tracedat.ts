@@ -128,6 +128,11 @@ class TraceDatImport {
     }
   }
 
+  /** Ends reading at an error, if there is something to keep. */
+  halt(error: unknown): void {
+    if (!this.#intake.halt(error)) throw error;
+  }
+
   finish(source: ByteSource): ImportResult {
     const { guests, hasTimeShift, hasText, tsc } = this.#file;
     const { notes } = this.#intake.trace;
@@ -158,7 +163,11 @@ export function importTraceDat(source: ByteSource, open: () => TraceWriter, opti
     }
     const work = new TraceDatImport(dat, open);
     try {
-      work.run(options);
+      try {
+        work.run(options);
+      } catch (error) {
+        work.halt(error);
+      }
       return work.finish(file);
     } catch (error) {
       work.abandon();

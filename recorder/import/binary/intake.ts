@@ -123,6 +123,14 @@ export class Intake {
     else this.trace.notes.add(null, error.message);
   }
 
+  /** Takes an error as the end of reading; false where it is none of the input, or there is nothing to keep. */
+  halt(error: unknown): boolean {
+    if (!(error instanceof ImportError) || this.trace.events === 0) return false;
+    if (this.stopped !== null) this.trace.notes.add(null, this.stopped.message);
+    this.stopped = error;
+    return true;
+  }
+
   finish(source: ByteSource, format: string): ImportResult {
     this.trace.flush();
     if (this.trace.events === 0) throw this.stopped ?? new ImportError('NO_EVENTS', source.name);

@@ -517,6 +517,11 @@ class PerfImport {
     this.#intake.plain(code, text, record, layout.time >= 0, thread, process, cpu, this.#where);
   }
 
+  /** Ends reading at an error, if there is something to keep. */
+  halt(error: unknown): void {
+    if (!this.#intake.halt(error)) throw error;
+  }
+
   finish(source: ByteSource): ImportResult {
     const { late } = this.#queue;
     if (late > 0) {
@@ -555,9 +560,13 @@ export function importPerf(
   const file = source.readAt === null && !pipe ? spool(source) : source;
   const work = new PerfImport(file.name, file.size, little, open, options);
   try {
-    const { readAt } = file;
-    if (pipe) work.readPipe(pipeWindow(file));
-    else if (readAt !== null) work.readFile({ name: file.name, size: file.size, readAt });
+    try {
+      const { readAt } = file;
+      if (pipe) work.readPipe(pipeWindow(file));
+      else if (readAt !== null) work.readFile({ name: file.name, size: file.size, readAt });
+    } catch (error) {
+      work.halt(error);
+    }
     return work.finish(file);
   } catch (error) {
     work.abandon();

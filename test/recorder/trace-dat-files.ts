@@ -1,0 +1,236 @@
+/**
+ * trace.dat files made of real ones, for tests and benchmarks: cut to what a test needs, written in the other version,
+ * in the other byte order, or with their pages repeated. The pages stay those that a kernel wrote.
+ */
+
+import { CompressedPages, PlainPages } from '../../recorder/import/binary/pages.js';
+import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
+import { TraceDat } from '../../recorder/import/binary/tracedat.js';
+
+/** Byte ranges of sections that imports do not read; options that point to them are left out. */
+const KALLSYMS = 19;
+const PRINTK = 20;
+const OPTIONS = 0;
+const BUFFER = 3;
+const DONE = 0;
+/** Options whose data is the offset of a section. */
+const POINTERS = [16, 17, 18, 21];
+
+/** A version 7 file without kernel symbols and printk formats, which are most of it. */
+export function withoutSymbols(source: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(source);
+  const start = bytes.indexOf(0, bytes.indexOf(0, 18) + 1) + 1;
+  const firstOptions = Number(bytes.readBigUInt64LE(start));
+  const end = (at: number): number => at + 16 + Number(bytes.readBigUInt64LE(at + 8));
+  const found = new Map<number, number>();
+  walkOptions(bytes, firstOptions, (id, at) => found.set(id, Number(bytes.readBigUInt64LE(at))));
+  const symbols = found.get(KALLSYMS) ?? 0;
+  const cut = end(found.get(PRINTK) ?? 0) - symbols;
+  const moved = (offset: number): bigint => BigInt(offset > symbols ? offset - cut : offset);
+  const move = (at: number): void => {
+    bytes.writeBigUInt64LE(moved(Number(bytes.readBigUInt64LE(at))), at);
+  };
+  walkOptions(bytes, firstOptions, (id, at) => {
+    if (POINTERS.includes(id)) move(at);
+    else if (id === BUFFER) {
+      move(at);
+      let cpu = bytes.indexOf(0, bytes.indexOf(0, at + 8) + 1) + 1;
+      const count = bytes.readUInt32LE(cpu + 4);
+      for (let i = 0; i < count; i++, cpu += 20) move(cpu + 12);
+    } else if (id === KALLSYMS || id === PRINTK) bytes.writeUInt16LE(999, at - 6);
+  });
+  walkDone(bytes, firstOptions, move);
+  bytes.writeBigUInt64LE(moved(firstOptions), start);
+  return Buffer.concat([bytes.subarray(0, symbols), bytes.subarray(symbols + cut)]);
+}
+
+function walkOptions(bytes: Buffer, first: number, take: (id: number, at: number) => void): void {
+  for (let section = first; section !== 0; ) {
+    if (bytes.readUInt16LE(section) !== OPTIONS) throw new Error('no options');
+    let at = section + 16;
+    section = 0;
+    for (;;) {
+      const id = bytes.readUInt16LE(at);
+      if (id === DONE) {
+        section = Number(bytes.readBigUInt64LE(at + 6));
+        break;
+      }
+      take(id, at + 6);
+      at += 6 + bytes.readUInt32LE(at + 2);
+    }
+  }
+}
+
+function walkDone(bytes: Buffer, first: number, take: (at: number) => void): void {
+  for (let section = first; section !== 0; ) {
+    let at = section + 16;
+    while (bytes.readUInt16LE(at) !== DONE) at += 6 + bytes.readUInt32LE(at + 2);
+    section = Number(bytes.readBigUInt64LE(at + 6));
+    if (section !== 0) take(at + 6);
+  }
+}
+
+/** Pages of each CPU of a file. */
+function pagesOf(file: TraceDat): Buffer[][] {
+  const [buffer] = file.buffers;
+  return (buffer?.cpus ?? []).map((cpu) => {
+    const fail = (error: Error): never => {
+      throw error;
+    };
+    const pages =
+      file.inflate === null || buffer?.compressed !== true
+        ? new PlainPages(file.bytes, cpu, file.pageSize, file.pageSize, fail)
+        : new CompressedPages(file.bytes, cpu, file.pageSize, file.inflate, file.little, fail);
+    const all: Buffer[] = [];
+    while (pages.next()) {
+      const page = Buffer.alloc(file.pageSize);
+      page.set(new Uint8Array(pages.view.buffer, pages.view.byteOffset + pages.start, pages.end - pages.start));
+      all.push(page);
+    }
+    return all;
+  });
+}
+
+/** Numbers of a file in its byte order. */
+class Writer {
+  readonly parts: Buffer[] = [];
+  readonly #little: boolean;
+  length = 0;
+
+  constructor(little: boolean) {
+    this.#little = little;
+  }
+
+  bytes(bytes: Uint8Array): this {
+    this.parts.push(Buffer.from(bytes));
+    this.length += bytes.length;
+    return this;
+  }
+
+  text(text: string): this {
+    return this.bytes(Buffer.from(text, 'latin1'));
+  }
+
+  #number(size: number, value: number): this {
+    const bytes = Buffer.alloc(size);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+    if (size === 2) view.setUint16(0, value, this.#little);
+    else if (size === 4) view.setUint32(0, value, this.#little);
+    else view.setBigUint64(0, BigInt(value), this.#little);
+    return this.bytes(bytes);
+  }
+
+  u16(value: number): this {
+    return this.#number(2, value);
+  }
+
+  u32(value: number): this {
+    return this.#number(4, value);
+  }
+
+  u64(value: number): this {
+    return this.#number(8, value);
+  }
+
+  sized(text: string): this {
+    return this.u64(text.length).text(text);
+  }
+}
+
+/** Times of pages, moved on for each copy, so that the repeated trace is still one in time. */
+function movedOn(page: Buffer, by: bigint): Buffer {
+  const moved = Buffer.from(page);
+  moved.writeBigUInt64LE(moved.readBigUInt64LE(0) + by, 0);
+  return moved;
+}
+
+/**
+ * A file of version 6 with the pages of another, `copies` times. `swap` writes it in the other byte order: `reorder`
+ * turns a page around.
+ */
+export function asVersion6(
+  source: Uint8Array,
+  { copies = 1, reorder }: { copies?: number; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
+): Uint8Array {
+  const file = new TraceDat(bytesInMemory(source, 'source'));
+  const little = reorder === undefined;
+  const cpus = pagesOf(file);
+  const stamps = cpus.flat().map((page) => page.readBigUInt64LE(0));
+  const [first, last] = [stamps.reduce((a, b) => (a < b ? a : b)), stamps.reduce((a, b) => (a > b ? a : b))];
+  const span = last - first + 100_000_000n;
+  const head = new Writer(little)
+    .bytes(Buffer.from([0x17, 0x08, 0x44]))
+    .text('tracing6\0')
+    .bytes(Buffer.from([little ? 0 : 1, 8]))
+    .u32(file.pageSize)
+    .text('header_page\0')
+    .sized(
+      '\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n' +
+        '\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n',
+    )
+    .text('header_event\0')
+    .sized('# compressed entry header\n');
+  const formats = [...file.formats.all()];
+  const systems = [...new Set(formats.map(({ system }) => system))].filter((system) => system !== 'ftrace');
+  const ftrace = formats.filter(({ system }) => system === 'ftrace');
+  head.u32(ftrace.length);
+  for (const { text } of ftrace) head.sized(text);
+  head.u32(systems.length);
+  for (const system of systems) {
+    const own = formats.filter((format) => format.system === system);
+    head.text(`${system}\0`).u32(own.length);
+    for (const { text } of own) head.sized(text);
+  }
+  const commands = [...file.commands].map(([pid, name]) => `${pid} ${name}\n`).join('');
+  head.u32(0).u32(0).sized(commands).u32(cpus.length);
+  head.text('options  \0').u16(4).u32(7).text('[local]').u16(0).text('flyrecord\0');
+  const aligned = (offset: number): number => Math.ceil(offset / file.pageSize) * file.pageSize;
+  let offset = aligned(head.length + 16 * cpus.length);
+  const padding = offset - head.length - 16 * cpus.length;
+  for (const pages of cpus) {
+    const size = pages.length * copies * file.pageSize;
+    head.u64(offset).u64(size);
+    offset += size;
+  }
+  head.bytes(Buffer.alloc(padding));
+  for (const pages of cpus) {
+    for (let copy = 0; copy < copies; copy++) {
+      for (const page of pages) {
+        const moved = movedOn(page, span * BigInt(copy));
+        head.bytes(reorder === undefined ? moved : reorder(moved, file));
+      }
+    }
+  }
+  return Buffer.concat(head.parts);
+}
+
+/** A page in the other byte order: its header, its records' heads, and every field that the event's format describes. */
+export function bigEndian(page: Buffer, file: TraceDat): Buffer {
+  const turned = Buffer.from(page);
+  const swap = (at: number, size: number): void => {
+    turned.subarray(at, at + size).reverse();
+  };
+  swap(0, 8);
+  swap(8, 8);
+  const end = 16 + (page.readUInt32LE(8) & 0x7ff_ffff);
+  for (let at = 16; at + 4 <= end; ) {
+    const word = page.readUInt32LE(at);
+    const type = word & 31;
+    turned.writeUInt32BE(((type << 27) | (word >>> 5)) >>> 0, at);
+    const second = at + 8 <= end ? page.readUInt32LE(at + 4) : 0;
+    if (type >= 29 || type === 0) swap(at + 4, 4);
+    if (type === 30 || type === 31) at += 8;
+    else if (type === 29) at += 4 + second;
+    else {
+      const data = type === 0 ? at + 8 : at + 4;
+      const format = file.formats.get(page.readUInt16LE(data));
+      for (const field of format?.fields ?? []) {
+        const count = field.count ?? 1;
+        if (field.size === 0 || count === 0) continue;
+        for (let i = 0; i < count; i++) swap(data + field.offset + (i * field.size) / count, field.size / count);
+      }
+      at = type === 0 ? at + 4 + ((second + 3) & ~3) : data + type * 4;
+    }
+  }
+  return turned;
+}
