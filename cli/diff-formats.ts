@@ -61,7 +61,7 @@ function json({ leftFile, rightFile, answer, verdicts }: Report, out: Output): v
 /** GitHub Flavored Markdown, 2.4: any ASCII punctuation may be escaped; a cell of a table is one line. */
 const markdownText = (text: string): string => text.replace(/[\\`*_{}[\]<>()#+!|~&@-]/g, '\\$&').replace(/\s+/g, ' ');
 
-const MARKS = { kept: '✅ kept', broken: '❌ **broken**', undecided: '⚠️ not enough data' } as const;
+const MARKS = { kept: '✅ kept', broken: '❌ **broken**', undecided: '⚠️ undecided' } as const;
 /** Rows of a table in a comment. */
 const MOST_ROWS = 20;
 
@@ -91,8 +91,11 @@ function markdownDivergence(out: Output, { before, left, right, more, after }: D
 function markdown(report: Report, out: Output): void {
   const { answer, verdicts, leftFile, rightFile } = report;
   const checks = checksOf(report);
-  const failed = checks.filter(({ outcome }) => outcome !== 'kept').length;
-  out.line(`### VM exits: ${failed === 0 ? MARKS.kept : `${MARKS.broken} ${failed} of ${checks.length}`}`);
+  const said = (['broken', 'undecided', 'kept'] as const).flatMap((outcome) => {
+    const count = checks.filter((check) => check.outcome === outcome).length;
+    return count === 0 ? [] : [`${MARKS[outcome]} ${count}`];
+  });
+  out.line(`### VM exits: ${said.join(', ')}`);
   out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(answer))}\n`);
   if (verdicts.length > 0) {
     const rows = verdicts.map((verdict) => [

@@ -65,7 +65,7 @@ export const command: Command = {
     JSON_OPTION,
   ],
   details: [
-    ...FORMATS.map((format) => `${format}: ${EXPORTS[format].says}.`),
+    `${FORMATS.map((format) => `${format}: ${EXPORTS[format].says}`).join('; ')}.`,
     'Exits are slices from the exit to the entry that takes the same level up again, so that the work of L1 for an exit ' +
       'of L2 lies inside it. A tick of the deterministic machine is shown as a nanosecond. Where the trace is damaged, ' +
       'the file holds what could be read, and the exit code is 2.',

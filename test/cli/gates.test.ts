@@ -112,7 +112,7 @@ describe('a gate', () => {
     const odd = join(folder, 'a|b_c`*.sqlite');
     assert.equal((await trapline('convert', more, '-o', odd)).code, 0);
     const { out } = await trapline('diff', base, odd, '--budget', gate, '--format', 'markdown');
-    assert.match(out, /❌ \*\*broken\*\* 2 of 3/);
+    assert.match(out, /^### VM exits: ❌ \*\*broken\*\* 2, ✅ kept 1$/m);
     assert.ok(out.includes('a\\|b\\_c\\`\\*'));
     const cells = out
       .split('\n')
