@@ -35,6 +35,7 @@ export class Assembly {
   damaged = 0;
   lost = 0;
   readonly #open: () => TraceWriter;
+  readonly #columns: readonly string[] | null;
   readonly #names: string[] = [];
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
@@ -43,8 +44,9 @@ export class Assembly {
   #firstUnanswered = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
-  constructor(open: () => TraceWriter) {
+  constructor(open: () => TraceWriter, columns: readonly string[] | null = null) {
     this.#open = open;
+    this.#columns = columns;
   }
 
   get events(): number {
@@ -120,7 +122,7 @@ export class Assembly {
   #write(row: EventRow): void {
     if (this.#sink === null) {
       this.writer = this.#open();
-      this.#sink = new EventSink(this.writer.table('event'));
+      this.#sink = new EventSink(this.writer.table('event'), this.#columns);
     }
     this.#kinds[row.kind] = (this.#kinds[row.kind] as number) + 1;
     this.#sink.write(this.#seq, row);

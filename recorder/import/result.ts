@@ -4,6 +4,8 @@ import type { ImportError } from './errors.js';
 export interface ImportOptions {
   /** Called now and then with the bytes read and their total, 0 where it is unknown. */
   readonly progress?: (done: number, total: number) => void;
+  /** Columns of the event table that are wanted; without it all. What is not is not even decoded from binary files. */
+  readonly columns?: readonly string[];
 }
 
 /** Something the user should know about the input; `line` is null where it is about all of it. */

@@ -1,6 +1,6 @@
 /** One event on its way into the trace: the engine's record, and what only a host's trace says. */
 import { EVENT_FIELDS, type EventField, EventRecord } from '../../engine/observer.js';
-import type { Appender } from '../../traces/store.js';
+import type { Appender, Slab } from '../../traces/store.js';
 import { MAX_LINE } from './lines.js';
 
 export const FIELD = Object.fromEntries(EVENT_FIELDS.map((name, i) => [name, i])) as Record<EventField, number>;
@@ -53,6 +53,14 @@ export class EventRow extends EventRecord {
     return true;
   }
 
+  /** Adds bytes that are known to be ASCII. */
+  addAscii(bytes: Uint8Array, from: number, to: number): void {
+    const { text, textLength } = this;
+    const room = Math.min(to - from, text.length - textLength);
+    for (let i = 0; i < room; i++) text[textLength + i] = bytes[from + i] as number;
+    this.textLength = textLength + room;
+  }
+
   addText(bytes: Uint8Array, from: number, to: number): void {
     const room = Math.min(to - from, this.text.length - this.textLength);
     for (let i = 0; i < room; i++) {
@@ -64,49 +72,84 @@ export class EventRow extends EventRecord {
   }
 }
 
-/** Columns of the event table by index, looked up once. */
+/** Where the cells of one column are written in the slab: index of the first word or byte, validity or -1. */
+interface Place {
+  readonly column: number;
+  readonly width: number;
+  readonly first: number;
+  readonly valid: number;
+}
+
+/** Writes rows into the slab of the event table in place; the columns are looked up once. */
 export class EventSink {
   readonly #table: Appender;
-  readonly #fields: readonly number[];
-  readonly #seq: number;
-  readonly #vcpu: number;
-  readonly #time: number;
-  readonly #kind: number;
-  readonly #isa: number;
-  readonly #from: number;
-  readonly #to: number;
+  readonly #fields: readonly Place[];
+  /** Fields of EVENT_FIELDS that are wanted. */
+  readonly #wanted: number;
+  readonly #seq: Place;
+  readonly #vcpu: Place;
+  readonly #time: Place;
+  readonly #kind: Place;
+  readonly #isa: Place;
+  readonly #from: Place;
+  readonly #to: Place;
   readonly #bytes: number;
   readonly #text: number;
+  #slab: Slab;
+  #row = 0;
 
-  constructor(table: Appender) {
+  /** `columns` limits which columns are filled; seq, vcpu and kind always are. */
+  constructor(table: Appender, columns: readonly string[] | null = null) {
     this.#table = table;
-    this.#fields = EVENT_FIELDS.map((name) => table.index(name));
-    this.#seq = table.index('seq');
-    this.#vcpu = table.index('vcpu');
-    this.#time = table.index('time_ns');
-    this.#kind = table.index('kind');
-    this.#isa = table.index('isa');
-    this.#from = table.index('from_level');
-    this.#to = table.index('to_level');
-    this.#bytes = table.index('bytes');
-    this.#text = table.index('text');
+    this.#slab = table.slab;
+    const wants = (name: string): boolean => columns === null || columns.includes(name);
+    const place = (name: string): Place => {
+      const column = table.index(name);
+      const { width, values, valid } = table.place(column);
+      return { column, width, first: width === 1 ? values : values >>> 2, valid };
+    };
+    this.#fields = EVENT_FIELDS.map(place);
+    this.#wanted = EVENT_FIELDS.reduce((mask, name, i) => (wants(name) ? mask | (1 << i) : mask), 0);
+    this.#seq = place('seq');
+    this.#vcpu = place('vcpu');
+    this.#time = place('time_ns');
+    this.#kind = place('kind');
+    this.#isa = place('isa');
+    this.#from = place('from_level');
+    this.#to = place('to_level');
+    this.#bytes = wants('bytes') ? table.index('bytes') : -1;
+    this.#text = wants('text') ? table.index('text') : -1;
+  }
+
+  #put({ column, width, first, valid }: Place, low: number, high: number): void {
+    const slab = this.#slab;
+    const row = this.#row;
+    if (width === 8) {
+      slab.words[first + 2 * row] = low;
+      slab.words[first + 2 * row + 1] = high;
+    } else if (width === 4) slab.words[first + row] = low;
+    else slab.bytes[first + row] = low;
+    slab.touched[column] = 1;
+    if (valid >= 0) slab.bytes[valid + row] = 1;
   }
 
   write(seq: number, row: EventRow): void {
     const table = this.#table;
-    table.number(this.#seq, seq);
-    table.words(this.#vcpu, row.vcpu, 0);
-    table.words(this.#kind, row.kind, 0);
-    if (row.hasTime) table.words(this.#time, row.timeLow, row.timeHigh);
-    if (row.isa !== 0) table.words(this.#isa, row.isa, 0);
-    if (row.fromLevel !== 255) table.words(this.#from, row.fromLevel, 0);
-    if (row.toLevel !== 255) table.words(this.#to, row.toLevel, 0);
-    for (let rest = row.mask; rest !== 0; rest &= rest - 1) {
+    this.#slab = table.slab;
+    this.#row = table.filled;
+    this.#put(this.#seq, seq, Math.floor(seq / 0x1_0000_0000));
+    this.#put(this.#vcpu, row.vcpu, 0);
+    this.#put(this.#kind, row.kind, 0);
+    if (row.hasTime) this.#put(this.#time, row.timeLow, row.timeHigh);
+    if (row.isa !== 0) this.#put(this.#isa, row.isa, 0);
+    if (row.fromLevel !== 255) this.#put(this.#from, row.fromLevel, 0);
+    if (row.toLevel !== 255) this.#put(this.#to, row.toLevel, 0);
+    for (let rest = row.mask & this.#wanted; rest !== 0; rest &= rest - 1) {
       const i = 31 - Math.clz32(rest & -rest);
-      table.words(this.#fields[i] as number, row.words[2 * i] as number, row.words[2 * i + 1] as number);
+      this.#put(this.#fields[i] as Place, row.words[2 * i] as number, row.words[2 * i + 1] as number);
     }
-    if (row.byteCount > 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
-    if (row.textLength > 0) {
+    if (row.byteCount > 0 && this.#bytes >= 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
+    if (row.textLength > 0 && this.#text >= 0) {
       if (row.plain) table.bytes(this.#text, row.text, row.textLength);
       else table.text(this.#text, repair.decode(row.text.subarray(0, row.textLength)));
     }

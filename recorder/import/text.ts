@@ -45,9 +45,9 @@ class TextImport {
   #lane: Lane | null = null;
   #frames = 0;
 
-  constructor(reader: LineReader, open: () => TraceWriter) {
+  constructor(reader: LineReader, open: () => TraceWriter, columns: readonly string[] | null) {
     this.#reader = reader;
-    this.#trace = new Assembly(open);
+    this.#trace = new Assembly(open, columns);
   }
 
   get events(): number {
@@ -241,7 +241,7 @@ function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
-  const work = new TextImport(reader, open);
+  const work = new TextImport(reader, open, options.columns ?? null);
   let stopped: ImportError | null = null;
   try {
     while (reader.next()) {

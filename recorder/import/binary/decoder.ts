@@ -132,14 +132,17 @@ const isLinear = (isa: number, reason: number): boolean =>
 
 export class RecordDecoder {
   readonly little: boolean;
+  readonly #keepsText: boolean;
   /** vCPU that the last record named, or -1. */
   vcpu = -1;
   /** The last number read. */
   #low = 0;
   #high = 0;
 
-  constructor(little: boolean) {
+  /** Without `text`, what has no column is not read at all. */
+  constructor(little: boolean, text: boolean) {
     this.little = little;
+    this.#keepsText = text;
   }
 
   #number(view: DataView, at: number, width: number): void {
@@ -193,6 +196,7 @@ export class RecordDecoder {
       else this.#step(does, steps[i + 3] as number, row, lane);
     }
     if (program.special !== null) this.#special(program, view, at, row);
+    if (!this.#keepsText) return;
     if (program.heading !== null) addBytes(row, program.heading);
     if (program.text.length > 0) this.#text(program, view, at, length, row);
   }

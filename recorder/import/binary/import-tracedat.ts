@@ -44,13 +44,15 @@ class TraceDatImport {
   readonly #file: TraceDat;
   readonly #intake: Intake;
   readonly #clock: Clock;
+  readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
   #cursor: RingCursor | null = null;
   readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
 
-  constructor(file: TraceDat, open: () => TraceWriter) {
+  constructor(file: TraceDat, open: () => TraceWriter, options: ImportOptions) {
+    this.#options = options;
     this.#file = file;
-    this.#intake = new Intake(open, file.little, file.commands);
+    this.#intake = new Intake(open, file.little, options.columns, file.commands);
     this.#clock = new Clock(file, file.buffers[0]?.clock || file.clock);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
   }
@@ -77,7 +79,7 @@ class TraceDatImport {
     this.#intake.damage(error);
   }
 
-  run(options: ImportOptions): void {
+  run(): void {
     const { formats, little, bytes } = this.#file;
     const type = formats.common('common_type');
     if (type === null || type.size !== 2) {
@@ -95,7 +97,7 @@ class TraceDatImport {
       } else this.#damage(new ImportError('CORRUPT', this.#where(), `a record of ${cursor.length} bytes`));
       merge.advance();
       count += 1;
-      if ((count & PROGRESS) === 0) options.progress?.(Math.min(total, count * 40), total);
+      if ((count & PROGRESS) === 0) this.#options.progress?.(Math.min(total, count * 40), total);
     }
     this.#cursor = null;
     this.#remainder();
@@ -161,10 +163,10 @@ export function importTraceDat(source: ByteSource, open: () => TraceWriter, opti
       if (dat.hasText) throw latency(new Scanner(dat.bytes, 0, dat.bytes.size, true));
       throw new ImportError('NO_EVENTS', file.name, 'no buffer in the file');
     }
-    const work = new TraceDatImport(dat, open);
+    const work = new TraceDatImport(dat, open, options);
     try {
       try {
-        work.run(options);
+        work.run();
       } catch (error) {
         work.halt(error);
       }

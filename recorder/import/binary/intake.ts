@@ -27,9 +27,14 @@ export class Intake {
   readonly #few: (Program | undefined)[] = [];
   #where: () => string = () => '';
 
-  constructor(open: () => TraceWriter, little: boolean, commands = new Map<number, string>()) {
-    this.trace = new Assembly(open);
-    this.decoder = new RecordDecoder(little);
+  constructor(
+    open: () => TraceWriter,
+    little: boolean,
+    columns: readonly string[] | undefined,
+    commands = new Map<number, string>(),
+  ) {
+    this.trace = new Assembly(open, columns ?? null);
+    this.decoder = new RecordDecoder(little, columns?.includes('text') ?? true);
     this.commands = commands;
   }
 
