@@ -278,7 +278,8 @@ export class DecodeCache {
 
   /** A record at `offset` reaches the byte at `from`. One that crosses the page has no length: it is checked always. */
   #covers(record: number, offset: number, from: number): boolean {
-    return offset + this.#view.getUint8(record + R.length) > from;
+    const length = this.#view.getUint8(record + R.length);
+    return length > 0 && offset + length > from;
   }
 
   /** Clears the marks of lines that no record covers any more. */

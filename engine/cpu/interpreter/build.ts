@@ -228,6 +228,8 @@ function emitRun(f: FunctionBuilder, module: Module, calls: Calls, record: boole
         f.br(outer);
       });
       f.emit(i64.store(base.get, target.get, S.RIP), setTick(left.get));
+      // What comes between instructions comes before a fetch that may fault.
+      f.when(i32.gtS(i32.const(1), left.get), () => f.return(i32.const(STATUS.deadline)));
       f.emit(host.set(callValue('i32', calls.fetch, base.get)));
       f.when(host.get, () => f.return(host.get));
       startAt(target.get);
