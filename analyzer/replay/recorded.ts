@@ -100,8 +100,9 @@ function endOf(reader: TraceReader): Pick<RecordedRun, 'end' | 'ending' | 'final
     const end = Math.max(lastTick(reader, 'checkpoint', 0), lastTick(reader, 'event', -1) + 1);
     return { end, ending: 'stopped', finalState: null };
   }
-  const end = Number(reader.run('ticks') ?? Number.NaN);
-  if (!Number.isSafeInteger(end) || end < 0) {
+  const ticks = reader.run('ticks') ?? '';
+  const end = Number(ticks);
+  if (!/^\d+$/.test(ticks) || !Number.isSafeInteger(end)) {
     throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'its end is no tick');
   }
   const outcome = json(reader, 'outcome');
