@@ -1,6 +1,7 @@
 /** Exports, judged by the formats' own rules and by readers that are not ours. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { exportCsv } from '../../../analyzer/export/csv.js';
@@ -8,6 +9,7 @@ import { foldedLine } from '../../../analyzer/export/folded.js';
 import { exportPerfetto } from '../../../analyzer/export/perfetto.js';
 import { exportSpeedscope } from '../../../analyzer/export/speedscope.js';
 import { flameGraph } from '../../../analyzer/export/svg.js';
+import { inPackage } from '../../../traces/guests/guest.js';
 import { TABLES } from '../../../traces/schema.js';
 import { rowOf } from '../../traces/rows.js';
 import type { EventDraft } from '../profile-helpers.js';
@@ -152,6 +154,28 @@ describe('speedscope', () => {
       shared.frames.map(({ name }: { name: string }) => name),
       ['L2 CPUID', 'leaf 0x7', 'L1 VMREAD', 'L1 VMRESUME', 'L2 HLT'],
     );
+  });
+
+  /** speedscope.schema.json is file-format-schema.json of speedscope 1.25.0, judged by Python's jsonschema. */
+  it('is valid by the schema that speedscope publishes', (test) => {
+    const schema = join(inPackage(), 'test', 'analyzer', 'export', 'speedscope.schema.json');
+    const paper = new Paper();
+    exportSpeedscope(traceOf(test, NESTED), paper);
+    const script = [
+      'import json, sys',
+      'try:',
+      '    import jsonschema',
+      'except ImportError:',
+      '    sys.exit(print("absent"))',
+      `schema = json.load(open(${JSON.stringify(schema)}))`,
+      'document = json.load(sys.stdin)',
+      'jsonschema.validate(document, schema)',
+      'document["profiles"][0]["unit"] = "ticks"',
+      'print("lax" if jsonschema.Draft7Validator(schema).is_valid(document) else "valid")',
+    ].join('\n');
+    const said = python(script, paper.text)?.trim() ?? 'absent';
+    if (said === 'absent') return test.skip('python3 with jsonschema is not installed');
+    assert.equal(said, 'valid');
   });
 
   it('keeps the rules of the format whatever the events are', async (test) => {
