@@ -1,6 +1,6 @@
 /** `trapline export`: a trace in the formats of other tools. */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { TextSink } from '../analyzer/export/document.js';
+import type { Exported, TextSink } from '../analyzer/export/document.js';
 import { EXPORTS, type ExportFormat } from '../analyzer/export/export.js';
 import { openTrace } from '../traces/open.js';
 import { TABLE_NAMES } from '../traces/schema.js';
@@ -92,13 +92,14 @@ export const command: Command = {
     const reader = openTrace(path);
     try {
       const sink = new FileSink(target, call.flag('replace'));
-      let exported: ReturnType<(typeof EXPORTS)[ExportFormat]['run']>;
+      let exported: Exported;
       try {
         exported = EXPORTS[format].run(reader, sink, { table, weight });
       } finally {
         sink.close();
       }
-      const { written, damage } = exported;
+      const { written, damage, remark } = exported;
+      if (remark !== undefined) call.out.note(`${target}: ${remark}`);
       if (call.flag('json')) call.out.json({ path: target, from: path, as: format, written, whole: damage === null });
       else if (target !== '/dev/stdout') call.out.line(`${target}: ${formatNumber(written)} written as ${format}`);
       const described = damage === null ? null : describeError(damage);

@@ -13,6 +13,8 @@ export interface Exported {
   readonly written: number;
   /** Where reading had to stop; the document is whole nevertheless and holds what came before. */
   readonly damage: TraceError | null;
+  /** What was left out, in words. */
+  readonly remark?: string;
 }
 
 /** Hands each chunk of a table to `take`, up to the damage if there is any. */

@@ -3,6 +3,7 @@
  * as frames, with what they are about as a frame inside, and the exits that served them inside that. Events of a
  * profile stand together, so the trace is read once a lane; memory grows with the number of distinct frames alone.
  */
+import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceReader } from '../../traces/store.js';
 import { narrow } from '../profile-view.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
@@ -11,6 +12,9 @@ import { SPAN_COLUMNS, SpanWalker } from './spans.js';
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
 /** Distinct frames; beyond, pages and ports are left out. */
 const MOST_FRAMES = 65_536;
+
+/** Lanes that get a profile, each for one pass over the trace: the busiest. */
+const MOST_LANES = 256;
 
 class Frames {
   readonly #index = new Map<string, number>();
@@ -31,16 +35,13 @@ class Frames {
 
 /** Writes all exits of a trace; `written` counts them. */
 export function exportSpeedscope(reader: TraceReader, sink: TextSink): Exported {
-  const lanes = new Set<number>();
-  let damage = readChunks(reader, 'event', ['vcpu'], (chunk) => {
-    const { cells } = narrow(chunk.column('vcpu'));
-    for (let i = 0; i < chunk.rows; i++) lanes.add(cells[i] as number);
-  });
+  const { lanes, found, damage: early } = busiest(reader);
+  let damage = early;
   const frames = new Frames();
   let written = 0;
   let profiles = 0;
   sink.write(`{"$schema":"${SCHEMA}","name":${JSON.stringify(reader.path)},"exporter":"trapline","profiles":[`);
-  for (const lane of [...lanes].sort((a, b) => a - b)) {
+  for (const lane of lanes) {
     const profile = new LaneProfile(frames, sink, profiles > 0 ? ',\n' : '\n');
     const walker = new SpanWalker(profile, (domain, code) => reader.name(domain, code), lane);
     damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk)) ?? damage;
@@ -56,7 +57,23 @@ export function exportSpeedscope(reader: TraceReader, sink: TextSink): Exported 
   }
   const shared = { frames: [...frames.names].map((name) => ({ name })) };
   sink.write(`\n],"shared":${JSON.stringify(shared)}}\n`);
-  return { written, damage };
+  const left = found - lanes.length;
+  return { written, damage, ...(left > 0 ? { remark: `${left} lanes with the fewest exits are left out` } : {}) };
+}
+
+/** The lanes with the most exits, ascending, and how many have any. */
+function busiest(reader: TraceReader): { lanes: number[]; found: number; damage: Exported['damage'] } {
+  const exits = new Map<number, number>();
+  const damage = readChunks(reader, 'event', ['vcpu', 'kind'], (chunk) => {
+    const lane = narrow(chunk.column('vcpu')).cells;
+    const kind = narrow(chunk.column('kind')).cells;
+    for (let i = 0; i < chunk.rows; i++) {
+      if (kind[i] !== EVENT_KINDS.exit) continue;
+      exits.set(lane[i] as number, (exits.get(lane[i] as number) ?? 0) + 1);
+    }
+  });
+  const order = [...exits].sort((a, b) => b[1] - a[1]).slice(0, MOST_LANES);
+  return { lanes: order.map(([lane]) => lane).sort((a, b) => a - b), found: exits.size, damage };
 }
 
 /** Events of one lane; what it opened is what it closes. */

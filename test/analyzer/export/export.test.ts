@@ -190,6 +190,25 @@ describe('speedscope', () => {
   });
 });
 
+describe('a trace of many lanes', () => {
+  it('keeps the 256 busiest in speedscope and says so', (test) => {
+    const events = Array.from({ length: 300 }, (_, vcpu): EventDraft[] =>
+      Array.from({ length: vcpu < 44 ? 1 : 2 }, (_, i) => ({
+        kind: 'exit',
+        vcpu,
+        isa: 1,
+        reason: 12,
+        from_level: 1,
+        tick: i,
+      })),
+    ).flat();
+    const paper = new Paper();
+    const { written, remark } = exportSpeedscope(traceOf(test, events), paper);
+    assert.deepEqual([written, checkSpeedscope(paper.text).length], [512, 256]);
+    assert.match(remark ?? '', /^44 lanes/);
+  });
+});
+
 describe('folded stacks', () => {
   it('hold what a name may not hold', () => {
     assert.equal(foldedLine({ frames: ['L1', 'a;b\n c'], weight: 3 }), 'L1;a:b c 3');
