@@ -1,7 +1,7 @@
 /** How an explanation looks on 80 columns. */
 
-import type { Verdict } from '../analyzer/explain/conclude.js';
 import type { DumpReport, Explanation, Finding } from '../analyzer/explain/explain.js';
+import type { Verdict } from '../analyzer/explain/sentences.js';
 import { wrap } from './help.js';
 import type { Output, Style } from './output.js';
 import { formatHex } from './table.js';
@@ -43,6 +43,7 @@ function printFinding(out: Output, finding: Finding, style: Style): void {
   paragraph(out, finding.says, 4);
   for (const { field, value, line } of finding.values)
     out.line(out.paint('dim', `      ${field} = ${formatHex(value)}  (line ${line})`));
+  for (const detail of finding.detail) paragraph(out, detail, 6);
   const permits = finding.stage === 'vmcb' ? finding.permits : `permits ${finding.permits}`;
   paragraph(out, `${permits}${finding.optional ? '; not every processor checks this' : ''}`, 6);
   for (const assumption of finding.assumes) paragraph(out, `assumed: ${assumption}`, 6);
@@ -68,7 +69,7 @@ function printUndecidable(out: Output, { undecidable }: DumpReport, all: boolean
     byMissing.set(name, [...(byMissing.get(name) ?? []), id]);
   }
   out.line();
-  out.title(`Undecidable: ${undecidable.length} checks, for want of`);
+  out.title(`Undecidable: ${undecidable.length} ${undecidable.length === 1 ? 'check' : 'checks'}, for want of`);
   if (all) {
     for (const [name, ids] of byMissing) paragraph(out, `${name}: ${ids.join(', ')}`, 4, '  -');
     return;

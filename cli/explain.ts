@@ -2,19 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { explain } from '../analyzer/explain/explain.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
-import { ofModel, type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
-import { MODELS } from '../engine/cpu/models/models.js';
+import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
+import { PROCESSORS } from '../analyzer/explain/processors.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import { printExplanation } from './explain-print.js';
-import { nearest } from './parse.js';
 
-/** A processor by the name of a model. */
-function modelOf(name: string): Processor {
-  const model = MODELS.get(name);
-  if (model !== undefined) return ofModel(model);
-  const names = [...MODELS.keys()];
-  throw new CliError('BAD_VALUE', `explain --cpu ${name}`, `known are ${names.join(', ')}`, nearest(name, names));
+/** A processor by name; throws CliError BAD_VALUE. */
+function processorOf(name: string): Processor {
+  const known = PROCESSORS.get(name);
+  if (known !== undefined) return known;
+  throw new CliError('BAD_VALUE', `explain --cpu ${name}`, `known are ${[...PROCESSORS.keys()].join(', ')}`);
 }
 
 const read = (path: string): string => readFileSync(path === '-' ? 0 : path, 'utf8');
@@ -27,7 +25,7 @@ export const command: Command = {
     {
       name: 'cpu',
       value: 'MODEL',
-      says: 'the processor was this model of Trapline: decides what depends on capabilities',
+      says: `the processor, for what depends on its capabilities: ${[...PROCESSORS.keys()].join(', ')}`,
     },
     {
       name: 'msrs',
@@ -55,7 +53,7 @@ export const command: Command = {
     verdict: 'violated, suspect, optional, undecidable, damaged or valid',
     sentence: 'what is wrong, in one sentence',
     violated:
-      'checks: { id, stage, says, cites, values, permits, causes, missing, assumes, optional }; values are { field, ' +
+      'checks: { id, stage, says, cites, values, permits, detail, causes, missing, assumes, optional }; values are { field, ' +
       'value, line }, missing { kind, name }',
     suspects: 'checks that are violated on some processors and would explain the failure; the same keys',
     undecidable: 'other checks that the dump cannot decide; the same keys',
@@ -80,7 +78,7 @@ export const command: Command = {
         'both say what the processor can do',
         'give one of them',
       );
-    const processor = msrs !== null ? readMsrs(read(msrs), msrs) : model !== null ? modelOf(model) : UNKNOWN;
+    const processor = msrs !== null ? readMsrs(read(msrs), msrs) : model !== null ? processorOf(model) : UNKNOWN;
     const explanation = explain(read(path), path === '-' ? 'standard input' : path, processor);
     if (call.flag('json')) call.out.json(explanation);
     else printExplanation(call.out, explanation, call.flag('all'));

@@ -42,6 +42,10 @@ const ADVICE: readonly Advice[] = [
     says: 'Look at the entry of the VM-entry MSR-load area that the qualification counts from 1, and whether WRMSR would take its value: reserved bits, canonical addresses, x2APIC and FS/GS base MSRs.',
   },
   {
+    applies: ({ msrs }, { kind }) => kind === 'msr-load' && msrs.some(({ msr }) => msr >= 0x680 && msr < 0x6e0),
+    says: 'MSRs 680H to 6DFH are last-branch records: a stored FROM address may carry flags in bits 63:61, and without TSX WRMSR wants them sign-extended, so that a value that RDMSR gave can be refused.',
+  },
+  {
     applies: ({ format }, { failed, kind }) =>
       (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid',
     says: 'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.',

@@ -73,7 +73,8 @@ export class Builder {
     }
     this.#seen.set(row, now);
     this.#order = Math.max(this.#order, row.order);
-    if (row.head.startsWith('MSR ')) this.#list = row.head.includes('guest') ? 'guest' : 'host';
+    if (row.head.startsWith('MSR guest')) this.#list = 'guest';
+    if (row.head.startsWith('MSR host')) this.#list = 'host';
     if (row.names.includes('list.msr')) this.#listed(found, line);
     else this.#store(found, text, line);
   }
@@ -121,6 +122,12 @@ export class Builder {
     }
   }
 
+  /** Xen prints only the entry that was refused, after its number. */
+  get #refused(): number | null {
+    const refused = this.section === 'header' ? this.#values.get('failure.qualification') : undefined;
+    return refused === undefined ? null : Number(refused.value & 0xffff_ffffn);
+  }
+
   #listed({ taken }: Fit, line: number): void {
     const [msr, value, reserved] = taken;
     if (msr === undefined || value === undefined || this.#msrs.length >= MOST_MSRS) return;
@@ -130,7 +137,7 @@ export class Builder {
     }
     this.#msrs.push({
       list: this.#list,
-      index: this.#msrs.filter(({ list }) => list === this.#list).length + 1,
+      index: this.#refused ?? this.#msrs.filter(({ list }) => list === this.#list).length + 1,
       msr: Number(msr.value),
       value: value.value,
       reserved: reserved?.value ?? null,

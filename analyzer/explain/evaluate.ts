@@ -2,8 +2,8 @@
 import type { Check, CheckState, CpuRegister } from '../../engine/vmx/checks/check.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
-import { bounds, type Processor } from './processor.js';
-import { MSR_NAMES } from './vmx-msrs.js';
+import { agreed, bounds, type Processor } from './processor.js';
+import { DEFAULT1, MSR_NAMES } from './vmx-msrs.js';
 
 /** What a check needs and the dump does not say. */
 export interface Missing {
@@ -11,7 +11,8 @@ export interface Missing {
   readonly name: string;
 }
 
-class Unknown extends Error {
+/** Thrown by a reading method whose answer is not known. */
+export class Unknown extends Error {
   readonly missing: Missing;
   constructor(missing: Missing) {
     super(missing.name);
@@ -19,7 +20,7 @@ class Unknown extends Error {
   }
 }
 
-const unknown = (kind: Missing['kind'], name: string): never => {
+export const unknown = (kind: Missing['kind'], name: string): never => {
   throw new Unknown({ kind, name });
 };
 
@@ -137,6 +138,9 @@ function lacks(check: Check, dump: Dump, first: Missing): Missing[] {
   return first.kind === 'field' ? [first, ...others] : [first];
 }
 
+/** The bounds of what processors have agree. */
+export const assumedEverywhere = (name: string): string => `${name} as on every known processor`;
+
 const ASSUMED: { readonly [name: string]: (linearBits: number) => string } = {
   'linear-address width': (bits) => `linear addresses have ${bits} bits`,
 };
@@ -149,6 +153,7 @@ const rule = (check: Check): Rule => ({
 /** Judges every check of a table over a dump, with what is known of the processor. */
 export function judge(checks: readonly Check[], dump: Dump, processor: Processor): Judged[] {
   const [least, most] = bounds(fieldOf(dump, 'HOST_CR4'));
+  const common = agreed(processor, least, most);
   const over = (bound: Processor): DumpState =>
     new DumpState(dump, {
       name: bound.name,
@@ -159,19 +164,54 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
       hasSgx: processor.hasSgx ?? bound.hasSgx,
       hasRtm: processor.hasRtm ?? bound.hasRtm,
     });
-  const [exact, narrow, wide] = [new DumpState(dump, processor), over(least), over(most)];
+  const usual = usually(dump, common);
+  const states = {
+    exact: new DumpState(dump, processor),
+    common: new DumpState(dump, common),
+    least: over(least),
+    most: over(most),
+  };
   return checks.map((row): Judged => {
     const check = rule(row);
-    const answer = ask(row, exact);
-    if (typeof answer === 'boolean') {
-      return { check, answer: answer ? 'holds' : 'violated', missing: [], assumes: [], depends: false };
+    const exact = ask(row, states.exact);
+    if (typeof exact === 'boolean') return decided(check, exact, []);
+    const [narrow, wide] = [ask(row, states.least), ask(row, states.most)];
+    if (narrow === wide && typeof narrow === 'boolean') {
+      return decided(check, narrow, [ASSUMED[exact.name]?.(least.linearBits ?? 48) ?? assumedEverywhere(exact.name)]);
     }
-    const answers = [ask(row, narrow), ask(row, wide)];
-    if (answers[0] === answers[1] && typeof answers[0] === 'boolean') {
-      const assumes = [ASSUMED[answer.name]?.(least.linearBits ?? 48) ?? `${answer.name} as on every known processor`];
-      return { check, answer: answers[0] ? 'holds' : 'violated', missing: [answer], assumes, depends: false };
-    }
-    const depends = answers[0] === false && answers[1] === true;
-    return { check, answer: 'undecidable', missing: lacks(row, dump, answer), assumes: [], depends };
+    // What known processors agree in is not what is missing.
+    const open = ask(row, states.common);
+    const missing = lacks(row, dump, typeof open === 'boolean' ? exact : open);
+    const depends = narrow === false && wide === true;
+    const likely = usual.length > 0 && usual.every((state) => ask(row, state) === false);
+    return { check, answer: 'undecidable', missing, assumes: [], depends: depends || likely };
   });
 }
+
+const IA32E = 1n << 9n;
+
+/**
+ * The dump with controls that it lacks as hypervisors usually have them, the default1 class, for either kind of guest.
+ * What is violated in all of these is likely violated.
+ */
+function usually(dump: Dump, processor: Processor): DumpState[] {
+  const lost = DEFAULT1.flatMap(({ field, usual }) => {
+    const name = fieldAt(field)?.name;
+    return name === undefined || dump.values.has(name) ? [] : [{ name, usual: BigInt(usual) }];
+  });
+  if (lost.length === 0) return [];
+  return [0n, IA32E].map((mode) => {
+    const values = new Map(dump.values);
+    for (const { name, usual } of lost)
+      values.set(name, { value: usual | (name.startsWith('VM_E') ? mode : 0n), line: dump.last, piece: dump.pieces });
+    return new DumpState({ ...dump, values }, processor);
+  });
+}
+
+const decided = (check: Rule, holds: boolean, assumes: readonly string[]): Judged => ({
+  check,
+  answer: holds ? 'holds' : 'violated',
+  missing: [],
+  assumes,
+  depends: false,
+});

@@ -7,8 +7,9 @@ import { MSR_RULES } from '../../engine/vmx/checks/msr-loading.js';
 import { CHECKS } from '../../engine/vmx/checks/table.js';
 import { AnalysisError } from '../errors.js';
 import { adviceFor } from './advice.js';
-import { conclude, type Verdict } from './conclude.js';
+import { conclude } from './conclude.js';
 import { type Decoded, decode } from './decode.js';
+import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
 import { type Judged, judge, type Missing } from './evaluate.js';
 import { findDumps } from './find.js';
@@ -16,6 +17,7 @@ import { type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
 import { RETIRED } from './retired.js';
+import type { Verdict } from './sentences.js';
 import { judgeSvm, SVM_MANUAL } from './svm.js';
 import { trapsOf } from './traps.js';
 
@@ -30,6 +32,8 @@ export interface Finding {
   readonly values: readonly { readonly field: string; readonly value: bigint; readonly line: number }[];
   /** The error or the exit reason and qualification that a violation permits. */
   readonly permits: string;
+  /** What of the value breaks the rule, where bits can be named. */
+  readonly detail: readonly string[];
   readonly causes: readonly string[];
   readonly missing: readonly Missing[];
   readonly assumes: readonly string[];
@@ -76,7 +80,7 @@ const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
 const permits = ({ check }: Judged): string =>
   ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
 
-const findingOf = (judged: Judged, dump: Dump): Finding => {
+const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {
   const { check, missing, assumes } = judged;
   const manual = check.stage === 'vmcb' ? SVM_MANUAL : MANUAL;
   return {
@@ -89,6 +93,7 @@ const findingOf = (judged: Judged, dump: Dump): Finding => {
       return found === undefined ? [] : [{ field, value: found.value, line: found.line }];
     }),
     permits: permits(judged),
+    detail: detailOf(check.id, dump, processor),
     causes: check.causes ?? [],
     missing,
     assumes,
@@ -150,7 +155,7 @@ function explainDump(dump: Dump, processor: Processor): DumpReport {
   const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
   const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome);
   const conclusion = conclude(dump, outcome, judged);
-  const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state));
+  const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state, processor));
   return {
     format: dump.format,
     title: FORMATS[dump.format].says,

@@ -104,3 +104,10 @@ export const ofModel = (model: CpuModel): Processor => ({
   hasSgx: structured(model, SGX),
   hasRtm: structured(model, RTM),
 });
+
+/** What is known of a processor, and what both bounds agree in. */
+export const agreed = (known: Processor, least: Processor, most: Processor): Processor => ({
+  ...known,
+  msr: (msr) => known.msr(msr) ?? (least.msr(msr) === most.msr(msr) ? least.msr(msr) : null),
+  linearBits: known.linearBits ?? least.linearBits,
+});

@@ -1,9 +1,92 @@
 /** The checks of VMRUN over a VMCB dump. */
+import type { SvmCheck, SvmCheckState } from '../../engine/svm/checks/check.js';
+import { SVM_CHECKS } from '../../engine/svm/checks/table.js';
+import { vmcbFieldAt } from '../../engine/svm/fields.js';
 import type { Dump } from './dump.js';
-import type { Judged } from './evaluate.js';
+import { assumedEverywhere, type Judged, type Missing, Unknown, unknown } from './evaluate.js';
 import type { Processor } from './processor.js';
 
 export const SVM_MANUAL =
   'AMD64 Architecture Programmer’s Manual, Volume 2 (24593), chapter 15, "Secure Virtual Machine"';
 
-export const judgeSvm = (_dump: Dump, _processor: Processor): Judged[] => [];
+/** What is asked of an AMD processor; null: not known. */
+interface SvmProcessor {
+  readonly physicalBits: number | null;
+  readonly cr4: number | null;
+  readonly efer: number | null;
+}
+
+/** The first processors with SVM (family 0Fh, revision F): 40 address bits, CR4 to OSXMMEXCPT, EFER to FFXSR. */
+const LEAST: SvmProcessor = { physicalBits: 40, cr4: 0x7ff, efer: 0x7d01 };
+const MOST: SvmProcessor = { physicalBits: 52, cr4: 0x00f7_1fff, efer: 0x0036_fd01 };
+
+class VmcbState implements SvmCheckState {
+  readonly #dump: Dump;
+  readonly #processor: SvmProcessor;
+  #piece: number | null = null;
+  /** Every host of a dump is a 64-bit kernel, with paging. */
+  readonly longMode = true;
+  readonly hostPaging = true;
+
+  constructor(dump: Dump, processor: SvmProcessor) {
+    this.#dump = dump;
+    this.#processor = processor;
+  }
+
+  begin(): this {
+    this.#piece = null;
+    return this;
+  }
+
+  #value(offset: number): bigint {
+    const name = vmcbFieldAt(offset)?.name ?? String(offset);
+    const found = this.#dump.values.get(name) ?? unknown('field', name);
+    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', name);
+    this.#piece = found.piece;
+    return found.value;
+  }
+  low(field: number): number {
+    return Number(this.#value(field) & 0xffff_ffffn);
+  }
+  high(field: number): number {
+    return Number((this.#value(field) >> 32n) & 0xffff_ffffn);
+  }
+  get physicalBits(): number {
+    return this.#processor.physicalBits ?? unknown('processor', 'physical-address width');
+  }
+  get cr4Supported(): number {
+    return this.#processor.cr4 ?? unknown('processor', 'supported bits of CR4');
+  }
+  get eferSupported(): number {
+    return this.#processor.efer ?? unknown('processor', 'supported bits of EFER');
+  }
+}
+
+const ask = (check: SvmCheck, state: VmcbState): boolean | Missing => {
+  try {
+    return check.holds(state.begin());
+  } catch (error) {
+    if (error instanceof Unknown) return error.missing;
+    throw error;
+  }
+};
+
+/** Judges every check of VMRUN. */
+export function judgeSvm(dump: Dump, { physicalBits }: Processor): Judged[] {
+  const state = new VmcbState(dump, { physicalBits, cr4: null, efer: null });
+  const [narrow, wide] = [LEAST, MOST].map(
+    (bound) => new VmcbState(dump, { ...bound, physicalBits: physicalBits ?? bound.physicalBits }),
+  );
+  return SVM_CHECKS.map((row): Judged => {
+    const check = { ...row, stage: 'vmcb', fields: row.reads.flatMap((read) => vmcbFieldAt(read)?.name ?? []) };
+    const answer = ask(row, state);
+    const decided = (holds: boolean): Judged['answer'] => (holds ? 'holds' : 'violated');
+    if (typeof answer === 'boolean')
+      return { check, answer: decided(answer), missing: [], assumes: [], depends: false };
+    const least = narrow === undefined ? answer : ask(row, narrow);
+    const most = wide === undefined ? answer : ask(row, wide);
+    if (typeof least === 'boolean' && least === most)
+      return { check, answer: decided(least), missing: [], assumes: [assumedEverywhere(answer.name)], depends: false };
+    return { check, answer: 'undecidable', missing: [answer], assumes: [], depends: least === false && most === true };
+  });
+}

@@ -1,0 +1,172 @@
+/** Verdict and sentence of each case, in the order in which they are tried. */
+import { type Dump, fieldOf } from './dump.js';
+import type { Judged } from './evaluate.js';
+import type { Outcome } from './outcome.js';
+
+export const VERDICTS = {
+  violated: 'a rule is broken',
+  suspect: 'a rule is broken on some processors',
+  optional: 'a rule is broken that not every processor applies',
+  undecidable: 'the dump does not hold the cause',
+  damaged: 'the dump is damaged',
+  valid: 'nothing is wrong with this state',
+} as const;
+export type Verdict = keyof typeof VERDICTS;
+
+/** Lines of more than one state are mixed. */
+const MIXED = new Set(['spliced', 'conflict']);
+/** A value is lost. */
+const LOST = new Set(['cut', 'garbled']);
+
+const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
+
+/** The values that a rule is about, for the sentence. */
+function shown(dump: Dump, { check }: Judged): string {
+  const [field] = check.fields;
+  const value = field === undefined ? null : fieldOf(dump, field);
+  return value === null ? '' : ` (${field} is 0x${value.toString(16)})`;
+}
+
+const rulesOf = (dump: Dump, list: readonly Judged[]): string => {
+  const [first] = list;
+  if (first === undefined) return '';
+  const rule = `"${first.check.says}"${shown(dump, first)}`;
+  return list.length === 1 ? `breaks the rule ${rule}` : `breaks ${list.length} rules, among them ${rule}`;
+};
+
+function qualified(dump: Dump, outcome: Outcome, judged: readonly Judged[]): string {
+  const { kind, qualification } = outcome;
+  if (kind === 'msr-load') {
+    const entry = dump.msrs.find(({ list, index }) => list === 'guest' && BigInt(index) === qualification);
+    const msr = entry === undefined ? '' : ` (MSR ${entry.msr.toString(16)}H, value 0x${entry.value.toString(16)})`;
+    return `entry ${qualification ?? '?'} of the VM-entry MSR-load area was refused${msr}`;
+  }
+  const meanings: { readonly [qualification: string]: string } = {
+    2: 'a page-directory-pointer-table entry (PDPTE) has a reserved bit set',
+    3: 'an NMI was injected while blocking by STI was indicated, which this processor refuses',
+    4: 'the VMCS link pointer is invalid',
+  };
+  const meaning = kind === 'guest-state' && qualification !== null ? meanings[String(qualification)] : undefined;
+  if (meaning !== undefined) return `by its qualification, ${meaning}`;
+  const open = judged.filter(({ answer }) => answer === 'undecidable').length;
+  if (judged.length === 0) return 'no state is given to look for the cause in';
+  return open === 0
+    ? 'no check of the manual is violated by what the dump says'
+    : `the cause is among ${plural(open, 'check')} that this dump cannot decide`;
+}
+
+export interface Facts {
+  readonly dump: Dump;
+  readonly outcome: Outcome;
+  readonly judged: readonly Judged[];
+  readonly violated: readonly Judged[];
+  readonly optional: readonly Judged[];
+  readonly suspects: readonly Judged[];
+}
+
+const openOf = (judged: readonly Judged[]): number => judged.filter(({ answer }) => answer === 'undecidable').length;
+
+const undecided = (judged: readonly Judged[]): string => {
+  const open = openOf(judged);
+  return open === 0 ? '' : ` (${plural(open, 'check')} cannot be decided)`;
+};
+
+/** What would clear a suspected check. */
+function allowed(suspects: readonly Judged[], needs: string): string {
+  const isField = suspects.some(({ missing }) => missing.some(({ kind }) => kind === 'field'));
+  return isField ? `what the dump lacks says otherwise (${needs})` : `this processor allows it (${needs})`;
+}
+
+interface Case {
+  readonly verdict: Verdict;
+  readonly applies: (facts: Facts) => boolean;
+  readonly says: (facts: Facts) => string;
+}
+
+/** The first that applies gives verdict and sentence. */
+const CASES: readonly Case[] = [
+  {
+    verdict: 'damaged',
+    applies: ({ dump }) => dump.damage.some(({ kind }) => MIXED.has(kind)),
+    says: ({ dump, outcome, violated }) => {
+      const mixed =
+        dump.pieces > 1
+          ? `is spliced from ${dump.pieces} pieces of different moments`
+          : 'mixes the lines of two states';
+      const failure = outcome.failed ? ` It says "${outcome.says}", but of which state cannot be told.` : '';
+      const inside =
+        violated.length > 0
+          ? `Inside what belongs together, it ${rulesOf(dump, violated)}`
+          : 'No check is violated inside what belongs together, and no cause is guessed across';
+      return `The dump is damaged: it ${mixed}. ${inside}.${failure}`;
+    },
+  },
+  {
+    verdict: 'violated',
+    applies: ({ violated, outcome }) => violated.length > 0 && outcome.failed === true,
+    says: ({ dump, outcome, violated }) => `${outcome.says}. The state ${rulesOf(dump, violated)}.`,
+  },
+  {
+    verdict: 'violated',
+    applies: ({ violated, outcome }) => violated.length > 0 && outcome.failed === false,
+    says: ({ dump, outcome, violated }) =>
+      `The state ${rulesOf(dump, violated)}, so that an entry with it fails. What the dump says of the exit is older: ${outcome.says}.`,
+  },
+  {
+    verdict: 'violated',
+    applies: ({ violated }) => violated.length > 0,
+    says: ({ dump, outcome, violated }) =>
+      `The state ${rulesOf(dump, violated)}, so that an entry with it fails; ${outcome.says}.`,
+  },
+  {
+    verdict: 'damaged',
+    applies: ({ dump, outcome }) => outcome.failed === true && dump.damage.some(({ kind }) => LOST.has(kind)),
+    says: ({ dump, outcome }) =>
+      `The dump is damaged at line ${dump.damage.find(({ kind }) => LOST.has(kind))?.line}, so that the cause may be lost; what is left breaks no rule. ${outcome.says}.`,
+  },
+  {
+    verdict: 'suspect',
+    applies: ({ suspects }) => suspects.length > 0,
+    says: ({ dump, outcome, suspects }) => {
+      const needs = [...new Set(suspects.flatMap(({ missing }) => missing.map(({ name }) => name)))].join(', ');
+      return `${outcome.says}. All that can be decided holds; the state ${rulesOf(dump, suspects)} unless ${allowed(suspects, needs)}.`;
+    },
+  },
+  {
+    verdict: 'optional',
+    applies: ({ optional, outcome }) => optional.length > 0 && outcome.failed === true,
+    says: ({ dump, outcome, optional }) =>
+      `${outcome.says}. The state ${rulesOf(dump, optional)}, which the manual leaves to the processor.`,
+  },
+  {
+    verdict: 'undecidable',
+    applies: ({ outcome }) => outcome.failed === true,
+    says: ({ dump, outcome, judged }) => `${outcome.says}: ${qualified(dump, outcome, judged)}.`,
+  },
+  {
+    verdict: 'valid',
+    applies: ({ outcome }) => outcome.failed === false,
+    says: ({ outcome, judged }) => `The state is valid, no check is violated${undecided(judged)}: ${outcome.says}.`,
+  },
+  {
+    verdict: 'valid',
+    applies: ({ outcome }) => outcome.kind === 'no-error',
+    says: ({ outcome, judged }) => `No check is violated${undecided(judged)}: ${outcome.says}.`,
+  },
+  {
+    verdict: 'undecidable',
+    applies: () => true,
+    says: ({ dump, outcome, judged }) => {
+      const truncated = dump.damage.some(({ kind }) => kind === 'missing') ? 'The dump is not whole: ' : '';
+      return `${truncated}${truncated === '' ? 'No' : 'no'} check is violated by what it says${undecided(judged)}, and ${outcome.says}.`;
+    },
+  },
+];
+
+const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** What is wrong, in one sentence or two. */
+export function sentenceOf(facts: Facts): { readonly verdict: Verdict; readonly sentence: string } {
+  const found = CASES.find(({ applies }) => applies(facts));
+  return { verdict: found?.verdict ?? 'undecidable', sentence: capitalise(found?.says(facts) ?? facts.outcome.says) };
+}

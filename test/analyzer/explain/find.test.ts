@@ -1,0 +1,263 @@
+/** Finding and reading dumps: prefixes, wrapping, damage, hostile input. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { findDumps } from '../../../analyzer/explain/find.js';
+import { explained, fixture, ids, only } from './helpers.js';
+
+/** The dump without the ring buffer's time stamps. */
+const bare = (name: string): string[] =>
+  fixture(name)
+    .replace(/^\[ *[0-9.]+\] /gm, '')
+    .trimEnd()
+    .split('\n');
+
+const values = (text: string): [string, bigint][] => {
+  const [dump, ...others] = findDumps(text);
+  assert.equal(others.length, 0);
+  assert.ok(dump);
+  return [...dump.values].map(([name, { value }]): [string, bigint] => [name, value]).sort();
+};
+
+const PREFIXES: { readonly [name: string]: (line: string, i: number) => string } = {
+  'ring buffer': (line, i) => `[   61.${190300 + i}] ${line}`,
+  'ring buffer with thread': (line, i) => `[28040.${962300 + i}][T78789] ${line}`,
+  'caller on a processor': (line, i) => `[   61.${190300 + i}][   C3] ${line}`,
+  syslog: (line, i) => `Sep  8 22:52:20 host kernel: [10639.${238000 + i}] ${line}`,
+  journal: (line) => `2024-05-01T10:00:00+0000 host kernel: ${line}`,
+  'module name': (line, i) => `[ 2311.${499000 + i}] kvm_intel: ${line}`,
+  'mail quoting': (line) => `> > ${line}`,
+  'log level': (line, i) => `<3>[   61.${190300 + i}] ${line}`,
+  elided: (line) => `[…] ${line}`,
+  tabs: (line) => `\t${line.replaceAll(' ', '\t')}`,
+  colours: (line) => `\u001b[31m${line}\u001b[0m`,
+};
+
+describe('prefixes', () => {
+  const plain = bare('vmx-two-faults');
+  const expected = values(plain.join('\n'));
+
+  it('a dump without any has every value that the kernel printed', () => {
+    // 46 lines of Linux 6.1 hold this many values of fields.
+    assert.ok(expected.length > 95, String(expected.length));
+    assert.deepEqual(
+      expected.find(([name]) => name === 'GUEST_GDTR_BASE'),
+      ['GUEST_GDTR_BASE', 0x9000_0000_0000n],
+    );
+  });
+  for (const [name, prefix] of Object.entries(PREFIXES)) {
+    it(name, () => assert.deepEqual(values(plain.map(prefix).join('\n')), expected));
+  }
+  it('line ends of Windows', () => assert.deepEqual(values(plain.join('\r\n')), expected));
+  it('other lines between', () =>
+    assert.deepEqual(values(plain.flatMap((line) => [line, 'eth0: link is up', '']).join('\n')), expected));
+
+  it('the same of a VMCB, with the names of both modules', () => {
+    const vmcb = bare('svm-cs');
+    const wanted = values(vmcb.join('\n'));
+    assert.deepEqual(values(vmcb.map((line) => line.replace('SVM:', 'kvm_amd:')).join('\n')), wanted);
+    assert.deepEqual(values(vmcb.map((line) => line.replace('SVM: ', '')).join('\n')), wanted);
+  });
+});
+
+describe('spellings', () => {
+  const old = bare('vmx-two-faults').join('\n');
+
+  it('EFER and PAT on one line are EFER and PAT on two', () => {
+    const text = old.replace(/EFER= (0x\w+)\nPAT = (0x\w+)/g, 'EFER =     $1  PAT = $2');
+    assert.notEqual(text, old);
+    assert.deepEqual(values(text), values(old));
+  });
+  it('an EFER that is effective or autoloaded is no field', () => {
+    for (const source of ['effective', 'autoload']) {
+      const [dump] = findDumps(old.replace(/(EFER= 0x\w+)\n/, `$1 (${source})\n`));
+      assert.equal(dump?.efer, source);
+      assert.equal(dump?.values.has('GUEST_IA32_EFER'), false);
+    }
+  });
+  it('controls on one line, as until 5.19', () => {
+    const text = old.replace(
+      /CPUBased=0x(\w+) SecondaryExec=0x(\w+) TertiaryExec=0x\w+\nPinBased=0x(\w+) /,
+      'PinBased=$3 CPUBased=$1 SecondaryExec=$2\n',
+    );
+    assert.notEqual(text, old);
+    const without = values(old).filter(([name]) => name !== 'TERTIARY_VM_EXEC_CONTROL');
+    assert.deepEqual(values(text), without);
+  });
+  it('a line that a mail reader wrapped', () => {
+    for (const at of [', gh_mask', ', base=', ' CR4=', ' qualification=']) {
+      const text = old.replace(at, `${at.startsWith(',') ? ',' : ''}\n${at.replace(/^,? /, '')}`);
+      assert.notEqual(text, old);
+      assert.deepEqual(values(text), values(old), at);
+    }
+  });
+  it('optional lines: CET, performance counters, APIC, lists of MSRs', () => {
+    const text = old
+      .replace(
+        '*** Host State',
+        'S_CET = 0x00000000000000c0\nSSP = 0x0000000000001000\nSSP TABLE = 0x0000000000002000\n*** Host State',
+      )
+      .replace(
+        'EPT pointer',
+        'SVI|RVI = ec|00 TPR Threshold = 0x00\nvirt-APIC addr = 0x0000000360524000\nPostedIntrVec = 0xf2\nMSR guest autoload:\n   0: msr=0x00000600 value=0x0000000000000001\nEPT pointer',
+      );
+    const [dump] = findDumps(text);
+    assert.equal(dump?.values.get('GUEST_S_CET')?.value, 0xc0n);
+    assert.equal(dump?.values.get('GUEST_INTR_SSP_TABLE')?.value, 0x2000n);
+    assert.equal(dump?.values.has('HOST_SSP'), false);
+    assert.equal(dump?.values.get('VIRTUAL_APIC_PAGE_ADDR')?.value, 0x3_6052_4000n);
+    assert.deepEqual(
+      dump?.msrs.map(({ list, index, msr, value }) => [list, index, msr, value]),
+      [['guest', 1, 0x600, 1n]],
+    );
+  });
+  it('QEMU in its short and long form, 32 and 64 bits', () => {
+    const head =
+      'KVM: entry failed, hardware error 0x80000021\n\nEAX=00000000 EBX=00000000 ECX=00000000 EDX=000806f3\n';
+    const tail =
+      '\nGDT=     00000000 0000ffff\nIDT=     00001000 0000ffff\nCR0=60000010 CR2=00000000 CR3=00000000 CR4=00000000\n';
+    for (const flags of ['00009b00', '00c09b00 DPL=0 CS32 [-RA]']) {
+      const [dump] = findDumps(`${head}CS =f000 000f0000 0000ffff ${flags}${tail}`);
+      assert.equal(dump?.format, 'qemu');
+      assert.equal(dump?.values.get('qemu.cs.base')?.value, 0xf0000n);
+      assert.equal(dump?.values.get('qemu.idt.base')?.value, 0x1000n);
+      assert.equal(dump?.values.get('error.hardware')?.value, 0x8000_0021n);
+    }
+  });
+  it('bare VM-instruction errors', () => {
+    assert.equal(only('(XEN) VMLAUNCH error: 0x7').outcome.error, 7);
+    assert.equal(only('[Noir] Failed at VM-Entry, Code=8 Reason').outcome.error, 8);
+    assert.equal(only('KVM: entry failed, hardware error 0x7').outcome.error, 7);
+    assert.equal(only('KVM: entry failed, hardware error 0x0').verdict, 'valid');
+    assert.equal(only('KVM: entry failed, hardware error 0xffffffff').isa, 'svm');
+  });
+  it('Xen: its error before the dump is that dump’s', () => {
+    const dump = bare('vmx-injection').map((line) => `(XEN) ${line}`);
+    const report = only(['(XEN) VMRESUME error: 0x7', ...dump].join('\n'));
+    assert.deepEqual([report.format, report.outcome.error], ['xen-vmcs', 7]);
+    assert.deepEqual(ids(report.suspects), ['controls.injection.error_code']);
+  });
+});
+
+describe('several dumps', () => {
+  const one = bare('vmx-two-faults').join('\n');
+  const two = bare('vmx-pdpte').join('\n');
+
+  it('one after the other', () => {
+    const { dumps } = explained(`${one}\nnoise\n${two}\n${bare('svm-cs').join('\n')}`);
+    assert.deepEqual(
+      dumps.map(({ violated }) => ids(violated)),
+      [['guest.gdtr.base', 'guest.tr.s'], ['guest.pdpte2.reserved'], ['svm.cs.l_and_d']],
+    );
+  });
+  it('of two threads, line by line mixed', () => {
+    const left = one.split('\n').map((line, i) => `[   61.${190300 + i}][T100] ${line}`);
+    const right = two.split('\n').map((line, i) => `[   61.${190300 + i}][T200] ${line}`);
+    const { dumps } = explained(left.flatMap((line, i) => [line, right[i] ?? '']).join('\n'));
+    assert.deepEqual(
+      dumps.map(({ violated, damage }) => [ids(violated), damage.length]),
+      [
+        [['guest.gdtr.base', 'guest.tr.s'], 0],
+        [['guest.pdpte2.reserved'], 0],
+      ],
+    );
+  });
+});
+
+describe('damage', () => {
+  const lines = fixture('vmx-two-faults').trimEnd().split('\n');
+
+  it('time that goes back is a splice, and no check reads across it', () => {
+    const other = fixture('vmx-pdpte')
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace(/^\[ *\d+/, '[   12'));
+    const host = lines.findIndex((line) => line.includes('Host State'));
+    const report = only([...lines.slice(0, host), ...other.slice(host)].join('\n'));
+    assert.equal(report.verdict, 'damaged');
+    assert.match(report.sentence, /spliced from 2 pieces/);
+    assert.ok(report.undecidable.some(({ missing }) => missing.some(({ kind }) => kind === 'piece')));
+  });
+  it('a cut line gives no value', () => {
+    const at = lines.findIndex((line) => line.includes('GDTR:'));
+    const text = [...lines.slice(0, at), (lines[at] ?? '').slice(0, -3)].join('\n');
+    const report = only(text);
+    assert.ok(report.damage.some(({ kind }) => kind === 'cut'));
+    assert.equal(findDumps(text)[0]?.values.has('GUEST_GDTR_BASE'), false);
+    assert.ok(!ids(report.violated).includes('guest.gdtr.base'));
+  });
+  it('a garbled line is said to be garbled', () => {
+    const report = only(fixture('vmx-two-faults').replace('CR4: actual=0x', 'CR4: actual=0xz'));
+    assert.ok(report.damage.some(({ kind, what }) => kind === 'garbled' && what.startsWith('CR4')));
+  });
+  it('missing lines are named', () => {
+    const text = lines.filter((line) => !line.includes(' FS: ')).join('\n');
+    assert.ok(only(text).damage.some(({ kind, what }) => kind === 'missing' && /guest: FS/.test(what)));
+  });
+  it('every shorter prefix of a dump is read without a made-up value', () => {
+    const whole = new Map(values(fixture('vmx-two-faults')));
+    const text = fixture('vmx-two-faults');
+    for (let n = 0; n < text.length; n += 97) {
+      for (const dump of findDumps(text.slice(0, n)))
+        for (const [name, { value }] of dump.values) assert.equal(value, whole.get(name), `${name} at ${n}`);
+    }
+  });
+});
+
+/** Deterministic noise: xorshift32. */
+function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % n;
+  };
+}
+
+describe('hostile input', () => {
+  it('4000 mutations of real dumps are explained or refused, each in time', () => {
+    const sources = ['vmx-two-faults', 'vmx-pdpte', 'vmx-injection', 'svm-cs'].map(fixture);
+    const next = random(0x5eed);
+    const pieces = [
+      '\n',
+      '\0',
+      '=',
+      '0x',
+      '*** Guest State ***',
+      'EFER = ',
+      '(',
+      'ffffffffffffffffff',
+      '[1.000000] ',
+      'é',
+      ' ',
+    ];
+    let slowest = 0;
+    for (let round = 0; round < 4000; round++) {
+      let text = sources[next(sources.length)] ?? '';
+      for (let k = next(6); k >= 0; k--) {
+        const at = next(text.length + 1);
+        const length = next(4) === 0 ? next(400) : next(3);
+        const put = next(3) === 0 ? (pieces[next(pieces.length)] ?? '') : String.fromCharCode(32 + next(95));
+        text = text.slice(0, at) + put + text.slice(at + length);
+      }
+      const began = performance.now();
+      try {
+        explained(text);
+      } catch (error) {
+        assert.equal((error as { code?: unknown }).code, 'NO_DUMP', String(error));
+      }
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+    assert.ok(slowest < 1000, `${slowest} ms`);
+  });
+  it('a text without a dump is refused by name', () => {
+    for (const text of ['', '\0'.repeat(1000), 'nothing here', 'CR0 CR3 EFER PAT'])
+      assert.throws(() => explained(text), { code: 'NO_DUMP' });
+  });
+  it('long lines and many blanks take no time', () => {
+    const began = performance.now();
+    for (const unit of ['CR0: actual=0x', '=', ' ', 'CS: ', 'RSP = 0x0 ', 'msr=0x0 ', '0'])
+      findDumps(`*** Guest State ***\n${unit.repeat(200_000)}\n${`${unit}\n`.repeat(2_000)}`);
+    assert.ok(performance.now() - began < 5_000);
+  });
+});
