@@ -113,11 +113,21 @@ export class Computer {
   enterRealMode(): void {
     const { cpu } = this.machine;
     cpu.setU64(S.CR0, 0x10n);
+    cpu.setU64(S.IDTR_BASE, 0n);
+    cpu.setU32(S.IDTR_LIMIT, 0x3ff);
     for (let n = 0; n < 6; n++) {
       this.#segment(n, 0, n === SEG.CS ? 0x9b : 0x93);
       cpu.setU32(segLimit(n), 0xffff);
     }
     setCpl(cpu, 0);
+    cpu.updateMode();
+  }
+
+  /** A code segment of real-address mode. */
+  setCodeBase(selector: number): void {
+    const { cpu } = this.machine;
+    cpu.setU32(segSelector(SEG.CS), selector);
+    cpu.setU64(segBase(SEG.CS), BigInt(selector * 16));
     cpu.updateMode();
   }
 
