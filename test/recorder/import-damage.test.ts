@@ -132,8 +132,12 @@ describe('input that is no trace', () => {
     ['NULs', 'BINARY_INPUT', Buffer.alloc(5000)],
     ['random bytes', 'BINARY_INPUT', Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) & 0xff))],
     ['one endless line', 'LINE_TOO_LONG', Buffer.alloc(3_000_000, 'a')],
-    ['trace.dat', 'BINARY_TRACE', Buffer.from('\x17\x08\x44tracing6\0', 'latin1')],
-    ['perf.data', 'BINARY_TRACE', Buffer.from('PERFILE2\0\0', 'latin1')],
+    ['an ELF program', 'BINARY_TRACE', Buffer.from('\x7fELF\x02\x01\x01', 'latin1')],
+    ['the start of a trace.dat', 'TRUNCATED', Buffer.from('\x17\x08\x44tracing6\0', 'latin1')],
+    ['the start of a perf.data', 'TRUNCATED', Buffer.from('PERFILE2\0\0', 'latin1')],
+    ['trace.dat of version 5', 'UNSUPPORTED', Buffer.from('\x17\x08\x44tracing5\0', 'latin1')],
+    ['a long of 3 bytes', 'CORRUPT', Buffer.from('\x17\x08\x44tracing6\0\0\x03\0\x10\0\0', 'latin1')],
+    ['a perf pipe without a record', 'NO_EVENTS', Buffer.from('PERFILE2\x10\0\0\0\0\0\0\0', 'latin1')],
   ];
   for (const [name, code, bytes] of thrown) {
     it(`${name}: ${code}`, () => {

@@ -137,6 +137,9 @@ class Writer {
   }
 }
 
+/** Nanoseconds that the events of one page may span. */
+const LONGEST_PAGE = 10_000_000_000n;
+
 /** Times of pages, moved on for each copy, so that the repeated trace is still one in time. */
 function movedOn(page: Buffer, by: bigint): Buffer {
   const moved = Buffer.from(page);
@@ -145,8 +148,8 @@ function movedOn(page: Buffer, by: bigint): Buffer {
 }
 
 /**
- * A file of version 6 with the pages of another, `copies` times. `swap` writes it in the other byte order: `reorder`
- * turns a page around.
+ * A file of version 6 with the pages of another, `copies` times. With `reorder`, which turns a page around, it is written in
+ * the other byte order.
  */
 export function asVersion6(
   source: Uint8Array,
@@ -155,9 +158,8 @@ export function asVersion6(
   const file = new TraceDat(bytesInMemory(source, 'source'));
   const little = reorder === undefined;
   const cpus = pagesOf(file);
-  const stamps = cpus.flat().map((page) => page.readBigUInt64LE(0));
-  const [first, last] = [stamps.reduce((a, b) => (a < b ? a : b)), stamps.reduce((a, b) => (a > b ? a : b))];
-  const span = last - first + 100_000_000n;
+  const stamps = BigUint64Array.from(cpus.flat().map((page) => page.readBigUInt64LE(0))).sort();
+  const span = (stamps.at(-1) ?? 0n) - (stamps[0] ?? 0n) + LONGEST_PAGE;
   const head = new Writer(little)
     .bytes(Buffer.from([0x17, 0x08, 0x44]))
     .text('tracing6\0')

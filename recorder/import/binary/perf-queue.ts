@@ -67,15 +67,15 @@ const later = (high: number, low: number, thanHigh: number, thanLow: number): bo
 
 export class PerfQueue {
   readonly #emit: (record: QueuedRecord) => void;
-  #bytes = new Uint8Array(1 << 20);
+  #bytes = new Uint8Array(1 << 16);
   view = new DataView(this.#bytes.buffer);
   #filled = 0;
   #count = 0;
-  places = new Uint32Array(4096);
-  sizes = new Uint32Array(4096);
-  lows = new Uint32Array(4096);
-  highs = new Uint32Array(4096);
-  offsets = new Float64Array(4096);
+  places = new Uint32Array(1024);
+  sizes = new Uint32Array(1024);
+  lows = new Uint32Array(1024);
+  highs = new Uint32Array(1024);
+  offsets = new Float64Array(1024);
   /** Where each run begins. */
   #runs: number[] = [];
   #newestLow = 0;
@@ -183,7 +183,7 @@ export class PerfQueue {
 
   #reserve(size: number): void {
     if (this.#filled + size > this.#bytes.length) {
-      const bytes = new Uint8Array(2 * this.#bytes.length);
+      const bytes = new Uint8Array(Math.max(2 * this.#bytes.length, this.#filled + size));
       bytes.set(this.#bytes);
       this.#bytes = bytes;
       this.view = new DataView(bytes.buffer);

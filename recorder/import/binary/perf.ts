@@ -137,6 +137,7 @@ class PerfImport {
         if (((bits[byte] ?? 0) & (1 << (feature & 7))) === 0) continue;
         const offset = table.u64('offset of a feature');
         const size = table.u64('size of a feature');
+        if (offset + size > bytes.size) throw table.truncated('a feature', size);
         this.#readFeature(feature, new Scanner(bytes, offset, offset + size, this.#little));
       }
     } catch (error) {
@@ -339,7 +340,7 @@ class PerfImport {
 
   #inner(): Window {
     if (this.#inflated !== null) return this.#inflated;
-    const inner = new Window(() => 0);
+    const inner = new Window(() => 0, 0, 1 << 16);
     this.#inflated = inner;
     this.#stream = new ZstdStream((data) => inner.push(data));
     return inner;

@@ -5,8 +5,8 @@ import type { RandomBytes } from './scanner.js';
 const SIZE = 1 << 20;
 
 export class Window {
-  bytes = new Uint8Array(SIZE);
-  view = new DataView(this.bytes.buffer);
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView;
   /** Bytes [start, end) have not been consumed. */
   start = 0;
   end = 0;
@@ -15,7 +15,9 @@ export class Window {
   readonly #more: (target: Uint8Array, at: number) => number;
 
   /** `more` fills its target from `at` on and says how many bytes there were, 0 at the end. */
-  constructor(more: (target: Uint8Array, at: number) => number, offset = 0) {
+  constructor(more: (target: Uint8Array, at: number) => number, offset = 0, size = SIZE) {
+    this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
     this.#more = more;
     this.offset = offset;
   }
@@ -80,10 +82,11 @@ export const pipeWindow = (source: ByteSource): Window => new Window((target, at
 /** Window over bytes [from, to) of a file. */
 export function fileWindow(file: RandomBytes, from: number, to: number): Window {
   let position = from;
-  return new Window((target, at) => {
+  const more = (target: Uint8Array, at: number): number => {
     const wanted = Math.max(0, Math.min(target.length - at, to - position));
     const got = wanted === 0 ? 0 : file.readAt(target.subarray(at, at + wanted), position);
     position += got;
     return got;
-  }, from);
+  };
+  return new Window(more, from, Math.max(8, Math.min(SIZE, to - from)));
 }

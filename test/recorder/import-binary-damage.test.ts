@@ -1,0 +1,268 @@
+/** Forms and damage of binary recordings, on small files cut from real ones. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { deflateSync } from 'node:zlib';
+import { INFLATE } from '../../recorder/import/binary/compression.js';
+import { parseFields, parseFormat } from '../../recorder/import/binary/formats.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { fuzz } from './binary-fuzz.js';
+import { fixturePath, type Imported, importBytes, importText } from './import-helpers.js';
+import { asVersion6, bigEndian } from './trace-dat-files.js';
+
+const bytesOf = (name: string): Buffer => readFileSync(fixturePath(name));
+const TWO = bytesOf('svm-two-vcpus.trace.dat');
+const NESTED = bytesOf('svm-nested.trace.dat');
+const PERF = bytesOf('svm-exit-entry.zstd.perf.data');
+
+/** Rows without their lane's number and the number of their event's name. */
+const same = ({ events, result }: Imported): unknown => [events, result.counts];
+
+/** perf.data of file mode as `perf record -o -` writes it: attributes and formats as records, then the same data. */
+function asPipe(file: Buffer): Buffer {
+  const number = (at: number): number => Number(file.readBigUInt64LE(at));
+  const [attributeSize, attributes, attributesSize, data, size] = [16, 24, 32, 40, 48].map(number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const record = (type: number, body: Buffer): Buffer => {
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(type, 0);
+    head.writeUInt16LE(8 + body.length, 6);
+    return Buffer.concat([head, body]);
+  };
+  const parts: Uint8Array[] = [Buffer.from('PERFILE2\x10\0\0\0\0\0\0\0', 'latin1')];
+  for (let at = attributes; at < attributes + attributesSize; at += attributeSize) {
+    const ids = number(at + attributeSize - 16);
+    const body = file.subarray(at, at + attributeSize - 16);
+    // the attribute says its own size; older ones say less than their section has
+    parts.push(record(64, Buffer.concat([body, file.subarray(ids, ids + number(at + attributeSize - 8))])));
+  }
+  const tracing = number(data + size);
+  const block = file.subarray(tracing, tracing + number(data + size + 8));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(block.length);
+  parts.push(record(66, length), block, Buffer.alloc((8 - (block.length & 7)) & 7));
+  parts.push(file.subarray(data, data + size));
+  return Buffer.concat(parts);
+}
+
+describe('forms of trace.dat', () => {
+  const version7 = importBytes(TWO);
+
+  it('version 6 says what version 7 said', () => {
+    assert.deepEqual(same(importBytes(asVersion6(TWO))), same(version7));
+  });
+
+  it('big-endian pages say what little-endian ones said', () => {
+    assert.deepEqual(same(importBytes(asVersion6(TWO, { reorder: bigEndian }))), same(version7));
+  });
+
+  it('a pipe says what the file said', () => {
+    const writer = new StreamWriter(() => {});
+    const source = memorySource(TWO);
+    const { counts } = importTrace({ ...source, size: 0, readAt: null }, () => writer);
+    assert.deepEqual(counts, version7.result.counts);
+  });
+
+  it('repeated pages are one trace in the order of time', () => {
+    const { events, result } = importBytes(asVersion6(TWO, { copies: 3 }));
+    assert.equal(result.counts.exits, 3 * version7.result.counts.exits);
+    events.forEach(({ time_ns }, i) => {
+      if (i > 0) assert.ok(Number(time_ns) >= Number(events[i - 1]?.time_ns));
+    });
+  });
+
+  it('zlib sections are read by their announced size', () => {
+    const text = Buffer.from('pages of a ring buffer '.repeat(50));
+    const target = new Uint8Array(text.length);
+    assert.equal(INFLATE.get('zlib')?.(deflateSync(text), target), null);
+    assert.deepEqual(Buffer.from(target), text);
+    assert.match(INFLATE.get('zlib')?.(deflateSync(text), new Uint8Array(10)) ?? '', /./);
+    assert.match(INFLATE.get('zlib')?.(deflateSync(text), new Uint8Array(9999)) ?? '', /announced/);
+  });
+
+  it('text of a latency tracer is refused, and what to do is said', () => {
+    const file = Buffer.from(asVersion6(NESTED));
+    file.write('latency  \0', file.indexOf('flyrecord\0'), 'latin1');
+    assert.throws(() => importBytes(file), { code: 'UNSUPPORTED', advice: /trace-cmd report/ });
+  });
+
+  it('an entry without an exit is told of', () => {
+    const { result } = importBytes(bytesOf('vmx-vmfail.trace.dat'));
+    assert.ok(result.notes.some(({ says }) => says.includes('VMfail')));
+    assert.equal(importBytes(bytesOf('vmx-failed-entry.trace.dat')).result.counts.failedEntries, 1);
+  });
+});
+
+describe('forms of perf.data', () => {
+  const file = importBytes(PERF);
+
+  it('compressed records of a file', () => {
+    assert.equal(file.result.counts.exits, 417); // of the manifest of the collection
+    assert.equal(file.result.stopped, null);
+  });
+
+  it('pipe mode says what file mode said', () => {
+    assert.deepEqual(same(importBytes(asPipe(PERF))), same(file));
+  });
+
+  it('a pipe is read without asking for its size', () => {
+    const source = memorySource(asPipe(PERF));
+    const trickle = {
+      ...source,
+      size: 0,
+      readAt: null,
+      read: (target: Uint8Array, at: number) => source.read(target.subarray(0, at + 100), at),
+    };
+    assert.deepEqual(importTrace(trickle, () => new StreamWriter(() => {})).counts, file.result.counts);
+  });
+
+  it('a record of no size ends reading, and what came before is kept', () => {
+    const pipe = asPipe(PERF);
+    const { result } = importBytes(Buffer.concat([pipe, Buffer.alloc(64)]));
+    assert.equal(result.stopped?.code, 'CORRUPT');
+    assert.match(result.stopped?.where ?? '', new RegExp(`offset ${pipe.length}\\)`));
+    assert.deepEqual(result.counts.events, file.result.counts.events);
+  });
+});
+
+describe('damage', () => {
+  it('a trace.dat that ends early keeps what it has and says where it ends', () => {
+    const whole = asVersion6(TWO);
+    const { counts } = importBytes(whole).result;
+    const cut = importBytes(whole.subarray(0, whole.length - 3 * 4096)).result;
+    assert.equal(cut.stopped?.code, 'TRUNCATED');
+    assert.match(cut.stopped?.where ?? '', new RegExp(`offset ${whole.length - 3 * 4096}\\)`));
+    assert.ok(cut.counts.events > 0 && cut.counts.events < counts.events);
+  });
+
+  it('a page that contradicts itself costs that page and no other', () => {
+    const file = Buffer.from(asVersion6(TWO));
+    const { counts } = importBytes(file).result;
+    file.writeUInt32LE(0x7ff_ffff, file.length - 2 * 4096 + 8);
+    const { result } = importBytes(file);
+    assert.equal(result.stopped?.code, 'CORRUPT');
+    assert.equal(result.counts.damaged, 1);
+    assert.ok(result.counts.events > counts.events - 200 && result.counts.events < counts.events);
+  });
+
+  it('a perf.data that ends early keeps what it has', () => {
+    const pipe = asPipe(PERF);
+    const { result } = importBytes(pipe.subarray(0, pipe.length - 1000));
+    assert.equal(result.stopped?.code, 'TRUNCATED');
+    assert.ok(result.counts.exits > 0);
+  });
+
+  it('every length of a file gives rows or one coded error', () => {
+    for (const whole of [asVersion6(NESTED), NESTED, PERF]) {
+      for (let length = 0; length < whole.length; length += 1 + Math.floor(whole.length / 60)) {
+        try {
+          const { result } = importBytes(whole.subarray(0, length));
+          assert.notEqual(result.stopped, null, `${length} of ${whole.length} bytes`);
+        } catch (error) {
+          assert.ok(error instanceof Error && error.name === 'ImportError', `${length} bytes: ${String(error)}`);
+        }
+      }
+    }
+  });
+
+  for (const [what, at, value] of [
+    ['an ftrace format of 2^60 bytes', 'number of formats', 1n << 60n],
+    ['an ftrace format of 1 GiB', 'number of formats', 1n << 30n],
+  ] as const) {
+    it(`${what} is refused before memory is taken`, () => {
+      const file = Buffer.from(asVersion6(NESTED));
+      const formats = file.indexOf('# compressed entry header\n') + '# compressed entry header\n'.length + 4;
+      file.writeBigUInt64LE(value, formats);
+      const before = process.memoryUsage().arrayBuffers;
+      assert.throws(() => importBytes(file), { name: 'ImportError' }, at);
+      assert.ok(process.memoryUsage().arrayBuffers - before < 64 << 20);
+    });
+  }
+});
+
+describe('format files', () => {
+  it('fields of every kind', () => {
+    const format = parseFormat(
+      'sched',
+      'name: some_event\nID: 314\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n' +
+        '\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\tfield:char prev_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n' +
+        '\tfield:__data_loc char[] msg;\toffset:24;\tsize:4;\tsigned:0;\n\tfield:void * p;\toffset:32;\tsize:8;\tsigned:0;\n\nprint fmt: "x"\n',
+    );
+    assert.deepEqual([format?.name, format?.id, format?.size], ['some_event', 314, 40]);
+    assert.deepEqual(
+      format?.fields.map(({ name, count, dynamic, signed }) => ({ name, count, dynamic, signed })),
+      [
+        { name: 'common_type', count: null, dynamic: null, signed: false },
+        { name: 'common_pid', count: null, dynamic: null, signed: true },
+        { name: 'prev_comm', count: 16, dynamic: null, signed: false },
+        { name: 'msg', count: null, dynamic: 'data', signed: false },
+        { name: 'p', count: null, dynamic: null, signed: false },
+      ],
+    );
+  });
+
+  it('fields without a sign, of kernels before 2.6.33', () => {
+    assert.deepEqual(
+      parseFields('\tfield:int a;\toffset:0;\tsize:4;\n\tfield:unsigned int b;\toffset:4;\tsize:4;\n').map(
+        ({ name, signed }) => [name, signed],
+      ),
+      [
+        ['a', true],
+        ['b', false],
+      ],
+    );
+  });
+
+  it('fields that lie beyond any record are left out', () => {
+    assert.deepEqual(parseFields('\tfield:int a;\toffset:65534;\tsize:4;\tsigned:1;\n'), []);
+  });
+});
+
+describe('binary and text of one recording', () => {
+  it('two vCPUs: the same exits at the same places', () => {
+    const text = importText(readFileSync(fixturePath('svm-two-vcpus.report.txt'), 'utf8'));
+    const binary = importBytes(TWO);
+    const exits = ({ events }: Imported): unknown[] =>
+      events.flatMap(({ kind, reason, rip }) => (kind === 'exit' ? [{ reason, rip }] : []));
+    const printed = exits(text);
+    assert.ok(printed.length > 20);
+    assert.deepEqual(exits(binary).slice(0, printed.length), printed);
+  });
+
+  it('nested: every event', () => {
+    const text = importText(readFileSync(fixturePath('svm-nested.report.txt'), 'utf8'));
+    const binary = importBytes(NESTED);
+    const key = ({ events }: Imported): unknown[] =>
+      events.map(({ kind, reason, rip, gpa, qualification, from_level, to_level, parent }) => [
+        ...[kind, reason, rip, gpa],
+        ...[qualification, from_level, to_level, parent],
+      ]);
+    assert.deepEqual(key(binary), key(text));
+  });
+});
+
+/** Mutations a format; `npm run fuzz` sets more. */
+const RUNS = Number(process.env.TRAPLINE_FUZZ_RUNS ?? 2000);
+
+describe(`${RUNS} mutations of each form`, () => {
+  const forms: readonly (readonly [string, Uint8Array])[] = [
+    ['trace.dat version 6', asVersion6(NESTED)],
+    ['trace.dat version 7', NESTED],
+    ['perf.data file', PERF],
+    ['perf.data pipe', asPipe(PERF)],
+  ];
+  for (const [name, bytes] of forms) {
+    it(name, () => {
+      const seen = fuzz(bytes, RUNS, 20_260);
+      assert.equal(seen.whole + seen.stopped + seen.refused, RUNS);
+      assert.ok(seen.whole > 0 && seen.stopped > 0 && seen.refused > 0, JSON.stringify(seen));
+    });
+  }
+});
