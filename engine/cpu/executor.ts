@@ -29,7 +29,6 @@ function compiled(record: boolean): WebAssembly.Module {
 
 /** Ticks of one call of generated code: V8 replaces code by a better one only between calls. */
 const SLICE = 1 << 18;
-const OPEN_BUS = new Uint8Array(15).fill(0xff);
 
 /** An address that no access can hit: what a segment violation leaves in place of a linear address. */
 const POISON = 1n << 63n;
@@ -308,13 +307,12 @@ export class Executor {
 
   #cross(record: number): number {
     const cpu = this.#cpu;
-    const next = (cpu.u64(S.PAGE_LINEAR) + cpu.u64(S.CODE_BASE) + 0x1000n) & cpu.u64(S.CODE_MASK);
-    const map = cpu.u32(S.CODE_PAGE);
-    const frame = this.#tlb.fetch(Number(next & 0xffff_ffffn), Number(next >> 32n));
+    // CODE_BASE is 0 in 64-bit mode, and elsewhere addresses have 32 bits.
+    const low = cpu.u32(S.PAGE_LINEAR) + cpu.u32(S.CODE_BASE) + PAGE_BYTES;
+    const high = cpu.u32(S.PAGE_LINEAR + 4) + Math.floor(low / 0x1_0000_0000);
+    const frame = this.#tlb.fetch(low >>> 0, (high & cpu.u32(S.CODE_MASK + 4)) >>> 0);
     if (frame === null) return 0;
-    const at = frame * PAGE_BYTES;
-    const rest = cpu.memory.isRam(at, 16) ? cpu.memory.bytes.subarray(at, at + 15) : OPEN_BUS;
-    this.#cache.crossing(record, map, rest);
+    this.#cache.crossing(record, cpu.u32(S.CODE_PAGE), frame);
     return 1;
   }
 }

@@ -208,22 +208,17 @@ export class DecodeCache {
   }
 
   /**
-   * The instruction behind a `cross` record must be what its bytes say now: `rest` are the first bytes of the second
-   * page. Decodes it again where they differ.
+   * The instruction behind a `cross` record must be what its bytes say now; its second part lies in page `second`.
+   * Decodes it again where they differ.
    */
-  crossing(record: number, map: number, rest: Uint8Array): void {
+  crossing(record: number, map: number, second: number): void {
     const page = this.#byMap.get(map);
     if (!page) throw new Error('no code page has this map');
     const offset = this.#view.getUint16(record + R.offset, true);
-    const head = this.#code(page).subarray(offset);
     const instruction = record + RECORD_BYTES;
-    const length = this.#bytes[instruction + R.length] ?? 0;
-    let same = length > 0;
-    for (let i = 0; i < length && same; i++) {
-      const byte = i < head.length ? head[i] : rest[i - head.length];
-      same = this.#bytes[instruction + R.bytes + i] === byte;
-    }
-    if (same) return;
+    if (this.#isStill(instruction, page.frame * PAGE_BYTES + offset, PAGE_BYTES - offset, second * PAGE_BYTES)) return;
+    const head = this.#code(page).subarray(offset);
+    const rest = this.#code({ ...page, frame: second });
     const bytes = new Uint8Array(LONGEST);
     bytes.set(head);
     bytes.set(rest.subarray(0, LONGEST - head.length), head.length);
@@ -233,6 +228,20 @@ export class DecodeCache {
     this.#view.setUint16(instruction + R.remaining, 1, true);
     if (this.#decoder.linked) this.#view.setUint32(instruction + R.link, 1, true);
     this.#makePseudo(instruction + RECORD_BYTES, PSEUDO.refetch, offset + taken, 1);
+  }
+
+  /** The decoded bytes are those in RAM: the first `split` of them at `first`, the others at `second`. */
+  #isStill(instruction: number, first: number, split: number, second: number): boolean {
+    const bytes = this.#bytes;
+    const length = bytes[instruction + R.length] ?? 0;
+    if (length === 0 || !this.#memory.isRam(first, split) || !this.#memory.isRam(second, LONGEST)) return false;
+    const known = instruction + R.bytes;
+    const head = this.#memory.base + first;
+    const rest = this.#memory.base + second - split;
+    for (let i = 0; i < length; i++) {
+      if (bytes[known + i] !== bytes[(i < split ? head : rest) + i]) return false;
+    }
+    return true;
   }
 
   #setRemaining(records: readonly number[]): void {
