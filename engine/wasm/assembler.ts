@@ -16,7 +16,7 @@ export type I64 = Value<'i64'>;
 const TYPE_CODE = { i32: 0x7f, i64: 0x7e } as const;
 const BLOCK = { empty: 0x40 } as const;
 
-export const unsigned = (value: number): number[] => {
+const encodeUnsigned = (value: number): readonly number[] => {
   const out: number[] = [];
   let rest = value >>> 0;
   do {
@@ -26,6 +26,11 @@ export const unsigned = (value: number): number[] => {
   } while (rest);
   return out;
 };
+
+// Offsets and indices are small, and there are a hundred thousand of them.
+const SMALL = Array.from({ length: 4096 }, (_, i) => encodeUnsigned(i));
+/** LEB128 of an unsigned 32-bit integer. */
+export const unsigned = (value: number): readonly number[] => SMALL[value] ?? encodeUnsigned(value);
 
 const signed = (value: bigint): number[] => {
   const out: number[] = [];
@@ -40,6 +45,17 @@ const signed = (value: bigint): number[] => {
 };
 
 const value = <T extends ValueType>(type: T, ...code: Nested): Value<T> => ({ type, code });
+
+const constants = { i32: new Map<bigint, Value<'i32'>>(), i64: new Map<bigint, Value<'i64'>>() };
+function constant<T extends ValueType>(type: T, opcode: number, n: bigint): Value<T> {
+  const known = constants[type] as Map<bigint, Value<T>>;
+  let made = known.get(n);
+  if (!made) {
+    made = value(type, opcode, signed(n));
+    known.set(n, made);
+  }
+  return made;
+}
 
 type Binary<T extends ValueType> = (a: Value<T>, b: Value<T>) => Value<T>;
 type Compare<T extends ValueType> = (a: Value<T>, b: Value<T>) => I32;
@@ -68,7 +84,7 @@ const store =
   (address, stored, offset = 0) => [address.code, stored.code, opcode, 0, unsigned(offset)];
 
 export const i32 = {
-  const: (n: number): I32 => value('i32', 0x41, signed(BigInt(n | 0))),
+  const: (n: number): I32 => constant('i32', 0x41, BigInt(n | 0)),
   load: load('i32', 0x28),
   load8u: load('i32', 0x2d),
   load16u: load('i32', 0x2f),
@@ -95,7 +111,7 @@ export const i32 = {
 } as const;
 
 export const i64 = {
-  const: (n: bigint | number): I64 => value('i64', 0x42, signed(BigInt.asIntN(64, BigInt(n)))),
+  const: (n: bigint | number): I64 => constant('i64', 0x42, BigInt.asIntN(64, BigInt(n))),
   load: load('i64', 0x29),
   load8u: load('i64', 0x31),
   load16u: load('i64', 0x33),
@@ -145,12 +161,11 @@ export const select = <T extends ValueType>(a: Value<T>, b: Value<T>, condition:
 export class Local<T extends ValueType> {
   readonly type: T;
   readonly index: number;
+  readonly get: Value<T>;
   constructor(type: T, index: number) {
     this.type = type;
     this.index = index;
-  }
-  get get(): Value<T> {
-    return value(this.type, 0x20, unsigned(this.index));
+    this.get = value(type, 0x20, unsigned(index));
   }
   set(v: Value<T>): Nested {
     return [v.code, 0x21, unsigned(this.index)];
@@ -181,6 +196,18 @@ const flatten = (code: Nested, out: number[]): void => {
     if (typeof part === 'number') out.push(part);
     else flatten(part, out);
   }
+};
+
+type Bytes = Uint8Array | readonly number[];
+
+const join = (parts: readonly Bytes[]): Uint8Array => {
+  const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 };
 
 /** The body of one function. Statements are emitted in order; `block`, `loop` and `when` nest. */
@@ -269,11 +296,13 @@ export class FunctionBuilder {
     this.#code.push(0x00);
   }
 
-  /** Locals and code, as the code section wants them. */
-  body(): number[] {
+  /** Size, locals and code, as the code section wants them. */
+  body(): Uint8Array {
     const groups: number[] = [];
     for (const type of this.#locals) groups.push(1, TYPE_CODE[type]);
-    return [...unsigned(this.#locals.length), ...groups].concat(this.#code, [0x0b]);
+    const locals = [...unsigned(this.#locals.length), ...groups];
+    const size = unsigned(locals.length + this.#code.length + 1);
+    return join([size, locals, this.#code, [0x0b]]);
   }
 }
 
@@ -289,9 +318,10 @@ export const callStatement = (callee: Callable, ...args: Value<ValueType>[]): Ne
 
 const elements = (functions: readonly number[]): number[] =>
   // Active, table 0, from 0.
-  [1, 0x00, 0x41, 0, 0x0b, ...unsigned(functions.length)].concat(...functions.map(unsigned));
+  [1, 0x00, 0x41, 0, 0x0b, ...unsigned(functions.length), ...functions.flatMap(unsigned)];
 
-const section = (id: number, content: number[]): number[] => [id, ...unsigned(content.length)].concat(content);
+const section = (id: number, content: Bytes): Uint8Array => join([[id, ...unsigned(content.length)], content]);
+const vector = (items: readonly Bytes[]): Uint8Array => join([unsigned(items.length), ...items]);
 const name = (text: string): number[] => [...unsigned(text.length), ...[...text].map((c) => c.charCodeAt(0))];
 
 /** A module with one imported memory (`env.memory`). Imports must come before functions. */
@@ -350,16 +380,12 @@ export class Module {
 
   /** The module's bytes. `pages`: the least size of the imported memory, in 64 KiB. */
   bytes(pages: number): Uint8Array {
-    const vector = (items: number[][]): number[] => unsigned(items.length).concat(...items);
     const memory = [...name('env'), ...name('memory'), 0x02, 0x00, ...unsigned(pages)];
-    const bodies = this.#functions.map((f) => {
-      const body = f.body.body();
-      return unsigned(body.length).concat(body);
-    });
+    const bodies = this.#functions.map((f) => f.body.body());
     const exports = this.#functions.flatMap((f, i) =>
       f.name === null ? [] : [[...name(f.name), 0x00, ...unsigned(this.#imports.length + i)]],
     );
-    const parts = [
+    const parts: Bytes[] = [
       [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
       section(1, vector(this.#typeBytes)),
       section(2, vector([...this.#imports, memory])),
@@ -370,6 +396,6 @@ export class Module {
       section(9, elements(this.#table.map((f) => f.index))),
       section(10, vector(bodies)),
     ];
-    return Uint8Array.from(parts.flat());
+    return join(parts);
   }
 }
