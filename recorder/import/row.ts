@@ -13,6 +13,8 @@ const LIMIT: { readonly [name in EventField]?: number } = {
   size: 0xff,
 };
 const LIMITS = EVENT_FIELDS.map((name) => LIMIT[name] ?? Number.POSITIVE_INFINITY);
+/** Fields whose column holds all 64 bits. */
+const WIDE = EVENT_FIELDS.reduce((mask, name, i) => (LIMIT[name] === undefined ? mask | (1 << i) : mask), 0);
 
 /** Repairs what is no UTF-8: a column of text must be. */
 const repair = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
@@ -45,9 +47,9 @@ export class EventRow extends EventRecord {
 
   /** Sets field `index` of EVENT_FIELDS; false where its column cannot hold the value. */
   put(index: number, low: number, high: number): boolean {
-    const limit = LIMITS[index] as number;
-    if (high !== 0 ? limit !== Number.POSITIVE_INFINITY : low > limit) return false;
-    this.mask |= 1 << index;
+    const bit = 1 << index;
+    if ((WIDE & bit) === 0 && (high !== 0 || low > (LIMITS[index] as number))) return false;
+    this.mask |= bit;
     this.words[2 * index] = low;
     this.words[2 * index + 1] = high;
     return true;
@@ -72,27 +74,29 @@ export class EventRow extends EventRecord {
   }
 }
 
-/** Where the cells of one column are written in the slab: index of the first word or byte, validity or -1. */
-interface Place {
-  readonly column: number;
-  readonly width: number;
-  readonly first: number;
-  readonly valid: number;
-}
+/** The columns beside those of EVENT_FIELDS, behind which they are numbered here. */
+const OTHERS = ['seq', 'vcpu', 'time_ns', 'kind', 'isa', 'from_level', 'to_level'] as const;
+const NUMBERS = [...EVENT_FIELDS, ...OTHERS];
+const [SEQ, VCPU, TIME, KIND, ISA, FROM, TO] = OTHERS.map((_, i) => EVENT_FIELDS.length + i) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
 
 /** Writes rows into the slab of the event table in place; the columns are looked up once. */
 export class EventSink {
   readonly #table: Appender;
-  readonly #fields: readonly Place[];
+  /** By number of NUMBERS: column, width, index of its first cell in words or bytes, and of its validity or -1. */
+  readonly #column: Int32Array;
+  readonly #width: Int32Array;
+  readonly #first: Int32Array;
+  readonly #valid: Int32Array;
   /** Fields of EVENT_FIELDS that are wanted. */
   readonly #wanted: number;
-  readonly #seq: Place;
-  readonly #vcpu: Place;
-  readonly #time: Place;
-  readonly #kind: Place;
-  readonly #isa: Place;
-  readonly #from: Place;
-  readonly #to: Place;
   readonly #bytes: number;
   readonly #text: number;
   #slab: Slab;
@@ -103,50 +107,46 @@ export class EventSink {
     this.#table = table;
     this.#slab = table.slab;
     const wants = (name: string): boolean => columns === null || columns.includes(name);
-    const place = (name: string): Place => {
-      const column = table.index(name);
-      const { width, values, valid } = table.place(column);
-      return { column, width, first: width === 1 ? values : values >>> 2, valid };
-    };
-    this.#fields = EVENT_FIELDS.map(place);
+    const numbers = NUMBERS.map((name) => table.index(name));
+    const places = numbers.map((column) => table.place(column));
+    this.#column = Int32Array.from(numbers);
+    this.#width = Int32Array.from(places, ({ width }) => width);
+    this.#first = Int32Array.from(places, ({ width, values }) => (width === 1 ? values : values >>> 2));
+    this.#valid = Int32Array.from(places, ({ valid }) => valid);
     this.#wanted = EVENT_FIELDS.reduce((mask, name, i) => (wants(name) ? mask | (1 << i) : mask), 0);
-    this.#seq = place('seq');
-    this.#vcpu = place('vcpu');
-    this.#time = place('time_ns');
-    this.#kind = place('kind');
-    this.#isa = place('isa');
-    this.#from = place('from_level');
-    this.#to = place('to_level');
     this.#bytes = wants('bytes') ? table.index('bytes') : -1;
     this.#text = wants('text') ? table.index('text') : -1;
   }
 
-  #put({ column, width, first, valid }: Place, low: number, high: number): void {
-    const slab = this.#slab;
+  #put(number: number, low: number, high: number): void {
+    const { words, bytes, touched } = this.#slab;
     const row = this.#row;
+    const first = this.#first[number] as number;
+    const width = this.#width[number] as number;
     if (width === 8) {
-      slab.words[first + 2 * row] = low;
-      slab.words[first + 2 * row + 1] = high;
-    } else if (width === 4) slab.words[first + row] = low;
-    else slab.bytes[first + row] = low;
-    slab.touched[column] = 1;
-    if (valid >= 0) slab.bytes[valid + row] = 1;
+      words[first + 2 * row] = low;
+      words[first + 2 * row + 1] = high;
+    } else if (width === 4) words[first + row] = low;
+    else bytes[first + row] = low;
+    touched[this.#column[number] as number] = 1;
+    const valid = this.#valid[number] as number;
+    if (valid >= 0) bytes[valid + row] = 1;
   }
 
   write(seq: number, row: EventRow): void {
     const table = this.#table;
     this.#slab = table.slab;
     this.#row = table.filled;
-    this.#put(this.#seq, seq, Math.floor(seq / 0x1_0000_0000));
-    this.#put(this.#vcpu, row.vcpu, 0);
-    this.#put(this.#kind, row.kind, 0);
-    if (row.hasTime) this.#put(this.#time, row.timeLow, row.timeHigh);
-    if (row.isa !== 0) this.#put(this.#isa, row.isa, 0);
-    if (row.fromLevel !== 255) this.#put(this.#from, row.fromLevel, 0);
-    if (row.toLevel !== 255) this.#put(this.#to, row.toLevel, 0);
+    this.#put(SEQ, seq, Math.floor(seq / 0x1_0000_0000));
+    this.#put(VCPU, row.vcpu, 0);
+    this.#put(KIND, row.kind, 0);
+    if (row.hasTime) this.#put(TIME, row.timeLow, row.timeHigh);
+    if (row.isa !== 0) this.#put(ISA, row.isa, 0);
+    if (row.fromLevel !== 255) this.#put(FROM, row.fromLevel, 0);
+    if (row.toLevel !== 255) this.#put(TO, row.toLevel, 0);
     for (let rest = row.mask & this.#wanted; rest !== 0; rest &= rest - 1) {
       const i = 31 - Math.clz32(rest & -rest);
-      this.#put(this.#fields[i] as Place, row.words[2 * i] as number, row.words[2 * i + 1] as number);
+      this.#put(i, row.words[2 * i] as number, row.words[2 * i + 1] as number);
     }
     if (row.byteCount > 0 && this.#bytes >= 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
     if (row.textLength > 0 && this.#text >= 0) {

@@ -19,11 +19,11 @@ export function numbers(seed: number): (below: number) => number {
 
 const HURTING = [0, 1, 7, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] as const;
 
-/** One to four changes; half of them near the start, where files say how long everything is. */
+/** One or two changes; a quarter of them near the start, where files say how long everything is. */
 export function mutate(original: Uint8Array, random: (below: number) => number): Uint8Array {
   let bytes = Buffer.from(original);
-  for (let changes = 1 + random(4); changes > 0 && bytes.length > 64; changes--) {
-    const reach = random(2) === 0 ? Math.min(bytes.length, 2048) : bytes.length;
+  for (let changes = 1 + random(2); changes > 0 && bytes.length > 64; changes--) {
+    const reach = random(4) === 0 ? Math.min(bytes.length, 2048) : bytes.length;
     const at = random(reach - 8);
     const length = 1 + random(64);
     switch (random(7)) {

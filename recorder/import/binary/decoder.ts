@@ -33,8 +33,10 @@ export interface Program {
   readonly flags: number;
   readonly steps: Int32Array;
   readonly special: Special | null;
-  /** Fields by the name that the special reader knows. */
-  readonly named: ReadonlyMap<string, Field>;
+  /** Where the fields lie that the special readers know: offset and width, width 0 where there is none. */
+  readonly slots: Int32Array;
+  /** Bytes of the instruction, 0 where the event has none. */
+  readonly insnSize: number;
   readonly heading: Uint8Array | null;
   readonly text: readonly TextField[];
   readonly size: number;
@@ -78,6 +80,34 @@ const order = (steps: readonly (readonly number[])[]): number[] => [
   ...steps.filter(([does]) => does !== DOES.isa).flat(),
 ];
 
+/** Fields that the special readers know, by their slot. */
+const SLOT = {
+  csbase: 0,
+  len: 1,
+  insn: 2,
+  flags: 3,
+  failed: 4,
+  vector: 5,
+  irq: 6,
+  soft: 7,
+  reinjected: 8,
+  has_error: 9,
+  error_code: 10,
+  errno: 11,
+  reason: 12,
+} as const;
+
+function slotsOf(fields: readonly Field[]): Int32Array {
+  const slots = new Int32Array(2 * Object.keys(SLOT).length);
+  for (const [name, slot] of Object.entries(SLOT)) {
+    const field = fields.find((each) => each.name === name);
+    if (field === undefined) continue;
+    slots[2 * slot] = field.offset;
+    if (isNumber(field)) slots[2 * slot + 1] = field.signed ? -field.size : field.size;
+  }
+  return slots;
+}
+
 function fits(event: KvmEvent, format: EventFormat): boolean {
   const has = (name: string): boolean => format.fields.some((field) => field.name === name);
   const numbers = format.fields.every((field) => !(field.name in event.fields) || isNumber(field) || event.special);
@@ -97,7 +127,8 @@ export function compile(format: EventFormat, number: (name: string) => number): 
     flags: event?.flags === 'write' ? EVENT_FLAGS.write : 0,
     steps: Int32Array.from(event === null ? [] : order(own.map((field) => stepOf(event, field)))),
     special: event?.special ?? null,
-    named: new Map(own.map((field) => [field.name, field])),
+    slots: slotsOf(own),
+    insnSize: own.find(({ name }) => name === 'insn')?.size ?? 0,
     heading: event === null || event.whole ? ascii(`${format.name}:`) : null,
     text: kept.map((field) => ({ label: ascii(`${field.name}=`), field, style: styleOf(field) })),
     size: format.size,
@@ -269,12 +300,11 @@ export class RecordDecoder {
     if (failed && row.kind === exit) row.kind = entry_failed;
   }
 
-  /** Value of a field by name; zero where there is none. */
-  #named(program: Program, name: string, view: DataView, at: number): number {
-    const field = program.named.get(name);
+  /** Value of a field that a special reader knows; zero where there is none. */
+  #slot(program: Program, slot: number, view: DataView, at: number): number {
+    const width = program.slots[2 * slot + 1] as number;
     this.#low = this.#high = 0;
-    if (field === undefined || !isNumber(field)) return 0;
-    this.#number(view, at + field.offset, field.signed ? -field.size : field.size);
+    if (width !== 0) this.#number(view, at + (program.slots[2 * slot] as number), width);
     return this.#low;
   }
 
@@ -284,25 +314,25 @@ export class RecordDecoder {
         this.#emulate(program, view, at, row);
         return;
       case 'interrupt': {
-        const vector = this.#named(program, program.named.has('vector') ? 'vector' : 'irq', view, at);
+        const vector = this.#slot(program, program.slots[2 * SLOT.vector + 1] === 0 ? SLOT.irq : SLOT.vector, view, at);
         row.put(FIELD.code, vector & 0xff, 0);
-        addBytes(row, this.#named(program, 'soft', view, at) !== 0 ? SOFT : IRQ);
-        if (this.#named(program, 'reinjected', view, at) !== 0) this.#remark(row, REINJECTED);
+        addBytes(row, this.#slot(program, SLOT.soft, view, at) !== 0 ? SOFT : IRQ);
+        if (this.#slot(program, SLOT.reinjected, view, at) !== 0) this.#remark(row, REINJECTED);
         return;
       }
       case 'exception':
-        if (this.#named(program, 'has_error', view, at) !== 0) {
-          this.#named(program, 'error_code', view, at);
+        if (this.#slot(program, SLOT.has_error, view, at) !== 0) {
+          this.#slot(program, SLOT.error_code, view, at);
           this.#store(row, FIELD.error_code);
         }
-        if (this.#named(program, 'reinjected', view, at) !== 0) this.#remark(row, REINJECTED);
+        if (this.#slot(program, SLOT.reinjected, view, at) !== 0) this.#remark(row, REINJECTED);
         return;
       case 'userspace': {
-        const errno = -(this.#named(program, 'errno', view, at) | 0);
+        const errno = -(this.#slot(program, SLOT.errno, view, at) | 0);
         if (errno > 0) {
           row.put(FIELD.value, errno, 0);
           addBytes(row, errno === EINTR ? RESTART : ERROR);
-        } else row.put(FIELD.code, this.#named(program, 'reason', view, at), 0);
+        } else row.put(FIELD.code, this.#slot(program, SLOT.reason, view, at), 0);
         return;
       }
     }
@@ -314,16 +344,16 @@ export class RecordDecoder {
   }
 
   #emulate(program: Program, view: DataView, at: number, row: EventRow): void {
-    this.#named(program, 'csbase', view, at);
+    this.#slot(program, SLOT.csbase, view, at);
     if (this.#low !== 0 || this.#high !== 0) row.put(FIELD.code, this.#low, this.#high);
-    const insn = program.named.get('insn');
-    const length = Math.min(this.#named(program, 'len', view, at), 15, insn?.size ?? 0);
-    for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(at + (insn?.offset ?? 0) + i);
+    const length = Math.min(this.#slot(program, SLOT.len, view, at), 15, program.insnSize);
+    const insn = at + (program.slots[2 * SLOT.insn] as number);
+    for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(insn + i);
     row.byteCount = length;
-    const flags = this.#named(program, 'flags', view, at);
+    const flags = this.#slot(program, SLOT.flags, view, at);
     const mode = flags < MODES.length ? MODES[flags] : null;
     if (mode !== null && mode !== undefined) this.#remark(row, mode);
-    if (this.#named(program, 'failed', view, at) !== 0) this.#remark(row, FAILED);
+    if (this.#slot(program, SLOT.failed, view, at) !== 0) this.#remark(row, FAILED);
   }
 
   /** Fields that have no column, as `name=value`. */
