@@ -20,9 +20,15 @@ export class Unknown extends Error {
   }
 }
 
-export const unknown = (kind: Missing['kind'], name: string): never => {
-  throw new Unknown({ kind, name });
-};
+/** One for each thing that can be missing: they are thrown thousands of times, and a stack trace is slow to take. */
+const thrown = new Map<string, Unknown>();
+
+export function unknown(kind: Missing['kind'], name: string): never {
+  const key = `${kind} ${name}`;
+  const found = thrown.get(key) ?? new Unknown({ kind, name });
+  thrown.set(key, found);
+  throw found;
+}
 
 const low = (value: bigint): number => Number(value & 0xffff_ffffn);
 const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn);
@@ -145,10 +151,17 @@ const ASSUMED: { readonly [name: string]: (linearBits: number) => string } = {
   'linear-address width': (bits) => `linear addresses have ${bits} bits`,
 };
 
-const rule = (check: Check): Rule => ({
-  ...check,
-  fields: check.reads.flatMap((read) => (typeof read === 'number' ? [fieldAt(read)?.name ?? ''] : [])),
-});
+const rules = new WeakMap<Check, Rule>();
+
+/** What is said of a check; made once. */
+function ruleOf(check: Check): Rule {
+  const known = rules.get(check);
+  if (known !== undefined) return known;
+  const fields = check.reads.flatMap((read) => (typeof read === 'number' ? [fieldAt(read)?.name ?? ''] : []));
+  const made = { ...check, fields };
+  rules.set(check, made);
+  return made;
+}
 
 /** Judges every check of a table over a dump, with what is known of the processor. */
 export function judge(checks: readonly Check[], dump: Dump, processor: Processor): Judged[] {
@@ -172,7 +185,7 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
     most: over(most),
   };
   return checks.map((row): Judged => {
-    const check = rule(row);
+    const check = ruleOf(row);
     const exact = ask(row, states.exact);
     if (typeof exact === 'boolean') return decided(check, exact, []);
     const [narrow, wide] = [ask(row, states.least), ask(row, states.most)];

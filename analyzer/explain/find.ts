@@ -2,7 +2,7 @@
 import { Builder } from './builder.js';
 import type { Dump } from './dump.js';
 import { type Family, ROWS, type Row } from './rows.js';
-import { type Fit, findHead, fit, fold } from './template.js';
+import { type Fit, fit, fold, startsWord } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -23,12 +23,20 @@ const THREAD = /\[([TC]\d{1,9})\]/;
 const QUOTE = /^[>|\s]+/;
 const NOTE = /^\s*#/;
 
-/** Any head of the table: a line without one is passed over. */
-const ANY_HEAD = new RegExp(
-  [...new Set(ROWS.map(({ head }) => head.trim()))]
+const headOf = ({ head }: Row): string => head.trim();
+
+/** Any head of the table, the longest first: a line without one is passed over. */
+const HEADS = new RegExp(
+  [...new Set(ROWS.map(headOf))]
     .sort((a, b) => b.length - a.length)
     .map((head) => head.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
     .join('|'),
+  'g',
+);
+
+/** The rows that may stand where a head does: theirs begins like it. */
+const ROWS_AT: ReadonlyMap<string, readonly Row[]> = new Map(
+  ROWS.map((row) => [headOf(row), ROWS.filter((other) => headOf(row).startsWith(headOf(other)))]),
 );
 
 interface Hit {
@@ -36,25 +44,33 @@ interface Hit {
   readonly fit: Fit;
 }
 
-/** Everything of a folded line that fits a row, left to right; of two rows at one place, the longer one, or both. */
-function hitsOf(text: string): Hit[] {
-  const hits: Hit[] = [];
-  for (const row of ROWS) {
-    for (let at = findHead(text, row.head, 0); at >= 0; at = findHead(text, row.head, at + row.head.length)) {
+/** A head as a word of its own, and the rows that begin with it. */
+interface Place {
+  readonly at: number;
+  readonly rows: readonly Row[];
+}
+
+const placesOf = (text: string): Place[] =>
+  [...text.matchAll(HEADS)]
+    .filter(({ 0: head, index }) => startsWord(text, head, index))
+    .map(({ 0: head, index }) => ({ at: index, rows: ROWS_AT.get(head) ?? [] }));
+
+/** Everything of a folded line that fits a row, left to right. */
+function hitsOf(text: string, places: readonly Place[]): Hit[] {
+  const hits = places.flatMap(({ at, rows }) =>
+    rows.flatMap((row): Hit[] => {
       const found = fit(row, text, at);
-      if (found !== null) hits.push({ row, fit: found });
-    }
-  }
-  // A row inside a longer one is part of it: `RSP=` of `Sysenter RSP=`.
-  return hits
-    .filter(
-      ({ fit: inner }) =>
-        !hits.some(
-          ({ fit: outer }) =>
-            outer.from <= inner.from && inner.to <= outer.to && outer.to - outer.from > inner.to - inner.from,
-        ),
-    )
-    .sort((a, b) => a.fit.from - b.fit.from);
+      return found === null ? [] : [{ row, fit: found }];
+    }),
+  );
+  // A row inside a longer one is part of it: `CR3=` of `CR0= CR3= CR4=`.
+  return hits.filter(
+    ({ fit: inner }) =>
+      !hits.some(
+        ({ fit: outer }) =>
+          outer.from <= inner.from && inner.to <= outer.to && outer.to - outer.from > inner.to - inner.from,
+      ),
+  );
 }
 
 class Finder {
@@ -84,33 +100,28 @@ class Finder {
       return;
     }
     const text = fold(raw.slice(0, LONGEST));
-    if (!ANY_HEAD.test(text)) return;
+    const places = placesOf(text);
+    if (places.length === 0) return;
     const thread = THREAD.exec(raw)?.[1] ?? '';
     const time = TIME.exec(raw)?.[1];
     const context = { line: i + 1, thread, time: time === undefined ? null : Number(time), xen: raw.includes('(XEN)') };
-    let hits = hitsOf(text);
-    if (this.#isPart(text, hits)) hits = this.#unwrap(i, text, hits);
+    let hits = hitsOf(text, places);
+    if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();
     for (const hit of hits) {
       const rivals = hits.filter(({ fit: other }) => other.from === hit.fit.from);
       if (taken.has(hit.fit.from)) continue;
       if (this.#feed(rivals, text, context)) taken.add(hit.fit.from);
     }
-    this.#garbled(text, hits, context);
+    this.#garbled(places, hits, context);
   }
 
-  /** The heads of rows that begin here and do not go on: of those, rows of open dumps only. */
-  #unfinished(text: string, hits: readonly Hit[]): Row[] {
+  /** Rows of open dumps that begin here and do not go on. */
+  #unfinished(places: readonly Place[], hits: readonly Hit[]): Row[] {
     const families = new Set([...this.#open.values()].map(({ family }) => family));
-    return ROWS.filter((row) => {
-      if (!families.has(row.family) || row.names.length === 0) return false;
-      const at = findHead(text, row.head, 0);
-      return at >= 0 && !hits.some(({ fit: { from, to } }) => from <= at && at < to);
-    });
-  }
-
-  #isPart(text: string, hits: readonly Hit[]): boolean {
-    return this.#unfinished(text, hits).length > 0;
+    return places
+      .filter(({ at }) => !hits.some(({ fit: { from, to } }) => from <= at && at < to))
+      .flatMap(({ rows }) => rows.filter(({ family, names }) => families.has(family) && names.length > 0));
   }
 
   /** A row that a mail reader broke into lines. */
@@ -121,8 +132,8 @@ class Finder {
       if (next === '') continue;
       used++;
       joined = fold(`${joined} ${next}`);
-      const found = hitsOf(joined).filter(({ fit: { from } }) => from < text.length);
-      if (found.length > hits.length) {
+      const found = hitsOf(joined, placesOf(joined)).filter(({ fit: { from } }) => from < text.length);
+      if (found.some(({ fit: { to } }) => to > text.length)) {
         this.#joined = i + n;
         return found;
       }
@@ -130,8 +141,8 @@ class Finder {
     return hits;
   }
 
-  #garbled(text: string, hits: readonly Hit[], context: { line: number; thread: string }): void {
-    for (const row of this.#unfinished(text, hits)) {
+  #garbled(places: readonly Place[], hits: readonly Hit[], context: { line: number; thread: string }): void {
+    for (const row of this.#unfinished(places, hits)) {
       const builder = this.#open.get(key(row.family, context.thread));
       if (row.head.length >= SPEAKING || row.head.includes(': sel')) builder?.garble(context.line, row);
     }

@@ -13,7 +13,7 @@ export const RETIRED: readonly Check[] = section(
   [
     [
       'guest.ssp.high',
-      'bits 63:32 of guest SSP are 0 outside 64-bit mode, with "load CET state" (until 2021; later editions ask for a canonical address only)',
+      'bits 63:32 of guest SSP are 0 outside 64-bit mode, with "load CET state" (older editions; later ones only want the bits beyond the linear-address width to agree)',
       [F.GUEST_SSP, F.GUEST_CS_AR_BYTES, ...t.ENTRY_CONTROLS],
       (s) =>
         !t.entry(s, ENTRY.loadCet) ||

@@ -70,13 +70,9 @@ export interface Fit {
 
 const WORD = /[\w.]/;
 
-/** Where a head stands as a word of its own, from `from` on; -1: nowhere. */
-export function findHead(text: string, head: string, from: number): number {
-  for (let at = text.indexOf(head, from); at >= 0; at = text.indexOf(head, at + 1)) {
-    if (at === 0 || !WORD.test(text.charAt(at - 1)) || !WORD.test(head.charAt(0))) return at;
-  }
-  return -1;
-}
+/** A head at a position is a word of its own, not the end of another. */
+export const startsWord = (text: string, head: string, at: number): boolean =>
+  at === 0 || !WORD.test(text.charAt(at - 1)) || !WORD.test(head.charAt(0));
 
 /** What a template takes from a folded text at a position, or null where it does not fit. */
 export function fit({ names, digits, pattern }: Template, text: string, at: number): Fit | null {

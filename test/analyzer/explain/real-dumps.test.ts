@@ -27,7 +27,7 @@ const MADE: { readonly [file: string]: readonly string[] } = {
   rflags_bit15: ['guest.rflags.reserved'],
   rflags_bit63: ['guest.rflags.reserved'],
   rip_high_compat: ['guest.rip.high'],
-  'rip_noncanon+rflags_bit15': ['guest.rflags.reserved', 'guest.rip.canonical'],
+  'rip_noncanon+rflags_bit15': ['guest.rflags.reserved'],
   ss_dpl3_cs_dpl0: ['guest.cs.dpl_nonconforming'],
   ss_type1: ['guest.ss.type'],
   tr_base_noncanon: ['guest.tr.base'],

@@ -1,0 +1,102 @@
+/** `trapline explain` as a pipe sees it. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output, type Sink } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
+import { inPackage } from '../../traces/guests/guest.js';
+
+class Paper implements Sink {
+  text = '';
+  write(text: string): void {
+    this.text += text;
+  }
+}
+
+async function trapline(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const [out, err] = [new Paper(), new Paper()];
+  const code = await runProgram(['explain', ...words], new Output(out, err, {}), COMMANDS);
+  return { code, out: out.text, err: err.text };
+}
+
+const fixture = (name: string): string => inPackage('test', 'analyzer', 'explain', 'fixtures', `${name}.txt`);
+
+let folder = '';
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'trapline-explain-'));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+const file = (name: string, text: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+describe('explain', () => {
+  it('prints cause, values and citation in 80 columns, and exits with 1', async () => {
+    const { code, out } = await trapline(fixture('vmx-two-faults'));
+    assert.equal(code, 1);
+    for (const part of ['guest.tr.s', 'GUEST_GDTR_BASE = 0x900000000000', '27.3.1.3', 'TSS, busy'])
+      assert.ok(out.includes(part), part);
+    for (const line of out.split('\n')) assert.ok([...line].length <= 80, line);
+  });
+  it('--all and every fixture stay in 80 columns', async () => {
+    for (const name of ['vmx-two-faults', 'vmx-pdpte', 'vmx-injection', 'svm-cs']) {
+      const { out } = await trapline('--all', fixture(name));
+      for (const line of out.split('\n')) assert.ok([...line].length <= 80, line);
+    }
+  });
+  it('--json has the keys that the help documents', async () => {
+    const { command } = (await COMMANDS.find(({ name }) => name === 'explain')?.load()) ?? {};
+    const { out } = await trapline('--json', fixture('vmx-pdpte'));
+    const document: { dumps: object[] } = JSON.parse(out);
+    const documented = Object.keys(command?.json ?? {}).sort();
+    const printed = [...Object.keys(document), ...Object.keys(document.dumps[0] ?? {})].sort();
+    assert.deepEqual(
+      printed.filter((key) => key !== 'last'),
+      documented,
+    );
+  });
+  it('a valid state exits with 0', async () => {
+    const text = '[ 1.0] SVM: VMCB Control Area:\n[ 1.1] SVM: exit_code:          00000400\n';
+    const { code, out } = await trapline(file('valid.txt', text));
+    assert.equal(code, 0);
+    assert.match(out, /NPF/);
+  });
+  it('capability MSRs decide what the dump leaves open', async () => {
+    const injection = fixture('vmx-injection');
+    const verdict = async (...words: string[]): Promise<unknown> =>
+      JSON.parse((await trapline('--json', injection, ...words)).out).dumps[0].violated.map(
+        ({ id }: { id: string }) => id,
+      );
+    // Bit 56 of IA32_VMX_BASIC: exceptions may come with or without an error code.
+    assert.deepEqual(await verdict('--msrs', file('old.msrs', '# host\n0x480 0x00da040000000004\n')), [
+      'controls.injection.error_code',
+    ]);
+    assert.deepEqual(await verdict('--msrs', file('new.msrs', '1152 01da040000000004\n')), []);
+    // The dump is of a processor with TSC scaling, which this one lacks: that is said too.
+    assert.deepEqual(await verdict('--cpu', 'skylake-k'), [
+      'controls.secondary.reserved',
+      'controls.injection.error_code',
+    ]);
+  });
+  it('refuses a text without dump, bad MSRs and unknown processors in one line', async () => {
+    const calls: [RegExp, ...string[]][] = [
+      [/^trapline: NO_DUMP .*none\.txt/, file('none.txt', 'hello\n')],
+      [/^trapline: BAD_MSRS .*line 2/, fixture('svm-cs'), '--msrs', file('bad.msrs', '0x480 1\nfoo\n')],
+      [/^trapline: BAD_VALUE .*known are/, fixture('svm-cs'), '--cpu', 'i386'],
+      [/^trapline: ENOENT /, join(folder, 'nothing')],
+      [/^trapline: EISDIR /, folder],
+    ];
+    for (const [expected, ...words] of calls) {
+      const { code, out, err } = await trapline(...words);
+      assert.equal(code, 2);
+      assert.equal(out, '');
+      assert.match(err, expected);
+      assert.match(err, /^[^\n]+\n$/);
+    }
+  });
+});
