@@ -21,10 +21,26 @@ function spell(value: bigint, field: BitField): string | null {
   return word === undefined ? `${field.name} ${part}` : `${field.name} ${part} (${word})`;
 }
 
+/** A flag without which the rest of the word means nothing. */
+const GATES: { readonly [name: string]: { readonly set: boolean; readonly says: string } } = {
+  valid: { set: true, says: 'not valid' },
+  unusable: { set: false, says: 'unusable' },
+};
+
+function gated(value: bigint, layout: readonly BitField[]): string | null {
+  for (const field of layout) {
+    const gate = field.high === field.low ? GATES[field.name] : undefined;
+    if (gate !== undefined && (cut(value, field) === 1n) !== gate.set) return gate.says;
+  }
+  return null;
+}
+
 /** A field's bits in words; bits without a name are shown as what is left. */
 export function decodeBits(field: string, value: bigint): string[] {
   const layout = BITS[field];
   if (layout === undefined) return [];
+  const shut = gated(value, layout);
+  if (shut !== null) return [shut];
   const said = layout.map((bits) => spell(value, bits)).filter((text) => text !== null);
   const named = layout.reduce(
     (mask, { high, low }) => mask | (((1n << BigInt(high - low + 1)) - 1n) << BigInt(low)),

@@ -55,7 +55,7 @@ class DumpState implements CheckState {
   #value(field: number): bigint {
     const name = fieldAt(field)?.name ?? String(field);
     const found = this.#dump.values.get(name) ?? unknown('field', name);
-    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', name);
+    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', `${name} of the same piece`);
     this.#piece = found.piece;
     return found.value;
   }

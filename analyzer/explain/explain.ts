@@ -134,10 +134,10 @@ function judgeMsrs({ msrs }: Dump): Judged[] {
 
 const GOT_PAST = 'the processor got past this stage';
 
-/** What a failed entry got past holds, whatever the dump lacks. */
-const settle = (judged: readonly Judged[], { passed }: Outcome): Judged[] =>
+/** What a failed entry got past holds, whatever the dump lacks; of spliced pieces it is not known which one failed. */
+const settle = (judged: readonly Judged[], { passed }: Outcome, { pieces }: Dump): Judged[] =>
   judged.map((one) =>
-    one.answer === 'undecidable' && passed.includes(one.check.stage)
+    one.answer === 'undecidable' && pieces === 1 && passed.includes(one.check.stage)
       ? { ...one, answer: 'holds', missing: [], assumes: [GOT_PAST], depends: false }
       : one,
   );
@@ -153,7 +153,7 @@ function explainDump(dump: Dump, processor: Processor): DumpReport {
   const outcome = outcomeOf(dump);
   const isSvm = FORMATS[dump.format].isa === 'svm' || outcome.kind === 'vmrun-invalid';
   const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
-  const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome);
+  const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome, dump);
   const conclusion = conclude(dump, outcome, judged);
   const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state, processor));
   return {

@@ -41,7 +41,7 @@ class VmcbState implements SvmCheckState {
   #value(offset: number): bigint {
     const name = vmcbFieldAt(offset)?.name ?? String(offset);
     const found = this.#dump.values.get(name) ?? unknown('field', name);
-    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', name);
+    if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', `${name} of the same piece`);
     this.#piece = found.piece;
     return found.value;
   }
