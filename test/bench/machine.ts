@@ -11,7 +11,7 @@ import { type MemoryFilter, Recording } from '../../recorder/run/recording.js';
 import { GUESTS } from '../../traces/guests/catalogue.js';
 import { imagePath } from '../../traces/guests/guest.js';
 import { createTrace, openTrace } from '../../traces/open.js';
-import { measureUnderBochs } from './bochs.js';
+import { measureUnderBochs, runUnderBochs } from './bochs.js';
 import { KERNELS, type Kernel, kernelCommandLine, kernelPath } from './kernels/catalogue.js';
 import type { Measured } from './stores.js';
 
@@ -132,6 +132,19 @@ export function measureRoundTrips(runs: number, scale: number): Measured[] {
     rates.push((loop - 1) / (all.seconds - base.seconds));
   }
   return [{ name: 'exit round trips into Arrow', value: median(rates), unit: '1/s', bound: 300_000, atMost: false }];
+}
+
+/** The same round trips in Bochs, which records nothing; a second. */
+export async function measureBochsRoundTrips(runs: number, scale: number): Promise<number> {
+  const [image, , memory] = hypervisor(1);
+  const loop = Math.round(100_000 * scale);
+  const rates: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const base = await runUnderBochs(readFileSync(image), 'hypervisor loop=1', { memory });
+    const all = await runUnderBochs(readFileSync(image), `hypervisor loop=${loop}`, { memory });
+    rates.push((loop - 1) / (all.seconds - base.seconds));
+  }
+  return median(rates);
 }
 
 /** What recording memory costs: into the ring as a factor, and to disk as a rate; medians over `runs`. */

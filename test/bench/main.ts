@@ -1,6 +1,13 @@
 /** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
 import { bochsMissing } from './bochs.js';
-import { measureKernels, measureMemory, measurePeak, measureReplay, measureRoundTrips } from './machine.js';
+import {
+  measureBochsRoundTrips,
+  measureKernels,
+  measureMemory,
+  measurePeak,
+  measureReplay,
+  measureRoundTrips,
+} from './machine.js';
 import { type Measured, measureStores } from './stores.js';
 
 const quick = process.argv.includes('--quick');
@@ -35,6 +42,9 @@ if (ratios.length > 0) {
 }
 console.log('\n| measure | value | bound | holds |\n|---|---|---|---|');
 print(measureRoundTrips(runs, scale));
+if (missing === null) {
+  console.log(`| the same in Bochs, not recorded | ${number(await measureBochsRoundTrips(runs, scale))} 1/s | | |`);
+}
 print(measureMemory(runs, scale));
 print(measureStores(scale));
 print(measureReplay(scale));
