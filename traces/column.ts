@@ -97,6 +97,27 @@ export function clearChunkBuffer(layout: Layout, buffer: ChunkBuffer, rows: numb
   buffer.touched.fill(0);
 }
 
+/**
+ * Copies the first `rows` rows of a chunk into another buffer of the same layout, whatever that held before. Only
+ * columns that have values are copied.
+ */
+export function copyChunkBuffer(layout: Layout, from: ChunkBuffer, to: ChunkBuffer, rows: number): void {
+  const source = new Uint8Array(from.slab);
+  const target = new Uint8Array(to.slab);
+  layout.places.forEach(({ column, values, valid }, i) => {
+    if (from.touched[i] === 0 && to.touched[i] === 0) return;
+    const cells = isVariable(column.type) ? rows + 1 : rows;
+    target.set(source.subarray(values, values + cells * WIDTH[column.type]), values);
+    if (valid >= 0) target.set(source.subarray(valid, valid + rows), valid);
+    const arena = from.arenas[i] ?? null;
+    if (arena === null) return;
+    const used = new Uint32Array(from.slab, values, rows + 1)[rows] ?? 0;
+    if ((to.arenas[i]?.length ?? 0) < used) to.arenas[i] = new Uint8Array(arena.length);
+    to.arenas[i]?.set(arena.subarray(0, used));
+  });
+  to.touched.set(from.touched);
+}
+
 const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 
 /** One column of one chunk; see ColumnData. Text is UTF-8 in `data`, and decoded where it is asked for. */

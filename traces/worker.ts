@@ -1,6 +1,5 @@
 /** The thread that prepares and writes the chunks of a trace; see threaded.ts. */
 import { workerData } from 'node:worker_threads';
-import { clearChunkBuffer, layoutOf } from './column.js';
 import { TraceError } from './errors.js';
 import { STORES } from './stores.js';
 import { type Answer, buffersOf, type Failure, type Request, type WorkerStart } from './threaded.js';
@@ -23,7 +22,6 @@ function serve(request: Request): Answer {
   const { segment, give } = request;
   const prepared = backend.prepare(segment);
   backend.write(prepared, segment);
-  if (give) clearChunkBuffer(layoutOf(segment.table), segment.buffer, segment.to);
   return { ...NOTHING, table: prepared.table, ended: prepared.ended, buffer: give ? segment.buffer : null };
 }
 
