@@ -9,8 +9,9 @@
  * value has no tag, so that it costs nothing, and a nullable column added by a later version leaves older digests alone.
  *
  * The **logical digest** of a trace is SHA-256 over its tables in the order of the schema, without `run`, `dictionary`
- * and `memory` (a run is the same whether its memory accesses were recorded or not; they have the tags of their chunks): per table its name, its row count, and for each chunk of CHUNK_ROWS rows the names and tags of its
- * columns. It does not depend on the store, nor on when a store flushed.
+ * and `memory` (a run is the same whether its memory accesses were recorded or not; they have the tags of their chunks):
+ * per table its name, its row count, and for each chunk of CHUNK_ROWS rows the names and tags of its columns. It does
+ * not depend on the store, nor on when a store flushed.
  */
 import { createCipheriv, createHash, type Hash } from 'node:crypto';
 import { chunkRows, type TableChunk } from './column.js';
