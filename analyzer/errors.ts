@@ -15,6 +15,7 @@ export const ANALYSIS_ERRORS = {
     what: 'no state dump and no VMX error found',
     advice: 'give the log with the dump that KVM (dump_invalid_vmcs=1), Xen or QEMU printed',
   },
+  LOG_TOO_LARGE: { what: 'log is too large', advice: 'cut the part around the failure out, with grep or tail' },
   BAD_MSRS: {
     what: 'not a list of MSRs',
     advice: 'write one MSR a line: its number, a blank, its value in hexadecimal',

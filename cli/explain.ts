@@ -1,6 +1,7 @@
 /** `trapline explain`: why the entries failed whose dumps a log holds. */
-import { readFileSync } from 'node:fs';
-import { explain } from '../analyzer/explain/explain.js';
+import { readFileSync, statSync } from 'node:fs';
+import { AnalysisError } from '../analyzer/errors.js';
+import { explain, LARGEST } from '../analyzer/explain/explain.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
 import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
 import { PROCESSORS } from '../analyzer/explain/processors.js';
@@ -15,7 +16,15 @@ function processorOf(name: string): Processor {
   throw new CliError('BAD_VALUE', `explain --cpu ${name}`, `known are ${[...PROCESSORS.keys()].join(', ')}`);
 }
 
-const read = (path: string): string => readFileSync(path === '-' ? 0 : path, 'utf8');
+/** A text file or standard input; throws AnalysisError LOG_TOO_LARGE. */
+function read(path: string): string {
+  const from = path === '-' ? 0 : path;
+  const { size } = path === '-' ? { size: 0 } : statSync(path);
+  const bytes = size > LARGEST ? null : readFileSync(from);
+  if (bytes === null || bytes.length > LARGEST)
+    throw new AnalysisError('LOG_TOO_LARGE', path, `more than ${LARGEST / 2 ** 20} MiB`);
+  return bytes.toString('utf8');
+}
 
 export const command: Command = {
   arguments: [

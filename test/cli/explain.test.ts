@@ -1,6 +1,6 @@
 /** `trapline explain` as a pipe sees it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -82,6 +82,13 @@ describe('explain', () => {
       'controls.secondary.reserved',
       'controls.injection.error_code',
     ]);
+  });
+  it('refuses what is no log by its size, without reading it', async () => {
+    const path = file('huge.txt', '');
+    truncateSync(path, 3 * 2 ** 30);
+    const { code, err } = await trapline(path);
+    assert.equal(code, 2);
+    assert.match(err, /^trapline: LOG_TOO_LARGE .*256 MiB/);
   });
   it('refuses a text without dump, bad MSRs and unknown processors in one line', async () => {
     const calls: [RegExp, ...string[]][] = [
