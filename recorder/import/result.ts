@@ -6,6 +6,8 @@ export interface ImportOptions {
   readonly progress?: (done: number, total: number) => void;
   /** Columns of the event table that are wanted; without it all. What is not is not even decoded from binary files. */
   readonly columns?: readonly string[];
+  /** Leaves out the fields of binary records that no column has, which is most of the work for events without exits. */
+  readonly brief?: boolean;
 }
 
 /** Something the user should know about the input; `line` is null where it is about all of it. */

@@ -97,12 +97,14 @@ export class EventSink {
   readonly #valid: Int32Array;
   /** Fields of EVENT_FIELDS that are wanted. */
   readonly #wanted: number;
+  readonly #wantsSeq: boolean;
+  readonly #wantsTo: boolean;
   readonly #bytes: number;
   readonly #text: number;
   #slab: Slab;
   #row = 0;
 
-  /** `columns` limits which columns are filled; seq, vcpu and kind always are. */
+  /** `columns` limits which columns are filled; vcpu and kind always are. */
   constructor(table: Appender, columns: readonly string[] | null = null) {
     this.#table = table;
     this.#slab = table.slab;
@@ -114,6 +116,8 @@ export class EventSink {
     this.#first = Int32Array.from(places, ({ width, values }) => (width === 1 ? values : values >>> 2));
     this.#valid = Int32Array.from(places, ({ valid }) => valid);
     this.#wanted = EVENT_FIELDS.reduce((mask, name, i) => (wants(name) ? mask | (1 << i) : mask), 0);
+    this.#wantsSeq = wants('seq');
+    this.#wantsTo = wants('to_level');
     this.#bytes = wants('bytes') ? table.index('bytes') : -1;
     this.#text = wants('text') ? table.index('text') : -1;
   }
@@ -137,13 +141,13 @@ export class EventSink {
     const table = this.#table;
     this.#slab = table.slab;
     this.#row = table.filled;
-    this.#put(SEQ, seq, Math.floor(seq / 0x1_0000_0000));
+    if (this.#wantsSeq) this.#put(SEQ, seq, Math.floor(seq / 0x1_0000_0000));
     this.#put(VCPU, row.vcpu, 0);
     this.#put(KIND, row.kind, 0);
     if (row.hasTime) this.#put(TIME, row.timeLow, row.timeHigh);
     if (row.isa !== 0) this.#put(ISA, row.isa, 0);
     if (row.fromLevel !== 255) this.#put(FROM, row.fromLevel, 0);
-    if (row.toLevel !== 255) this.#put(TO, row.toLevel, 0);
+    if (row.toLevel !== 255 && this.#wantsTo) this.#put(TO, row.toLevel, 0);
     for (let rest = row.mask & this.#wanted; rest !== 0; rest &= rest - 1) {
       const i = 31 - Math.clz32(rest & -rest);
       this.#put(i, row.words[2 * i] as number, row.words[2 * i + 1] as number);

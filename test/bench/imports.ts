@@ -43,7 +43,7 @@ function profilePass(path: string): number {
   const source = openSource(path);
   try {
     const writer = new StreamWriter((chunk) => profiler.take(chunk));
-    return importTrace(source, () => writer, { columns: COLUMNS }).counts.events;
+    return importTrace(source, () => writer, { columns: COLUMNS, brief: true }).counts.events;
   } finally {
     source.close();
   }

@@ -52,7 +52,7 @@ class TraceDatImport {
   constructor(file: TraceDat, open: () => TraceWriter, options: ImportOptions) {
     this.#options = options;
     this.#file = file;
-    this.#intake = new Intake(open, file.little, options.columns, file.commands);
+    this.#intake = new Intake(open, file.little, options, file.commands);
     this.#clock = new Clock(file, file.buffers[0]?.clock || file.clock);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
   }

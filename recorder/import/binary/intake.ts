@@ -4,7 +4,7 @@ import type { TraceWriter } from '../../../traces/store.js';
 import { Assembly } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
-import type { ImportResult } from '../result.js';
+import type { ImportOptions, ImportResult } from '../result.js';
 import { FIELD } from '../row.js';
 import type { ByteSource } from '../source.js';
 import { compile, type Program, RecordDecoder } from './decoder.js';
@@ -30,11 +30,11 @@ export class Intake {
   constructor(
     open: () => TraceWriter,
     little: boolean,
-    columns: readonly string[] | undefined,
+    { columns, brief = false }: ImportOptions,
     commands = new Map<number, string>(),
   ) {
     this.trace = new Assembly(open, columns ?? null);
-    this.decoder = new RecordDecoder(little, columns?.includes('text') ?? true);
+    this.decoder = new RecordDecoder(little, !brief && (columns?.includes('text') ?? true));
     this.commands = commands;
   }
 
@@ -45,8 +45,10 @@ export class Intake {
 
   #compile(id: number, format: EventFormat): Program {
     const program = compile(format, (name) => this.trace.nameEvent(name));
-    if (id < 0x1_0000) this.#few[id] = program;
-    else this.#programs.set(id, program);
+    if (id < 0x1_0000) {
+      while (this.#few.length <= id) this.#few.push(undefined); // an array with holes is a slow one
+      this.#few[id] = program;
+    } else this.#programs.set(id, program);
     return program;
   }
 

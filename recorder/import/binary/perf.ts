@@ -75,7 +75,7 @@ class PerfImport {
     this.#size = size;
     this.#little = little;
     this.#options = options;
-    this.#intake = new Intake(open, little, options.columns);
+    this.#intake = new Intake(open, little, options);
   }
 
   #place(offset: number): string {
