@@ -23,7 +23,7 @@ const ROOMS: { readonly [folder: string]: Room } = {
     node: true,
     typesOf: ['engine/types'],
   },
-  recorder: { rooms: ['recorder', 'engine', 'traces'], packages: [], node: true },
+  recorder: { rooms: ['recorder', 'engine', 'traces'], packages: ['fzstd'], node: true },
   analyzer: { rooms: ['analyzer', 'engine', 'traces'], packages: ['iced-x86'], node: true },
   'web/server': { rooms: ['web/server', 'analyzer'], packages: ['express'], node: true },
   'web/client': { rooms: ['web/client'], packages: ['d3'], node: false, typesOf: ['analyzer'] },
