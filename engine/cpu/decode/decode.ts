@@ -50,6 +50,13 @@ const ENDING = new Set([
 ]);
 
 const MNEMONICS = new Map<number, string>();
+/** SSE2 has other instructions of the name MOVSD and CMPSD. */
+const NAMESAKES = new Set<Mnemonic>([Mnemonic.Movsd, Mnemonic.Cmpsd]);
+const nameFor = (instruction: Instruction): string => {
+  const { mnemonic } = instruction;
+  const name = mnemonicName(mnemonic);
+  return NAMESAKES.has(mnemonic) && !instruction.isStringInstruction ? `${name} of SSE2` : name;
+};
 const mnemonicName = (mnemonic: Mnemonic): string => {
   let name = MNEMONICS.get(mnemonic);
   if (name === undefined) {
@@ -218,7 +225,7 @@ export class RecordDecoder {
   }
 
   #shape(instruction: Instruction, mode: number): Shape {
-    const mnemonic = mnemonicName(instruction.mnemonic);
+    const mnemonic = nameFor(instruction);
     const memory = MemorySizeExt.size(instruction.memorySize);
     const operand = (kind: OpKind, register: Register): number =>
       kind === OpKind.Register ? (generalRegister[register]?.size ?? 0) : kind === OpKind.Memory ? memory : 0;

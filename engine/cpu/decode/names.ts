@@ -95,6 +95,8 @@ const NOPS = [
   'rdsspd',
   'rdsspq',
   'reservednop',
+  // There is no x87 unit to wait for.
+  'wait',
 ];
 
 const RULES: { readonly [mnemonic: string]: Rule } = {

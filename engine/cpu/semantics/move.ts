@@ -134,6 +134,8 @@ export const moves: readonly Form[] = [
   ...WORDS.flatMap(conditional),
   ...setcc,
   ...WORDS.map(lea),
+  // Undefined in the manual; processors clear the register.
+  { name: 'bswap.r.2', emit: (c) => finish(c, () => c.writeDst(2, k(0))) },
   bswap(4),
   bswap(8),
   ...([2, 4, 8] as const).flatMap(widen),

@@ -60,6 +60,8 @@ export class Computer {
       memory.write64(IDT + 16 * vector, (offset & 0xffffn) | (BigInt(SELECTORS.code) << 16n) | (0x8e00n << 32n));
     }
     memory.write64(TSS + 4, BigInt(KERNEL_STACK));
+    // No I/O permission bitmap: it would begin beyond the limit.
+    memory.write(TSS + 0x66, 2, 0x68);
     for (let page = 0; page < FREE; page += 4096) this.map(BigInt(page), page, PTE.present | PTE.writable);
   }
 

@@ -260,6 +260,8 @@ const moves = (turns: Turns): Template[] => [
   one('xlatb', [`rbx=${hex(AT)}`, 'rax&3f']),
   one('a32 xlatb', [`rbx=7${hex(AT)}`, 'rax&3f']),
   ...['eax', 'r11d', 'rbp', 'r12'].map((name) => one(`bswap ${name}`)),
+  one('db 0x66,0x0f,0xc8'),
+  one('db 0x66,0x41,0x0f,0xcb'),
 ];
 
 const leas = (): Template[] =>
