@@ -3,11 +3,9 @@ import { GUESTS } from '../traces/guests/catalogue.js';
 import type { Guest } from '../traces/guests/guest.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
-import { wrap } from './help.js';
+import { WIDTH, wrap } from './help.js';
 import type { Output } from './output.js';
 import { nearest } from './parse.js';
-
-const WIDTH = 80;
 
 /** A guest by name; throws CliError UNKNOWN_GUEST. */
 export function findGuest(name: string): Guest {

@@ -2,7 +2,8 @@
 import { type Argument, type Command, type CommandEntry, HELP_OPTION, type Option } from './command.js';
 import type { Output } from './output.js';
 
-const WIDTH = 80;
+/** Columns of what is broken into lines, on a terminal or in a pipe. */
+export const WIDTH = 80;
 
 /** Breaks a paragraph at blanks into lines of at most `width` characters. */
 export function wrap(text: string, width: number): string[] {

@@ -4,6 +4,7 @@ import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } 
 import { COLUMNS } from '../analyzer/profile-view.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { feed } from './feed.js';
+import { WIDTH, wrap } from './help.js';
 import type { Output } from './output.js';
 import { formatBar, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
 
@@ -104,7 +105,7 @@ export function printProfile(out: Output, answer: Profile, place: (row: ProfileR
     open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
   ];
-  out.line(parts.filter((part) => part !== '').join(', '));
+  for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);
   if (answer.rows.length === 0) return;
   out.line();
   const unitWord = unit === 'ticks' ? 'ticks' : 'time';

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { TraceError } from '../../traces/errors.js';
 import { createTrace } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
+import { smallDisk } from '../disk.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
 const STORES = ['sqlite', 'arrow'] as const;
@@ -81,7 +81,7 @@ for (const store of STORES) {
   });
 
   test(`${store}: a full disk ends the recording with an error, and what was written opens`, (t) => {
-    const disk = smallDisk(t);
+    const disk = smallDisk(t, 1);
     if (disk === null) return t.skip('no file system of limited size can be mounted here');
     const path = join(disk, `full.${store}`);
     const writer = createTrace(path);
@@ -104,14 +104,3 @@ test('a name says which store', () => {
     assert.throws(() => createTrace(name), { code: 'TRACE_NAME' });
   }
 });
-
-/** A file system of 1 MB, unmounted when the test ends. */
-function smallDisk(t: TestContext): string | null {
-  const disk = mkdtempSync(join(tmpdir(), 'trapline-disk-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status === 0;
-  t.after(() => {
-    if (mounted) execFileSync('umount', [disk]);
-    rmdirSync(disk);
-  });
-  return mounted ? disk : null;
-}

@@ -1,0 +1,60 @@
+/** The program as a shell runs it, in a process of its own. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+
+export interface Ran {
+  /** Null where a signal ended it. */
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A program that runs. Texts are Latin-1, so that every byte is a character. */
+export class Running {
+  readonly child: ChildProcess;
+  out = '';
+  err = '';
+  readonly #exit: Promise<unknown>;
+
+  constructor(command: string, words: readonly string[], options: SpawnOptions = {}) {
+    this.child = spawn(command, words, { stdio: 'pipe', ...options });
+    this.child.stdout?.setEncoding('latin1').on('data', (text: string) => {
+      this.out += text;
+    });
+    this.child.stderr?.setEncoding('latin1').on('data', (text: string) => {
+      this.err += text;
+    });
+    this.#exit = once(this.child, 'close');
+  }
+
+  type(text: string): void {
+    this.child.stdin?.write(Buffer.from(text, 'latin1'));
+  }
+
+  /** Resolves once `holds` does; rejects where the program ends before. */
+  async until(holds: (running: Running) => boolean): Promise<void> {
+    while (!holds(this)) {
+      if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.out}${this.err}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async ended(): Promise<Ran> {
+    await this.#exit;
+    return { code: this.child.exitCode, out: this.out, err: this.err };
+  }
+}
+
+/** Starts `trapline`; its input stays open. */
+export const start = (words: readonly string[], cwd: string): Running =>
+  new Running(process.execPath, [MAIN, ...words], { cwd });
+
+/** Runs `trapline` to its end. */
+export function trapline(words: readonly string[], cwd: string, input = ''): Promise<Ran> {
+  const running = start(words, cwd);
+  running.child.stdin?.end(Buffer.from(input, 'latin1'));
+  return running.ended();
+}
