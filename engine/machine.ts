@@ -276,8 +276,10 @@ export class Machine {
       // The shadow of STI or MOV SS lasts for one instruction; another one of them may have cast its own.
       cpu.setU32(S.INTERRUPTIBILITY, cpu.u32(S.INTERRUPTIBILITY) & ~shadow);
     }
-    if (status === STATUS.fault) this.#fault();
-    else if (status === STATUS.gate) this.#throughGate();
+    if (status === STATUS.fault) {
+      this.#fault();
+      cpu.setU32(S.RECORD, 0);
+    } else if (status === STATUS.gate) this.#throughGate();
     else if (status === STATUS.ring) this.drain();
     else if (trap && !this.#executor.switched) deliverException(cpu, new CpuFault(VECTOR.DB, 0, 0x4000n));
   }

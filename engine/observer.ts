@@ -146,7 +146,10 @@ export class EventRecord {
   }
 }
 
-/** Kinds of a guest memory access, by their number in the trace and in the ring. */
+/**
+ * Kinds of a guest memory access, by their number in the trace and in the ring. This version records no fetches: the
+ * number is theirs, and `walk` rows tell of the translations that they need.
+ */
 export const ACCESS_KINDS = { load: 0, store: 1, fetch: 2, walk: 3 } as const;
 
 /**

@@ -1,7 +1,8 @@
 /**
  * SQL over a trace of either store: the tables and columns of the schema, read-only, with the functions u64, hex64,
- * ult and ule for 64-bit integers, which are two's complement here. An SQLite trace is asked directly; the tables of an
- * Arrow trace are virtual ones over its chunks, of which only the columns that the statement names are read.
+ * ult and ule for 64-bit integers, which are two's complement here. The tables are virtual ones over the chunks of the
+ * trace, so that both stores answer alike and each chunk's digest is checked; of a chunk, only the columns that the
+ * statement can mean are read.
  */
 import Database from 'better-sqlite3';
 import { TraceError, traceError } from './errors.js';
@@ -46,7 +47,7 @@ export class TraceSql {
   constructor(path: string) {
     this.#reader = openTrace(path);
     try {
-      this.#db = this.#reader.kind === 'sqlite' ? new Database(path, { readonly: true }) : this.#virtual();
+      this.#db = this.#virtual();
       this.#db.defaultSafeIntegers(true);
       defineFunctions(this.#db);
       // After this, no statement can write, attach a file that is then written, or change the schema.
@@ -80,7 +81,8 @@ export class TraceSql {
 
   /** Rows of a table; cells of columns that the statement does not name are null. */
   *#rows(table: TableName, columns: readonly Column[]): Generator<unknown[]> {
-    const all = /\*/.test(this.#statement);
+    // `*` and NATURAL mean columns without naming them.
+    const all = /\*|\bnatural\b/i.test(this.#statement);
     const wanted = columns.filter(({ name }) => all || new RegExp(`\\b${name}\\b`, 'i').test(this.#statement));
     for (const chunk of this.#reader.chunks(table, { columns: wanted.map(({ name }) => name) })) {
       const cells = columns.map((column) => (wanted.includes(column) ? cellReader(chunk, column.name) : () => null));

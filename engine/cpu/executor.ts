@@ -108,6 +108,8 @@ export class Executor {
     cpu.setNumber(S.DEADLINE, deadline);
     this.switched = false;
     const status = this.#run()(cpu.base);
+    // A fault is still this instruction's affair; what else comes next is between instructions.
+    if (status !== STATUS.fault) cpu.setU32(S.RECORD, 0);
     if (this.#error !== null) {
       const error = this.#error;
       this.#error = null;
@@ -198,8 +200,6 @@ export class Executor {
       outcome = instruction(cpu, insn);
     } catch (fault) {
       return this.#leaveFault(fault);
-    } finally {
-      cpu.setU32(S.RECORD, 0);
     }
     if (outcome === OUTCOME.next) {
       if (!this.devicesTouched) return 0;
@@ -282,6 +282,8 @@ export class Executor {
   /** Translates RIP and sees that a record is there; 0, or the status to leave with. */
   #fetch(): number {
     const cpu = this.#cpu;
+    // There is no instruction yet that a fault could belong to.
+    cpu.setU32(S.RECORD, 0);
     const { state } = cpu;
     const ripLow = cpu.u32(S.RIP);
     const ripHigh = cpu.u32(S.RIP + 4);

@@ -1,7 +1,6 @@
 /** VM entries: Intel SDM Vol. 3C, chapter "VM Entries". */
 import type { Cpu } from '../cpu/cpu.js';
 import { deliverEvent } from '../cpu/delivery.js';
-import { NestedPageFault } from '../cpu/fault.js';
 import { FLAG } from '../cpu/flags.js';
 import { S, SEG, segRights } from '../cpu/layout.js';
 import { loadPdptes } from '../memory/paging.js';
@@ -12,7 +11,7 @@ import { ACTIVITY, BLOCKING, ENTRY, EVENT_TYPE, INTR, PIN, PRIMARY, SECONDARY, V
 import { enterHost, secondaryControls } from './exit.js';
 import { VM_ENTRY_FAILURE } from './exit-reasons.js';
 import { F, REGION } from './fields.js';
-import { exitForNestedFault, vmxIntercepts } from './intercepts.js';
+import { vmxIntercepts } from './intercepts.js';
 import { loadMsrArea } from './msr-area.js';
 import { failInvalid, failValid, loadFlags } from './result.js';
 import { startTimer } from './timer.js';
@@ -134,12 +133,9 @@ function inject(cpu: Cpu, info: number): void {
   const errorCode = info & INTR.errorCode ? low(cpu, F.VM_ENTRY_EXCEPTION_ERROR_CODE) : null;
   cpu.setU32(S.INTERRUPTIBILITY, cpu.u32(S.INTERRUPTIBILITY) & ~(BLOCKING.sti | BLOCKING.movSs));
   cpu.setU32(S.ACTIVITY, ACTIVITY.active);
-  try {
-    deliverEvent(cpu, info & 0xff, type, errorCode, low(cpu, F.VM_ENTRY_INSTRUCTION_LEN));
-  } catch (error) {
-    if (!(error instanceof NestedPageFault)) throw error;
-    exitForNestedFault(cpu, error.kind, error.qualification, error.gva, error.gpa);
-  }
+  // What the event does is not the work of the instruction that entered.
+  cpu.setU32(S.RECORD, 0);
+  deliverEvent(cpu, info & 0xff, type, errorCode, low(cpu, F.VM_ENTRY_INSTRUCTION_LEN));
 }
 
 /** The part after all checks on controls, host and guest state. */

@@ -88,9 +88,10 @@ function tell(cpu: Cpu, cause: ExitCause): void {
     record.setAt(FIELD_INDEX.size, cause.valueBytes, 0);
   }
   if (cause.flags) record.setAt(FIELD_INDEX.flags, cause.flags, 0);
-  if (cause.instructionLength) {
-    const insn = cpu.vmx.insn.at(cpu.u32(S.RECORD));
-    record.byteCount = Math.min(cause.instructionLength, 15);
+  const executing = cpu.u32(S.RECORD);
+  if (executing) {
+    const insn = cpu.vmx.insn.at(executing);
+    record.byteCount = Math.min(insn.length, 15);
     for (let i = 0; i < record.byteCount; i++) record.bytes[i] = insn.byte(i);
   }
   cpu.commit();

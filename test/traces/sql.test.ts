@@ -1,9 +1,11 @@
 /** SQL over both stores: the same answers, and nothing is ever written. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import Database from 'better-sqlite3';
+import { TraceError } from '../../traces/errors.js';
 import { createTrace } from '../../traces/open.js';
 import { SqlError, TraceSql } from '../../traces/sql.js';
 
@@ -62,6 +64,23 @@ test('both stores give the same cells, nulls and bytes included', () => {
   const [left, right] = [ask(paths.sqlite, statement), ask(paths.arrow, statement)];
   assert.equal(left.length, 11);
   assert.deepEqual(right, left);
+});
+
+test('columns that a statement means without naming them are there in both stores', () => {
+  const statement = 'select count(1), sum(seq) from event natural join event';
+  const [left, right] = [ask(paths.sqlite, statement), ask(paths.arrow, statement)];
+  assert.deepEqual(right, left);
+  const named = ask(paths.sqlite, 'select count(1) from event a join event b using (seq)');
+  assert.deepEqual(named, [[BigInt(EVENTS)]]);
+});
+
+test('a changed cell under a statement is found in both stores', () => {
+  const path = join(folder, 'changed.sqlite');
+  copyFileSync(paths.sqlite, path);
+  const db = new Database(path);
+  db.exec('update event set reason = 11 where seq = 12345');
+  db.close();
+  assert.throws(() => ask(path, 'select reason from event'), TraceError);
 });
 
 test('64-bit integers are twos complement, and the functions read them without sign', () => {

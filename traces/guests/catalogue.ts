@@ -59,6 +59,7 @@ const guests: readonly Guest[] = [
       loop: { value: 0, says: 'CPUID in a loop of four instructions, answered by a handler of sixteen' },
       fail: {
         value: 0,
+        words: true,
         says: `a VM entry that must fail comes first: ${[...ENTRY_FAILURES.keys()].join(', ')}, or all`,
       },
     },

@@ -9,6 +9,8 @@ export type Values = Readonly<Record<string, Value>>;
 
 export interface Parameter {
   readonly value: Value;
+  /** A word may stand in place of a number. */
+  readonly words?: true;
   readonly says: string;
 }
 
@@ -64,7 +66,9 @@ export function readSetting(guest: Guest, word: string): { name: string; value: 
     const known = Object.keys(guest.parameters).join(', ') || 'none';
     return { fault: `guest ${guest.name} has no parameter "${name}"; it has: ${known}` };
   }
-  if (/^\d/.test(text)) {
+  const parameter = guest.parameters[name];
+  const wantsNumber = typeof parameter?.value !== 'string' && !parameter?.words;
+  if (wantsNumber || /^\d/.test(text)) {
     if (!/^\d+$/.test(text) || BigInt(text) >= 1n << 64n)
       return { fault: `${name}: "${text}" is no number below 2^64` };
     const number = BigInt(text);

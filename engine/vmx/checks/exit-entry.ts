@@ -82,7 +82,8 @@ function vectorFits(s: CheckState): boolean {
 
 function errorCodeFits(s: CheckState): boolean {
   if (t.injectedType(s) !== EVENT_TYPE.hardwareException) return !delivers(s);
-  if (!protectedGuest(s)) return !delivers(s);
+  // Only an unrestricted guest can be in real mode; for any other, PE must be 1, which the guest state is checked for.
+  if (t.secondary(s, SECONDARY.unrestricted) && !protectedGuest(s)) return !delivers(s);
   if (s.capabilityHigh(VMX_MSR.basic) & ANY_ERROR_CODE) return true;
   return delivers(s) === PUSH_ERROR_CODE.has(t.injectedVector(s));
 }
@@ -113,7 +114,7 @@ const injectionRows: readonly Row[] = [
   [
     'controls.injection.error_code',
     'an error code is delivered exactly with a hardware exception that pushes one, in a guest with CR0.PE',
-    [...t.INJECTION, F.GUEST_CR0],
+    [...t.INJECTION, F.GUEST_CR0, ...t.SECONDARY_CONTROLS],
     (s) => !t.injects(s) || errorCodeFits(s),
     'an exception that pushes an error code was injected without one, or one was kept for an event that has none',
   ],
