@@ -26,28 +26,42 @@ const step = (says: string, words: readonly string[], exit: number = EXIT.holds)
 
 function stepsIn(folder: string): { readonly steps: readonly Step[]; readonly shown: readonly string[] } {
   const at = (name: string): string => join(folder, name);
-  const record = (guest: string, name: string, ...more: string[]): Step =>
-    step(`Record the guest ${guest}`, ['record', guest, ...more, '--replace', '-o', at(name)]);
+  const record = (guest: string, name: string, says: string, ...more: string[]): Step =>
+    step(says, ['record', guest, ...more, '--replace', '-o', at(name)]);
   const verify = (name: string): Step =>
     step('Replay it, from the start and from every checkpoint', ['verify', at(name), '--every-checkpoint']);
   return {
     shown: ['hypervisor.sqlite', 'more-cpuid.arrow', 'ymir.sqlite', 'backdoor.sqlite', 'kvm.arrow'].map(at),
     steps: [
-      record('hypervisor', 'hypervisor.sqlite', '--checkpoint-every', '500000'),
+      record(
+        'hypervisor',
+        'hypervisor.sqlite',
+        'Record a VMX hypervisor and every exit of its guest',
+        '--checkpoint-every',
+        '500000',
+      ),
       verify('hypervisor.sqlite'),
       step('Where do its exits go?', ['profile', at('hypervisor.sqlite')]),
-      record('hypervisor', 'more-cpuid.arrow', '--set', 'cpuid=15', '--checkpoint-every', '500000'),
+      record(
+        'hypervisor',
+        'more-cpuid.arrow',
+        'Record it again, with five CPUID more',
+        '--set',
+        'cpuid=15',
+        '--checkpoint-every',
+        '500000',
+      ),
       verify('more-cpuid.arrow'),
       step(
         'What changed between the two runs?',
         ['diff', at('hypervisor.sqlite'), at('more-cpuid.arrow')],
         EXIT.differs,
       ),
-      record('ymir-hello', 'ymir.sqlite'),
+      record('ymir-hello', 'ymir.sqlite', 'Record a guest that calls the hypervisor ymir'),
       verify('ymir.sqlite'),
-      record('backdoor', 'backdoor.sqlite'),
+      record('backdoor', 'backdoor.sqlite', "Record a guest that talks over VMware's Backdoor"),
       verify('backdoor.sqlite'),
-      record('echo', 'echo.sqlite'),
+      record('echo', 'echo.sqlite', 'Record a guest with inputs from outside'),
       verify('echo.sqlite'),
       step('Import what Linux KVM recorded on a real kernel', [
         'import',

@@ -4,7 +4,7 @@ import { type ReplayResult, replay } from '../analyzer/replay/replay.js';
 import { openTrace } from '../traces/open.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import type { Output } from './output.js';
-import { formatCount, formatNumber } from './table.js';
+import { formatCount, formatDigest, formatNumber } from './table.js';
 
 /** Keys of a replay in `--json`. */
 export const REPLAY_JSON = {
@@ -25,10 +25,12 @@ function place({ table, row, tick }: Divergence): string {
   return `${table} ${formatNumber(row)}, ${at}`;
 }
 
+/** A value of one side; digests by their beginning. */
+const cell = (name: string, value: string | undefined): string =>
+  value === undefined ? '' : name === 'digest' ? formatDigest(value) : value;
+
 /** Prints both sides of a divergence, field by field. */
-export function showDivergence(out: Output, divergence: Divergence): void {
-  const { fields, recorded, replayed } = divergence;
-  out.line(`${out.paint('red', 'diverges')} at ${place(divergence)}`);
+function showSides(out: Output, { fields, recorded, replayed }: Divergence): void {
   if (recorded === null) out.line('the replay did what was not recorded:');
   if (replayed === null) out.line('the replay did not do what was recorded:');
   const names = [...new Set([...Object.keys(recorded ?? {}), ...Object.keys(replayed ?? {})])];
@@ -36,22 +38,24 @@ export function showDivergence(out: Output, divergence: Divergence): void {
     [{ title: '  field' }, { title: 'recorded', shrinks: 12 }, { title: 'replayed', shrinks: 12 }],
     names.map((name) => {
       const mark = fields.includes(name) ? '* ' : '  ';
-      return [mark + name, recorded?.[name] ?? '', replayed?.[name] ?? ''];
+      return [mark + name, cell(name, recorded?.[name]), cell(name, replayed?.[name])];
     }),
   );
 }
 
 /** Prints one replay; `what` is the trace, or an indent below it. */
 export function showReplay(out: Output, what: string, result: ReplayResult): void {
-  const start = result.from === null ? 'the start' : `checkpoint ${result.from}`;
-  const verdict = result.divergence ? out.paint('red', 'DIVERGES') : out.paint('green', 'identical');
-  const counts = [
-    formatCount(result.events, 'event'),
-    formatCount(result.checkpoints, 'checkpoint'),
-    ...(result.memoryRows > 0 ? [`${formatNumber(result.memoryRows)} memory accesses`] : []),
-  ];
-  out.line(`${what}${verdict} from ${start} to tick ${formatNumber(result.ticks)} (${counts.join(', ')})`);
-  if (result.divergence) showDivergence(out, result.divergence);
+  const { from, events, checkpoints, memoryRows, ticks, divergence } = result;
+  const start = from === null ? 'the start' : `checkpoint ${from}`;
+  if (divergence) {
+    out.line(`${what}${out.paint('red', 'DIVERGES')} at ${place(divergence)}, replayed from ${start}`);
+    showSides(out, divergence);
+    return;
+  }
+  const counts = [formatCount(events, 'event'), formatCount(checkpoints, 'checkpoint')];
+  if (memoryRows > 0) counts.push(`${formatNumber(memoryRows)} memory accesses`);
+  const verdict = out.paint('green', 'identical');
+  out.line(`${what}${verdict} from ${start} to tick ${formatNumber(ticks)} (${counts.join(', ')})`);
 }
 
 export const command: Command = {

@@ -68,6 +68,7 @@ export interface ComparerOptions {
 export class Comparer implements Observer {
   divergence: Divergence | null = null;
   machine: Machine | null = null;
+  readonly #checkpoints: number;
   /** A trace that was cut says nothing of what came after its end. */
   readonly #complete: boolean;
   readonly #events: EventComparer;
@@ -78,6 +79,7 @@ export class Comparer implements Observer {
 
   constructor(reader: TraceReader, { from, memory }: ComparerOptions) {
     this.#complete = reader.complete;
+    this.#checkpoints = reader.rows('checkpoint');
     const seq = from?.seq ?? 0;
     const before = (table: 'memory' | 'message' | 'output'): number =>
       from === null ? 0 : rowsBelow(reader, table, 'tick', from.tick);
@@ -98,21 +100,21 @@ export class Comparer implements Observer {
     return this.#memory?.count ?? 0;
   }
 
-  #report(difference: Parameters<Report>[0]): void {
+  #report(difference: Parameters<Report>[0], tick = this.machine?.now ?? 0): void {
     if (this.divergence || (difference.recorded === null && !this.#complete)) return;
     const fields = differing(difference.recorded, difference.replayed);
-    this.divergence = { ...difference, tick: this.machine?.now ?? 0, fields };
+    this.divergence = { ...difference, tick, fields };
   }
 
   /** A checkpoint is due. `recorded` null: the trace has none there. */
   checkpoint(recorded: StoredCheckpoint | null, reached: ReachedState): void {
     if (recorded === null) {
       const replayed = { tick: String(reached.tick), digest: reached.digest };
-      this.#report({ table: 'checkpoint', row: 0, recorded: null, replayed });
+      this.#report({ table: 'checkpoint', row: this.#checkpoints, recorded: null, replayed }, reached.tick);
       return;
     }
     const difference = stateDifference(recorded, reached);
-    if (difference) this.#report({ table: 'checkpoint', row: recorded.id, ...difference });
+    if (difference) this.#report({ table: 'checkpoint', row: recorded.id, ...difference }, reached.tick);
   }
 
   event(event: EventRecord): void {
