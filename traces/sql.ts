@@ -1,14 +1,14 @@
 /**
  * SQL over a trace of either store: the tables and columns of the schema, read-only, with the functions u64, hex64,
- * ult and ule for 64-bit integers, which are two's complement here. The tables are virtual ones over the chunks of the
- * trace, so that both stores answer alike and each chunk's digest is checked; of a chunk, only the columns that the
- * statement can mean are read.
+ * ult and ule for 64-bit integers, which are two's complement here. Before a statement runs, the tables that it names
+ * are read, so that each chunk's digest is checked; those of an Arrow trace are copied into a temporary database, of
+ * which SQLite keeps what does not fit into its cache on disk.
  */
 import Database from 'better-sqlite3';
 import { TraceError, traceError } from './errors.js';
 import { openTrace } from './open.js';
 import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
-import { defineFunctions } from './sqlite/schema.js';
+import { defineFunctions, quoted, SCHEMA_SQL } from './sqlite/schema.js';
 import type { Chunk, TraceReader } from './store.js';
 
 /** A column of an answer; `of` is the column of the schema that it is, where it is one as it stands. */
@@ -41,17 +41,18 @@ export class SqlError extends Error {
 export class TraceSql {
   readonly #db: Database.Database;
   readonly #reader: TraceReader;
-  #statement = '';
+  /** Tables of an Arrow trace that were copied, with their columns. */
+  readonly #copied = new Map<TableName, ReadonlySet<string>>();
 
   /** @throws TraceError where the trace cannot be opened */
   constructor(path: string) {
     this.#reader = openTrace(path);
     try {
-      this.#db = this.#virtual();
+      // The empty name is a temporary database on disk.
+      this.#db = this.#reader.kind === 'sqlite' ? new Database(path, { readonly: true }) : new Database('');
       this.#db.defaultSafeIntegers(true);
       defineFunctions(this.#db);
-      // After this, no statement can write, attach a file that is then written, or change the schema.
-      this.#db.pragma('query_only = 1');
+      if (this.#reader.kind === 'arrow') this.#db.exec(SCHEMA_SQL);
     } catch (error) {
       this.#reader.close();
       throw traceError(error, path, 'read');
@@ -63,31 +64,36 @@ export class TraceSql {
     return this.#reader;
   }
 
-  #virtual(): Database.Database {
-    const db = new Database(':memory:');
-    for (const name of TABLE_NAMES) {
-      const columns = TABLES[name].columns;
-      const rowsOf = (): Generator<unknown[]> => this.#rows(name, columns);
-      db.table(name, {
-        columns: columns.map((column) => column.name),
-        safeIntegers: true,
-        *rows() {
-          yield* rowsOf();
-        },
-      });
+  /** Checks what the statement can mean, and copies it where the store is not SQLite. */
+  #prepare(statement: string): void {
+    const names = (word: string): boolean => new RegExp(`\\b${word}\\b`, 'i').test(statement);
+    // `*` and NATURAL mean columns without naming them.
+    const all = /\*|\bnatural\b/i.test(statement);
+    for (const table of TABLE_NAMES.filter(names)) {
+      const columns = TABLES[table].columns.filter(({ name }) => all || names(name));
+      if (this.#reader.kind === 'arrow') this.#copy(table, columns);
+      else for (const _ of this.#reader.chunks(table, { columns: columns.map(({ name }) => name) }));
     }
-    return db;
   }
 
-  /** Rows of a table; cells of columns that the statement does not name are null. */
-  *#rows(table: TableName, columns: readonly Column[]): Generator<unknown[]> {
-    // `*` and NATURAL mean columns without naming them.
-    const all = /\*|\bnatural\b/i.test(this.#statement);
-    const wanted = columns.filter(({ name }) => all || new RegExp(`\\b${name}\\b`, 'i').test(this.#statement));
-    for (const chunk of this.#reader.chunks(table, { columns: wanted.map(({ name }) => name) })) {
-      const cells = columns.map((column) => (wanted.includes(column) ? cellReader(chunk, column.name) : () => null));
-      for (let row = 0; row < chunk.rows; row++) yield cells.map((cell) => cell(row));
-    }
+  /** Cells of columns that no statement named are null, or 0 where the schema wants a value. */
+  #copy(table: TableName, columns: readonly Column[]): void {
+    const known = this.#copied.get(table);
+    if (known && columns.every(({ name }) => known.has(name))) return;
+    const wanted = TABLES[table].columns.filter((column) => columns.includes(column) || known?.has(column.name));
+    this.#copied.set(table, new Set(wanted.map(({ name }) => name)));
+    const every = TABLES[table].columns;
+    this.#db.pragma('query_only = 0');
+    this.#db.exec(`DELETE FROM ${quoted(table)}`);
+    const insert = this.#db.prepare(`INSERT INTO ${quoted(table)} VALUES (${every.map(() => '?').join(', ')})`);
+    this.#db.transaction(() => {
+      for (const chunk of this.#reader.chunks(table, { columns: wanted.map(({ name }) => name) })) {
+        const cells = every.map((column) =>
+          wanted.includes(column) ? cellReader(chunk, column.name) : () => (column.nullable ? null : 0n),
+        );
+        for (let row = 0; row < chunk.rows; row++) insert.run(cells.map((cell) => cell(row)));
+      }
+    })();
   }
 
   /**
@@ -95,8 +101,12 @@ export class TraceSql {
    * @throws SqlError where it is none, or not valid; TraceError where the trace is damaged under it
    */
   ask(statement: string): Answer {
-    this.#statement = statement;
-    const prepared = this.#guard(statement, () => this.#db.prepare(statement));
+    const prepared = this.#guard(statement, () => {
+      this.#prepare(statement);
+      // From here on, no statement can write, attach a file that is then written, or change the schema.
+      this.#db.pragma('query_only = 1');
+      return this.#db.prepare(statement);
+    });
     if (!prepared.reader || !prepared.readonly) throw new SqlError(excerpt(statement), 'it is not a SELECT');
     const columns = prepared.columns().map(({ name, column, table }) => ({ name, of: schemaColumn(table, column) }));
     const rows = prepared.raw(true).iterate() as IterableIterator<AnswerCell[]>;
