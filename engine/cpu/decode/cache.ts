@@ -34,6 +34,8 @@ interface CodePage {
 export class DecodeCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  /** The same bytes as words, for entries of code maps: hosts are little-endian, as WebAssembly is. */
+  readonly #words: Uint32Array;
   readonly #memory: PhysicalMemory;
   readonly #layout: MemoryMap;
   readonly #decoder: RecordDecoder;
@@ -52,6 +54,7 @@ export class DecodeCache {
   constructor(buffer: ArrayBuffer, layout: MemoryMap, memory: PhysicalMemory, decoder: RecordDecoder) {
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
+    this.#words = new Uint32Array(buffer);
     this.#layout = layout;
     this.#memory = memory;
     this.#decoder = decoder;
@@ -270,13 +273,14 @@ export class DecodeCache {
 
   #dropIn(page: CodePage, from: number, to: number): boolean {
     let dropped = false;
+    const words = this.#words;
+    const first = page.map >>> 2;
     for (let offset = Math.max(0, from - LONGEST + 1); offset < to; offset++) {
-      const at = page.map + offset * 4;
-      const record = this.#view.getUint32(at, true);
+      const record = words[first + offset];
       if (!record || !this.#covers(record, offset, from)) continue;
       dropped = true;
-      this.#view.setUint32(at, 0, true);
-      this.#dropped.set(at, record);
+      words[first + offset] = 0;
+      this.#dropped.set(page.map + offset * 4, record);
       // The executor may want to stop here; it sees then that the record was dropped.
       if (this.#view.getUint16(record + R.handler, true) === PSEUDO.stop) continue;
       this.#view.setUint16(record + R.handler, PSEUDO.refetch, true);
@@ -287,7 +291,7 @@ export class DecodeCache {
 
   /** A record at `offset` reaches the byte at `from`. One that crosses the page has no length: it is checked always. */
   #covers(record: number, offset: number, from: number): boolean {
-    const length = this.#view.getUint8(record + R.length);
+    const length = this.#bytes[record + R.length] ?? 0;
     return length > 0 && offset + length > from;
   }
 

@@ -13,7 +13,8 @@ export interface ImmediatePlace {
 }
 
 interface Variant {
-  readonly record: Uint8Array;
+  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
   readonly length: number;
   readonly immediate: ImmediatePlace;
 }
@@ -24,11 +25,13 @@ const MOST = 8;
 export class VariantCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
   readonly #places = new Map<number, Variant[]>();
 
   constructor(buffer: ArrayBuffer) {
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
+    this.#words = new Uint32Array(buffer);
   }
 
   clear(): void {
@@ -40,7 +43,8 @@ export class VariantCache {
     const variants = this.#places.get(place) ?? [];
     if (variants.length === MOST) variants.shift();
     const length = this.#view.getUint8(record + R.length);
-    variants.push({ record: this.#bytes.slice(record, record + RECORD_BYTES), length, immediate });
+    const bytes = this.#bytes.slice(record, record + RECORD_BYTES);
+    variants.push({ words: new Uint32Array(bytes.buffer), bytes, length, immediate });
     this.#places.set(place, variants);
   }
 
@@ -51,8 +55,10 @@ export class VariantCache {
     const length = this.#view.getUint8(record + R.length);
     for (const variant of variants) {
       if (variant.length !== length || !this.#fits(variant, code)) continue;
-      this.#bytes.set(variant.record, record);
-      this.#bytes.copyWithin(record + R.bytes, code, code + variant.length);
+      // Loops, because `set` and `copyWithin` cost more than so few bytes.
+      const { words } = variant;
+      for (let i = 0; i < RECORD_BYTES / 4; i++) this.#words[(record >>> 2) + i] = words[i] ?? 0;
+      for (let i = 0; i < length; i++) this.#bytes[record + R.bytes + i] = this.#bytes[code + i] ?? 0;
       if (variant.immediate.size > 0)
         this.#setImmediate(record, code + variant.immediate.offset, variant.immediate.size);
       return true;
@@ -60,11 +66,11 @@ export class VariantCache {
     return false;
   }
 
-  #fits({ record, length, immediate }: Variant, code: number): boolean {
+  #fits({ bytes, length, immediate }: Variant, code: number): boolean {
     const end = immediate.offset + immediate.size;
     for (let i = 0; i < length; i++) {
       if (i >= immediate.offset && i < end) continue;
-      if (record[R.bytes + i] !== this.#bytes[code + i]) return false;
+      if (bytes[R.bytes + i] !== this.#bytes[code + i]) return false;
     }
     return true;
   }
