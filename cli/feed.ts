@@ -26,9 +26,9 @@ const isOurs = (file: string): boolean => {
   return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);
 };
 
-/** Hands every chunk of the event table to `take`, in order; `columns` limits what is read of a trace of ours. */
+/** Hands every chunk of the event table to `take`, in order; `columns` limits what is read and decoded. */
 export function feed(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
-  return isOurs(file) ? feedTrace(file, columns, take, out) : feedForeign(file, take, out);
+  return isOurs(file) ? feedTrace(file, columns, take, out) : feedForeign(file, columns, take, out);
 }
 
 /** A damaged trace is read up to the damage, which is then said. */
@@ -57,12 +57,16 @@ function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk
   return { nameOf: (domain, code) => reader.name(domain, code), whole, remark: null };
 }
 
-function feedForeign(file: string, take: (chunk: Chunk) => void, out: Output): Fed {
+function feedForeign(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
   const writer = new StreamWriter(take);
   const source = openSource(file);
   const progress = out.progress(basename(source.name));
   try {
-    const result = importTrace(source, () => writer, { progress: (done, total) => progress.update(done, total) });
+    const result = importTrace(source, () => writer, {
+      progress: (done, total) => progress.update(done, total),
+      columns,
+      brief: true,
+    });
     progress.end();
     printNotes(out, { ...result, notes: result.stopped === null ? result.notes : result.notes.slice(0, -1) });
     const stopped = result.stopped === null ? null : describeError(result.stopped);

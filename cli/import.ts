@@ -35,11 +35,11 @@ export const command: Command = {
   arguments: [{ name: 'FILE', says: 'the file; - reads standard input' }],
   options: [OUTPUT_OPTION, REPLACE_OPTION, JSON_OPTION],
   details: [
-    'Reads the text of `trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their ' +
-      'content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
+    'Reads `trace.dat` (trace-cmd record) and `perf.data` (perf record, perf kvm stat record), and the text of ' +
+      '`trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
       'does not say stays unknown.',
-    'Damaged lines are kept as notes with their number. Bytes that are no text end the import with exit code 2; ' +
-      'what came before them is kept.',
+    'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
+      'what came before it is kept.',
   ],
   json: {
     path: 'the trace that was written',
@@ -51,7 +51,7 @@ export const command: Command = {
     digest: 'logical digest of the trace',
   },
   examples: [
-    { line: 'trapline import report.txt -o run.sqlite', says: 'import a file' },
+    { line: 'trapline import trace.dat -o run.sqlite', says: 'import a file' },
     { line: 'trace-cmd report trace.dat | trapline import - -o run.arrow', says: 'import a pipe' },
   ],
   run(call) {

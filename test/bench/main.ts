@@ -1,5 +1,6 @@
 /** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
 import { bochsMissing } from './bochs.js';
+import { measureImports } from './imports.js';
 import {
   measureBochsRoundTrips,
   measureKernels,
@@ -48,4 +49,5 @@ if (missing === null) {
 print(measureMemory(runs, scale));
 print(measureStores(scale));
 print(measureReplay(scale));
+if (!quick) print(measureImports());
 print(measurePeak(scale));
