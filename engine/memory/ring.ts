@@ -72,7 +72,7 @@ export class AccessRing {
     view.setBigUint64(at + RING_RECORD.gva, 0n, true);
     view.setUint32(at + RING_RECORD.gpa, gpa >>> 0, true);
     view.setUint32(at + RING_RECORD.gpa + 4, Math.floor(gpa / 0x1_0000_0000), true);
-    view.setBigUint64(at + RING_RECORD.value, value, true);
+    view.setBigUint64(at + RING_RECORD.value, BigInt.asUintN(8 * size, value), true);
     view.setUint32(at + RING_RECORD.meta, size | (3 << 8) | NO_GVA | cpu.u32(S.RING_META), true);
   }
 }
