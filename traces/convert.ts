@@ -1,5 +1,6 @@
 /** Copies a trace into another store: the same rows, hence the same digest. */
 import { ColumnVector, isVariable } from './column.js';
+import { TraceError } from './errors.js';
 import { bytesOf } from './form.js';
 import { TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import type { Appender, Chunk, TraceReader, TraceWriter } from './store.js';
@@ -7,15 +8,26 @@ import type { Appender, Chunk, TraceReader, TraceWriter } from './store.js';
 /** Facts that the writer sets by itself. */
 const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
 
-/** Copies all rows; the copy is complete if the original is. Returns its digest. */
+/**
+ * Copies all rows; the copy is complete if the original is. Returns its digest.
+ * @throws TraceError, after all that could be read is copied, where the original is damaged
+ */
 export function convert(reader: TraceReader, writer: TraceWriter): { readonly digest: string } {
+  let damage: TraceError | null = null;
   for (const table of TABLE_NAMES) {
     const appender = writer.table(table);
-    for (const chunk of reader.chunks(table)) {
-      if (table === 'run') copyFacts(appender, chunk);
-      else copyRows(appender, chunk);
+    try {
+      for (const chunk of reader.chunks(table)) {
+        if (table === 'run') copyFacts(appender, chunk);
+        else copyRows(appender, chunk);
+      }
+    } catch (error) {
+      // What another table holds can still be read.
+      if (!(error instanceof TraceError)) throw error;
+      damage ??= error;
     }
   }
+  if (damage !== null) throw damage;
   return writer.finish({ complete: reader.complete });
 }
 

@@ -45,10 +45,11 @@ export class StoreReader implements TraceReader {
     this.#source = source;
     this.path = source.path;
     this.kind = source.kind;
-    for (const chunk of this.chunks('run')) {
+    // What is there of the facts; that something is damaged is told to whoever asks for what is missing.
+    for (const chunk of this.chunks('run', { to: this.rows('run') })) {
       for (let i = 0; i < chunk.rows; i++) this.#learnFact(chunk.row(i));
     }
-    for (const chunk of this.chunks('dictionary')) {
+    for (const chunk of this.chunks('dictionary', { to: this.rows('dictionary') })) {
       for (let i = 0; i < chunk.rows; i++) this.#learnName(chunk.row(i));
     }
     this.complete = this.run('complete') === '1' && source.damage === null;

@@ -1,4 +1,5 @@
 /** Reads chunks from an SQLite trace. Columns are read as 32-bit halves, which costs a third of reading BigInts. */
+import { readFileSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { ColumnVector, cellsOver, isVariable, isWide, WIDTH } from '../column.js';
 import { formTag } from '../digest.js';
@@ -8,7 +9,7 @@ import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { upgradesFor } from '../upgrade.js';
-import { APPLICATION_ID, defineFunctions, quoted } from './schema.js';
+import { APPLICATION_ID, defineFunctions, MAGIC, quoted } from './schema.js';
 
 export class SqliteSource implements Source {
   readonly kind = 'sqlite';
@@ -78,8 +79,31 @@ export class SqliteSource implements Source {
       damage = failure;
     }
     const index = indexChunks(this.path, stored);
+    if (this.#db.memory) damage ??= new TraceError('TRACE_CUT', this.path);
     return { chunks: index.chunks, damage: index.damage ?? damage };
   }
+}
+
+/** Offsets in the header of the file: https://www.sqlite.org/fileformat.html#the_database_header */
+const HEADER = { pageSize: 16, pages: 28, bytes: 100 } as const;
+/** A cut file is read from memory; larger ones are refused. */
+const LARGEST_CUT = 1 << 30;
+
+/**
+ * SQLite refuses a file that is shorter than its header says. A copy whose header says what is there can be read up to
+ * the first page that is missing. Null where the file is not cut, or holds nothing.
+ */
+function openCut(path: string): Database.Database | null {
+  const { size } = statSync(path);
+  if (size < HEADER.bytes || size > LARGEST_CUT) return null;
+  const file = readFileSync(path);
+  if (!file.subarray(0, MAGIC.length).equals(MAGIC)) return null;
+  const stored = file.readUInt16BE(HEADER.pageSize);
+  const pageSize = stored === 1 ? 0x1_0000 : stored;
+  const pages = Math.floor(size / pageSize);
+  if (pageSize < 512 || pages === 0 || pages >= file.readUInt32BE(HEADER.pages)) return null;
+  file.writeUInt32BE(pages, HEADER.pages);
+  return new Database(file.subarray(0, pages * pageSize));
 }
 
 /** A recorder that was killed leaves a journal: rolling it back needs to write; everything else reads only. */
@@ -95,7 +119,8 @@ function openForReading(path: string): Database.Database {
       db.pragma('schema_version');
     } catch (error) {
       db?.close();
-      throw traceError(error, path, 'read');
+      db = openCut(path);
+      if (db === null) throw traceError(error, path, 'read');
     }
   }
   db.pragma('query_only = ON');
