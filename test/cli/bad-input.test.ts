@@ -3,11 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { COMMANDS } from '../../cli/commands.js';
-import { Output } from '../../cli/output.js';
-import { runProgram } from '../../cli/program.js';
 import { record } from '../recorder/run/scene.js';
 import { folderOf } from '../traces/rows.js';
+import { call } from './process.js';
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
@@ -30,17 +28,6 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 function newer(bytes: Buffer): Buffer {
   bytes.writeUInt32BE(99, 60);
   return bytes;
-}
-
-async function trapline(words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  const said = { out: '', err: '' };
-  const sink = (name: 'out' | 'err') => ({
-    write(text: string): void {
-      said[name] += text;
-    },
-  });
-  const code = await runProgram(words, new Output(sink('out'), sink('err'), {}), COMMANDS);
-  return { code, ...said };
 }
 
 /** `@name` is a file of the folder. */
@@ -113,7 +100,7 @@ const CALLS: readonly (readonly [line: string, code: string, names: string])[] =
 for (const [line, code, names] of CALLS) {
   test(`${line.slice(0, 90)}: ${code}`, async () => {
     const there = readdirSync(folder).sort();
-    const ran = await trapline(line.split(' ').map((word) => word.replace(/^@/, `${folder}/`)));
+    const ran = await call(...line.split(' ').map((word) => word.replace(/^@/, `${folder}/`)));
     assert.deepEqual([ran.code, ran.out], [2, '']);
     assert.match(ran.err, /^trapline: [A-Z_]+ [^\n]+\n$/);
     assert.ok(ran.err.startsWith(`trapline: ${code}`), ran.err);
@@ -124,25 +111,17 @@ for (const [line, code, names] of CALLS) {
 }
 
 test('an input for a port that is none, or for which the run ends too early, is named and left out', async () => {
-  const { code, err } = await trapline([
-    'record',
-    'halt',
-    '--json',
-    '-o',
-    at('far.sqlite'),
-    '--inputs',
-    at('far.inputs'),
-  ]);
+  const { code, err } = await call('record', 'halt', '--json', '-o', at('far.sqlite'), '--inputs', at('far.inputs'));
   assert.equal(code, 0);
   assert.match(err, /input at tick 10 to "nowhere" left out: the machine takes none there/);
   writeFileSync(at('late.inputs'), '4000000 com1 "a"\n');
-  const late = await trapline(['run', 'triple', '--json', '--inputs', at('late.inputs')]);
+  const late = await call('run', 'triple', '--json', '--inputs', at('late.inputs'));
   assert.match(late.err, /input at tick 4,000,000 to "com1" left out: the run ended before/);
 });
 
 test('RAM of any size that the help allows starts', async () => {
   for (const mib of ['2', '3584']) {
-    const { code, out } = await trapline(['run', 'halt', '--json', '--ram', mib]);
+    const { code, out } = await call('run', 'halt', '--json', '--ram', mib);
     assert.deepEqual([code, JSON.parse(out).kind], [0, 'halt']);
   }
 });

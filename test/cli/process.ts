@@ -1,7 +1,10 @@
-/** The program as a shell runs it, in a process of its own. */
+/** The program as a shell runs it, in a process of its own, or, where that makes no difference, in this one. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
 
 export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
@@ -57,4 +60,16 @@ export function trapline(words: readonly string[], cwd: string, input = ''): Pro
   const running = start(words, cwd);
   running.child.stdin?.end(Buffer.from(input, 'latin1'));
   return running.ended();
+}
+
+/** Runs a command line in this process; for guests that print nothing, which would go to this process's stdout. */
+export async function call(...words: readonly string[]): Promise<Ran> {
+  const said = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => ({
+    write(text: string): void {
+      said[name] += text;
+    },
+  });
+  const code = await runProgram(words, new Output(sink('out'), sink('err'), {}), COMMANDS);
+  return { code, ...said };
 }

@@ -12,7 +12,7 @@ import { CHUNK_ROWS } from '../../traces/schema.js';
 import { smallDisk } from '../disk.js';
 import { STORES } from '../recorder/run/scene.js';
 import { reading, rowsOf, scratch } from '../traces/rows.js';
-import { MAIN, Running, start, trapline } from './process.js';
+import { call, MAIN, Running, start, trapline } from './process.js';
 
 /** A file or folder of `bytes`, to wait for a recorder that writes it. */
 function sizeOf(path: string): number {
@@ -75,20 +75,20 @@ test("run exits with 0, and with the guest's own code only when told to", async 
     [halts, 0, 1],
   ] as const) {
     writeFileSync(join(folder, 'image.bin'), image);
-    assert.equal((await trapline(['run', './image.bin', ...flat], folder)).code, plain);
-    assert.equal((await trapline(['run', './image.bin', ...flat, '--exit-code'], folder)).code, asked);
+    const path = join(folder, 'image.bin');
+    assert.equal((await call('run', path, ...flat)).code, plain);
+    assert.equal((await call('run', path, ...flat, '--exit-code')).code, asked);
   }
 });
 
-test('guests that never end, end with a message', async (t) => {
-  const folder = scratch(t);
+test('guests that never end, end with a message', async () => {
   for (const [guest, says] of [
     ['spin', /^trapline: stopped after 50,00\d ticks: the budget is used up \(see --budget\)\n$/],
     ['refault', /^trapline: stopped after 50,00\d ticks: the budget is used up/],
     ['halt', /^trapline: the guest halted after \d+ ticks: it waits for an interrupt that no device will raise\n$/],
     ['triple', /^trapline: the guest shut down after \d+ ticks: a triple fault\n$/],
   ] as const) {
-    const { code, err } = await trapline(['run', guest, '--budget', '50000'], folder);
+    const { code, err } = await call('run', guest, '--budget', '50000');
     assert.equal(code, 0);
     assert.match(err, says);
   }

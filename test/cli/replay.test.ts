@@ -3,12 +3,10 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { COMMANDS } from '../../cli/commands.js';
-import { Output } from '../../cli/output.js';
-import { runProgram } from '../../cli/program.js';
 import { alter, change, fact } from '../analyzer/replay/alter.js';
 import { record } from '../recorder/run/scene.js';
 import { folderOf, reading } from '../traces/rows.js';
+import { call } from './process.js';
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
@@ -38,31 +36,20 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-async function trapline(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const said = { out: '', err: '' };
-  const sink = (name: 'out' | 'err') => ({
-    write(text: string): void {
-      said[name] += text;
-    },
-  });
-  const code = await runProgram(words, new Output(sink('out'), sink('err'), {}), COMMANDS);
-  return { code, out: said.out.replaceAll(folder, ''), err: said.err };
-}
-
 const rowsIn = (name: string, table: 'event' | 'checkpoint'): number =>
   reading(at(name), (reader) => reader.rows(table));
 
 describe('replay', () => {
   it('says in one line that it is identical, and to where', async () => {
-    const { code, out, err } = await trapline('replay', at('run.sqlite'));
+    const { code, out, err } = await call('replay', at('run.sqlite'));
     assert.deepEqual([code, err], [0, '']);
     const counts = `${rowsIn('run.sqlite', 'event')} events, ${rowsIn('run.sqlite', 'checkpoint')} checkpoints`;
-    assert.match(out, /^\/run\.sqlite: identical from the start to tick [\d,]+ \([^)]+\)\n$/);
+    assert.match(out, /\/run\.sqlite: identical from the start to tick [\d,]+ \([^)]+\)\n$/);
     assert.ok(out.includes(counts), out);
   });
 
   it('starts from any checkpoint, and compares what comes after it', async () => {
-    const { code, out } = await trapline('replay', at('run.arrow'), '--from', '1', '--memory', '--json');
+    const { code, out } = await call('replay', at('run.arrow'), '--from', '1', '--memory', '--json');
     const result = JSON.parse(out);
     assert.deepEqual([code, result.identical, result.from, result.divergence], [0, true, 1, null]);
     assert.equal(result.checkpoints, rowsIn('run.arrow', 'checkpoint') - 1);
@@ -70,14 +57,14 @@ describe('replay', () => {
   });
 
   it('prints both sides of the first difference, marks what differs, and exits with 1', async () => {
-    const { code, out } = await trapline('replay', at('event.arrow'));
+    const { code, out } = await call('replay', at('event.arrow'));
     assert.equal(code, 1);
-    assert.match(out, /^\/event\.arrow: DIVERGES at event 100, tick [\d,]+, replayed from the start\n/);
+    assert.match(out, /\/event\.arrow: DIVERGES at event 100, tick [\d,]+, replayed from the start\n/);
     const rip = out.split('\n').find((line) => line.startsWith('* rip'));
     const [, , recorded, replayed] = rip?.split(/\s+/) ?? [];
     assert.equal(BigInt(recorded ?? 0) ^ BigInt(replayed ?? 0), 1n);
     assert.equal(out.split('\n').filter((line) => line.startsWith('* ')).length, 1);
-    const { divergence } = JSON.parse((await trapline('replay', at('event.arrow'), '--json')).out);
+    const { divergence } = JSON.parse((await call('replay', at('event.arrow'), '--json')).out);
     assert.deepEqual([divergence.table, divergence.row, divergence.fields], ['event', 100, ['rip']]);
   });
 });
@@ -85,21 +72,21 @@ describe('replay', () => {
 describe('verify', () => {
   it('holds for both stores, from every checkpoint', async () => {
     for (const name of ['run.sqlite', 'run.arrow']) {
-      const { code, out } = await trapline('verify', at(name), '--every-checkpoint');
+      const { code, out } = await call('verify', at(name), '--every-checkpoint');
       assert.equal(code, 0, out);
       assert.equal(out.match(/identical from/g)?.length, rowsIn(name, 'checkpoint') + 1);
     }
   });
 
   it('exits with 1 where the replay diverges or rows break their promises', async () => {
-    const event = await trapline('verify', at('event.arrow'));
+    const event = await call('verify', at('event.arrow'));
     assert.equal(event.code, 1);
     assert.match(event.out, /DIVERGES at event 100/);
-    const seq = await trapline('verify', at('seq.arrow'), '--no-replay');
+    const seq = await call('verify', at('seq.arrow'), '--no-replay');
     assert.equal(seq.code, 1);
     assert.match(seq.out, /ALTERED/);
     assert.match(seq.out, /table register, row 6: seq \d+ comes after \d+/);
-    assert.equal((await trapline('verify', at('seq.arrow'), '--json')).code, 1);
+    assert.equal((await call('verify', at('seq.arrow'), '--json')).code, 1);
   });
 
   it('exits with 2, naming the place, where a bit of either store is flipped or its end is cut off', async () => {
@@ -116,7 +103,7 @@ describe('verify', () => {
     cpSync(at('run.arrow'), at('short.arrow'), { recursive: true });
     truncateSync(at(join('short.arrow', 'event.arrow')), 3000);
     for (const name of ['flipped.sqlite', 'flipped.arrow', 'short.arrow']) {
-      const { code, err } = await trapline('verify', at(name));
+      const { code, err } = await call('verify', at(name));
       assert.equal(code, 2, name);
       assert.match(err, /^trapline: TRACE_(DAMAGED|CUT) [^\n]+\n$/);
     }
@@ -125,14 +112,7 @@ describe('verify', () => {
 
 describe('memory', () => {
   it('makes the table of a trace that has none, without another digest', async () => {
-    const { code, out } = await trapline(
-      'memory',
-      at('run.sqlite'),
-      '0x100000-0x101000',
-      '-o',
-      at('page.arrow'),
-      '--json',
-    );
+    const { code, out } = await call('memory', at('run.sqlite'), '0x100000-0x101000', '-o', at('page.arrow'), '--json');
     const made = JSON.parse(out);
     assert.deepEqual([code, made.identical], [0, true]);
     reading(at('page.arrow'), (reader) => {
@@ -143,11 +123,11 @@ describe('memory', () => {
         reading(at('run.sqlite'), (original) => original.run('digest')),
       );
     });
-    assert.equal((await trapline('verify', at('page.arrow'))).code, 0);
+    assert.equal((await call('verify', at('page.arrow'))).code, 0);
   });
 
   it('exits with 1 where the run does not come out as it was recorded', async () => {
-    const { code, out } = await trapline('memory', at('event.arrow'), 'all', '-o', at('other.arrow'));
+    const { code, out } = await call('memory', at('event.arrow'), 'all', '-o', at('other.arrow'));
     assert.equal(code, 1);
     assert.match(out, /the replay diverged: see trapline replay/);
   });

@@ -9,7 +9,7 @@ import { recordAgain } from '../../../recorder/run/again.js';
 import { createTrace } from '../../../traces/open.js';
 import type { Row } from '../../../traces/store.js';
 import { reading, rowsOf, scratch } from '../../traces/rows.js';
-import { brief, record, STORES } from './scene.js';
+import { brief, record, type Scene, STORES } from './scene.js';
 
 const RANGES: readonly AddressRange[] = [
   { from: 0x10_0000, to: 0x10_1000 },
@@ -30,15 +30,21 @@ function touching(path: string, ranges: readonly AddressRange[]): number {
   });
 }
 
+/** The guest `hypervisor` without what makes it wait: comparing every access of that takes long. */
+const sceneOf = (guest: string): Scene => {
+  const scene = brief(guest);
+  return guest === 'hypervisor' ? { ...scene, settings: { ...scene.settings, timer: 0, window: 0 } } : scene;
+};
+
 for (const guest of ['echo', 'hypervisor', 'ymir-hello', 'backdoor', 'halt', 'triple', 'refault']) {
   test(`${guest}: memory made afterwards is the same as recorded, all of it and by ranges`, async (t) => {
     const folder = scratch(t);
     const without = join(folder, 'without.sqlite');
-    const { digest, outcome } = await record(without, brief(guest));
+    const { digest, outcome } = await record(without, sceneOf(guest));
     for (const [i, memory] of (['all', RANGES] satisfies MemoryFilter[]).entries()) {
       const recorded = join(folder, `recorded${i}.arrow`);
       const made = join(folder, `made${i}.${STORES[i]}`);
-      const first = await record(recorded, { ...brief(guest), memory });
+      const first = await record(recorded, { ...sceneOf(guest), memory });
       const again = reading(without, (reader) =>
         recordAgain(
           recordedRun(reader),
