@@ -17,6 +17,8 @@ let folder = '';
 let original = '';
 let echo = '';
 let ymir = '';
+let backdoor = '';
+let clock = '';
 before(async () => {
   folder = folderOf('alterations');
   original = join(folder, 'original.arrow');
@@ -26,9 +28,20 @@ before(async () => {
   await record(original, { guest: 'hypervisor', settings, memory: 'all', configuration });
   ymir = join(folder, 'ymir.arrow');
   await record(ymir, { guest: 'ymir-hello' });
+  backdoor = join(folder, 'backdoor.arrow');
+  await record(backdoor, { guest: 'backdoor' });
+  clock = join(folder, 'clock.arrow');
+  await recordClock(clock);
   await record(echo, { guest: 'echo', configuration: { checkpointEvery: 30_000 } });
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A guest of 16 bits that reads the seconds from the CMOS clock and ends with them: OUT 70h, 0; IN 71h; OUT F4h. */
+async function recordClock(path: string): Promise<void> {
+  const image = Uint8Array.of(0xb0, 0x00, 0xe6, 0x70, 0xe4, 0x71, 0xe6, 0xf4);
+  const configuration = { flat: { address: 0x7c00, bits: 16 } as const, epoch: 1_700_000_007 };
+  await record(path, { guest: 'halt', image, configuration });
+}
 
 /** What a replay of the altered trace says; null: identical. */
 function divergence(from: string, alteration: Alteration, start: number | null = null): Divergence | null {
@@ -247,6 +260,24 @@ describe('altered facts of a run', () => {
     const interval = divergence(original, configured('checkpointEvery', 7000));
     assert.deepEqual([interval?.table, interval?.row], ['checkpoint', 1]);
     assert.ok(interval?.fields.includes('tick'));
+  });
+
+  it('another monitor, placement or variable of the guest differs before the first tick', () => {
+    for (const alteration of [configured('monitor', 'ymir'), configured('flat', { address: 0x10_0000, bits: 32 })]) {
+      assert.deepEqual(divergence(original, alteration)?.row, 0);
+    }
+    const found = divergence(backdoor, configured('guestinfo', { y: 'other' }));
+    assert.deepEqual([found?.table, found?.row], ['checkpoint', 0]);
+    assert.ok(
+      found?.fields.some((name) => name.startsWith('monitor.variables')),
+      `${found?.fields}`,
+    );
+  });
+
+  it('another epoch differs where the guest reads the clock, and is the same run where it does not', () => {
+    const later = (text: string): string => JSON.stringify({ ...JSON.parse(text), epoch: 1_800_000_000 });
+    assert.equal(divergence(original, fact('configuration', later)), null);
+    assert.notEqual(divergence(clock, fact('configuration', later)), null);
   });
 
   it('another end is found in the state there', () => {

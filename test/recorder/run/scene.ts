@@ -46,6 +46,7 @@ export interface Scene {
   /** Parts of the configuration that differ from the guest's own. */
   readonly configuration?: Partial<RunConfiguration>;
   /** Instead of the guest's own. */
+  readonly image?: Uint8Array;
   readonly inputs?: readonly ScheduledInput[];
   readonly console?: ConsoleSource;
   readonly slice?: number;
@@ -88,7 +89,7 @@ export async function record(path: string, scene: Scene): Promise<Recorded> {
       guestinfo: {},
       ...scene.configuration,
     },
-    image: readFileSync(imagePath(guest)),
+    image: scene.image ?? readFileSync(imagePath(guest)),
     imageName: guest.name,
     memory: scene.memory ?? 'off',
     onOutput: (port, bytes) => {
