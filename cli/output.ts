@@ -54,6 +54,7 @@ class Bar implements Progress {
 
   end(): void {
     if (this.#drawn > 0) this.#sink.write('\r\u001b[2K');
+    this.#drawn = 0;
   }
 }
 
