@@ -8,8 +8,8 @@ import { SVM_EXIT_CODES } from '../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../engine/vmx/exit-reasons.js';
 import { type Budget, BudgetError, OPERATORS, type Place, STATISTICS } from './budget.js';
 import { rankTest, signTest } from './budget-rank.js';
-import type { Profile, ProfileRow } from './profile.js';
-import { percentile } from './profile-stats.js';
+import type { Profile, ProfileRow } from './profile/profile.js';
+import { percentile } from './profile/stats.js';
 
 /** Fewest samples of each run, and of those in the tail that a percentile cuts off, for the normal approximation. */
 export const LEAST_SAMPLES = 20;

@@ -1,8 +1,8 @@
 /** Handler times of a run by level and reason, for budgets on them. */
-import type { NameOf } from './profile.js';
-import { reasonName } from './profile.js';
-import { Numbers, WordTable } from './profile-table.js';
-import { UNKNOWN_LEVEL, type WalkedExit } from './profile-walk.js';
+import type { NameOf } from './profile/profile.js';
+import { reasonName } from './profile/profile.js';
+import { Numbers, WordTable } from './profile/table.js';
+import { UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
 
 export class Samples {
   /** Groups: level << 8 | isa, reason. */

@@ -3,7 +3,7 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
 import { type Bits, type Information, LAYOUTS, OPERANDS, VM_INSTRUCTION_ERRORS } from './detail-bits.js';
 import { RegisterHistory } from './detail-registers.js';
-import { codeWidth, disassemble } from './profile-code.js';
+import { codeWidth, disassemble } from './profile/code.js';
 import type { Timeline } from './timeline.js';
 import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
 import { codeDomain } from './timeline-filter.js';

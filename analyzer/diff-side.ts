@@ -1,10 +1,10 @@
 /** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
-import { type NameOf, type Profile, Profiler, reasonName } from './profile.js';
-import { keyLabel } from './profile-keys.js';
-import type { WordTable } from './profile-table.js';
-import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile-walk.js';
+import { keyLabel } from './profile/keys.js';
+import { type NameOf, type Profile, Profiler, reasonName } from './profile/profile.js';
+import type { WordTable } from './profile/table.js';
+import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
 
 /** Words of an exit, in this order. */
 const WORDS = {

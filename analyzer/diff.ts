@@ -6,9 +6,9 @@ import { EVENT_KINDS } from '../engine/observer.js';
 import type { TraceReader } from '../traces/store.js';
 import { align, commonSymbols } from './diff-align.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
-import type { Profile, ProfileRow, Times } from './profile.js';
-import { WordTable } from './profile-table.js';
-import { COLUMNS } from './profile-view.js';
+import type { Profile, ProfileRow, Times } from './profile/profile.js';
+import { WordTable } from './profile/table.js';
+import { COLUMNS } from './profile/view.js';
 
 export type { ExitLine, Match } from './diff-side.js';
 

@@ -20,6 +20,10 @@ export const ANALYSIS_ERRORS = {
     what: 'not a list of MSRs',
     advice: 'write one MSR a line: its number, a blank, its value in hexadecimal',
   },
+  BAD_SYMBOLS: {
+    what: 'no symbols can be read',
+    advice: 'give an ELF file, System.map, /proc/kallsyms or a perf map',
+  },
   TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },
 } as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;

@@ -169,7 +169,7 @@ export interface Detail {
   readonly end: { readonly seq: number; readonly took: { readonly [axis in Axis]?: number } } | null;
 }
 
-/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts): see analyzer/profile.ts. */
+/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts): see analyzer/profile/profile.ts. */
 export interface ProfileTimes {
   readonly mean: number;
   readonly p50: number;

@@ -1,6 +1,6 @@
 /** The profile as the page shows it: rows with what the exits were about, and the hottest instructions. */
 import type { TraceReader } from '../traces/store.js';
-import { type Profile, type ProfileRow, profile, type Times } from './profile.js';
+import { type Profile, type ProfileRow, profile, type Times } from './profile/profile.js';
 import type { ProfileLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
 
 const MAX = { lines: 500, keys: 12, rips: 12, name: 120 } as const;

@@ -4,7 +4,7 @@
  */
 import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
-import type { Profile } from '../analyzer/profile.js';
+import type { Profile } from '../analyzer/profile/profile.js';
 import { exitText, groundsOf, levelOf, meanOf, measured, signed } from './diff-text.js';
 import type { Output } from './output.js';
 import { formatNumber } from './table.js';

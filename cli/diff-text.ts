@@ -1,7 +1,7 @@
 /** What a comparison says, for a person at a terminal. */
 import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Change, Diff, Divergence, ExitLine, Match } from '../analyzer/diff.js';
-import type { Profile, Times } from '../analyzer/profile.js';
+import type { Profile, Times } from '../analyzer/profile/profile.js';
 import type { Output } from './output.js';
 import { formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 

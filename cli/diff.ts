@@ -4,7 +4,7 @@ import { type Budget, readBudget, readBudgets } from '../analyzer/budget.js';
 import { judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
 import { compare, type Match } from '../analyzer/diff.js';
 import { DiffSide } from '../analyzer/diff-side.js';
-import { COLUMNS } from '../analyzer/profile-view.js';
+import { COLUMNS } from '../analyzer/profile/view.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { FORMATS, type Format, type Report, same } from './diff-formats.js';
 import { printDiff, printVerdicts } from './diff-text.js';

@@ -1,7 +1,7 @@
 /** `trapline profile`: where the exits go. Takes our traces, and foreign ones without storing them. */
 import { foldedLine, stacksOf } from '../analyzer/export/folded.js';
-import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } from '../analyzer/profile.js';
-import { COLUMNS } from '../analyzer/profile-view.js';
+import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } from '../analyzer/profile/profile.js';
+import { COLUMNS } from '../analyzer/profile/view.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { feed } from './feed.js';
 import { WIDTH, wrap } from './help.js';

@@ -1,8 +1,8 @@
 /** Formats that a trace can be exported to. */
 import type { TableName } from '../../traces/schema.js';
 import type { TraceReader } from '../../traces/store.js';
-import { Profiler } from '../profile.js';
-import { COLUMNS } from '../profile-view.js';
+import { Profiler } from '../profile/profile.js';
+import { COLUMNS } from '../profile/view.js';
 import { exportCsv } from './csv.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
 import { foldedLine, type Stack, stacksOf, type Weight } from './folded.js';

@@ -2,7 +2,7 @@
  * Folded stacks, one a line, `level;reason;sub-key weight`: what flamegraph.pl, inferno and speedscope read
  * (https://github.com/brendangregg/FlameGraph).
  */
-import type { Profile, ProfileKey, ProfileRow } from '../profile.js';
+import type { Profile, ProfileKey, ProfileRow } from '../profile/profile.js';
 
 /** What a stack weighs: handler time in ticks or nanoseconds, or how many exits it has. */
 export type Weight = 'time' | 'exits';

@@ -5,10 +5,10 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
-import { type NameOf, reasonName } from '../profile.js';
-import { type ExitWords, keyLabel, keyOfExit, SubKey } from '../profile-keys.js';
-import { COLUMNS, EventView, narrow, type Wide, wide } from '../profile-view.js';
-import { readWords, UNKNOWN_LEVEL } from '../profile-walk.js';
+import { type ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
+import { type NameOf, reasonName } from '../profile/profile.js';
+import { COLUMNS, EventView, narrow, type Wide, wide } from '../profile/view.js';
+import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
 
 export const SPAN_COLUMNS: readonly string[] = [...COLUMNS, 'to_level'];
 

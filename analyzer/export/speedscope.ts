@@ -5,7 +5,7 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceReader } from '../../traces/store.js';
-import { narrow } from '../profile-view.js';
+import { narrow } from '../profile/view.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
 import { SPAN_COLUMNS, SpanWalker } from './spans.js';
 

@@ -7,8 +7,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Profiler } from '../../analyzer/profile.js';
-import { COLUMNS } from '../../analyzer/profile-view.js';
+import { Profiler } from '../../analyzer/profile/profile.js';
+import { COLUMNS } from '../../analyzer/profile/view.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { openSource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';

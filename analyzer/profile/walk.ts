@@ -2,11 +2,11 @@
  * Walks the events of a trace and hands out each exit once it is known how it ended: with the entry that followed on
  * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
  */
-import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
-import type { Chunk } from '../traces/store.js';
-import { codeWidth } from './profile-code.js';
-import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './profile-keys.js';
-import { EventView, type Wide, wide } from './profile-view.js';
+import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import type { Chunk } from '../../traces/store.js';
+import { codeWidth } from './code.js';
+import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
+import { EventView, type Wide, wide } from './view.js';
 
 /** A level that the trace does not say. */
 export const UNKNOWN_LEVEL = 255;

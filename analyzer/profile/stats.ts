@@ -1,5 +1,5 @@
 /** Exact statistics over samples that carry the number of their group. */
-import type { Numbers } from './profile-table.js';
+import type { Numbers } from './table.js';
 
 /** Of a set of durations. Percentiles are by nearest rank: values that were measured, never between two. */
 export interface Times {

@@ -2,7 +2,7 @@
  * What an exit is about, by its reason: port, MSR, control register, CPUID leaf, hypercall, page, vector. It is taken
  * from the exit itself where the architecture puts it there, else from the work that was done for it.
  */
-import { EVENT_KINDS } from '../engine/observer.js';
+import { EVENT_KINDS } from '../../engine/observer.js';
 
 /** Kinds of sub-key, by number; a direction is added where it matters. */
 export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic'] as const;

@@ -1,5 +1,5 @@
 /** The columns of an event chunk that a profile reads, as typed arrays; a column without validity counts as valid. */
-import type { Chunk, ColumnData } from '../traces/store.js';
+import type { Chunk, ColumnData } from '../../traces/store.js';
 
 export const COLUMNS = [
   'vcpu',

@@ -3,18 +3,18 @@
  * the instructions that cause most of them. Handler time runs from an exit to the next entry of the same vCPU, in
  * ticks on deterministic runs and in nanoseconds on hosts. One pass over columns; no object a row.
  */
-import { EVENT_KINDS } from '../engine/observer.js';
-import { svmExitCodeName } from '../engine/svm/exit-codes.js';
-import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../engine/vmx/exit-reasons.js';
-import type { Chunk, TraceReader } from '../traces/store.js';
-import { disassemble } from './profile-code.js';
-import { keyLabel } from './profile-keys.js';
-import { type Grouped, group, type Times, timesOf } from './profile-stats.js';
-import { Numbers, WordTable } from './profile-table.js';
-import { COLUMNS } from './profile-view.js';
-import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile-walk.js';
+import { EVENT_KINDS } from '../../engine/observer.js';
+import { svmExitCodeName } from '../../engine/svm/exit-codes.js';
+import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
+import type { Chunk, TraceReader } from '../../traces/store.js';
+import { disassemble } from './code.js';
+import { keyLabel } from './keys.js';
+import { type Grouped, group, type Times, timesOf } from './stats.js';
+import { Numbers, WordTable } from './table.js';
+import { COLUMNS } from './view.js';
+import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './walk.js';
 
-export type { Times } from './profile-stats.js';
+export type { Times } from './stats.js';
 
 export interface ProfileKey {
   /** For example `port 0x3f8 out`; empty where nothing is known. */

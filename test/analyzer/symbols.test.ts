@@ -1,0 +1,214 @@
+/** Symbols of guest addresses from every kind of file, and what a hostile one can do: nothing. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { AnalysisError } from '../../analyzer/errors.js';
+import { bytesSource } from '../../analyzer/symbols/elf.js';
+import { readSymbolFile, type SymbolFile } from '../../analyzer/symbols/file.js';
+import { Symbols, type SymbolUse } from '../../analyzer/symbols/symbols.js';
+import { type DraftSymbol, elfFile } from './elf-files.js';
+
+const fileOf = (content: string | Uint8Array): SymbolFile =>
+  readSymbolFile(bytesSource(typeof content === 'string' ? Buffer.from(content) : content), 'file');
+
+const use = (content: string | Uint8Array, more: Partial<SymbolUse> = {}): SymbolUse => ({
+  file: fileOf(content),
+  level: null,
+  offset: null,
+  ...more,
+});
+
+const at = (content: string | Uint8Array, address: bigint): string | null =>
+  new Symbols([use(content)]).label(null, address);
+
+const KALLSYMS = [
+  '0000000000000000 A fixed_percpu_data',
+  'ffffffff81000000 T _text',
+  'ffffffff81000000 T startup_64',
+  'ffffffff81000060 t verify_cpu',
+  'ffffffff81000100 W weak_one',
+  'ffffffff81000100 T strong_one',
+  'ffffffff82000000 D jiffies',
+  'ffffffffc0000000 t vmx_vcpu_run\t[kvm_intel]',
+  '',
+].join('\n');
+
+describe('symbols as text', () => {
+  it('are read from kallsyms and System.map', () => {
+    assert.equal(at(KALLSYMS, 0xffff_ffff_8100_0000n), 'startup_64');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_8100_005fn), 'startup_64+0x5f');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_8100_0060n), 'verify_cpu');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_8100_0101n), 'strong_one+0x1');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_c000_0012n), 'vmx_vcpu_run [kvm_intel]+0x12');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_8200_0001n), null, 'data is no code');
+    assert.equal(at(KALLSYMS, 0x10n), null, 'absolute symbols are no addresses');
+    assert.equal(at(KALLSYMS, 0xffff_ffff_80ff_ffffn), null);
+    assert.ok(fileOf(KALLSYMS).running);
+    assert.ok(!fileOf(KALLSYMS.replace(/\t\[.*/, '')).running);
+  });
+
+  it('are read from nm -S, whose sizes bound them', () => {
+    const text =
+      '0000000000401000 0000000000000010 T start\n0000000000401080 0000000000000020 t more\n                 U puts\n';
+    assert.equal(at(text, 0x40100fn), 'start+0xf');
+    assert.equal(at(text, 0x401010n), null);
+    assert.equal(at(text, 0x401090n), 'more+0x10');
+  });
+
+  it('are read from a perf map, whose names may have blanks', () => {
+    const text = '7f0010002000 40 LazyCompile:~f file.js:1\n7f0010003000 8 b\n';
+    assert.equal(at(text, 0x7f00_1000_2008n), 'LazyCompile:~f file.js:1+0x8');
+    assert.equal(at(text, 0x7f00_1000_3008n), null);
+    assert.equal(fileOf(text).format, 'perf map');
+  });
+
+  it('are read from a list of addresses and names', () => {
+    assert.equal(at('0x1000 loader\n0x2000 main\n', 0x1fffn), 'loader+0xfff');
+  });
+
+  it('says which lines it could not read', () => {
+    assert.equal(fileOf(`${KALLSYMS}garbage\n<>\n`).remark, '2 lines are no symbols, the first is line 9');
+  });
+
+  it('refuses what is none, and zeros, with what to do', () => {
+    const refused: readonly [string | Uint8Array, RegExp][] = [
+      ['', /neither ELF/],
+      ['hello\nworld\n', /neither ELF/],
+      ['0000000000000000 T _text\n0000000000000000 t x\n', /kptr_restrict/],
+      [Uint8Array.of(0x1f, 0x8b, 8, 0), /gzip/],
+      [Buffer.from('MZ and so on'), /boot image/],
+    ];
+    for (const [content, why] of refused) {
+      assert.throws(
+        () => fileOf(content),
+        (error) => error instanceof AnalysisError && why.test(error.message),
+      );
+    }
+  });
+});
+
+const PROGRAM: readonly DraftSymbol[] = [
+  { name: 'outer', value: 0x1000n, size: 0x100 },
+  { name: 'inner', value: 0x1020n, size: 0x10 },
+  { name: 'label', value: 0x1050n, type: 0 },
+  { name: '__alias', value: 0x1000n, size: 0x100 },
+  { name: 'table', value: 0x1100n, size: 0x40, type: 1 },
+  { name: 'unsized', value: 0x1200n, type: 0 },
+  { name: 'absolute', value: 0x1300n, section: 0xfff1 },
+  { name: 'elsewhere', value: 0x1300n, section: 0 },
+  { name: 'file.c', value: 0x1300n, type: 4 },
+];
+
+describe('symbols of an ELF file', () => {
+  for (const bits of [32, 64] as const) {
+    for (const big of [false, true]) {
+      for (const table of [2, 11]) {
+        it(`are read: ${bits} bits, ${big ? 'big' : 'little'}-endian, ${table === 2 ? '.symtab' : '.dynsym'}`, () => {
+          const file = elfFile({ bits, big, table, symbols: PROGRAM });
+          const found = [0xfffn, 0x1000n, 0x1020n, 0x1030n, 0x1050n, 0x1100n, 0x1140n, 0x1205n].map((a) => at(file, a));
+          assert.deepEqual(found, [null, 'outer', 'inner', 'outer+0x30', 'outer+0x50', null, null, 'unsized+0x5']);
+        });
+      }
+    }
+  }
+
+  it('says why it cannot be used', () => {
+    const symbols = PROGRAM;
+    const refused: readonly [Uint8Array, RegExp][] = [
+      [elfFile({ bits: 64, machine: 183, symbols }), /machine 183/],
+      [elfFile({ bits: 64, type: 1, symbols }), /not linked/],
+      [elfFile({ bits: 64, table: 1, symbols }), /no symbol table/],
+      [elfFile({ bits: 64, symbols: [] }), /empty/],
+      [elfFile({ bits: 64, symbols }).subarray(0, 40), /beyond the end/],
+    ];
+    for (const [content, why] of refused) {
+      assert.throws(
+        () => fileOf(content),
+        (error) => error instanceof AnalysisError && why.test(error.message),
+      );
+    }
+  });
+
+  it('never fails in another way, whatever bytes are changed or cut', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(32, 64),
+        fc.array(fc.tuple(fc.nat(1000), fc.nat(255)), { maxLength: 6 }),
+        fc.nat(1000),
+        (bits, changes, length) => {
+          const bytes = elfFile({ bits: bits as 32 | 64, symbols: PROGRAM });
+          for (const [place, byte] of changes) bytes[place % bytes.length] = byte;
+          try {
+            at(bytes.subarray(0, Math.max(4, bytes.length - (length % 200))), 0x1020n);
+          } catch (error) {
+            assert.ok(error instanceof AnalysisError, String(error));
+          }
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('agrees with nm on the program that runs this test', (test) => {
+    const { stdout, error, status } = spawnSync('nm', ['-S', process.execPath], {
+      encoding: 'utf8',
+      maxBuffer: 2 ** 28,
+    });
+    if (error !== undefined || status !== 0) return test.skip('nm is not installed, or node is stripped');
+    const lines = [...stdout.matchAll(/^([0-9a-f]+) ([0-9a-f]*[1-9a-f][0-9a-f]*) T (\S+)$/gm)];
+    if (lines.length === 0) return test.skip('node is stripped');
+    const { table } = fileOf(readFileSync(process.execPath));
+    const step = Math.ceil(lines.length / 5000);
+    let wrong = 0;
+    let asked = 0;
+    for (let i = 0; i < lines.length; i += step) {
+      const start = BigInt(`0x${lines[i]?.[1]}`);
+      asked += 1;
+      // nm calls constants in .text T as well, by their section: those are no code
+      if (table.find(start)?.offset !== 0n) wrong += 1;
+    }
+    assert.ok(asked > 0 && wrong / asked < 0.01, `${wrong} of ${asked}`);
+  });
+});
+
+describe('several files', () => {
+  const kernel = elfFile({
+    bits: 64,
+    symbols: [
+      { name: '_text', value: 0xffff_ffff_8100_0000n, type: 0 },
+      { name: 'native_cpuid', value: 0xffff_ffff_8100_0200n, size: 0x20 },
+    ],
+  });
+  const slide = 0x1d40_0000n;
+  const moved = 0xffff_ffff_8100_0200n + slide;
+
+  it('are asked in their order, each for its own level', () => {
+    const symbols = new Symbols([
+      use('0x1000 guest\n', { level: 2 }),
+      use('0x1000 hypervisor\n0x5000 x\n', { level: 1 }),
+    ]);
+    assert.equal(symbols.label(1, 0x1001n), 'hypervisor+0x1');
+    assert.equal(symbols.label(2, 0x1001n), 'guest+0x1');
+    assert.equal(symbols.label(null, 0x1001n), null);
+    assert.equal(new Symbols([use('0x9000 y\n'), use('0x1000 any\n')]).label(null, 0x1000n), 'any');
+  });
+
+  it('are moved by an offset, by a pair, and to where kallsyms has the kernel', () => {
+    assert.equal(new Symbols([use(kernel, { offset: slide })]).label(1, moved), 'native_cpuid');
+    const pair = { symbol: '_text', address: 0xffff_ffff_8100_0000n + slide };
+    assert.equal(new Symbols([use(kernel, { offset: pair })]).label(1, moved + 2n), 'native_cpuid+0x2');
+    const kallsyms = `${(0xffff_ffff_8100_0000n + slide).toString(16)} T _text\nffffffffc0000000 t f\t[m]\n`;
+    const found = new Symbols([use(kernel), use(kallsyms)]);
+    assert.equal(found.label(1, moved), 'native_cpuid');
+    assert.deepEqual(found.remarks, ['file: moved by 0x1d400000']);
+    assert.equal(new Symbols([use(kernel, { level: 1 }), use(kallsyms, { level: 2 })]).label(1, moved), null);
+    assert.throws(() => new Symbols([use(kernel, { offset: { symbol: 'none', address: 1n } })]), /no symbol none/);
+  });
+
+  it('say that a file which can be loaded anywhere needs an address', () => {
+    const symbols = new Symbols([use(elfFile({ bits: 64, type: 3, symbols: PROGRAM }))]);
+    assert.match(symbols.remarks.join(), /say where with @ADDRESS/);
+  });
+});
