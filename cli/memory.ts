@@ -5,7 +5,7 @@ import { createTrace, openTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { refuseSame } from './files.js';
-import { parseMemory } from './run-options.js';
+import { KINDS_OPTION, parseMemory } from './run-options.js';
 import { formatDigest, formatNumber } from './table.js';
 
 const rowsOf = (path: string): number => {
@@ -22,7 +22,7 @@ export const command: Command = {
     { name: 'TRACE', says: 'a trace that trapline record wrote' },
     { name: 'RANGE', says: 'all, or FROM-TO in guest physical addresses, several with commas' },
   ],
-  options: [OUTPUT_OPTION, REPLACE_OPTION, JSON_OPTION],
+  options: [OUTPUT_OPTION, REPLACE_OPTION, KINDS_OPTION, JSON_OPTION],
   details: [
     'Replays the run from its trace and writes it with the memory table that recording it with --memory RANGE would ' +
       'have given. Exit code 1 where the replay diverged from the trace.',
@@ -36,10 +36,11 @@ export const command: Command = {
   },
   examples: [
     { line: 'trapline memory run.sqlite 0x200000-0x201000 -o page.arrow', says: 'who touched this page, and when' },
+    { line: 'trapline memory run.sqlite all --kinds fetch -o code.arrow', says: 'every instruction that ran' },
   ],
   run(call) {
     const [path = '', range = ''] = call.args;
-    const memory = parseMemory(range, 'RANGE');
+    const memory = parseMemory(call, range, 'RANGE');
     const target = call.needed('output');
     refuseSame(path, target);
     const reader = openTrace(path);

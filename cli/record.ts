@@ -3,13 +3,21 @@ import { Recording } from '../recorder/run/recording.js';
 import { createTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
-import { CONSOLE_OPTIONS, MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
+import { CONSOLE_OPTIONS, KINDS_OPTION, MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
 import { drive, guestOutput, OUTCOME_JSON, openConsole, sayOutcome } from './session.js';
 import { formatCount, formatDigest } from './table.js';
 
 export const command: Command = {
   arguments: [{ name: 'GUEST', says: 'a guest program (see trapline guests), or the path of an image' }],
-  options: [OUTPUT_OPTION, REPLACE_OPTION, ...RUN_OPTIONS, MEMORY_OPTION, ...CONSOLE_OPTIONS, JSON_OPTION],
+  options: [
+    OUTPUT_OPTION,
+    REPLACE_OPTION,
+    ...RUN_OPTIONS,
+    MEMORY_OPTION,
+    KINDS_OPTION,
+    ...CONSOLE_OPTIONS,
+    JSON_OPTION,
+  ],
   details: [
     'The trace holds the image, the configuration and every input, so that it replays from its own file alone, on any ' +
       'machine. What the guest prints on COM1 goes to stdout.',
@@ -24,7 +32,7 @@ export const command: Command = {
   async run(call) {
     const path = call.needed('output');
     const request = runRequest(call);
-    const memory = parseMemory(call.value('memory') ?? 'off');
+    const memory = parseMemory(call, call.value('memory') ?? 'off');
     const console = await openConsole(call);
     let writer: TraceWriter | null = null;
     let recording: Recording;

@@ -1,12 +1,14 @@
 /** Options of `record`, `run` and `demo`: from a call to a configuration, an image and its inputs. */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { type AddressRange, ALL_KINDS, type MemoryFilter } from '../engine/access-filter.js';
 import type { FlatPlacement } from '../engine/boot/flat.js';
 import { MAX_RAM_MIB, MIN_CHECKPOINT_TICKS, type RunConfiguration } from '../engine/configuration.js';
 import { MODELS } from '../engine/cpu/models/models.js';
 import { MONITORS } from '../engine/monitors/registry.js';
+import type { AccessKind } from '../engine/observer.js';
 import { parseInputs } from '../recorder/run/inputs.js';
-import type { MemoryFilter, ScheduledInput } from '../recorder/run/recording.js';
+import type { ScheduledInput } from '../recorder/run/recording.js';
 import { GUESTS } from '../traces/guests/catalogue.js';
 import { commandLine, type Guest, imagePath, readSetting, type Value, type Values } from '../traces/guests/guest.js';
 import type { Call, Option } from './command.js';
@@ -80,9 +82,34 @@ export const MEMORY_OPTION: Option = {
   says: 'memory accesses to record; RANGE is FROM-TO in guest physical addresses, several with commas (off)',
 };
 
-/** @throws CliError BAD_VALUE, which names the text as `what` */
-export function parseMemory(text: string, what = '--memory'): MemoryFilter {
-  if (text === 'off' || text === 'all') return text;
+export const KINDS_OPTION: Option = {
+  name: 'kinds',
+  value: 'KINDS',
+  says: `kinds of memory access to record, with commas: ${ALL_KINDS.join(', ')} (all of them)`,
+};
+
+function parseKinds(call: Call): readonly AccessKind[] {
+  const text = call.value('kinds');
+  if (text === null) return ALL_KINDS;
+  const names = text.split(',');
+  const unknown = names.find((name) => !ALL_KINDS.some((kind) => kind === name));
+  if (unknown !== undefined) {
+    throw new CliError('BAD_VALUE', `--kinds ${text}`, `"${unknown}" is none of ${ALL_KINDS.join(', ')}`);
+  }
+  return ALL_KINDS.filter((kind) => names.includes(kind));
+}
+
+/**
+ * The accesses that `text` and --kinds select.
+ * @throws CliError BAD_VALUE, which names the text as `what`
+ */
+export function parseMemory(call: Call, text: string, what = '--memory'): MemoryFilter {
+  const kinds = parseKinds(call);
+  if (text === 'off') return text;
+  return { ranges: text === 'all' ? text : parseRanges(text, what), kinds };
+}
+
+function parseRanges(text: string, what: string): AddressRange[] {
   return text.split(',').map((range) => {
     const [from = null, to = null, ...more] = range.split('-').map(readInteger);
     if (from === null || to === null || more.length > 0) {

@@ -20,7 +20,7 @@ import type { DeviceState } from './devices/state.js';
 import { EngineError } from './errors.js';
 import { memoryMap } from './memory/map.js';
 import { PAGE, PAGE_BYTES, PhysicalMemory } from './memory/physical.js';
-import { AccessRing } from './memory/ring.js';
+import { AccessRing, type RingContent } from './memory/ring.js';
 import { Tlb } from './memory/tlb.js';
 import type { Monitor } from './monitors/monitor.js';
 import { EventRecord, type Observer } from './observer.js';
@@ -30,7 +30,7 @@ import { nextDeadline } from './vmx/timer.js';
 import { generateCopies } from './vmx/transfer-wasm.js';
 
 /** Version of what instructions and devices mean: a trace replays only on the version that recorded it. */
-export const SEMANTICS_VERSION = 1;
+export const SEMANTICS_VERSION = 2;
 
 export interface MachineConfiguration {
   readonly model: CpuModel;
@@ -77,6 +77,7 @@ const SCRATCH: readonly number[] = [
   S.SLOW_VALUE,
   S.RECORD,
   S.PAGE_LINEAR,
+  S.PAGE_GPA,
   S.CODE_PAGE,
   S.RUN_START,
   S.RING_NEXT,
@@ -163,10 +164,11 @@ export class Machine {
   }
 
   /** Memory accesses are told to the observer from now on, or no longer. Changes nothing that a guest can see. */
-  recordMemory(on: boolean): void {
+  recordMemory(content: RingContent): void {
     this.drain();
-    this.ring.enabled = on;
-    this.cpu.walkObserver = on ? (gpa, value, _write, size) => this.ring.walk(this.cpu, gpa, value, size) : null;
+    this.ring.content = content;
+    this.cpu.walkObserver =
+      content !== 'none' ? (gpa, value, _write, size) => this.ring.walk(this.cpu, gpa, value, size) : null;
   }
 
   /** Hands over what is still in the ring. */

@@ -147,16 +147,20 @@ export class EventRecord {
 }
 
 /**
- * Kinds of a guest memory access, by their number in the trace and in the ring. This version records no fetches: the
- * number is theirs, and `walk` rows tell of the translations that they need.
+ * Kinds of a guest memory access, by their number in the trace and in the ring. A `fetch` is an instruction that begins,
+ * with its bytes, whether or not it retires; iterations of a repeated string instruction belong to one fetch. `walk` is
+ * an access to a paging structure.
  */
 export const ACCESS_KINDS = { load: 0, store: 1, fetch: 2, walk: 3 } as const;
+export type AccessKind = keyof typeof ACCESS_KINDS;
 
 /**
  * Layout of one record in the memory ring, in bytes: tick u64, gva u64, gpa u64, value u64, meta u32, reserved u32.
- * meta: bits 7:0 size in bytes; 11:8 kind; 15:12 level; 23:16 vcpu; bit 24: there is no gva; bit 25: this record
- * continues the one before it (accesses wider than 8 bytes).
+ * meta: bits 7:0 size of the access in bytes, 64 at the most; 11:8 kind; 15:12 level; 23:16 vcpu; bit 24: there is no
+ * gva; bit 25: this record continues the one before it with its next 8 bytes, and only `value` counts.
  */
+export const RING_NO_GVA = 1 << 24;
+export const RING_CONTINUES = 1 << 25;
 export const RING_RECORD = { bytes: 40, tick: 0, gva: 8, gpa: 16, value: 24, meta: 32 } as const;
 
 /** A decoded conversation between a guest and a monitor: `direction` 0 is guest to host, 1 host to guest. */

@@ -1,11 +1,10 @@
 /** Memory accesses as they happen against those that were recorded. */
 import { AccessFilter, type MemoryFilter } from '../../engine/access-filter.js';
-import { ACCESS_KINDS, RING_RECORD } from '../../engine/observer.js';
+import { ACCESS_KINDS, RING_CONTINUES, RING_NO_GVA, RING_RECORD } from '../../engine/observer.js';
 import type { Chunk, ColumnData, TraceReader } from '../../traces/store.js';
 import { TableCursor } from './cursor.js';
 import { hex, hexBytes, type Report, type Side } from './divergence.js';
 
-const NO_GVA = 1 << 24;
 /** Columns of 64 bits that every access has, with where they stand in a record of the ring. */
 const WIDE = [
   ['tick', RING_RECORD.tick],
@@ -31,7 +30,7 @@ function accessSide(ring: DataView, at: number): Side {
   const narrow = NARROW.map(([name, shift, mask]) => [name, said(name, (meta >>> shift) & mask)]);
   return {
     ...Object.fromEntries(WIDE.map(([name, offset]) => [name, pair(offset)])),
-    ...(meta & NO_GVA ? {} : { gva: pair(RING_RECORD.gva) }),
+    ...(meta & RING_NO_GVA ? {} : { gva: pair(RING_RECORD.gva) }),
     ...Object.fromEntries(narrow),
   };
 }
@@ -53,6 +52,8 @@ export class MemoryComparer {
   readonly #cursor: TableCursor;
   readonly #filter: AccessFilter | null;
   readonly #report: Report;
+  /** Bytes of the access at the cursor that were compared. */
+  #compared = 0;
   #chunk: Chunk | null = null;
   #wide: readonly ColumnData[] = [];
   #narrow: readonly ColumnData[] = [];
@@ -61,7 +62,7 @@ export class MemoryComparer {
   constructor(reader: TraceReader, from: number, recorded: MemoryFilter, report: Report) {
     this.#row = from;
     this.#cursor = new TableCursor(reader, 'memory', from);
-    this.#filter = typeof recorded === 'string' ? null : new AccessFilter(recorded);
+    this.#filter = AccessFilter.of(recorded);
     this.#report = report;
   }
 
@@ -77,6 +78,12 @@ export class MemoryComparer {
 
   #compare(ring: DataView, count: number): void {
     for (let at = 0; at < count * RING_RECORD.bytes; at += RING_RECORD.bytes) {
+      if (ring.getUint32(at + RING_RECORD.meta, true) & RING_CONTINUES) {
+        if (this.#sameMore(ring, at)) continue;
+        const replayed = { wide: `... ${hexBytes(this.#valueBytes(ring, at))} at byte ${this.#compared - 8}` };
+        this.#report({ table: 'memory', row: this.#row - 1, recorded: rowSide(this.#cursor), replayed });
+        return;
+      }
       const row = this.#row++;
       if (!this.#cursor.next()) {
         this.#report({ table: 'memory', row, recorded: null, replayed: accessSide(ring, at) });
@@ -117,11 +124,24 @@ export class MemoryComparer {
       const [, shift, mask] = NARROW[i] as (typeof NARROW)[number];
       if (this.#narrow[i]?.numbers?.[index] !== ((meta >>> shift) & mask)) return false;
     }
-    return this.#sameGva(ring, at, meta) && !this.#cursor.has('wide');
+    this.#compared = 8;
+    return this.#sameGva(ring, at, meta) && this.#cursor.has('wide') === (meta & 0xff) > 8;
+  }
+
+  #valueBytes(ring: DataView, at: number): Uint8Array {
+    return new Uint8Array(ring.buffer, ring.byteOffset + at + RING_RECORD.value, 8);
+  }
+
+  /** The next 8 bytes of a wide access, of which `#compared` are known to be the same; those past its end are nothing. */
+  #sameMore(ring: DataView, at: number): boolean {
+    const recorded = this.#cursor.bytes('wide').subarray(this.#compared, this.#compared + 8);
+    this.#compared += 8;
+    const bytes = this.#valueBytes(ring, at);
+    return recorded.every((byte, i) => byte === bytes[i]);
   }
 
   #sameGva(ring: DataView, at: number, meta: number): boolean {
-    const has = (meta & NO_GVA) === 0;
+    const has = (meta & RING_NO_GVA) === 0;
     if (this.#cursor.has('gva') !== has) return false;
     const [low, high] = [this.#cursor.low('gva'), this.#cursor.high('gva')];
     const gva = at + RING_RECORD.gva;

@@ -5,6 +5,7 @@ import { driveTo, limitOf, settle } from '../../engine/drive.js';
 import { EngineError } from '../../engine/errors.js';
 import type { Machine } from '../../engine/machine.js';
 import { PAGE_BYTES } from '../../engine/memory/physical.js';
+import type { RingContent } from '../../engine/memory/ring.js';
 import type { Observer } from '../../engine/observer.js';
 import { start } from '../../engine/start.js';
 import { pageHash, RamDigest, stateDigest } from '../../traces/state-digest.js';
@@ -17,8 +18,8 @@ import type { ReachedState } from './state-difference.js';
 export interface PlayerOptions {
   /** Checkpoint to start from; null: the image, before the first tick. */
   readonly from: number | null;
-  /** Tell the observer of memory accesses. */
-  readonly memory: boolean;
+  /** Which memory accesses the observer is told of. */
+  readonly memory: RingContent;
   /**
    * Called where a checkpoint is due, the one that the replay starts from included, with what the trace has for it;
    * null: the recording took none there.

@@ -1,5 +1,5 @@
 /** What a trace says that its run is a function of. Whoever wrote the trace wrote this too: nothing of it is believed. */
-import type { AddressRange, MemoryFilter } from '../../engine/access-filter.js';
+import { type AddressRange, ALL_KINDS, type MemoryFilter } from '../../engine/access-filter.js';
 import { type RunConfiguration, readConfiguration } from '../../engine/configuration.js';
 import type { EndKind } from '../../engine/drive.js';
 import { EngineError } from '../../engine/errors.js';
@@ -50,9 +50,16 @@ const isRange = (value: unknown): value is AddressRange =>
 
 function memoryOf(reader: TraceReader): MemoryFilter {
   const value = json(reader, 'memory');
-  if (value === 'off' || value === 'all') return value;
-  if (Array.isArray(value) && value.every(isRange)) return value.map(({ from, to }) => ({ from, to }));
-  throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'its memory is neither "off", "all" nor ranges');
+  if (value === 'off') return value;
+  const { ranges = null, kinds = null } = isRecord(value) ? value : {};
+  const all = ranges === 'all';
+  if ((all || (Array.isArray(ranges) && ranges.every(isRange))) && Array.isArray(kinds)) {
+    return {
+      ranges: all ? 'all' : ranges.map(({ from, to }) => ({ from, to })),
+      kinds: ALL_KINDS.filter((kind) => kinds.includes(kind)),
+    };
+  }
+  throw new AnalysisError('NOT_REPLAYABLE', reader.path, 'its memory is neither "off" nor ranges and kinds');
 }
 
 function configurationOf(reader: TraceReader): RunConfiguration {

@@ -1,4 +1,5 @@
 /** Replays a recorded run, compares all that it does with the trace, and tells the first divergence. */
+import { EVERYTHING, ringContent } from '../../engine/access-filter.js';
 import type { TraceReader } from '../../traces/store.js';
 import { AnalysisError } from '../errors.js';
 import { checkpointsOf } from './checkpoints.js';
@@ -58,7 +59,7 @@ export function replay(reader: TraceReader, options: ReplayOptions): ReplayResul
   let beyond = false;
   const player = new Player(reader, run, comparer, {
     from: options.from,
-    memory: options.memory,
+    memory: options.memory ? ringContent(run.memory === 'off' ? EVERYTHING : run.memory) : 'none',
     onCheckpoint: (recorded, reached) => {
       comparer.checkpoint(recorded, reached);
       if (recorded === null) beyond = true;

@@ -95,7 +95,10 @@ export type Delivery = 'delivered' | 'replaced' | 'exited';
  * recorded and costs a tick (an injected one is the VM entry's, an INT n is its own instruction).
  */
 function deliver(cpu: Cpu, event: VectoredEvent, qualification: bigint | null, told: boolean): Delivery {
-  let current = event;
+  // Of the iterations of a repeated string instruction all but the last push RF as 1, whatever comes between them.
+  let current = cpu.u32(S.REPEATING) ? { ...event, resume: true } : event;
+  const first = current;
+  cpu.setU32(S.REPEATING, 0);
   let cause = qualification;
   for (;;) {
     latch(cpu, current.type === EVENT_TYPE.exception ? current.vector : -1, cause);
@@ -103,12 +106,12 @@ function deliver(cpu: Cpu, event: VectoredEvent, qualification: bigint | null, t
     try {
       const rip = cpu.rip;
       vector(cpu, current);
-      if (told || current !== event) {
+      if (told || current !== first) {
         tellDelivered(cpu, current, rip, cause);
         cpu.spend(1);
       }
       settle(cpu, current);
-      return current === event ? 'delivered' : 'replaced';
+      return current === first ? 'delivered' : 'replaced';
     } catch (error) {
       if (error instanceof NestedPageFault) {
         cpu.intercepts.nestedFault(cpu, error);
@@ -161,20 +164,17 @@ export function deliverException(cpu: Cpu, fault: CpuFault): Delivery {
   return deliver(cpu, event, fault.qualification, true);
 }
 
-/**
- * Delivers an external interrupt that has been acknowledged. `midRepeat`: it arrived between two iterations of a
- * repeated string instruction.
- */
-export function deliverInterrupt(cpu: Cpu, number: number, midRepeat = false): Delivery {
+/** Delivers an external interrupt that has been acknowledged. */
+export function deliverInterrupt(cpu: Cpu, number: number): Delivery {
   const type = EVENT_TYPE.interrupt;
-  return deliver(cpu, { vector: number, type, errorCode: null, instructionLength: 0, resume: midRepeat }, 0n, true);
+  return deliver(cpu, { vector: number, type, errorCode: null, instructionLength: 0, resume: false }, 0n, true);
 }
 
 /** Delivers an NMI, or makes the VM exit that it causes. */
-export function deliverNmi(cpu: Cpu, midRepeat = false): Delivery {
+export function deliverNmi(cpu: Cpu): Delivery {
   if (cpu.intercepts.nmi(cpu)) return 'exited';
   const type = EVENT_TYPE.nmi;
-  const event = { vector: VECTOR.NMI, type, errorCode: null, instructionLength: 0, resume: midRepeat };
+  const event = { vector: VECTOR.NMI, type, errorCode: null, instructionLength: 0, resume: false };
   return deliver(cpu, event, 0n, true);
 }
 

@@ -1,14 +1,14 @@
 /** Runs one vCPU in generated code and answers its calls: slow instructions, memory, fetching, decoding. */
 import { JUMP_RECORD } from '../memory/map.js';
 import { PAGE_BYTES } from '../memory/physical.js';
-import type { AccessRing } from '../memory/ring.js';
+import type { AccessRing, RingContent } from '../memory/ring.js';
 import type { Tlb } from '../memory/tlb.js';
 import type { Cpu } from './cpu.js';
 import type { DecodeCache } from './decode/cache.js';
 import { CpuFault, FAULT, NestedPageFault, VECTOR } from './fault.js';
 import { Insn, R, RECORD_BYTES } from './insn.js';
 import { interpreterModule } from './interpreter/build.js';
-import { STATUS, WRITE_INTENT } from './interpreter/protocol.js';
+import { type Recorded, STATUS, WRITE_INTENT } from './interpreter/protocol.js';
 import { S, SEG, segBase, segLimit } from './layout.js';
 import { MODE } from './mode.js';
 import { OUTCOME } from './outcome.js';
@@ -17,12 +17,17 @@ import { PSEUDO } from './semantics/forms.js';
 import { SLOW_INSTRUCTIONS } from './slow.js';
 
 type Run = (base: number) => number;
-const modules = new Map<boolean, WebAssembly.Module>();
-function compiled(record: boolean): WebAssembly.Module {
-  let module = modules.get(record);
+const VARIANTS: { readonly [content in RingContent]: Recorded } = {
+  none: { data: false, fetches: false },
+  data: { data: true, fetches: false },
+  all: { data: true, fetches: true },
+};
+const modules = new Map<RingContent, WebAssembly.Module>();
+function compiled(content: RingContent): WebAssembly.Module {
+  let module = modules.get(content);
   if (!module) {
-    module = new WebAssembly.Module(interpreterModule(record, 1));
-    modules.set(record, module);
+    module = new WebAssembly.Module(interpreterModule(VARIANTS[content], 1));
+    modules.set(content, module);
   }
   return module;
 }
@@ -47,8 +52,7 @@ export class Executor {
   readonly #insn: Insn;
   readonly #view: DataView;
   readonly #memory: WebAssembly.Memory;
-  #plain: Run | null = null;
-  #recording: Run | null = null;
+  readonly #variants = new Map<RingContent, Run>();
   /** A device was touched: pending interrupts and deadlines must be looked at before the next instruction. */
   devicesTouched = false;
   /** The last instruction switched between guest and host. */
@@ -69,7 +73,7 @@ export class Executor {
     cache.onFlush = () => tlb.unlinkAll();
   }
 
-  #instantiate(record: boolean): Run {
+  #instantiate(content: RingContent): Run {
     const env = {
       memory: this.#memory,
       slow: (_base: number, rec: number) => this.#slow(rec),
@@ -79,16 +83,17 @@ export class Executor {
       fetch: () => this.#fetch(),
       cross: (_base: number, rec: number) => this.#cross(rec),
     };
-    return new WebAssembly.Instance(compiled(record), { env }).exports.run as Run;
+    return new WebAssembly.Instance(compiled(content), { env }).exports.run as Run;
   }
 
   #run(): Run {
-    if (this.#ring.enabled) {
-      this.#recording ??= this.#instantiate(true);
-      return this.#recording;
+    const { content } = this.#ring;
+    let run = this.#variants.get(content);
+    if (!run) {
+      run = this.#instantiate(content);
+      this.#variants.set(content, run);
     }
-    this.#plain ??= this.#instantiate(false);
-    return this.#plain;
+    return run;
   }
 
   #enter(deadline: number): number {
@@ -195,6 +200,10 @@ export class Executor {
     const insn = this.#insn.at(record);
     const instruction = SLOW_INSTRUCTIONS[insn.slow];
     let outcome: number;
+    if (cpu.u32(S.REPEATING)) {
+      cpu.setU32(S.REPEATING, 0);
+      this.#ring.takeBackFetch(cpu, insn.length);
+    }
     try {
       if (!instruction) throw new Error(`no slow instruction ${insn.slow}`);
       outcome = instruction(cpu, insn);
@@ -211,7 +220,11 @@ export class Executor {
     }
     if (outcome === OUTCOME.nextLeave) this.#skip(insn.at(record).length);
     cpu.setNumber(S.TICK, cpu.tick + 1);
-    if (outcome === OUTCOME.repeat) cpu.setNumber(S.NONSTEP, cpu.number(S.NONSTEP) + 1);
+    if (outcome === OUTCOME.repeat) {
+      cpu.setNumber(S.NONSTEP, cpu.number(S.NONSTEP) + 1);
+      // Where the iteration changed this very instruction, what is there now comes next.
+      cpu.setU32(S.REPEATING, insn.at(record).handler === PSEUDO.refetch ? 0 : 1);
+    }
     return STATUS.leave;
   }
 
@@ -299,6 +312,7 @@ export class Executor {
     const map = this.#cache.page(frame, mode & (2 | MODE.flat | MODE.stack32 | 1));
     this.#tlb.link(low, map);
     cpu.setU32(S.CODE_PAGE, map);
+    cpu.setNumber(S.PAGE_GPA, this.#tlb.fetchedPage(low));
     this.#offsetInPage = low & 0xfff;
     const page = ripLow - this.#offsetInPage;
     state.setUint32(S.PAGE_LINEAR, page >>> 0, true);

@@ -121,6 +121,9 @@ export const S = slots(128, [
   // Interruptibility and activity as the VMCS encodes them: Intel SDM Vol. 3C, "Guest Non-Register State".
   'INTERRUPTIBILITY',
   'ACTIVITY',
+  // 1 between two iterations of the repeated string instruction at RIP: it is not fetched anew, and RF of an image that
+  // is pushed now is 1.
+  'REPEATING',
   'PENDING_DEBUG',
   'CPL',
   // VMX: 1 in VMX operation; 1 in non-root operation; VMXON and current VMCS pointers (all ones: none); EPTP and VPID
@@ -144,11 +147,13 @@ export const S = slots(128, [
   'FAULT_QUALIFICATION',
   'FAULT_GVA',
   'FAULT_GPA',
-  // Scratch of generated code: linear address and value of a slow access, the current record, its page's linear base.
+  // Scratch of generated code: linear address and value of a slow access, the current record, RIP and guest physical
+  // address of its page's first byte.
   'SLOW_ADDRESS',
   'SLOW_VALUE',
   'RECORD',
   'PAGE_LINEAR',
+  'PAGE_GPA',
   'CODE_PAGE',
   'RUN_START',
   // The memory ring: address of the next record, and the address at which it must be drained.

@@ -9,8 +9,8 @@ export const TLB = { entries: 8192, bytes: 32, read: 0, write: 8, addend: 16, in
 export const JUMP_RECORD = 0x180;
 /** A tag is the page's linear address with these low bits: a context's number, and whether stores must go slow. */
 export const TAG = { contexts: 0x7ff, slowStore: 0x800 } as const;
-/** Fetch TLB. Entry: tag u64, code map u32 (0: not linked), host frame u32. */
-export const FETCH_TLB = { entries: 256, bytes: 16, tag: 0, map: 8, frame: 12 } as const;
+/** Fetch TLB. Entry: tag u64, code map u32 (0: not linked), host frame u32, gpa of the page u64. */
+export const FETCH_TLB = { entries: 256, bytes: 32, tag: 0, map: 8, frame: 12, gpa: 16 } as const;
 /** A code map: one u32 a byte of the page, the record that starts there or 0. */
 export const CODE_MAP_BYTES = PAGE_BYTES * 4;
 export const CODE_MAPS = 768;

@@ -1,16 +1,17 @@
 /** The ring of memory accesses as slow paths write it; generated code writes the same records (observer.ts). */
 import type { Cpu } from '../cpu/cpu.js';
 import { S } from '../cpu/layout.js';
-import { type Observer, RING_RECORD } from '../observer.js';
+import { ACCESS_KINDS, type Observer, RING_NO_GVA, RING_RECORD } from '../observer.js';
 import { RING_BYTES } from './map.js';
 
-/** Bit of a record's meta: there is no linear address. */
-const NO_GVA = 1 << 24;
-/** Records that slow paths of one instruction may need without a drain between. */
-const RESERVE = 64;
+/** Records that generated code may write for the rest of a straight line, whatever slow paths wrote before in it. */
+const RESERVE = 256;
+
+/** What is recorded: nothing, everything but fetches, or everything. */
+export type RingContent = 'none' | 'data' | 'all';
 
 export class AccessRing {
-  enabled = false;
+  content: RingContent = 'none';
   readonly #view: DataView;
   readonly #window: DataView;
   readonly #start: number;
@@ -19,6 +20,10 @@ export class AccessRing {
     this.#view = new DataView(buffer);
     this.#window = new DataView(buffer, start, RING_BYTES);
     this.#start = start;
+  }
+
+  get enabled(): boolean {
+    return this.content !== 'none';
   }
 
   /** Makes the ring empty and sets the vCPU's limits. */
@@ -35,12 +40,18 @@ export class AccessRing {
 
   #next(cpu: Cpu): number {
     let at = cpu.u32(S.RING_NEXT);
-    if (at + RING_RECORD.bytes > this.#start + RING_BYTES) {
+    if (at > cpu.u32(S.RING_LIMIT)) {
       this.drain(cpu, cpu.observer);
       at = this.#start;
     }
     cpu.setU32(S.RING_NEXT, at + RING_RECORD.bytes);
     return at;
+  }
+
+  /** Takes back the fetch of an instruction of `length` bytes, which nothing has followed. */
+  takeBackFetch(cpu: Cpu, length: number): void {
+    if (this.content !== 'all') return;
+    cpu.setU32(S.RING_NEXT, cpu.u32(S.RING_NEXT) - RING_RECORD.bytes * (length > 8 ? 2 : 1));
   }
 
   /** Records an access whose value stands at `source` in linear memory. `kind`: ACCESS_KINDS. */
@@ -73,6 +84,6 @@ export class AccessRing {
     view.setUint32(at + RING_RECORD.gpa, gpa >>> 0, true);
     view.setUint32(at + RING_RECORD.gpa + 4, Math.floor(gpa / 0x1_0000_0000), true);
     view.setBigUint64(at + RING_RECORD.value, BigInt.asUintN(8 * size, value), true);
-    view.setUint32(at + RING_RECORD.meta, size | (3 << 8) | NO_GVA | cpu.u32(S.RING_META), true);
+    view.setUint32(at + RING_RECORD.meta, size | (ACCESS_KINDS.walk << 8) | RING_NO_GVA | cpu.u32(S.RING_META), true);
   }
 }

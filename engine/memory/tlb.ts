@@ -260,7 +260,15 @@ export class Tlb implements LinearMemory, TranslationControl {
     this.#view.setUint32(entry + FETCH_TLB.tag + 4, high, true);
     this.#view.setUint32(entry + FETCH_TLB.map, 0, true);
     this.#view.setUint32(entry + FETCH_TLB.frame, this.#walk.hostFrame, true);
+    this.#view.setUint32(entry + FETCH_TLB.gpa, (this.#walk.guestFrame << 12) >>> 0, true);
+    this.#view.setUint32(entry + FETCH_TLB.gpa + 4, this.#walk.guestFrame >>> 20, true);
     return this.#walk.hostFrame;
+  }
+
+  /** Guest physical address of the page that `fetch` found last at this linear address. */
+  fetchedPage(low: number): number {
+    const entry = this.#fetchEntryOf(low) + FETCH_TLB.gpa;
+    return this.#view.getUint32(entry, true) + this.#view.getUint32(entry + 4, true) * 0x1_0000_0000;
   }
 
   /** Lets generated code find a page's code map without asking again. */

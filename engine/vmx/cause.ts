@@ -4,8 +4,11 @@
  */
 import { EVENT_FLAGS } from '../observer.js';
 
-/** What becomes of RFLAGS.RF in the saved image: Vol. 3C, "Saving RIP, RSP, RFLAGS, and SSP". */
-export type ResumeFlag = 'keep' | 'clear' | 'set';
+/**
+ * What becomes of RFLAGS.RF in the saved image: Vol. 3C, "Saving RIP, RSP, RFLAGS, and SSP". `image`: the event would
+ * have been delivered, and RF is that of the image which delivery would have pushed.
+ */
+export type ResumeFlag = 'keep' | 'clear' | 'set' | 'image';
 
 export class ExitCause {
   /** All 32 bits of the exit reason. */

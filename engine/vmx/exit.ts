@@ -40,6 +40,7 @@ function recordInformation(cpu: Cpu, cause: ExitCause): void {
 function savedFlags(cpu: Cpu, cause: ExitCause): number {
   const flags = cpu.rflags;
   if (cause.resumeFlag === 'keep') return flags;
+  if (cause.resumeFlag === 'image') return cpu.u32(S.REPEATING) ? flags | FLAG.RF : flags;
   let set = cause.resumeFlag === 'set';
   if (cpu.vectoring) set = ((cpu.vectoring.info >>> 8) & 7) === EVENT_TYPE.hardwareException;
   return set ? flags | FLAG.RF : flags & ~FLAG.RF;
@@ -105,6 +106,7 @@ function leaveGuest(cpu: Cpu): void {
     cpu.setU64(S.TSC_OFFSET, BigInt.asUintN(64, cpu.u64(S.TSC_OFFSET) - cpu.u64(S.VMX_TSC_OFFSET)));
     cpu.setU64(S.VMX_TSC_OFFSET, 0n);
   }
+  cpu.setU32(S.REPEATING, 0);
   cpu.intercepts = noIntercepts;
   cpu.vectoring = null;
 }

@@ -237,7 +237,7 @@ function exception(
   if (!exceptionIntercepted(cpu, vector, errorCode)) return false;
   const softwareType = vector === VECTOR.DB ? EVENT_TYPE.privilegedException : EVENT_TYPE.softwareException;
   const type = software ? softwareType : EVENT_TYPE.hardwareException;
-  cause.begin(REASON.exception, software || TRAPS.has(vector) ? 'keep' : 'set').about(vector);
+  cause.begin(REASON.exception, software || TRAPS.has(vector) ? 'image' : 'set').about(vector);
   cause.interruption = (INTR.valid | vector | (type << 8) | (errorCode === null ? 0 : INTR.errorCode)) >>> 0;
   cause.errorCode = errorCode ?? 0;
   if (vector === VECTOR.DB || vector === VECTOR.PF) cause.qualifyBig(qualification);
@@ -248,7 +248,7 @@ function exception(
 
 function nmi(cpu: Cpu): boolean {
   if (!(pin(cpu) & PIN.nmi)) return false;
-  cause.begin(REASON.exception, 'keep').about(NMI_VECTOR);
+  cause.begin(REASON.exception, 'image').about(NMI_VECTOR);
   cause.interruption = (INTR.valid | NMI_VECTOR | (EVENT_TYPE.nmi << 8)) >>> 0;
   vmExit(cpu, cause);
   return true;
@@ -256,7 +256,7 @@ function nmi(cpu: Cpu): boolean {
 
 function externalInterrupt(cpu: Cpu, acknowledge: () => number): boolean {
   if (!(pin(cpu) & PIN.externalInterrupt)) return false;
-  cause.begin(REASON.externalInterrupt, 'keep');
+  cause.begin(REASON.externalInterrupt, 'image');
   if (low(cpu, F.VM_EXIT_CONTROLS) & (1 << 15)) {
     const vector = acknowledge();
     cause.interruption = (INTR.valid | vector | (EVENT_TYPE.external << 8)) >>> 0;

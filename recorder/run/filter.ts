@@ -11,7 +11,7 @@ export class FilteringObserver implements Observer {
   readonly #onOutput: OutputListener | null;
 
   constructor(memory: MemoryFilter, onOutput: OutputListener | null) {
-    this.#filter = typeof memory === 'string' ? null : new AccessFilter(memory);
+    this.#filter = AccessFilter.of(memory);
     this.#onOutput = onOutput;
   }
 

@@ -1,10 +1,8 @@
 /** Memory accesses from the engine's ring (RING_RECORD) into the trace's `memory` table. */
-import { RING_RECORD } from '../../engine/observer.js';
+import { RING_CONTINUES, RING_NO_GVA, RING_RECORD } from '../../engine/observer.js';
 import type { Appender, Slab } from '../../traces/store.js';
 
 const { bytes: STRIDE, tick: TICK, gva: GVA, gpa: GPA, value: VALUE, meta: META } = RING_RECORD;
-const NO_GVA = 1 << 24;
-const CONTINUES = 1 << 25;
 /** Bytes of the widest access, a cache line. */
 const WIDEST = 64;
 
@@ -48,9 +46,9 @@ export class MemoryRecorder {
     let row = table.filled;
     for (let at = 0, end = count * STRIDE; at < end; at += STRIDE) {
       const meta = ring.getUint32(at + META, true);
-      if ((meta & CONTINUES) !== 0) {
+      if ((meta & RING_CONTINUES) !== 0) {
         table.advance(row - table.filled);
-        this.#widen(ring, at, meta & 0xff);
+        this.#widen(ring, at);
         continue;
       }
       if (this.#begun) row++;
@@ -91,7 +89,7 @@ export class MemoryRecorder {
     bytes[places.level + row] = (meta >>> 12) & 0xf;
     bytes[places.kind + row] = (meta >>> 8) & 0xf;
     bytes[places.size + row] = meta;
-    if ((meta & NO_GVA) === 0) {
+    if ((meta & RING_NO_GVA) === 0) {
       words[places.gva + wide] = ring.getUint32(at + GVA, true);
       words[places.gva + wide + 1] = ring.getUint32(at + GVA + 4, true);
       bytes[this.#gvaValid + row] = 1;
@@ -104,24 +102,22 @@ export class MemoryRecorder {
   }
 
   /** The row that was begun is the next to be filled: its bytes so far come from its cells. */
-  #widen(ring: DataView, at: number, size: number): void {
+  #widen(ring: DataView, at: number): void {
     if (!this.#begun) return;
+    const { filled, slab } = this.#table;
+    const size = Math.min(slab.bytes[this.#at.size + filled] as number, WIDEST);
     if (this.#length === 0) {
-      const { filled, slab } = this.#table;
       const value = this.#at.value + 2 * filled;
       this.#wideView.setUint32(0, slab.words[value] as number, true);
       this.#wideView.setUint32(4, slab.words[value + 1] as number, true);
-      this.#length = slab.bytes[this.#at.size + filled] as number;
+      this.#length = 8;
     }
-    for (let i = 0; i < size && this.#length < WIDEST; i++) this.#wide[this.#length++] = ring.getUint8(at + VALUE + i);
+    for (let i = 0; i < 8 && this.#length < size; i++) this.#wide[this.#length++] = ring.getUint8(at + VALUE + i);
   }
 
   #endWide(): void {
     const table = this.#table;
-    this.#wide.fill(0, this.#length, Math.max(this.#length, 8));
-    table.words(this.#index.size, this.#length, 0);
-    table.words(this.#index.value, this.#wideView.getUint32(0, true), this.#wideView.getUint32(4, true));
-    if (this.#length > 8) table.bytes(this.#index.wide, this.#wide, this.#length);
+    table.bytes(this.#index.wide, this.#wide, this.#length);
     table.end();
     this.#length = 0;
     this.#begun = false;

@@ -1,5 +1,5 @@
 /** One recording: a machine, the observer that writes what it does, its inputs and its checkpoints. */
-import type { MemoryFilter } from '../../engine/access-filter.js';
+import { type MemoryFilter, ringContent } from '../../engine/access-filter.js';
 import { S } from '../../engine/cpu/layout.js';
 import { driveTo, type EndKind, settle } from '../../engine/drive.js';
 import { type Machine, SEMANTICS_VERSION, type Stop } from '../../engine/machine.js';
@@ -11,8 +11,6 @@ import type { TraceWriter } from '../../traces/store.js';
 import { defineEngineDictionaries } from './dictionaries.js';
 import { FilteringObserver, type OutputListener } from './filter.js';
 import { TraceObserver } from './observer.js';
-
-export type { AddressRange, MemoryFilter } from '../../engine/access-filter.js';
 
 /** Bytes that arrive from outside at a tick. */
 export interface ScheduledInput {
@@ -97,7 +95,7 @@ export class Recording {
       now: () => this.machine.now,
     });
     filter.next = this.#observer;
-    this.machine.recordMemory(memory !== 'off');
+    this.machine.recordMemory(ringContent(memory));
     writeFacts(this.#writer, request);
     this.#checkpoint();
     this.#writer.flush();

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../analyzer/replay/replay.js';
+import { EVERYTHING, type MemoryFilter } from '../../engine/access-filter.js';
 import { nullObserver, type Observer } from '../../engine/observer.js';
 import { type RunConfiguration, start } from '../../engine/start.js';
-import { type MemoryFilter, Recording } from '../../recorder/run/recording.js';
+import { Recording } from '../../recorder/run/recording.js';
 import { GUESTS } from '../../traces/guests/catalogue.js';
 import { imagePath } from '../../traces/guests/guest.js';
 import { createTrace, openTrace } from '../../traces/open.js';
@@ -72,7 +73,7 @@ function runPlain(image: string, commandLine: string, ram: number, memory: boole
     },
   };
   const machine = start(configuration(commandLine, ram), readFileSync(image), 'bench', observer);
-  machine.recordMemory(memory);
+  machine.recordMemory(memory ? 'all' : 'none');
   const since = performance.now();
   machine.run(NEVER);
   machine.drain();
@@ -159,7 +160,7 @@ export function measureMemory(runs: number, scale: number): Measured[] {
     const plain = runPlain(kernelPath(kernel), line, kernel.memory, false);
     const ring = runPlain(kernelPath(kernel), line, kernel.memory, true);
     factors.push(ring.seconds / plain.seconds);
-    const disk = record(kernelPath(kernel), line, kernel.memory, 'all');
+    const disk = record(kernelPath(kernel), line, kernel.memory, EVERYTHING);
     rates.push(disk.accesses / disk.seconds);
   }
   return [
@@ -215,6 +216,6 @@ export function measurePeak(scale: number): Measured[] {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2] === 'peak') {
-  record(...hypervisor(Number(process.argv[3])), 'all');
+  record(...hypervisor(Number(process.argv[3])), EVERYTHING);
   process.stdout.write(String(process.resourceUsage().maxRSS));
 }

@@ -137,6 +137,7 @@ function ringOf(accesses: readonly Access[]): DataView {
     Array.from({ length: Math.ceil(bytes.length / 8) }, (_, i) => ({
       ...access,
       bytes: bytes.subarray(8 * i, 8 * i + 8),
+      size: bytes.length,
       more: i > 0,
     })),
   );
@@ -149,7 +150,7 @@ function ringOf(accesses: readonly Access[]): DataView {
     part.bytes.forEach((byte, b) => {
       ring.setUint8(at + RING_RECORD.value + b, byte);
     });
-    const meta = part.bytes.length | (part.kind << 8) | (2 << 12) | (1 << 16);
+    const meta = part.size | (part.kind << 8) | (2 << 12) | (1 << 16);
     ring.setUint32(at + RING_RECORD.meta, meta | (part.gva === null ? 1 << 24 : 0) | (part.more ? 1 << 25 : 0), true);
   });
   return ring;

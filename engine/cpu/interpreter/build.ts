@@ -25,23 +25,23 @@ import {
 import { R, RECORD_BYTES } from '../insn.js';
 import { S } from '../layout.js';
 import { k, SIZES } from '../semantics/context.js';
-import { formOf, HANDLERS, MAIN_HANDLERS, PSEUDO } from '../semantics/forms.js';
+import { formOf, HANDLERS, MAIN_HANDLERS, NO_INSTRUCTIONS, PSEUDO } from '../semantics/forms.js';
 import { CarefulContext } from './careful.js';
 import { FastContext, type MainLocals } from './fast.js';
 import { storeSized } from './operands.js';
-import { type Calls, CODE, STATUS } from './protocol.js';
+import { type Calls, CODE, type Recorded, STATUS } from './protocol.js';
 
 const I32S = (n: number): readonly ValueType[] => Array.from({ length: n }, () => 'i32');
 const signature = (params: number): Signature => ({ params: I32S(params), results: ['i32'] });
 /** (base, record). */
 const HANDLER = signature(2);
 
-/** No instruction of a straight line makes more than two accesses of generated code. */
-const RING_SHIFT = 7;
-if (2 * RING_RECORD.bytes > 1 << RING_SHIFT) throw new Error('ring space of a line is underestimated');
+/** An instruction makes two accesses in generated code at the most, and its fetch takes two records. */
+const RING_SHIFT = 8;
+if (4 * RING_RECORD.bytes > 1 << RING_SHIFT) throw new Error('ring space of a line is underestimated');
 
 /** Stores into pages that hold code: fast where the lines written hold no decoded bytes. */
-function storeGate(module: Module, store: Callable, record: boolean): Callable {
+function storeGate(module: Module, store: Callable, record: Recorded): Callable {
   return module.func(null, signature(2), (f) => {
     const base = f.param('i32', 0);
     const size = f.param('i32', 1);
@@ -56,7 +56,7 @@ function storeGate(module: Module, store: Callable, record: boolean): Callable {
     const tag = i64.or(i64.load(base.get, S.TLB_TAG), k(TAG.slowStore));
     const wanted = i64.or(i64.and(last, k(~0xfffn)), tag);
     // Recording takes the slow path: it needs the ring.
-    if (!record) {
+    if (!record.data) {
       f.when(i64.eq(wanted, i64.load(entry.get, VCPU.tlb + TLB.write)), () => {
         f.emit(info.set(i32.load(entry.get, VCPU.tlb + TLB.info)));
         const line = (v: typeof last) => i64.and(i64.shrU(v, k(6)), k(63));
@@ -87,7 +87,7 @@ const emitPseudo = (c: CarefulContext, handler: number): void => {
 };
 
 /** The function that executes records of one handler. */
-const handlerFunction = (module: Module, calls: Calls, store: Callable, record: boolean, handler: number): Callable =>
+const handlerFunction = (module: Module, calls: Calls, store: Callable, record: Recorded, handler: number): Callable =>
   module.func(null, HANDLER, (f) => {
     const base = f.param('i32', 0);
     const rec = f.param('i32', 1);
@@ -106,12 +106,12 @@ const handlerFunction = (module: Module, calls: Calls, store: Callable, record: 
   });
 
 /** At `target`: finds its record, or branches to `fetch`. Sets the link of the branch in `from`. */
-function emitResolve(f: FunctionBuilder, r: MainLocals, fetch: Label): void {
+function emitResolve(f: FunctionBuilder, r: MainLocals, fetch: Label, record: Recorded): void {
   const { base, rec, tag, target, from, entry, host } = r;
   const inPage = i64.sub(target.get, i64.load(base.get, S.PAGE_LINEAR));
   const linear = i64.and(i64.add(target.get, i64.load(base.get, S.CODE_BASE)), i64.load(base.get, S.CODE_MASK));
   f.when(i64.geU(inPage, k(4096)), () => {
-    const index = i32.and(i32.wrap(i64.shrU(linear, k(8))), i32.const((FETCH_TLB.entries - 1) << 4));
+    const index = i32.and(i32.wrap(i64.shrU(linear, k(7))), i32.const((FETCH_TLB.entries - 1) << 5));
     f.emit(entry.set(i32.add(base.get, index)), from.set(i32.const(0)));
     const wanted = i64.or(i64.and(linear, k(~0xfffn)), tag.get);
     f.brIf(fetch, i64.ne(wanted, i64.load(entry.get, VCPU.fetchTlb + FETCH_TLB.tag)));
@@ -121,6 +121,8 @@ function emitResolve(f: FunctionBuilder, r: MainLocals, fetch: Label): void {
       i32.store(base.get, host.get, S.CODE_PAGE),
       i64.store(base.get, i64.sub(target.get, i64.and(linear, k(0xfff))), S.PAGE_LINEAR),
     );
+    if (!record.fetches) return;
+    f.emit(i64.store(base.get, i64.load(entry.get, VCPU.fetchTlb + FETCH_TLB.gpa), S.PAGE_GPA));
   });
   const slot = i32.add(i32.load(base.get, S.CODE_PAGE), i32.shl(i32.wrap(inPage), i32.const(2)));
   f.emit(rec.set(i32.load(slot)));
@@ -129,7 +131,13 @@ function emitResolve(f: FunctionBuilder, r: MainLocals, fetch: Label): void {
 }
 
 /** The record at `rec` starts a line: leaves where it does not fit before the deadline, or into the ring. */
-function emitEnter(f: FunctionBuilder, r: MainLocals, status: MainLocals['host'], leave: Label, record: boolean): void {
+function emitEnter(
+  f: FunctionBuilder,
+  r: MainLocals,
+  status: MainLocals['host'],
+  leave: Label,
+  record: Recorded,
+): void {
   const { base, rec, start, left } = r;
   const remaining = i32.load16u(rec.get, R.remaining);
   const leaveIf = (condition: I32, why: number): void => {
@@ -138,7 +146,7 @@ function emitEnter(f: FunctionBuilder, r: MainLocals, status: MainLocals['host']
   };
   f.emit(start.set(rec.get));
   leaveIf(i32.gtS(remaining, left.get), STATUS.deadline);
-  if (!record) return;
+  if (!record.data) return;
   const end = i32.add(i32.shl(remaining, i32.const(RING_SHIFT)), i32.load(base.get, S.RING_NEXT));
   leaveIf(i32.gtU(end, i32.load(base.get, S.RING_LIMIT)), STATUS.ring);
 }
@@ -150,7 +158,7 @@ function emitMainLoop(
   leave: Label,
   miss: Label,
   fetch: Label,
-  record: boolean,
+  record: Recorded,
 ): void {
   const { rec, target } = r;
   f.loop((dispatch) => {
@@ -158,6 +166,10 @@ function emitMainLoop(
       f.block((branch) => {
         f.block((jump) => {
           const c = new FastContext(f, r, { dispatch, branch, jump, miss }, record);
+          if (record.fetches) {
+            const pseudo = i32.sub(i32.load16u(rec.get, R.handler), i32.const(PSEUDO.jump));
+            f.when(i32.geU(pseudo, i32.const(NO_INSTRUCTIONS)), () => c.noteFetch());
+          }
           f.table(i32.load16u(rec.get, R.handler), MAIN_HANDLERS, miss, (handler) => {
             c.restart();
             const form = formOf(handler);
@@ -176,14 +188,14 @@ function emitMainLoop(
         c.follow(enter);
         f.emit(target.set(c.target()));
       });
-      emitResolve(f, r, fetch);
+      emitResolve(f, r, fetch, record);
     });
     emitEnter(f, r, r.host, leave, record);
     f.br(dispatch);
   });
 }
 
-function emitRun(f: FunctionBuilder, module: Module, calls: Calls, record: boolean): void {
+function emitRun(f: FunctionBuilder, module: Module, calls: Calls, record: Recorded): void {
   const base = f.param('i32', 0);
   const r: MainLocals = {
     base,
@@ -241,8 +253,8 @@ function emitRun(f: FunctionBuilder, module: Module, calls: Calls, record: boole
   f.return(host.get);
 }
 
-/** The interpreter's module; `record`: the variant that writes memory accesses into the ring. Exports `run(base)`. */
-export function interpreterModule(record: boolean, memoryPages: number): Uint8Array {
+/** The interpreter's module, in the variant that writes what `record` says into the ring. Exports `run(base)`. */
+export function interpreterModule(record: Recorded, memoryPages: number): Uint8Array {
   const module = new Module();
   const calls: Calls = {
     slow: module.import('slow', signature(2)),

@@ -3,6 +3,7 @@
  * iterations. It is entered with RIP, TICK and RECORD in their slots and answers a CODE or a STATUS.
  */
 import { TLB } from '../../memory/map.js';
+import { PAGE_BYTES } from '../../memory/physical.js';
 import { RING_RECORD } from '../../observer.js';
 import {
   type Callable,
@@ -17,10 +18,11 @@ import {
   type Local,
 } from '../../wasm/assembler.js';
 import { FAULT, VECTOR } from '../fault.js';
+import { R } from '../insn.js';
 import { GPR, S } from '../layout.js';
 import { k, type Size } from '../semantics/context.js';
 import { type Locals, loadSized, RecordContext, storeSized } from './operands.js';
-import { type Calls, CODE, STATUS, WRITE_INTENT } from './protocol.js';
+import { type Calls, CODE, type Recorded, STATUS, WRITE_INTENT } from './protocol.js';
 
 export class CarefulContext extends RecordContext {
   readonly #calls: Calls;
@@ -28,7 +30,7 @@ export class CarefulContext extends RecordContext {
   readonly #storeGate: Callable;
   readonly #fault: Label;
 
-  constructor(f: FunctionBuilder, locals: Locals, calls: Calls, storeGate: Callable, fault: Label, record: boolean) {
+  constructor(f: FunctionBuilder, locals: Locals, calls: Calls, storeGate: Callable, fault: Label, record: Recorded) {
     super(f, locals, record);
     this.#calls = calls;
     this.#storeGate = storeGate;
@@ -164,10 +166,47 @@ export class CarefulContext extends RecordContext {
     this.f.emit(i64.store(base.get, i64.add(i64.load(base.get, slot), k(1)), slot));
   }
 
-  repeat(iteration: () => void, stop: (() => I32) | null): void {
+  /** The instruction goes on between two iterations: what the main loop noted was no fetch. */
+  #resume(): void {
     const { base } = this.r;
+    this.f.when(i32.load(base.get, S.REPEATING), () => {
+      this.f.emit(i32.store(base.get, i32.const(0), S.REPEATING));
+      if (!this.record.fetches) return;
+      const takeBack = (): void => {
+        const before = i32.sub(i32.load(base.get, S.RING_NEXT), i32.const(RING_RECORD.bytes));
+        this.f.emit(i32.store(base.get, before, S.RING_NEXT));
+      };
+      takeBack();
+      this.ifSecondFetch(takeBack);
+    });
+  }
+
+  #leaveRepeating(status: number): void {
+    this.f.emit(i32.store(this.r.base.get, i32.const(1), S.REPEATING));
+    this.f.return(i32.const(status));
+  }
+
+  /**
+   * Between two iterations. The one before may have changed this very instruction: then what is there now comes next,
+   * wherever the run is cut. One across two pages is left after each iteration: its bytes are compared at entry.
+   */
+  #betweenIterations(handler: Local<'i32'>): void {
+    const { base, rec } = this.r;
+    this.f.when(i32.ne(i32.load16u(rec.get, R.handler), handler.get), () => this.f.return(i32.const(STATUS.leave)));
+    const end = i32.add(i32.load16u(rec.get, R.offset), i32.load8u(rec.get, R.length));
+    this.f.when(i32.gtU(end, i32.const(PAGE_BYTES)), () => this.#leaveRepeating(STATUS.leave));
+    if (!this.record.data) return;
+    const full = i32.gtU(i32.load(base.get, S.RING_NEXT), i32.load(base.get, S.RING_LIMIT));
+    this.f.when(full, () => this.#leaveRepeating(STATUS.ring));
+  }
+
+  repeat(iteration: () => void, stop: (() => I32) | null): void {
+    const { base, rec } = this.r;
     const finished = (): void => this.branch(this.nextRip());
-    const leave = (status: number): void => this.f.return(i32.const(status));
+    const handler = this.f.local('i32');
+    const begun = this.f.local('i32');
+    this.#resume();
+    this.f.emit(handler.set(i32.load16u(rec.get, R.handler)));
     this.f.loop((again) => {
       const count = this.keep(i64.and(this.readRegister(GPR.RCX, 8), this.addressMask()));
       this.f.when(i64.eqz(count.get), () => {
@@ -175,11 +214,10 @@ export class CarefulContext extends RecordContext {
         this.move(GPR.RCX, k(0));
         finished();
       });
-      this.f.when(i64.geU(this.now(), i64.load(base.get, S.DEADLINE)), () => leave(STATUS.deadline));
-      if (this.record) {
-        const next = i32.add(i32.load(base.get, S.RING_NEXT), i32.const(2 * RING_RECORD.bytes));
-        this.f.when(i32.gtU(next, i32.load(base.get, S.RING_LIMIT)), () => leave(STATUS.ring));
-      }
+      this.f.when(begun.get, () => this.#betweenIterations(handler));
+      const due = i64.geU(this.now(), i64.load(base.get, S.DEADLINE));
+      this.f.when(due, () => this.#leaveRepeating(STATUS.deadline));
+      this.f.emit(begun.set(i32.const(1)));
       iteration();
       this.move(GPR.RCX, k(-1));
       this.#increment(S.TICK);

@@ -4,12 +4,13 @@
  * is written before the last access has hit.
  */
 import { TLB } from '../../memory/map.js';
-import { RING_RECORD } from '../../observer.js';
+import { ACCESS_KINDS, RING_CONTINUES, RING_RECORD } from '../../observer.js';
 import { type FunctionBuilder, type I32, type I64, i32, i64, type Label, type Local } from '../../wasm/assembler.js';
 import { R, RECORD_BYTES } from '../insn.js';
 import { S } from '../layout.js';
 import type { Size } from '../semantics/context.js';
 import { type Locals, loadSized, RecordContext, storeSized } from './operands.js';
+import type { Recorded } from './protocol.js';
 
 export interface MainLocals extends Locals {
   /** The first record of this line that is not counted yet. */
@@ -39,7 +40,7 @@ export class FastContext extends RecordContext {
   /** Ring records of this instruction so far. */
   #notes = 0;
 
-  constructor(f: FunctionBuilder, locals: MainLocals, labels: Labels, record: boolean) {
+  constructor(f: FunctionBuilder, locals: MainLocals, labels: Labels, record: Recorded) {
     super(f, locals, record);
     this.#main = locals;
     this.#labels = labels;
@@ -66,7 +67,7 @@ export class FastContext extends RecordContext {
   /** Leaves the instruction to its own function, and takes back what it has told the ring. */
   #giveUp(): void {
     const { base } = this.r;
-    if (this.record && this.#notes > 0) {
+    if (this.record.data && this.#notes > 0) {
       const told = i32.const(this.#notes * RING_RECORD.bytes);
       this.f.emit(i32.store(base.get, i32.sub(i32.load(base.get, S.RING_NEXT), told), S.RING_NEXT));
     }
@@ -74,13 +75,42 @@ export class FastContext extends RecordContext {
   }
 
   #missUnless(hit: I32): void {
-    if (this.record && this.#notes > 0) this.f.when(i32.eqz(hit), () => this.#giveUp());
+    if (this.record.data && this.#notes > 0) this.f.when(i32.eqz(hit), () => this.#giveUp());
     else this.f.brIf(this.#labels.miss, i32.eqz(hit));
   }
 
   #noted(kind: 0 | 1, size: Size, a: Local<'i64'>, value: Local<'i64'>): void {
     this.note(kind, size, a, value);
     this.#notes++;
+  }
+
+  /** Writes the fetch of the instruction at `rec` into the ring, whatever will execute it. */
+  noteFetch(): void {
+    const { base, rec, host } = this.r;
+    const inPage = i64.load16u(rec.get, R.offset);
+    const linear = i64.and(i64.add(this.rip(), i64.load(base.get, S.CODE_BASE)), i64.load(base.get, S.CODE_MASK));
+    const meta = i32.or(i32.load(base.get, S.RING_META), i32.const(ACCESS_KINDS.fetch << 8));
+    const end = (records: number): void => {
+      const next = i32.add(host.get, i32.const(records * RING_RECORD.bytes));
+      this.f.emit(i32.store(base.get, next, S.RING_NEXT));
+    };
+    this.f.emit(
+      host.set(i32.load(base.get, S.RING_NEXT)),
+      i64.store(host.get, this.now(), RING_RECORD.tick),
+      i64.store(host.get, linear, RING_RECORD.gva),
+      i64.store(host.get, i64.add(i64.load(base.get, S.PAGE_GPA), inPage), RING_RECORD.gpa),
+      i64.store(host.get, i64.load(rec.get, R.bytes), RING_RECORD.value),
+      i32.store(host.get, i32.or(meta, i32.load8u(rec.get, R.length)), RING_RECORD.meta),
+    );
+    end(1);
+    this.ifSecondFetch(() => {
+      const more = i32.or(meta, i32.const(RING_CONTINUES));
+      this.f.emit(
+        i64.store(host.get, i64.load(rec.get, R.bytes + 8), RING_RECORD.bytes + RING_RECORD.value),
+        i32.store(host.get, more, RING_RECORD.bytes + RING_RECORD.meta),
+      );
+      end(2);
+    });
   }
 
   load(size: Size, address: I64): Local<'i64'> {

@@ -7,7 +7,7 @@ import { FLAG } from '../flags.js';
 import { R } from '../insn.js';
 import { S, SEG } from '../layout.js';
 import { type Context, k, type Size, truncate } from '../semantics/context.js';
-import { EA } from './protocol.js';
+import { EA, type Recorded } from './protocol.js';
 
 /** Locals of a function that executes records. */
 export interface Locals {
@@ -34,11 +34,11 @@ export const storeSized = (size: Size, address: I32, value: I64, offset = 0) => 
 export abstract class RecordContext implements Context {
   readonly f: FunctionBuilder;
   protected readonly r: Locals;
-  protected readonly record: boolean;
+  protected readonly record: Recorded;
   readonly #temps: Local<'i64'>[] = [];
   #used = 0;
 
-  constructor(f: FunctionBuilder, locals: Locals, record: boolean) {
+  constructor(f: FunctionBuilder, locals: Locals, record: Recorded) {
     this.f = f;
     this.r = locals;
     this.record = record;
@@ -190,7 +190,7 @@ export abstract class RecordContext implements Context {
 
   /** Writes an access that hit into the ring; its entry must still be in `entry`. */
   protected note(kind: 0 | 1, size: Size, a: Local<'i64'>, value: Local<'i64'>): void {
-    if (!this.record) return;
+    if (!this.record.data) return;
     const { base, entry, host } = this.r;
     const gpa = i64.add(i64.load(entry.get, VCPU.tlb + TLB.gpa), i64.and(a.get, k(0xfff)));
     const meta = i32.or(i32.load(base.get, S.RING_META), i32.const(size | (kind << 8)));
@@ -203,6 +203,11 @@ export abstract class RecordContext implements Context {
       i32.store(host.get, meta, RING_RECORD.meta),
       i32.store(base.get, i32.add(host.get, i32.const(RING_RECORD.bytes)), S.RING_NEXT),
     );
+  }
+
+  /** Ring records that tell of the fetch of the instruction at `rec`: its bytes may take two. */
+  protected ifSecondFetch(then: () => void): void {
+    this.f.when(i32.gtU(i32.load8u(this.r.rec.get, R.length), i32.const(8)), then);
   }
 
   get result(): I64 {

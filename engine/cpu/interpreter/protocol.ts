@@ -10,6 +10,14 @@ export const STATUS = { deadline: 16, fault: 17, leave: 18, ring: 19, stop: 20, 
  */
 export const CODE = { next: 0, jump: 1, skip: 2 } as const;
 
+/** What a variant of generated code writes into the ring of memory accesses. */
+export interface Recorded {
+  /** Loads and stores. */
+  readonly data: boolean;
+  /** Each instruction as it is fetched; only together with `data`. */
+  readonly fetches: boolean;
+}
+
 /** Bit of an access's size: a load that a store to the same place will follow. */
 export const WRITE_INTENT = 0x100;
 

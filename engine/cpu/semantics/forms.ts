@@ -49,15 +49,17 @@ export const PSEUDO = {
   jump: MAIN_FORMS.length,
   /** Decode again from this offset: the end of a line, a dropped instruction, the end of a page. */
   refetch: MAIN_FORMS.length + 1,
-  /** An instruction written in TypeScript; R.slow says which. */
-  slow: MAIN_FORMS.length + 2,
-  /** The same, and it ends a straight line. */
-  slowEnd: MAIN_FORMS.length + 3,
   /** The next record is an instruction that crosses into the next page: see that both halves still hold. */
-  cross: MAIN_FORMS.length + 4,
+  cross: MAIN_FORMS.length + 2,
   /** Leave before this instruction: the run loop wants to stop exactly here. */
-  stop: MAIN_FORMS.length + 5,
+  stop: MAIN_FORMS.length + 3,
+  /** An instruction written in TypeScript; R.slow says which. */
+  slow: MAIN_FORMS.length + 4,
+  /** The same, and it ends a straight line. */
+  slowEnd: MAIN_FORMS.length + 5,
 } as const;
+/** The handlers that are no instruction of the guest: PSEUDO.jump and so many behind it. */
+export const NO_INSTRUCTIONS = 4;
 /** Handlers of the main loop: its forms, `jump` and `refetch`. */
 export const MAIN_HANDLERS = MAIN_FORMS.length + 2;
 const FIRST_OTHER = MAIN_FORMS.length + 6;

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Divergence } from '../../../analyzer/replay/divergence.js';
 import { replay } from '../../../analyzer/replay/replay.js';
 import { integrityOf, isIntact } from '../../../analyzer/verify.js';
+import { EVERYTHING } from '../../../engine/access-filter.js';
 import { S } from '../../../engine/cpu/layout.js';
 import { TABLES, type TableName } from '../../../traces/schema.js';
 import type { Cell, Row } from '../../../traces/store.js';
@@ -25,7 +26,7 @@ before(async () => {
   echo = join(folder, 'echo.arrow');
   const settings = { cpuid: 2, timer: 0, window: 0, hlt: 1, ept: 1, mmio: 1, loop: 40 };
   const configuration = { checkpointEvery: 8000 };
-  await record(original, { guest: 'hypervisor', settings, memory: 'all', configuration });
+  await record(original, { guest: 'hypervisor', settings, memory: EVERYTHING, configuration });
   ymir = join(folder, 'ymir.arrow');
   await record(ymir, { guest: 'ymir-hello' });
   backdoor = join(folder, 'backdoor.arrow');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../../analyzer/replay/replay.js';
+import { EVERYTHING } from '../../../engine/access-filter.js';
 import { convert } from '../../../traces/convert.js';
 import { GUESTS } from '../../../traces/guests/catalogue.js';
 import { createTrace } from '../../../traces/open.js';
@@ -20,7 +21,7 @@ for (const guest of GUESTS.keys()) {
     const found = new Set<string>();
     for (const store of STORES) {
       const path = join(folder, `all.${store}`);
-      found.add((await record(path, { ...brief(guest), memory: 'all' })).digest);
+      found.add((await record(path, { ...brief(guest), memory: EVERYTHING })).digest);
       found.add((await record(join(folder, `off.${store}`), brief(guest))).digest);
       reading(path, (reader) => {
         const checkpoints = reader.rows('checkpoint');

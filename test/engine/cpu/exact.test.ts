@@ -33,14 +33,16 @@ for (const { name, start, ticks } of SUBJECTS) {
     }
   });
 
-  test(`${name}: recording memory changes nothing`, () => {
-    const plain = start();
-    plain.run(ticks);
-    const recorded = start();
-    recorded.recordMemory(true);
-    recorded.run(ticks);
-    assert.equal(digestOf(recorded), digestOf(plain));
-  });
+  for (const content of ['data', 'all'] as const) {
+    test(`${name}: recording memory (${content}) changes nothing`, () => {
+      const plain = start();
+      plain.run(ticks);
+      const recorded = start();
+      recorded.recordMemory(content);
+      recorded.run(ticks);
+      assert.equal(digestOf(recorded), digestOf(plain));
+    });
+  }
 }
 
 test('one tick at a time: every tick is one boundary, and RIP and flags are those of one run', () => {
