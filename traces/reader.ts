@@ -6,6 +6,7 @@ import { TraceError, traceError } from './errors.js';
 import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import type { StoredChunk } from './sink.js';
 import type { TraceReader } from './store.js';
+import { type Upgrader, upgradedFact } from './upgrade.js';
 
 /** What a store does for the reader. */
 export interface Source {
@@ -15,6 +16,8 @@ export interface Source {
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
   /** What was wrong with the store itself: `chunks` holds what came before it. */
   readonly damage: TraceError | null;
+  /** What it takes to read it as the newest version. */
+  readonly upgrades: readonly Upgrader[];
   /** Reads columns of a chunk, with their tags as computed from what was read. */
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[];
   close(): void;
@@ -172,7 +175,8 @@ export class StoreReader implements TraceReader {
   #learnFact(row: ReturnType<TableChunk['row']>): void {
     const value = row.text ?? row.bytes ?? null;
     if (typeof row.key !== 'string') return;
-    if (typeof value === 'string' || value instanceof Uint8Array) this.#facts.set(row.key, value);
+    if (typeof value === 'string') this.#facts.set(row.key, upgradedFact(this.#source.upgrades, row.key, value));
+    else if (value instanceof Uint8Array) this.#facts.set(row.key, value);
   }
 
   #learnName({ domain, code, name, says }: ReturnType<TableChunk['row']>): void {

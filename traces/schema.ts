@@ -12,8 +12,9 @@
  *
  * CHANGELOG
  * - 1: first version.
+ * - 2: the fact `memory` names kinds of access; kind `fetch` is recorded.
  */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;
@@ -132,7 +133,9 @@ export const TABLES: { readonly [name in TableName]: Table } = {
   },
   memory: {
     name: 'memory',
-    says: 'Guest memory accesses. The same rows come from recording them and from a later replay.',
+    says:
+      'Guest memory accesses. The same rows come from recording them and from a later replay. A fetch is an instruction ' +
+      'that begins, with its bytes; a repeated string instruction is fetched again only where something came between.',
     columns: [
       column('tick', 'u64', 'machine time'),
       column('vcpu', 'u8', 'lane'),
@@ -212,7 +215,8 @@ export const RUN_KEYS = {
   semantics: 'version of the engine semantics that recorded it (source engine)',
   cpu: 'CPU model',
   configuration: 'JSON: everything that the run is a function of, besides image and inputs',
-  memory: 'JSON: which memory accesses were recorded: "off", "all", or ranges [{"from","to"}]',
+  memory:
+    'JSON: which memory accesses were recorded: "off", or {"ranges","kinds"}: "all" or [{"from","to"}], names of kinds',
   image: 'the image itself, as bytes',
   image_name: 'its name, for people',
   complete: '1 once the recorder closed the trace in order',

@@ -10,10 +10,29 @@ import { FORMAT_VERSION } from './schema.js';
 export interface Upgrader {
   readonly from: number;
   readonly says: string;
+  /** Facts of the `run` table that read otherwise, by key: from their text to that of the next version. */
+  readonly facts?: { readonly [key: string]: (text: string) => string };
+}
+
+/** Version 1 named ranges alone, and meant loads, stores and walks. */
+function memoryWithKinds(text: string): string {
+  if (text === '"off"') return text;
+  try {
+    return JSON.stringify({ ranges: JSON.parse(text) as unknown, kinds: ['load', 'store', 'walk'] });
+  } catch {
+    // Whoever asks what it means is told that it means nothing.
+    return text;
+  }
 }
 
 /** One for each version before FORMAT_VERSION, in order. */
-export const UPGRADERS: readonly Upgrader[] = [];
+export const UPGRADERS: readonly Upgrader[] = [
+  { from: 1, says: 'accesses that were recorded are named by kind too', facts: { memory: memoryWithKinds } },
+];
+
+/** A fact of the `run` table as this version has it. */
+export const upgradedFact = (upgrades: readonly Upgrader[], key: string, text: string): string =>
+  upgrades.reduce((value, { facts }) => facts?.[key]?.(value) ?? value, text);
 
 /**
  * The upgraders that a trace of `version` needs, in order.

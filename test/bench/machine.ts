@@ -148,23 +148,33 @@ export async function measureBochsRoundTrips(runs: number, scale: number): Promi
   return median(rates);
 }
 
-/** What recording memory costs: into the ring as a factor, and to disk as a rate; medians over `runs`. */
+/** How much slower a kernel runs that tells of every access and fetch, in CPU time; the least disturbed of `runs`. */
+function ringFactor(kernel: Kernel, runs: number, scale: number): number {
+  const n = kernel.name === 'fib' ? kernel.n : Math.max(2, Math.round(kernel.n * scale * 0.3));
+  const least = (memory: boolean): number =>
+    Math.min(
+      ...Array.from({ length: runs + 1 }, () => {
+        const line = kernelCommandLine(kernel, n);
+        return runPlain(kernelPath(kernel), line, kernel.memory, memory).seconds;
+      }),
+    );
+  return least(true) / least(false);
+}
+
+/** What recording memory costs: into the ring as a factor, and to disk as a rate, the median of `runs`. */
 export function measureMemory(runs: number, scale: number): Measured[] {
+  const factors = KERNELS.map((kernel) => ringFactor(kernel, runs, scale));
+  const mean = Math.exp(factors.reduce((sum, factor) => sum + Math.log(factor), 0) / factors.length);
   const kernel = KERNELS.find(({ name }) => name === 'mem');
   if (!kernel) throw new Error('the kernel mem is missing');
   const line = kernelCommandLine(kernel, Math.round(kernel.n * scale * 0.5));
-  const factors: number[] = [];
-  const rates: number[] = [];
-  runPlain(kernelPath(kernel), line, kernel.memory, true);
-  for (let run = 0; run < runs; run++) {
-    const plain = runPlain(kernelPath(kernel), line, kernel.memory, false);
-    const ring = runPlain(kernelPath(kernel), line, kernel.memory, true);
-    factors.push(ring.seconds / plain.seconds);
+  const rates = Array.from({ length: runs }, () => {
     const disk = record(kernelPath(kernel), line, kernel.memory, EVERYTHING);
-    rates.push(disk.accesses / disk.seconds);
-  }
+    return disk.accesses / disk.seconds;
+  });
   return [
-    { name: 'slower with memory into the ring', value: median(factors), unit: 'times', bound: 3, atMost: true },
+    { name: 'slower with memory into the ring, geometric mean', value: mean, unit: 'times', bound: 3, atMost: true },
+    { name: 'the same, worst kernel', value: Math.max(...factors), unit: 'times', bound: 3, atMost: true },
     { name: 'accesses recorded to disk', value: median(rates), unit: '1/s', bound: 10_000_000, atMost: false },
   ];
 }

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { TRACE_ERRORS, TraceError } from '../../traces/errors.js';
 import { createTrace, openTrace } from '../../traces/open.js';
-import { CHUNK_ROWS, TABLE_NAMES } from '../../traces/schema.js';
+import { CHUNK_ROWS, FORMAT_VERSION, TABLE_NAMES } from '../../traces/schema.js';
 import { upgradesFor } from '../../traces/upgrade.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
@@ -129,7 +129,7 @@ test('versions: newer and unknown ones are refused, an older one goes through it
   const sqlite = join(folder, 'version.sqlite');
   makeTrace(sqlite);
   for (const [version, code] of [
-    [2, 'TRACE_NEWER'],
+    [FORMAT_VERSION + 1, 'TRACE_NEWER'],
     [0, 'TRACE_OLDER'],
   ] as const) {
     const db = new Database(sqlite);

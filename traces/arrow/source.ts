@@ -4,7 +4,7 @@ import { TraceError, traceError } from '../errors.js';
 import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
-import { upgradesFor } from '../upgrade.js';
+import { type Upgrader, upgradesFor } from '../upgrade.js';
 import { decodeBatch } from './batch.js';
 import { chunkOf, manifestPath, streamPath, versionOf } from './manifest.js';
 
@@ -13,12 +13,14 @@ export class ArrowSource implements Source {
   readonly path: string;
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
   readonly damage: TraceError | null;
+  readonly upgrades: readonly Upgrader[];
   readonly #files = new Map<TableName, number>();
 
   /** @throws TraceError where the folder is no trace, or one of a version that cannot be read */
   constructor(folder: string) {
     this.path = folder;
-    const { stored, damage } = readManifest(folder);
+    const { stored, damage, upgrades } = readManifest(folder);
+    this.upgrades = upgrades;
     const index = indexChunks(folder, stored);
     this.chunks = index.chunks;
     this.damage = index.damage ?? damage;
@@ -53,7 +55,11 @@ export class ArrowSource implements Source {
 }
 
 /** Whole lines of the manifest; what follows the last newline is what a killed recorder was writing. */
-function readManifest(folder: string): { stored: StoredChunk[]; damage: TraceError | null } {
+function readManifest(folder: string): {
+  readonly stored: StoredChunk[];
+  readonly damage: TraceError | null;
+  readonly upgrades: readonly Upgrader[];
+} {
   let text: string;
   try {
     text = readFileSync(manifestPath(folder), 'utf8');
@@ -63,14 +69,15 @@ function readManifest(folder: string): { stored: StoredChunk[]; damage: TraceErr
   const lines = text.split('\n').slice(0, -1);
   const version = versionOf(lines[0] ?? '');
   if (version === null) throw new TraceError('TRACE_DAMAGED', folder, 'manifest.jsonl, line 1');
-  upgradesFor(version, folder);
+  const upgrades = upgradesFor(version, folder);
   const stored: StoredChunk[] = [];
   for (let i = 1; i < lines.length; i++) {
     const chunk = chunkOf(lines[i] ?? '');
     if (chunk === null) {
-      return { stored, damage: new TraceError('TRACE_DAMAGED', folder, `manifest.jsonl, line ${i + 1}`) };
+      const damage = new TraceError('TRACE_DAMAGED', folder, `manifest.jsonl, line ${i + 1}`);
+      return { stored, damage, upgrades };
     }
     stored.push(chunk);
   }
-  return { stored, damage: null };
+  return { stored, damage: null, upgrades };
 }

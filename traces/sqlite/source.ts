@@ -8,7 +8,7 @@ import { formOf } from '../form.js';
 import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
-import { upgradesFor } from '../upgrade.js';
+import { type Upgrader, upgradesFor } from '../upgrade.js';
 import { APPLICATION_ID, defineFunctions, MAGIC, quoted } from './schema.js';
 
 export class SqliteSource implements Source {
@@ -16,6 +16,7 @@ export class SqliteSource implements Source {
   readonly path: string;
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
   readonly damage: TraceError | null;
+  readonly upgrades: readonly Upgrader[];
   readonly #db: Database.Database;
 
   /** @throws TraceError where the file is no trace, or one of a version that cannot be read */
@@ -25,7 +26,7 @@ export class SqliteSource implements Source {
     try {
       const header = (name: string) => Number(this.#db.pragma(name, { simple: true }));
       if (header('application_id') !== APPLICATION_ID) throw new TraceError('TRACE_NOT_A_TRACE', path);
-      upgradesFor(header('user_version'), path);
+      this.upgrades = upgradesFor(header('user_version'), path);
       const { chunks, damage } = this.#index();
       this.chunks = chunks;
       this.damage = damage;
