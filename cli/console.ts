@@ -16,6 +16,7 @@ export interface Console extends ConsoleSource {
 
 /** Ctrl-], as telnet has it: ends the session without reaching the guest. */
 const ESCAPE = 0x1d;
+const NEWLINE = 0x0a;
 /** Bytes that wait for the guest before whoever sends them has to. */
 const HIGH_WATER = 0x1_0000;
 /** Bytes that the guest is given at once. */
@@ -78,10 +79,11 @@ const source = (queue: ByteQueue) => ({
 /** Terminal or pipe: what is typed goes to the guest, what it prints to `output`. */
 export function terminalConsole(
   input: Readable & { isTTY?: boolean; setRawMode?: (raw: boolean) => unknown },
-  output: { write(bytes: Uint8Array): unknown },
+  output: { readonly isTTY?: boolean; write(bytes: Uint8Array): unknown },
 ): Console {
   const queue = new ByteQueue();
   let interrupted = false;
+  let lineOpen = false;
   if (input.isTTY) input.setRawMode?.(true);
   const onData = (bytes: Uint8Array): void => {
     const at = input.isTTY ? bytes.indexOf(ESCAPE) : -1;
@@ -103,9 +105,12 @@ export function terminalConsole(
       return interrupted;
     },
     write: (bytes) => {
+      if (bytes.length > 0) lineOpen = bytes.at(-1) !== NEWLINE;
       output.write(bytes);
     },
     close: () => {
+      // What is told next begins on a line of its own.
+      if (lineOpen && output.isTTY) output.write(Uint8Array.of(NEWLINE));
       input.off('data', onData);
       if (input.isTTY) input.setRawMode?.(false);
       input.pause();

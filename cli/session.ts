@@ -35,6 +35,7 @@ export async function openConsole(call: Call): Promise<Console | null> {
     return console;
   }
   if (!call.flag('interactive')) return null;
+  if (process.stdin.isTTY) call.out.note("this terminal is the guest's console; Ctrl-] ends the run");
   return terminalConsole(process.stdin, call.flag('json') ? process.stderr : process.stdout);
 }
 
