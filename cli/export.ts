@@ -7,6 +7,7 @@ import { TABLE_NAMES } from '../traces/schema.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { refuseSame } from './files.js';
+import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 import { formatNumber } from './table.js';
 
 /** Characters that are gathered before they are written. */
@@ -61,6 +62,7 @@ export const command: Command = {
     { name: 'as', value: 'FORMAT', says: `one of ${FORMATS.join(', ')}` },
     { name: 'table', value: 'NAME', says: 'table to write as csv (event)' },
     { name: 'weight', value: 'WHAT', says: 'what stacks weigh as folded and svg: time or exits (time)' },
+    SYMBOLS_OPTION,
     { name: 'replace', says: 'replace a file of that name' },
     JSON_OPTION,
   ],
@@ -69,6 +71,7 @@ export const command: Command = {
     'Exits are slices from the exit to the entry that takes the same level up again, so that the work of L1 for an exit ' +
       'of L2 lies inside it. A tick of the deterministic machine is shown as a nanosecond. Where the trace is damaged, ' +
       'the file holds what could be read, and the exit code is 2.',
+    `${SYMBOLS_DETAILS} They name functions in folded, svg, speedscope and perfetto.`,
   ],
   json: {
     path: 'the file that was written',
@@ -88,13 +91,14 @@ export const command: Command = {
     const format = choice(call, 'as', FORMATS, 'csv');
     const table = choice(call, 'table', TABLE_NAMES, 'event');
     const weight = choice(call, 'weight', ['time', 'exits'], 'time');
+    const symbols = openSymbols(call);
     refuseSame(path, target);
     const reader = openTrace(path);
     try {
       const sink = new FileSink(target, call.flag('replace'));
       let exported: Exported;
       try {
-        exported = EXPORTS[format].run(reader, sink, { table, weight });
+        exported = EXPORTS[format].run(reader, sink, { table, weight, symbols });
       } finally {
         sink.close();
       }

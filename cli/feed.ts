@@ -14,6 +14,8 @@ import type { Output } from './output.js';
 export interface Fed {
   /** Name of a code in a dictionary domain of the trace. */
   readonly nameOf: (domain: string, code: bigint) => string | null;
+  /** What the dictionary says of it besides. */
+  readonly saysOf: (domain: string, code: bigint) => string | null;
   /** False where reading had to stop before the end; that was said. */
   readonly whole: boolean;
   /** What the importer says of a foreign file. */
@@ -54,7 +56,12 @@ function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk
     progress.end();
     reader.close();
   }
-  return { nameOf: (domain, code) => reader.name(domain, code), whole, remark: null };
+  return {
+    nameOf: (domain, code) => reader.name(domain, code),
+    saysOf: (domain, code) => reader.dictionary(domain).get(code)?.says ?? null,
+    whole,
+    remark: null,
+  };
 }
 
 function feedForeign(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
@@ -73,6 +80,7 @@ function feedForeign(file: string, columns: readonly string[], take: (chunk: Chu
     if (stopped !== null) out.note(formatError(stopped));
     return {
       nameOf: (domain, code) => writer.dictionary(domain).get(code)?.name ?? null,
+      saysOf: (domain, code) => writer.dictionary(domain).get(code)?.says ?? null,
       whole: stopped === null,
       remark: `${source.name}: ${describeCounts(result)}`,
     };

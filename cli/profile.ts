@@ -1,136 +1,203 @@
 /** `trapline profile`: where the exits go. Takes our traces, and foreign ones without storing them. */
 import { foldedLine, stacksOf } from '../analyzer/export/folded.js';
-import { type Profile, type ProfileKey, type ProfileRow, Profiler, type Times } from '../analyzer/profile/profile.js';
+import {
+  type BreakdownRow,
+  breakdownOf,
+  DIMENSIONS,
+  type DimensionName,
+  vcpuNumber,
+} from '../analyzer/profile/breakdown.js';
+import { type CountedEvent, type ExitIndex, ExitIndexBuilder, onlyLanes } from '../analyzer/profile/exit-index.js';
+import { type Profile, type ProfileRow, profileOf, type Times } from '../analyzer/profile/profile.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
-import { type Command, EXIT, JSON_OPTION } from './command.js';
-import { feed } from './feed.js';
-import { WIDTH, wrap } from './help.js';
-import type { Output } from './output.js';
-import { formatBar, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
+import type { Symbols } from '../analyzer/symbols/symbols.js';
+import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
+import { CliError } from './errors.js';
+import { type Fed, feed } from './feed.js';
+import { printBreakdown, printHead, printHistograms, printLanes, printRips, printRows } from './profile-print.js';
+import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 
 const DEFAULT_KEYS = 5;
 const DEFAULT_RIPS = 10;
-const BAR = 8;
 
-type Unit = Profile['unit'];
-
-const time = (unit: Unit, value: number | undefined, digits = 0): string => {
-  if (value === undefined) return '';
-  return unit === 'ns' ? formatNs(value) : formatNumber(value, digits);
+/** What is counted, and how it is called. */
+const EVENTS: { readonly [event in CountedEvent]: { readonly noun: string; readonly by: readonly DimensionName[] } } = {
+  vmexit: { noun: 'exits', by: [] },
+  mmio: { noun: 'MMIO accesses', by: ['key'] },
+  ioport: { noun: 'port accesses', by: ['key'] },
 };
 
-const timeCells = (unit: Unit, times: Times | null): string[] => [
-  time(unit, times?.mean, 1),
-  time(unit, times?.p50),
-  time(unit, times?.p90),
-  time(unit, times?.p99),
-  time(unit, times?.max),
-];
+/** Orders of the rows; the most first, but names. */
+interface Sortable {
+  readonly name: string;
+  readonly count: number;
+  readonly times: Times | null;
+}
+const byTimes =
+  (key: keyof Times) =>
+  (a: Sortable, b: Sortable): number =>
+    (b.times?.[key] ?? -1) - (a.times?.[key] ?? -1) || b.count - a.count;
+const SORTS = {
+  time: byTimes('total'),
+  exits: (a, b) => b.count - a.count || (b.times?.total ?? 0) - (a.times?.total ?? 0),
+  mean: byTimes('mean'),
+  p99: byTimes('p99'),
+  max: byTimes('max'),
+  name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+} as const satisfies { readonly [name: string]: (a: Sortable, b: Sortable) => number };
 
-const right = (title: string): TableColumn => ({ title, align: 'right' });
-
-function printRows(
-  out: Output,
-  { unit, rows, exits }: Profile,
-  place: (row: ProfileRow) => string,
-  keys: number,
-): void {
-  const columns = [
-    rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 8 },
-    { title: 'reason', shrinks: 16 },
-    right('exits'),
-    right('%'),
-    right('time%'),
-    { title: '', drops: 1 },
-    { ...right('mean'), drops: 3 },
-    right('p50'),
-    { ...right('p90'), drops: 2 },
-    right('p99'),
-    right('max'),
-  ];
-  const lines = rows.flatMap((row) => {
-    const head = [
-      place(row),
-      row.failed ? out.paint('red', `${row.reason} failed entry`) : out.paint('bold', row.reason),
-      formatNumber(row.count),
-      formatPercent(row.share),
-      formatPercent(row.timeShare),
-      out.paint('cyan', formatBar(row.timeShare, BAR)),
-      ...timeCells(unit, row.times),
-    ];
-    const known = row.keys.filter(({ label }) => label !== '');
-    const shown = known.slice(0, keys).map((key) => keyLine(out, unit, key, exits));
-    if (known.length > keys && keys > 0) shown.push(['', out.paint('dim', `  ${known.length - keys} more`)]);
-    return [head, ...shown];
-  });
-  out.table(columns, lines);
+/** Value of an option that is a key of a table. */
+function choice<T extends string>(
+  call: Call,
+  option: string,
+  known: { readonly [name in T]: unknown },
+  fallback: T,
+): T {
+  return chosen(call, option, call.value(option) ?? fallback, known);
 }
 
-const keyLine = (out: Output, unit: Unit, { label, count, times }: ProfileKey, exits: number): string[] =>
-  ['', `  ${label}`, formatNumber(count), formatPercent(count / exits), '', '', ...timeCells(unit, times)].map((text) =>
-    out.paint('dim', text),
-  );
+function chosen<T extends string>(
+  call: Call,
+  option: string,
+  text: string,
+  known: { readonly [name in T]: unknown },
+): T {
+  const names = Object.keys(known) as T[];
+  const found = names.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new CliError('BAD_VALUE', `${call.command} --${option} ${text}`, `one of ${names.join(', ')} is meant`);
+}
 
-function printRips(out: Output, { unit, rips }: Profile): void {
-  if (rips.length === 0) return;
+interface Wanted {
+  readonly event: CountedEvent;
+  readonly by: readonly DimensionName[];
+  readonly lanes: boolean;
+  readonly sort: keyof typeof SORTS;
+  readonly keys: number;
+  readonly rips: number;
+  readonly vcpu: number | null;
+  readonly wide: boolean;
+  readonly histograms: boolean;
+  readonly symbols: Symbols | null;
+}
+
+function wantedBy(call: Call): Wanted {
+  const event = choice(call, 'event', EVENTS, 'vmexit');
+  const by = call.value('by');
+  return {
+    event,
+    by: by === null ? EVENTS[event].by : by.split(',').map((name) => chosen(call, 'by', name.trim(), DIMENSIONS)),
+    lanes: call.flag('by-lane'),
+    sort: choice(call, 'sort', SORTS, 'time'),
+    keys: call.integer('keys', 0, 1_000_000) ?? DEFAULT_KEYS,
+    rips: call.integer('rips', 0, 1_000_000) ?? DEFAULT_RIPS,
+    vcpu: call.integer('vcpu', 0, 0xffff_ffff),
+    wide: call.flag('wide'),
+    histograms: call.flag('histogram'),
+    symbols: openSymbols(call),
+  };
+}
+
+const placeOf =
+  ({ nameOf }: Fed) =>
+  ({ lane, level }: ProfileRow): string =>
+    lane === null ? `L${level ?? '?'}` : (nameOf('vcpu', BigInt(lane)) ?? String(lane));
+
+/** The lanes that are vCPU `number`; those whose number the trace does not say count from 0. */
+function ofVcpu(index: ExitIndex, number: number, { saysOf }: Fed): ExitIndex {
+  return onlyLanes(index, (lane) => (vcpuNumber(lane, saysOf) ?? lane) === number);
+}
+
+function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null, wanted: Wanted, fed: Fed): void {
+  const { out } = call;
+  const { by, sort, event, keys, wide } = wanted;
+  if (fed.remark !== null) out.line(fed.remark);
+  printHead(out, answer, EVENTS[event].noun);
+  if (answer.exits === 0) return;
+  const { unit } = answer;
+  const place = placeOf(fed);
+  const noun = event === 'vmexit' ? 'Exits' : 'Accesses';
+  const span = event === 'vmexit' ? `; ${unit === 'ticks' ? 'ticks' : 'time'} from the exit to the next entry` : '';
   out.line();
-  out.title('Hottest instructions');
-  out.table(
-    [
-      { title: 'RIP' },
-      right('exits'),
-      right('%'),
-      right('time'),
-      { title: 'reason' },
-      { title: 'instruction', shrinks: 12 },
-    ],
-    rips.map(({ rip, count, share, total, reason, instruction }) => [
-      formatHex(rip),
-      formatNumber(count),
-      formatPercent(share),
-      time(unit, total),
-      reason,
-      instruction ?? '',
-    ]),
-  );
+  if (rows === null) {
+    const sorted = answer.rows.map((row) => ({ ...row, name: `${place(row)} ${row.reason}` })).sort(SORTS[sort]);
+    out.title(`${noun} by reason${unit === null ? '' : span}`);
+    printRows(out, answer, sorted, { place, keys, wide });
+    printHistograms(out, unit, sorted);
+  } else {
+    const sorted = rows.map((row) => ({ ...row, name: row.labels.join(' ') })).sort(SORTS[sort]);
+    out.title(`${noun} by ${by.join(', ')}${unit === null ? '' : span}`);
+    printBreakdown(out, unit, sorted, { by, wide });
+    printHistograms(out, unit, sorted);
+  }
+  if (event !== 'vmexit') return;
+  printLanes(out, answer);
+  if (rows === null) printRips(out, answer);
 }
 
-export function printProfile(out: Output, answer: Profile, place: (row: ProfileRow) => string, keys: number): void {
-  const { unit, exits, entries, open, lost, span, handled } = answer;
-  const parts = [
-    `${formatNumber(exits)} exits`,
-    `${formatNumber(entries)} entries`,
-    unit === null ? 'no times' : `${time(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
-    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
-    open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
-    lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
-  ];
-  for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);
-  if (answer.rows.length === 0) return;
-  out.line();
-  const unitWord = unit === 'ticks' ? 'ticks' : 'time';
-  out.title(unit === null ? 'Exits by reason' : `Exits by reason; ${unitWord} from the exit to the next entry`);
-  printRows(out, answer, place, keys);
-  printRips(out, answer);
+function run(call: Call): number {
+  const [file = '-'] = call.args;
+  const wanted = wantedBy(call);
+  const builder = new ExitIndexBuilder(wanted.event);
+  const fed = feed(file, COLUMNS, (chunk) => builder.take(chunk), call.out);
+  const whole = builder.finish();
+  const index = wanted.vcpu === null ? whole : ofVcpu(whole, wanted.vcpu, fed);
+  const { nameOf, saysOf } = fed;
+  const { by, symbols, histograms, lanes, rips } = wanted;
+  if (call.flag('folded')) {
+    for (const stack of stacksOf(index, nameOf, { by: lanes ? 'vcpu' : 'level', symbols })) {
+      call.out.line(foldedLine(stack));
+    }
+    return fed.whole ? EXIT.holds : EXIT.wrong;
+  }
+  const answer = profileOf(index, nameOf, { by: lanes ? 'lane' : 'level', rips, symbols, histograms });
+  const rows = by.length === 0 ? null : breakdownOf(index, by, { nameOf, saysOf, symbols, histograms });
+  if (call.flag('json')) {
+    call.out.json({ event: wanted.event, ...answer, by: rows === null ? null : by, breakdown: rows });
+  } else print(call, answer, rows, wanted, fed);
+  return fed.whole ? EXIT.holds : EXIT.wrong;
 }
+
+const dimensions = Object.entries(DIMENSIONS).map(([name, { says }]) => `${name} (${says})`);
 
 export const command: Command = {
   arguments: [{ name: 'TRACE', says: 'a trace, or a file that `trapline import` understands; - reads standard input' }],
   options: [
+    { name: 'by', value: 'WHAT,...', says: 'one row a combination of what is named, instead of the rows by reason' },
     { name: 'by-lane', says: 'tell the vCPU threads apart instead of the levels' },
+    {
+      name: 'event',
+      value: 'EVENT',
+      says: `what to count, as perf kvm stat: ${Object.keys(EVENTS).join(', ')} (vmexit)`,
+    },
+    { name: 'sort', value: 'KEY', says: `order of the rows: ${Object.keys(SORTS).join(', ')} (time)` },
+    { name: 'vcpu', value: 'N', says: 'this vCPU alone, of every VM' },
     { name: 'keys', value: 'N', says: `ports, MSRs, pages, ... to show for each reason (${DEFAULT_KEYS})` },
     { name: 'rips', value: 'N', says: `hottest instructions to show (${DEFAULT_RIPS})` },
+    { name: 'wide', says: 'print every column, however narrow the terminal' },
+    { name: 'histogram', says: 'print a histogram of the times of each row' },
+    SYMBOLS_OPTION,
     {
       name: 'folded',
-      says: 'print folded stacks instead, LEVEL;REASON;SUB-KEY and handler time: what flamegraph.pl reads',
+      says: 'print folded stacks instead, LEVEL;REASON;SUB-KEY and handler time (with symbols LEVEL;FUNCTION;...)',
     },
     JSON_OPTION,
   ],
   details: [
     'Handler time runs from an exit to the next entry of the same vCPU: ticks on runs of our machine, which are exact, ' +
-      'host time on imported traces, which are samples. Percentiles are exact, by nearest rank.',
+      'host time on imported traces, which are samples. Percentiles are exact, by nearest rank; ± is the standard error ' +
+      'of the mean, as perf kvm stat prints it. Time halted is that of HLT and MWAIT exits: outside the guest, but idle.',
+    'Samples and times are those of `perf kvm stat report`, with these differences: exits before the first entry of a ' +
+      'thread count; nothing is paired across lost events; an entry that failed is a row of its own; and every reason is ' +
+      'named by the architecture of its event, where perf goes by the processor of the recording host. Times of mmio run ' +
+      'from kvm_mmio to the entry for writes and from the exit to kvm_mmio for reads, times of ioport from kvm_pio to ' +
+      'the entry.',
+    `--by takes ${dimensions.join(', ')}.`,
+    SYMBOLS_DETAILS,
+    'A flame graph as SVG is made by `trapline export --as svg`, with the same symbols.',
   ],
   json: {
+    event: 'what was counted: vmexit, mmio or ioport',
     unit: 'ticks, ns, or null where the trace has no times',
     exits: 'exits and failed entries',
     entries: 'entries',
@@ -138,32 +205,21 @@ export const command: Command = {
     lost: 'events that the recorder lost',
     span: 'from the first to the last event of each vCPU, summed',
     handled: 'the part of it between exits and entries',
-    rows: 'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times, timeShare, keys',
-    rips: 'rip, level, reason, count, share, total, instruction',
+    lanes: 'by vCPU: lane, name, exits, span, handled, halted',
+    rows:
+      'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times (samples, total, mean, ' +
+      'error of the mean, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +
+      'sum, min, max, mean, squares, buckets [index, count], log-linear, 128 an octave, exact below 256)',
+    rips: 'rip, level, reason, count, share, total, instruction, symbol',
+    by: 'names of --by, or null',
+    breakdown: 'rows of --by: labels, count, share, times, timeShare, histogram; or null',
   },
   examples: [
     { line: 'trapline profile run.sqlite', says: 'where the exits of a run go' },
+    { line: 'trapline profile kvm.arrow --by vcpu,reason --sort p99', says: 'the slowest tails, vCPU by vCPU' },
+    { line: 'trapline profile kvm.arrow --symbols vmlinux --symbols guest-kallsyms', says: 'names of guest functions' },
     { line: 'trapline profile run.sqlite --folded | flamegraph.pl > run.svg', says: 'a flame graph by another tool' },
     { line: 'perf script | trapline profile -', says: 'of what perf recorded, without storing it' },
   ],
-  run(call) {
-    const [file = '-'] = call.args;
-    const by = call.flag('by-lane') ? 'lane' : 'level';
-    const rips = call.integer('rips', 0, 1_000_000) ?? DEFAULT_RIPS;
-    const keys = call.integer('keys', 0, 1_000_000) ?? DEFAULT_KEYS;
-    const profiler = new Profiler({ by, rips });
-    const { nameOf, whole, remark } = feed(file, COLUMNS, (chunk) => profiler.take(chunk), call.out);
-    const answer = profiler.finish(nameOf);
-    if (call.flag('json')) {
-      call.out.json(answer);
-    } else if (call.flag('folded')) {
-      for (const stack of stacksOf(answer)) call.out.line(foldedLine(stack));
-    } else {
-      if (remark !== null) call.out.line(remark);
-      const laneOf = (lane: number): string => nameOf('vcpu', BigInt(lane)) ?? String(lane);
-      const levelOf = (level: number | null): string => (level === null ? '?' : `L${level}`);
-      printProfile(call.out, answer, ({ lane, level }) => (lane === null ? levelOf(level) : laneOf(lane)), keys);
-    }
-    return whole ? EXIT.holds : EXIT.wrong;
-  },
+  run,
 };

@@ -1,8 +1,9 @@
 /** Formats that a trace can be exported to. */
 import type { TableName } from '../../traces/schema.js';
 import type { TraceReader } from '../../traces/store.js';
-import { Profiler } from '../profile/profile.js';
+import { ExitIndexBuilder } from '../profile/exit-index.js';
 import { COLUMNS } from '../profile/view.js';
+import type { Symbols } from '../symbols/symbols.js';
 import { exportCsv } from './csv.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
 import { foldedLine, type Stack, stacksOf, type Weight } from './folded.js';
@@ -15,20 +16,22 @@ export interface ExportOptions {
   readonly table: TableName;
   /** Of folded and svg. */
   readonly weight: Weight;
+  /** Of folded, svg, speedscope and perfetto: names of guest addresses. */
+  readonly symbols?: Symbols | null;
 }
 
 type Exporter = (reader: TraceReader, sink: TextSink, options: ExportOptions) => Exported;
 
 function stacks(
   reader: TraceReader,
-  weight: Weight,
+  { weight, symbols = null }: ExportOptions,
   write: (stacks: readonly Stack[], unit: string) => void,
 ): Exported {
-  const profiler = new Profiler({ rips: 0 });
-  const damage = readChunks(reader, 'event', COLUMNS, (chunk) => profiler.take(chunk));
-  const profile = profiler.finish((domain, code) => reader.name(domain, code));
-  const found = stacksOf(profile, weight);
-  write(found, weight === 'exits' ? 'exits' : (profile.unit ?? 'exits'));
+  const builder = new ExitIndexBuilder();
+  const damage = readChunks(reader, 'event', COLUMNS, (chunk) => builder.take(chunk));
+  const index = builder.finish();
+  const found = stacksOf(index, (domain, code) => reader.name(domain, code), { weight, symbols });
+  write(found, weight === 'exits' ? 'exits' : (index.unit ?? 'exits'));
   return { written: found.length, damage };
 }
 
@@ -37,15 +40,15 @@ export const EXPORTS = {
   speedscope: { says: 'an evented profile for speedscope.app', run: exportSpeedscope },
   folded: {
     says: 'folded stacks for flamegraph.pl',
-    run: (reader, sink, { weight }) =>
-      stacks(reader, weight, (found) => {
+    run: (reader, sink, options) =>
+      stacks(reader, options, (found) => {
         for (const stack of found) sink.write(`${foldedLine(stack)}\n`);
       }),
   },
   svg: {
     says: 'a flame graph',
-    run: (reader, sink, { weight }) =>
-      stacks(reader, weight, (found, unit) => sink.write(flameGraph(found, reader.path, unit))),
+    run: (reader, sink, options) =>
+      stacks(reader, options, (found, unit) => sink.write(flameGraph(found, reader.path, unit))),
   },
   csv: { says: 'the rows of a table', run: (reader, sink, { table }) => exportCsv(reader, sink, table) },
 } as const satisfies { readonly [format: string]: { readonly says: string; readonly run: Exporter } };

@@ -4,6 +4,7 @@
  * https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU ("Trace Event Format")
  */
 import type { TraceReader } from '../../traces/store.js';
+import type { Symbols } from '../symbols/symbols.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
 import { SPAN_COLUMNS, SpanWalker } from './spans.js';
 
@@ -22,7 +23,11 @@ function processOf(says: string | null): number {
 }
 
 /** Writes all exits of a trace; `written` counts slices and instants. Memory does not grow with the trace. */
-export function exportPerfetto(reader: TraceReader, sink: TextSink): Exported {
+export function exportPerfetto(
+  reader: TraceReader,
+  sink: TextSink,
+  { symbols = null }: { readonly symbols?: Symbols | null } = {},
+): Exported {
   const lanes = reader.dictionary('vcpu');
   const places = new Map<number, string>();
   let written = 0;
@@ -42,10 +47,12 @@ export function exportPerfetto(reader: TraceReader, sink: TextSink): Exported {
   };
   const walker = new SpanWalker(
     {
-      open({ lane, at, seq, name, key, rip }) {
+      open({ lane, at, seq, name, key, level, rip }) {
+        const symbol = rip === null ? null : (symbols?.label(level, rip) ?? null);
         const about =
           (key === '' ? '' : `,"about":${JSON.stringify(key)}`) +
-          (rip === null ? '' : `,"rip":"0x${rip.toString(16)}"`);
+          (rip === null ? '' : `,"rip":"0x${rip.toString(16)}"`) +
+          (symbol === null ? '' : `,"symbol":${JSON.stringify(symbol)}`);
         const where = place(lane);
         put(
           `{"ph":"B","cat":"exit","name":${JSON.stringify(name)},"ts":${micros(at)},${where},"args":{"seq":${seq}${about}}}`,

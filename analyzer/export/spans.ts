@@ -22,6 +22,8 @@ export interface Span {
   readonly name: string;
   /** What it is about, for example `leaf 0x1`; empty where the exit does not say it. */
   readonly key: string;
+  /** Level that exited, null where it is unknown. */
+  readonly level: number | null;
   readonly rip: bigint | null;
 }
 
@@ -168,6 +170,7 @@ export class SpanWalker {
       seq: view.chunk.first + i,
       name: this.#name(from, by, low, reason.cells[2 * i + 1] as number),
       key: keyLabel(this.#key.tag, (BigInt(this.#key.high) << 32n) | BigInt(this.#key.low)),
+      level: from === UNKNOWN_LEVEL ? null : from,
       rip:
         rip.valid[i] === 1
           ? (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number)

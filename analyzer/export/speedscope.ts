@@ -1,13 +1,14 @@
 /**
  * An evented profile of speedscope a lane, as https://www.speedscope.app/file-format-schema.json describes it: exits
- * as frames, with what they are about as a frame inside, and the exits that served them inside that. Events of a
- * profile stand together, so the trace is read once a lane; memory grows with the number of distinct frames alone.
+ * as frames, with what they are about as a frame inside, and the exits that served them inside that; with symbols, the
+ * function that exited is the frame outside. Events of a profile stand together, so the trace is read once a lane; memory grows with the number of distinct frames alone.
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceReader } from '../../traces/store.js';
 import { narrow } from '../profile/view.js';
+import type { Symbols } from '../symbols/symbols.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
-import { SPAN_COLUMNS, SpanWalker } from './spans.js';
+import { SPAN_COLUMNS, type Span, SpanWalker } from './spans.js';
 
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
 /** Distinct frames; beyond, pages and ports are left out. */
@@ -34,7 +35,11 @@ class Frames {
 }
 
 /** Writes all exits of a trace; `written` counts them. */
-export function exportSpeedscope(reader: TraceReader, sink: TextSink): Exported {
+export function exportSpeedscope(
+  reader: TraceReader,
+  sink: TextSink,
+  { symbols = null }: { readonly symbols?: Symbols | null } = {},
+): Exported {
   const { lanes, found, damage: early } = busiest(reader);
   let damage = early;
   const frames = new Frames();
@@ -42,7 +47,7 @@ export function exportSpeedscope(reader: TraceReader, sink: TextSink): Exported 
   let profiles = 0;
   sink.write(`{"$schema":"${SCHEMA}","name":${JSON.stringify(reader.path)},"exporter":"trapline","profiles":[`);
   for (const lane of lanes) {
-    const profile = new LaneProfile(frames, sink, profiles > 0 ? ',\n' : '\n');
+    const profile = new LaneProfile(frames, sink, profiles > 0 ? ',\n' : '\n', symbols);
     const walker = new SpanWalker(profile, (domain, code) => reader.name(domain, code), lane);
     damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk)) ?? damage;
     walker.end();
@@ -81,6 +86,7 @@ class LaneProfile {
   readonly #frames: Frames;
   readonly #sink: TextSink;
   readonly #head: string;
+  readonly #symbols: Symbols | null;
   /** Frames of each open exit. */
   readonly #open: number[][] = [];
   exits = 0;
@@ -88,19 +94,21 @@ class LaneProfile {
   last = 0;
   #events = 0;
 
-  constructor(frames: Frames, sink: TextSink, before: string) {
+  constructor(frames: Frames, sink: TextSink, before: string, symbols: Symbols | null) {
     this.#frames = frames;
     this.#sink = sink;
+    this.#symbols = symbols;
     this.#head = `${before}{"type":"evented","events":[`;
   }
 
-  open({ at, name, key }: { readonly at: number; readonly name: string; readonly key: string }): void {
+  open({ at, name, key, level, rip }: Span): void {
     if (this.exits === 0) {
       this.#sink.write(this.#head);
       this.first = at;
     }
     this.exits += 1;
-    const names = key === '' ? [name] : [name, key];
+    const symbol = rip === null ? null : (this.#symbols?.find(level, rip)?.name ?? null);
+    const names = [symbol ?? '', name, key].filter((text) => text !== '');
     const frames = names.map((each) => this.#frames.of(each)).filter((frame) => frame !== null);
     this.#open.push(frames);
     for (const frame of frames) this.#event('O', frame, at);

@@ -5,7 +5,7 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 
 /** Kinds of sub-key, by number; a direction is added where it matters. */
-export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic'] as const;
+export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic', 'mmio'] as const;
 export type KeyKind = (typeof KEYS)[number];
 const KEY = Object.fromEntries(KEYS.map((name, i) => [name, i])) as Record<KeyKind, number>;
 
@@ -144,6 +144,11 @@ export function keyOfWork(kind: number, low: number, high: number, written: bool
   else key.set(kind, written ? DIRECTION.write : DIRECTION.read, low, high);
 }
 
+/** An access as it was emulated: a port, or the address itself rather than its page. */
+export function keyOfAccess(event: 'mmio' | 'ioport', low: number, high: number, written: boolean, key: SubKey): void {
+  key.set(event === 'mmio' ? KEY.mmio : KEY.port, written ? DIRECTION.write : DIRECTION.read, low, high);
+}
+
 export const isPage = (kind: number): boolean => kind === KEY.page;
 
 const WORDS: { readonly [kind in KeyKind]: (value: bigint) => string } = {
@@ -157,6 +162,7 @@ const WORDS: { readonly [kind in KeyKind]: (value: bigint) => string } = {
   page: (value) => `page 0x${value.toString(16)}`,
   vector: (value) => `vector ${value}`,
   apic: (value) => `APIC offset 0x${value.toString(16)}`,
+  mmio: (value) => `MMIO 0x${value.toString(16)}`,
 };
 const PORT_DIRECTIONS = ['', ' in', ' out', ''];
 const DIRECTIONS = ['', ' read', ' write', ''];

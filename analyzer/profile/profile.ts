@@ -1,18 +1,20 @@
 /**
  * Where the exits go: count, share and handler time by level (or lane) and reason, by what each exit was about, and
- * the instructions that cause most of them. Handler time runs from an exit to the next entry of the same vCPU, in
- * ticks on deterministic runs and in nanoseconds on hosts. One pass over columns; no object a row.
+ * the instructions that cause most of them; and how much of its time each vCPU is outside its guest. Handler time runs
+ * from an exit to the next entry of the same vCPU, in ticks on deterministic runs and in nanoseconds on hosts.
  */
-import { EVENT_KINDS } from '../../engine/observer.js';
 import { svmExitCodeName } from '../../engine/svm/exit-codes.js';
 import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
 import type { Chunk, TraceReader } from '../../traces/store.js';
+import { Histogram, type HistogramData } from '../histogram.js';
+import type { Symbols } from '../symbols/symbols.js';
+import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
+import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
 import { keyLabel } from './keys.js';
-import { type Grouped, group, type Times, timesOf } from './stats.js';
-import { Numbers, WordTable } from './table.js';
-import { COLUMNS } from './view.js';
-import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './walk.js';
+import { type Times, timesOf } from './stats.js';
+import { COLUMNS, type Unit } from './view.js';
+import { UNKNOWN_LEVEL } from './walk.js';
 
 export type { Times } from './stats.js';
 
@@ -40,6 +42,8 @@ export interface ProfileRow {
   /** Part of all handler time. */
   readonly timeShare: number;
   readonly keys: readonly ProfileKey[];
+  /** Of the handler times, where histograms were asked for; Histogram.fromData reads it. */
+  readonly histogram: HistogramData | null;
 }
 
 export interface ProfileRip {
@@ -50,10 +54,24 @@ export interface ProfileRip {
   readonly share: number;
   readonly total: number;
   readonly instruction: string | null;
+  /** `name+0x1a`, where symbols were given and have the address. */
+  readonly symbol: string | null;
+}
+
+/** What a vCPU spent outside its guest. */
+export interface ProfileLane {
+  readonly lane: number;
+  readonly name: string;
+  readonly exits: number;
+  /** From its first to its last event, and the part of it between exits and entries. */
+  readonly span: number;
+  readonly handled: number;
+  /** The part of that for HLT and MWAIT: the guest had nothing to do. */
+  readonly halted: number;
 }
 
 export interface Profile {
-  readonly unit: 'ticks' | 'ns' | null;
+  readonly unit: Unit;
   /** Exits and failed entries. */
   readonly exits: number;
   readonly entries: number;
@@ -64,6 +82,8 @@ export interface Profile {
   /** From the first to the last event of each vCPU, summed; and the part of it between exits and entries. */
   readonly span: number;
   readonly handled: number;
+  /** Lanes that exit, the busiest outside their guest first. */
+  readonly lanes: readonly ProfileLane[];
   readonly rows: readonly ProfileRow[];
   readonly rips: readonly ProfileRip[];
 }
@@ -72,147 +92,212 @@ export interface ProfileOptions {
   readonly by?: 'level' | 'lane';
   /** Hottest RIPs to tell; 10 without it. */
   readonly rips?: number;
+  readonly symbols?: Symbols | null;
+  /** Give each row a histogram. */
+  readonly histograms?: boolean;
 }
 
 export type NameOf = (domain: string, code: bigint) => string | null;
 
 const ISA = [null, 'vmx', 'svm'] as const;
-export class Profiler {
-  readonly #byLane: boolean;
-  readonly #ripCount: number;
-  readonly #walker = new ExitWalker((exit) => this.#exit(exit));
-  /** Groups: (level or lane) << 8 | isa << 1 | failed, reason. */
-  readonly #groups = new WordTable();
-  /** Sub-keys: group << 8 | tag, value. */
-  readonly #keys = new WordTable();
-  readonly #keyCount = new Numbers();
-  readonly #sampleKey = new Numbers();
-  readonly #sampleTime = new Numbers();
-  /** RIPs: group, rip. */
-  readonly #rips = new WordTable();
-  readonly #ripCounts = new Numbers();
-  readonly #ripTotals = new Numbers();
-  #handled = 0;
 
-  constructor({ by = 'level', rips = 10 }: ProfileOptions = {}) {
-    this.#byLane = by === 'lane';
-    this.#ripCount = rips;
+/** Cells in groups, in the order in which the groups were met. */
+function groupsOf<T>(cells: readonly T[], id: (cell: T) => string): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const cell of cells) {
+    const key = id(cell);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [cell]);
+    else group.push(cell);
+  }
+  return [...groups.values()];
+}
+
+interface Indexed extends Cell {
+  readonly index: number;
+}
+
+/** Makes the tables of one profile from its index. */
+class Tables {
+  readonly #index: ExitIndex;
+  readonly #nameOf: NameOf;
+  readonly #options: ProfileOptions;
+  readonly #cells: readonly Indexed[];
+  readonly exits: number;
+  readonly handled: number;
+
+  constructor(index: ExitIndex, nameOf: NameOf, options: ProfileOptions) {
+    this.#index = index;
+    this.#nameOf = nameOf;
+    this.#options = options;
+    this.#cells = Array.from(index.counts, (_, i) => ({ ...readCell(index.cells, i), index: i }));
+    this.exits = index.counts.reduce((sum, count) => sum + count, 0);
+    this.handled = index.times.values.reduce((sum, time) => sum + time, 0);
+  }
+
+  rows(): ProfileRow[] {
+    const byLane = this.#options.by === 'lane';
+    const groups = groupsOf(
+      this.#cells,
+      ({ lane, level, isa, failed, reason }) => `${byLane ? lane : level} ${isa} ${failed} ${reason}`,
+    );
+    const rows = groups.flatMap((cells) => this.#row(cells, byLane));
+    return rows.sort((a, b) => (b.times?.total ?? 0) - (a.times?.total ?? 0) || byCount(a, b));
+  }
+
+  #row(cells: readonly Indexed[], byLane: boolean): ProfileRow[] {
+    const [first] = cells;
+    if (first === undefined) return [];
+    const count = this.#count(cells);
+    const times = this.#times(cells);
+    const keys = groupsOf(cells, ({ tag, key }) => `${tag} ${key}`).flatMap((same) => this.#key(same));
+    return [
+      {
+        level: byLane ? null : levelOf(first),
+        lane: byLane ? first.lane : null,
+        isa: ISA[first.isa] ?? null,
+        code: first.reason,
+        reason: reasonName(first.isa, first.reason, this.#nameOf),
+        failed: first.failed,
+        count,
+        share: count / this.exits,
+        times,
+        timeShare: times === null || this.handled === 0 ? 0 : times.total / this.handled,
+        keys: keys.sort(byCount),
+        histogram:
+          this.#options.histograms === true
+            ? histogramOf(
+                this.#index,
+                cells.map(({ index }) => index),
+              )
+            : null,
+      },
+    ];
+  }
+
+  #key(cells: readonly Indexed[]): ProfileKey[] {
+    const [first] = cells;
+    if (first === undefined) return [];
+    const { tag, key: value } = first;
+    return [{ label: keyLabel(tag, value), value, count: this.#count(cells), times: this.#times(cells) }];
+  }
+
+  rips(): ProfileRip[] {
+    const { rips = 10, by, symbols = null } = this.#options;
+    if (rips === 0) return [];
+    const byLane = by === 'lane';
+    const groups = groupsOf(
+      this.#cells.filter(({ rip }) => rip !== null),
+      ({ lane, level, isa, failed, reason, rip }) => `${byLane ? lane : level} ${isa} ${failed} ${reason} ${rip}`,
+    ).map((cells) => ({ cells, count: this.#count(cells), total: this.#total(cells) }));
+    groups.sort((a, b) => byCount(a, b) || b.total - a.total);
+    return groups.slice(0, rips).flatMap(({ cells: [first], count, total }) => {
+      const rip = first?.rip ?? null;
+      if (first === undefined || rip === null) return [];
+      const found = this.#index.code.get(rip);
+      return [
+        {
+          rip,
+          level: byLane ? null : levelOf(first),
+          reason: reasonName(first.isa, first.reason, this.#nameOf),
+          count,
+          share: count / this.exits,
+          total,
+          instruction: found === undefined ? null : disassemble(found.bytes, rip, found.bits),
+          symbol: symbols?.label(levelOf(first), rip) ?? null,
+        },
+      ];
+    });
+  }
+
+  lanes(): ProfileLane[] {
+    const spans = new Map(this.#index.lanes.map(({ lane, span }) => [lane, span]));
+    const lanes = groupsOf(this.#cells, ({ lane }) => String(lane)).map((cells): ProfileLane => {
+      const lane = cells[0]?.lane ?? 0;
+      return {
+        lane,
+        name: this.#nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
+        exits: this.#count(cells),
+        span: spans.get(lane) ?? 0,
+        handled: this.#total(cells),
+        halted: this.#total(cells.filter(isHalt)),
+      };
+    });
+    return lanes.sort((a, b) => b.handled - a.handled || a.lane - b.lane);
+  }
+
+  #count(cells: readonly Indexed[]): number {
+    return cells.reduce((sum, { index }) => sum + (this.#index.counts[index] as number), 0);
+  }
+
+  #times(cells: readonly Indexed[]): Times | null {
+    return timesOf(
+      this.#index.times,
+      cells.map(({ index }) => index),
+    );
+  }
+
+  #total(cells: readonly Indexed[]): number {
+    const { starts, values } = this.#index.times;
+    let total = 0;
+    for (const { index } of cells) {
+      for (let i = starts[index] as number; i < (starts[index + 1] as number); i++) total += values[i] as number;
+    }
+    return total;
+  }
+}
+
+/** Exits by which a guest waits. Intel SDM volume 3D, appendix C; AMD64 APM volume 2, appendix C. */
+const HALTS: { readonly [isa: number]: readonly bigint[] } = { 1: [12n, 36n], 2: [0x78n, 0x8bn, 0x8cn, 0xa6n] };
+const isHalt = ({ isa, reason, failed }: Cell): boolean => !failed && HALTS[isa]?.includes(reason) === true;
+
+const levelOf = ({ level }: Cell): number | null => (level === UNKNOWN_LEVEL ? null : level);
+const byCount = (a: { readonly count: number }, b: { readonly count: number }): number => b.count - a.count;
+
+/** Histogram of the handler times of some cells. */
+export function histogramOf({ times: { starts, values } }: ExitIndex, cells: readonly number[]): HistogramData {
+  const histogram = new Histogram();
+  for (const cell of cells) {
+    for (let i = starts[cell] as number; i < (starts[cell + 1] as number); i++) histogram.record(values[i] as number);
+  }
+  return histogram.toData();
+}
+
+/** The profile of an index; `nameOf` gives names of the trace's dictionaries. */
+export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOptions = {}): Profile {
+  const tables = new Tables(index, nameOf, options);
+  return {
+    unit: index.unit,
+    exits: tables.exits,
+    entries: index.entries,
+    open: tables.exits - index.times.values.length,
+    lost: index.lost,
+    span: index.lanes.reduce((sum, { span }) => sum + span, 0),
+    handled: tables.handled,
+    lanes: tables.lanes(),
+    rows: tables.rows(),
+    rips: tables.rips(),
+  };
+}
+
+/** Profile of events that are handed over in chunks. */
+export class Profiler {
+  readonly #builder = new ExitIndexBuilder();
+  readonly #options: ProfileOptions;
+
+  constructor(options: ProfileOptions = {}) {
+    this.#options = options;
   }
 
   /** Takes a chunk of the event table, in order; other tables are ignored. */
   take(chunk: Chunk): void {
-    this.#walker.take(chunk);
-  }
-
-  #exit(exit: WalkedExit): void {
-    const where = this.#byLane ? exit.lane : exit.level;
-    const what = ((where << 8) | (exit.isa << 1) | (exit.failed ? 1 : 0)) >>> 0;
-    const group = this.#groups.index(what, exit.reasonLow, exit.reasonHigh);
-    const key = this.#keys.index(((group << 8) | exit.key.tag) >>> 0, exit.key.low, exit.key.high);
-    this.#keyCount.add(key, 1);
-    if (exit.time >= 0) {
-      this.#sampleKey.push(key);
-      this.#sampleTime.push(exit.time);
-      this.#handled += exit.time;
-    }
-    if (!exit.hasRip) return;
-    const rip = this.#rips.index(group, exit.ripLow, exit.ripHigh);
-    this.#ripCounts.add(rip, 1);
-    this.#ripTotals.add(rip, Math.max(0, exit.time));
+    this.#builder.take(chunk);
   }
 
   /** The answer; nothing may be taken afterwards. */
   finish(nameOf: NameOf): Profile {
-    const walker = this.#walker;
-    walker.end();
-    const samples = group(this.#sampleKey, this.#sampleTime, this.#keys.size);
-    return {
-      unit: walker.unit,
-      exits: walker.exits,
-      entries: walker.kinds[EVENT_KINDS.entry] ?? 0,
-      open: walker.exits - samples.values.length,
-      lost: walker.lost,
-      span: walker.span,
-      handled: this.#handled,
-      rows: this.#rows(samples, nameOf),
-      rips: this.#hottest(nameOf),
-    };
+    return profileOf(this.#builder.finish(), nameOf, this.#options);
   }
-
-  #rows(samples: Grouped, nameOf: NameOf): ProfileRow[] {
-    const members = new Map<number, number[]>();
-    for (let key = 0; key < this.#keys.size; key++) {
-      const g = this.#keys.a(key) >>> 8;
-      const list = members.get(g);
-      if (list === undefined) members.set(g, [key]);
-      else list.push(key);
-    }
-    const rows = [...members].map(([g, keys]): ProfileRow => {
-      const { where, isa, failed, code } = this.#group(g);
-      const count = keys.reduce((sum, key) => sum + this.#keyCount.get(key), 0);
-      const times = timesOf(joined(samples, keys));
-      return {
-        level: this.#byLane || where === UNKNOWN_LEVEL ? null : where,
-        lane: this.#byLane ? where : null,
-        isa: ISA[isa] ?? null,
-        code,
-        reason: reasonName(isa, code, nameOf),
-        failed,
-        count,
-        share: count / this.#walker.exits,
-        times,
-        timeShare: times === null || this.#handled === 0 ? 0 : times.total / this.#handled,
-        keys: keys.map((key) => this.#key(key, samples)).sort(byCount),
-      };
-    });
-    return rows.sort((a, b) => (b.times?.total ?? 0) - (a.times?.total ?? 0) || byCount(a, b));
-  }
-
-  #key(key: number, samples: Grouped): ProfileKey {
-    const tag = this.#keys.a(key) & 0xff;
-    const value = this.#keys.value(key);
-    const times = timesOf(samples.values.subarray(samples.starts[key], samples.starts[key + 1]));
-    return { label: keyLabel(tag, value), value, count: this.#keyCount.get(key), times };
-  }
-
-  #group(g: number): { where: number; isa: number; failed: boolean; code: bigint } {
-    const a = this.#groups.a(g);
-    return { where: a >>> 8, isa: (a >>> 1) & 3, failed: (a & 1) === 1, code: this.#groups.value(g) };
-  }
-
-  #hottest(nameOf: NameOf): ProfileRip[] {
-    const order = Array.from({ length: this.#rips.size }, (_, i) => i);
-    order.sort(
-      (a, b) => this.#ripCounts.get(b) - this.#ripCounts.get(a) || this.#ripTotals.get(b) - this.#ripTotals.get(a),
-    );
-    return order.slice(0, this.#ripCount).map((i): ProfileRip => {
-      const rip = this.#rips.value(i);
-      const { where, isa, code } = this.#group(this.#rips.a(i));
-      const found = this.#walker.code.get(rip);
-      return {
-        rip,
-        level: this.#byLane || where === UNKNOWN_LEVEL ? null : where,
-        reason: reasonName(isa, code, nameOf),
-        count: this.#ripCounts.get(i),
-        share: this.#ripCounts.get(i) / this.#walker.exits,
-        total: this.#ripTotals.get(i),
-        instruction: found === undefined ? null : disassemble(found.bytes, rip, found.bits),
-      };
-    });
-  }
-}
-
-const byCount = (a: { readonly count: number }, b: { readonly count: number }): number => b.count - a.count;
-
-function joined({ starts, values }: Grouped, keys: readonly number[]): Float64Array {
-  const parts = keys.map((key) => values.subarray(starts[key], starts[key + 1]));
-  const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Name of a reason by the event's own architecture: the trace's dictionary, else the manual's table, else hex. */

@@ -82,3 +82,27 @@ export class EventView {
     this.bytes = chunk.column('bytes').valid ?? ALL;
   }
 }
+
+export type Unit = 'ticks' | 'ns' | null;
+
+const CLOCKS = [
+  ['tick', 'ticks'],
+  ['time_ns', 'ns'],
+] as const;
+
+/** The clock of a trace: ticks where it has them, else host time; decided by the first chunk that has either. */
+export class Clock {
+  unit: Unit = null;
+
+  /** The clock's column in a chunk; null where there is no clock yet. */
+  of(chunk: Chunk): Wide | null {
+    for (const [name, unit] of CLOCKS) {
+      if (this.unit !== null && this.unit !== unit) continue;
+      const column = wide(chunk.column(name));
+      if (this.unit === null && !column.valid.subarray(0, chunk.rows).includes(1)) continue;
+      this.unit = unit;
+      return column;
+    }
+    return null;
+  }
+}

@@ -6,7 +6,7 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
-import { EventView, type Wide, wide } from './view.js';
+import { Clock, EventView, type Unit, type Wide } from './view.js';
 
 /** A level that the trace does not say. */
 export const UNKNOWN_LEVEL = 255;
@@ -22,6 +22,8 @@ export class WalkedExit {
   /** 1 VMX, 2 SVM, 0 unknown. */
   isa = 0;
   failed = false;
+  /** An exit of a nested guest that L0 handed on to L1. */
+  reflected = false;
   reasonLow = 0;
   reasonHigh = 0;
   hasRip = false;
@@ -69,7 +71,7 @@ export class ExitWalker {
   readonly code = new Map<bigint, Code>();
   /** Events by kind. */
   readonly kinds = new Float64Array(256);
-  unit: 'ticks' | 'ns' | null = null;
+  readonly #clock = new Clock();
   /** Events that the recorder lost. */
   lost = 0;
   exits = 0;
@@ -83,7 +85,7 @@ export class ExitWalker {
   take(chunk: Chunk): void {
     if (chunk.table !== 'event') return;
     const view = new EventView(chunk);
-    const clock = this.#clock(chunk);
+    const clock = this.#clock.of(chunk);
     this.#seq = chunk.first;
     for (let i = 0; i < chunk.rows; i++) {
       const kind = view.kind[i] as number;
@@ -93,6 +95,7 @@ export class ExitWalker {
       if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
       else if (kind === EVENT_KINDS.entry) this.#entry(i, lane, clock);
       else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
+      else if (kind === EVENT_KINDS.nested_inject) lane.exit.reflected = true;
       else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
       if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
     }
@@ -103,13 +106,16 @@ export class ExitWalker {
     for (const lane of this.#lanes.values()) this.#close(lane, -1);
   }
 
-  /** From the first to the last event of each vCPU, summed. */
-  get span(): number {
-    let span = 0;
-    for (const { seen, lastHigh, firstHigh, lastLow, firstLow } of this.#lanes.values()) {
-      if (seen) span += (lastHigh - firstHigh) * HIGH + (lastLow - firstLow);
-    }
-    return span;
+  get unit(): Unit {
+    return this.#clock.unit;
+  }
+
+  /** Each lane, and the time from its first to its last event. */
+  get spans(): { readonly lane: number; readonly span: number }[] {
+    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow }]) => ({
+      lane,
+      span: seen ? (lastHigh - firstHigh) * HIGH + (lastLow - firstLow) : 0,
+    }));
   }
 
   #lane(id: number): Lane {
@@ -120,18 +126,6 @@ export class ExitWalker {
       this.#lanes.set(id, lane);
     }
     return lane;
-  }
-
-  /** Ticks where the trace has them, else host time; decided by the first chunk that has either. */
-  #clock(chunk: Chunk): Wide | null {
-    for (const [name, unit] of CLOCKS) {
-      if (this.unit !== null && this.unit !== unit) continue;
-      const column = wide(chunk.column(name));
-      if (this.unit === null && !column.valid.subarray(0, chunk.rows).includes(1)) continue;
-      this.unit = unit;
-      return column;
-    }
-    return null;
   }
 
   #exit(view: EventView, i: number, kind: number, lane: Lane, clock: Wide | null): void {
@@ -148,6 +142,7 @@ export class ExitWalker {
     exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
     exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
     exit.failed = kind === EVENT_KINDS.entry_failed;
+    exit.reflected = false;
     exit.reasonLow = reason.cells[2 * i] as number;
     exit.reasonHigh = reason.cells[2 * i + 1] as number;
     exit.hasRip = rip.valid[i] === 1;
@@ -189,11 +184,6 @@ export class ExitWalker {
     this.code.set(at, { bytes: row.bytes.slice(), bits: codeWidth(typeof row.text === 'string' ? row.text : null) });
   }
 }
-
-const CLOCKS = [
-  ['tick', 'ticks'],
-  ['time_ns', 'ns'],
-] as const;
 
 function visit(lane: Lane, clock: Wide, i: number): void {
   lane.lastLow = clock.cells[2 * i] as number;

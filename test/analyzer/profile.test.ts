@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { codeWidth, disassemble } from '../../analyzer/profile/code.js';
 import { type Profile, type ProfileOptions, Profiler } from '../../analyzer/profile/profile.js';
-import { timesOf } from '../../analyzer/profile/stats.js';
+import { sortCells, type Times, timesOf } from '../../analyzer/profile/stats.js';
 import { WordTable } from '../../analyzer/profile/table.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
@@ -30,25 +30,88 @@ function profileText(text: string): Profile {
 const nearestRank = (values: readonly number[], share: number): number =>
   Math.min(...values.filter((value) => values.filter((other) => other <= value).length >= share * values.length));
 
+/** Statistics by their definitions; the standard error as tools/perf/util/stat.c has it (Welford's updates). */
+function reference(values: readonly number[]): Times | null {
+  if (values.length === 0) return null;
+  let [mean, squares] = [0, 0];
+  values.forEach((value, i) => {
+    const apart = value - mean;
+    mean += apart / (i + 1);
+    squares += apart * (value - mean);
+  });
+  const total = values.reduce((sum, value) => sum + value, 0);
+  const error = values.length < 2 || mean === 0 ? 0 : Math.sqrt(squares / (values.length - 1) / values.length) / mean;
+  return {
+    samples: values.length,
+    total,
+    mean: total / values.length,
+    error,
+    min: Math.min(...values),
+    p50: nearestRank(values, 0.5),
+    p90: nearestRank(values, 0.9),
+    p99: nearestRank(values, 0.99),
+    p999: nearestRank(values, 0.999),
+    max: Math.max(...values),
+  };
+}
+
+function assertTimes(found: Times | null, values: readonly number[]): void {
+  const expected = reference(values);
+  const error = found?.error ?? 0;
+  assert.ok(Math.abs(error - (expected?.error ?? 0)) < 1e-9);
+  assert.deepEqual(found, expected === null ? null : { ...expected, error });
+}
+
 describe('statistics', () => {
   it('are exact, by nearest rank', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(100), { minLength: 1, maxLength: 60 }), (values) => {
-        const times = timesOf(Float64Array.from(values));
-        const total = values.reduce((sum, value) => sum + value, 0);
-        assert.deepEqual(times, {
-          samples: values.length,
-          total,
-          mean: total / values.length,
-          min: Math.min(...values),
-          p50: nearestRank(values, 0.5),
-          p90: nearestRank(values, 0.9),
-          p99: nearestRank(values, 0.99),
-          max: Math.max(...values),
-        });
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.nat(3), fc.nat(100)), { maxLength: 60 }),
+        fc.subarray([0, 1, 2, 3]),
+        (all, some) => {
+          const [cells, values] = [
+            Uint32Array.from(all, ([cell]) => cell),
+            Float64Array.from(all, ([, value]) => value),
+          ];
+          const wanted = all.filter(([cell]) => some.includes(cell)).map(([, value]) => value);
+          assertTimes(timesOf(sortCells(cells, values, 4), some), wanted);
+        },
+      ),
     );
-    assert.equal(timesOf(new Float64Array(0)), null);
+  });
+
+  it('are the same of many values in a few cells, which are not put together', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(10, 1e6, 2 ** 52),
+        fc.integer({ min: 5000, max: 9000 }),
+        fc.nat(),
+        (most, count, seed) => {
+          let state = seed;
+          const next = (): number => {
+            state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+            return state / 2 ** 32;
+          };
+          const values = Float64Array.from({ length: count }, () => Math.floor(next() ** 4 * most));
+          const cells = Uint32Array.from({ length: count }, () => Math.floor(next() * 3));
+          const times = timesOf(sortCells(cells, values, 3), [0, 1, 2]);
+          const one = timesOf(sortCells(new Uint32Array(count), values, 1), [0]);
+          const { total, mean, error, ...exact } = times ?? assert.fail();
+          assert.deepEqual(exact, (({ total: _t, mean: _m, error: _e, ...rest }) => rest)(one ?? assert.fail()));
+          assert.ok(
+            Math.abs(total / (one?.total ?? 1) - 1) < 1e-9 && Math.abs(error - (one?.error ?? 0)) < 1e-9 && mean > 0,
+          );
+          const ascending = values.sort();
+          for (const [name, share] of [
+            ['p50', 0.5],
+            ['p999', 0.999],
+          ] as const) {
+            assert.equal(times?.[name], ascending[Math.ceil(share * count) - 1]);
+          }
+        },
+      ),
+      { numRuns: 20 },
+    );
   });
 });
 
@@ -81,7 +144,7 @@ describe('table of words', () => {
 });
 
 /** Pairs exits with entries and adds up, one row after the other. */
-function reference(events: readonly EventDraft[], clock: 'tick' | 'time_ns') {
+function walked(events: readonly EventDraft[], clock: 'tick' | 'time_ns') {
   const open = new Map<unknown, { level: unknown; reason: unknown; at: number }>();
   const groups = new Map<string, { count: number; times: number[] }>();
   for (const event of events) {
@@ -124,14 +187,14 @@ describe('profile', () => {
           const shifted = events.map(
             (each) => ({ ...each, [clock]: BigInt(each[clock] as bigint) - start }) as EventDraft,
           );
-          const expected = reference(shifted, clock);
+          const expected = walked(shifted, clock);
           const profile = profileOf(events);
           assert.equal(profile.rows.length, expected.size);
           assert.equal(profile.exits, events.filter(({ kind }) => kind === 'exit').length);
           for (const row of profile.rows) {
             const group = expected.get(`${row.level} ${row.code}`);
             assert.equal(row.count, group?.count);
-            assert.deepEqual(row.times, timesOf(Float64Array.from(group?.times ?? [])));
+            assertTimes(row.times, group?.times ?? []);
             assert.equal(
               row.keys.reduce((sum, key) => sum + key.count, 0),
               row.count,

@@ -1,0 +1,117 @@
+/** A profile by any of what tells exits apart: one row a combination that occurs. */
+import type { Histogram } from '../histogram.js';
+import type { Symbols } from '../symbols/symbols.js';
+import { type Cell, readCell } from './cells.js';
+import type { ExitIndex } from './exit-index.js';
+import { keyLabel } from './keys.js';
+import { histogramOf, type NameOf, reasonName } from './profile.js';
+import { type Times, timesOf } from './stats.js';
+import { UNKNOWN_LEVEL } from './walk.js';
+
+/** What the labels of a row are made from, besides its cell. */
+interface Names {
+  readonly nameOf: NameOf;
+  /** What the trace's dictionary says of a lane, as JSON. */
+  readonly saysOf: NameOf;
+  readonly symbols: Symbols | null;
+}
+
+interface Dimension {
+  readonly says: string;
+  /** The row that a cell belongs to, as people read it; empty where nothing is known. */
+  label(cell: Cell, names: Names): string;
+}
+
+const levelOf = ({ level }: Cell): number | null => (level === UNKNOWN_LEVEL ? null : level);
+
+/** A number of the JSON that the dictionary holds of a lane: its VM, thread or vCPU. */
+function told(says: string | null, key: 'vm' | 'vcpu'): number | null {
+  try {
+    const value: unknown = JSON.parse(says ?? 'null');
+    const number = typeof value === 'object' && value !== null ? Reflect.get(value, key) : null;
+    return typeof number === 'number' ? number : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Number of the vCPU that a lane is, as its VM counts them; null where the trace does not say it. */
+export const vcpuNumber = (lane: number, saysOf: NameOf): number | null => told(saysOf('vcpu', BigInt(lane)), 'vcpu');
+
+export const DIMENSIONS = {
+  vm: {
+    says: 'virtual machine, where the trace tells them apart',
+    label: ({ lane }, { saysOf }) => {
+      const vm = told(saysOf('vcpu', BigInt(lane)), 'vm');
+      return vm === null ? '' : `VM ${vm}`;
+    },
+  },
+  vcpu: { says: 'vCPU', label: ({ lane }, { nameOf }) => nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}` },
+  level: { says: 'level that exited', label: (cell) => `L${levelOf(cell) ?? '?'}` },
+  reason: {
+    says: 'exit reason',
+    label: ({ isa, reason, failed }, { nameOf }) =>
+      failed ? `${reasonName(isa, reason, nameOf)} failed entry` : reasonName(isa, reason, nameOf),
+  },
+  key: {
+    says: 'port, MSR, control register, CPUID leaf, hypercall, MMIO or EPT page, vector',
+    label: ({ tag, key }) => keyLabel(tag, key),
+  },
+  rip: { says: 'guest RIP', label: ({ rip }) => (rip === null ? '' : `0x${rip.toString(16)}`) },
+  symbol: {
+    says: 'guest function (--symbols)',
+    label: (cell, { symbols }) => (cell.rip === null ? '' : (symbols?.find(levelOf(cell), cell.rip)?.name ?? '')),
+  },
+  handler: {
+    says: 'who served it: L0, or L1 where an exit of L2 was reflected',
+    label: ({ reflected }) => (reflected ? 'L1' : 'L0'),
+  },
+} as const satisfies { readonly [name: string]: Dimension };
+export type DimensionName = keyof typeof DIMENSIONS;
+
+export interface BreakdownRow {
+  /** One label a dimension, in the order that was asked for. */
+  readonly labels: readonly string[];
+  readonly count: number;
+  readonly share: number;
+  readonly times: Times | null;
+  readonly timeShare: number;
+  readonly histogram: ReturnType<Histogram['toData']> | null;
+}
+
+export interface BreakdownOptions extends Partial<Names> {
+  readonly histograms?: boolean;
+}
+
+/** Rows by the most handler time, then by count. */
+export function breakdownOf(
+  index: ExitIndex,
+  by: readonly DimensionName[],
+  { nameOf = () => null, saysOf = () => null, symbols = null, histograms = false }: BreakdownOptions = {},
+): BreakdownRow[] {
+  const names = { nameOf, saysOf, symbols };
+  const groups = new Map<string, { labels: string[]; cells: number[]; count: number }>();
+  index.counts.forEach((count, i) => {
+    const cell = readCell(index.cells, i);
+    const labels = by.map((name) => DIMENSIONS[name].label(cell, names));
+    const id = JSON.stringify(labels);
+    const group = groups.get(id) ?? { labels, cells: [], count: 0 };
+    group.cells.push(i);
+    group.count += count;
+    groups.set(id, group);
+  });
+  const exits = index.counts.reduce((sum, count) => sum + count, 0);
+  const handled = index.times.values.reduce((sum, time) => sum + time, 0);
+  const rows = [...groups.values()].map(({ labels, cells, count }): BreakdownRow => {
+    const times = timesOf(index.times, cells);
+    return {
+      labels,
+      count,
+      share: count / exits,
+      times,
+      timeShare: times === null || handled === 0 ? 0 : times.total / handled,
+      histogram: histograms ? histogramOf(index, cells) : null,
+    };
+  });
+  return rows.sort((a, b) => (b.times?.total ?? 0) - (a.times?.total ?? 0) || b.count - a.count);
+}

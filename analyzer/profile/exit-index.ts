@@ -1,0 +1,162 @@
+/**
+ * All that a profile needs of a trace: its exits counted and timed by cell (cells.ts), with what bounds them. Built in
+ * one pass over the events; every table of a profile, however grouped, is made from it without reading the trace again.
+ */
+import { EVENT_KINDS } from '../../engine/observer.js';
+import type { Chunk } from '../../traces/store.js';
+import { type AccessEvent, AccessWalker } from './access.js';
+import { CELL, CELL_WORDS, CellTable, packWhat, WHAT } from './cells.js';
+import { type SortedCells, sortCells } from './stats.js';
+import type { Unit } from './view.js';
+import { type Code, ExitWalker, type WalkedExit } from './walk.js';
+
+/** A lane and the time from its first to its last event. */
+export interface LaneSpan {
+  readonly lane: number;
+  readonly span: number;
+}
+
+export interface ExitIndex {
+  readonly unit: Unit;
+  readonly entries: number;
+  /** Events that the recorder lost. */
+  readonly lost: number;
+  readonly lanes: readonly LaneSpan[];
+  /** CELL_WORDS words a cell. */
+  readonly cells: Uint32Array;
+  /** Exits of each cell, with a time or without. */
+  readonly counts: Float64Array;
+  /** Handler times of each cell. */
+  readonly times: SortedCells;
+  /** Instruction bytes by RIP. */
+  readonly code: ReadonlyMap<bigint, Code>;
+}
+
+/** Takes numbers into arrays that grow by doubling. */
+class Growing<T extends Float64Array | Uint32Array> {
+  readonly #make: (length: number) => T;
+  #cells: T;
+  length = 0;
+
+  constructor(make: (length: number) => T) {
+    this.#make = make;
+    this.#cells = make(1024);
+  }
+
+  push(value: number): void {
+    if (this.length === this.#cells.length) this.#grow(2 * this.length);
+    this.#cells[this.length++] = value;
+  }
+
+  add(index: number, value: number): void {
+    if (index >= this.#cells.length) this.#grow(2 * index);
+    this.length = Math.max(this.length, index + 1);
+    this.#cells[index] = (this.#cells[index] as number) + value;
+  }
+
+  get values(): T {
+    return this.#cells.subarray(0, this.length) as T;
+  }
+
+  #grow(length: number): void {
+    const grown = this.#make(length);
+    grown.set(this.#cells);
+    this.#cells = grown;
+  }
+}
+
+/** Gathers exits, from whatever walks over the events. */
+export class ExitCounter {
+  readonly #cells = new CellTable();
+  readonly #key = new Uint32Array(CELL_WORDS);
+  readonly #counts = new Growing((length) => new Float64Array(length));
+  readonly #timed = new Growing((length) => new Uint32Array(length));
+  readonly #durations = new Growing((length) => new Float64Array(length));
+
+  take(exit: WalkedExit): void {
+    const key = this.#key;
+    const marks =
+      (exit.failed ? WHAT.failed : 0) | (exit.hasRip ? WHAT.hasRip : 0) | (exit.reflected ? WHAT.reflected : 0);
+    key[CELL.lane] = exit.lane;
+    key[CELL.what] = packWhat(exit.level, exit.key.tag, exit.isa, marks);
+    key[CELL.reasonLow] = exit.reasonLow;
+    key[CELL.reasonHigh] = exit.reasonHigh;
+    key[CELL.keyLow] = exit.key.low;
+    key[CELL.keyHigh] = exit.key.high;
+    key[CELL.ripLow] = exit.hasRip ? exit.ripLow : 0;
+    key[CELL.ripHigh] = exit.hasRip ? exit.ripHigh : 0;
+    const cell = this.#cells.index(key);
+    this.#counts.add(cell, 1);
+    if (exit.time < 0) return;
+    this.#timed.push(cell);
+    this.#durations.push(exit.time);
+  }
+
+  finish(): Pick<ExitIndex, 'cells' | 'counts' | 'times'> {
+    return {
+      cells: this.#cells.words,
+      counts: this.#counts.values.slice(),
+      times: sortCells(this.#timed.values, this.#durations.values, this.#cells.size),
+    };
+  }
+}
+
+/** What is counted: exits, or accesses that the host emulates (access.ts). The names are those of `perf kvm stat`. */
+export type CountedEvent = 'vmexit' | AccessEvent;
+
+export class ExitIndexBuilder {
+  readonly #counter = new ExitCounter();
+  readonly #walker: ExitWalker;
+  readonly #accesses: AccessWalker | null;
+
+  constructor(event: CountedEvent = 'vmexit') {
+    const count = (exit: WalkedExit): void => this.#counter.take(exit);
+    this.#walker = new ExitWalker(event === 'vmexit' ? count : () => {});
+    this.#accesses = event === 'vmexit' ? null : new AccessWalker(event, count);
+  }
+
+  /** Takes a chunk of the event table, in order; other tables are ignored. */
+  take(chunk: Chunk): void {
+    this.#walker.take(chunk);
+    this.#accesses?.take(chunk);
+  }
+
+  /** The index; nothing may be taken afterwards. */
+  finish(): ExitIndex {
+    const walker = this.#walker;
+    walker.end();
+    return {
+      unit: walker.unit,
+      entries: walker.kinds[EVENT_KINDS.entry] ?? 0,
+      lost: walker.lost,
+      lanes: walker.spans,
+      ...this.#counter.finish(),
+      code: walker.code,
+    };
+  }
+}
+
+/** The part of an index that some lanes have. */
+export function onlyLanes(index: ExitIndex, keep: (lane: number) => boolean): ExitIndex {
+  const kept = Array.from(index.counts, (_, i) => i).filter((i) => keep(index.cells[i * CELL_WORDS + CELL.lane] ?? 0));
+  const { starts, values } = index.times;
+  const sizes = kept.map((i) => (starts[i + 1] as number) - (starts[i] as number));
+  const times = {
+    starts: new Uint32Array(kept.length + 1),
+    values: new Float64Array(sizes.reduce((sum, size) => sum + size, 0)),
+  };
+  const cells = new Uint32Array(kept.length * CELL_WORDS);
+  kept.forEach((i, to) => {
+    const at = times.starts[to] as number;
+    cells.set(index.cells.subarray(i * CELL_WORDS, (i + 1) * CELL_WORDS), to * CELL_WORDS);
+    times.values.set(values.subarray(starts[i], starts[i + 1]), at);
+    times.starts[to + 1] = at + (sizes[to] as number);
+  });
+  return {
+    ...index,
+    lanes: index.lanes.filter(({ lane }) => keep(lane)),
+    cells,
+    counts: Float64Array.from(kept, (i) => index.counts[i] as number),
+    times,
+  };
+}

@@ -1,0 +1,212 @@
+/** Tables of a profile for people. */
+import { type Bucket, Histogram, type HistogramData } from '../analyzer/histogram.js';
+import type { BreakdownRow } from '../analyzer/profile/breakdown.js';
+import type { Profile, ProfileKey, ProfileRow, Times } from '../analyzer/profile/profile.js';
+import { WIDTH, wrap } from './help.js';
+import type { Output } from './output.js';
+import { formatBar, formatCount, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
+
+const BAR = 8;
+const HISTOGRAM_BAR = 40;
+
+export type Unit = Profile['unit'];
+
+export const formatTime = (unit: Unit, value: number | undefined, digits = 0): string => {
+  if (value === undefined) return '';
+  return unit === 'ns' ? formatNs(value) : formatNumber(value, digits);
+};
+
+const right = (title: string, drops?: number): TableColumn =>
+  drops === undefined ? { title, align: 'right' } : { title, align: 'right', drops };
+
+/**
+ * Columns of counts and times; those of the lowest number go first where the terminal is narrow. Three are left out
+ * where there is no terminal, so that logs and pagers get lines of ordinary length, unless they are asked for.
+ */
+const COLUMNS: readonly TableColumn[] = [
+  right('exits'),
+  right('%'),
+  right('time%'),
+  { title: '', drops: 1 },
+  right('mean', 6),
+  right('±', 2),
+  right('min', 3),
+  right('p50'),
+  right('p90', 5),
+  right('p99'),
+  right('p99.9', 4),
+  right('max'),
+];
+
+const EXTRA: ReadonlySet<string> = new Set(['±', 'min', 'p99.9']);
+
+/** Lays a table of which COLUMNS are the last. */
+function lay(out: Output, wide: boolean, first: readonly TableColumn[], rows: readonly (readonly string[])[]): void {
+  const all = [...first, ...COLUMNS];
+  const kept = all.flatMap((column, i) =>
+    !wide && out.width === Number.POSITIVE_INFINITY && EXTRA.has(column.title) ? [] : [i],
+  );
+  const pick = <T>(from: readonly T[]): T[] =>
+    kept.flatMap((i) => {
+      const cell = from[i];
+      return cell === undefined ? [] : [cell];
+    });
+  const columns = wide ? pick(all).map(({ drops: _, ...column }) => column) : pick(all);
+  out.table(columns, rows.map(pick));
+}
+
+const timeCells = (unit: Unit, times: Times | null): string[] => [
+  formatTime(unit, times?.mean, 1),
+  times === null ? '' : formatPercent(times.error),
+  ...[times?.min, times?.p50, times?.p90, times?.p99, times?.p999, times?.max].map((value) => formatTime(unit, value)),
+];
+
+interface Counted {
+  readonly count: number;
+  readonly share: number;
+  readonly timeShare: number;
+  readonly times: Times | null;
+}
+
+const countCells = (out: Output, unit: Unit, { count, share, timeShare, times }: Counted): string[] => [
+  formatNumber(count),
+  formatPercent(share),
+  formatPercent(timeShare),
+  out.paint('cyan', formatBar(timeShare, BAR)),
+  ...timeCells(unit, times),
+];
+
+export function printRows(
+  out: Output,
+  { unit, exits }: Profile,
+  rows: readonly ProfileRow[],
+  { place, keys, wide }: { place: (row: ProfileRow) => string; keys: number; wide: boolean },
+): void {
+  const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 8 };
+  const lines = rows.flatMap((row) => {
+    const reason = row.failed ? out.paint('red', `${row.reason} failed entry`) : out.paint('bold', row.reason);
+    const known = row.keys.filter(({ label }) => label !== '');
+    const shown = known.slice(0, keys).map((key) => keyLine(out, unit, key, exits));
+    if (known.length > keys && keys > 0) shown.push(['', out.paint('dim', `  ${known.length - keys} more`)]);
+    return [[place(row), reason, ...countCells(out, unit, row)], ...shown];
+  });
+  lay(out, wide, [first, { title: 'reason', shrinks: 16 }], lines);
+}
+
+const keyLine = (out: Output, unit: Unit, { label, count, times }: ProfileKey, exits: number): string[] =>
+  ['', `  ${label}`, formatNumber(count), formatPercent(count / exits), '', '', ...timeCells(unit, times)].map((text) =>
+    out.paint('dim', text),
+  );
+
+export function printBreakdown(
+  out: Output,
+  unit: Unit,
+  rows: readonly BreakdownRow[],
+  { by, wide }: { by: readonly string[]; wide: boolean },
+): void {
+  lay(
+    out,
+    wide,
+    by.map((title) => ({ title, shrinks: 12 })),
+    rows.map((row) => [...row.labels, ...countCells(out, unit, row)]),
+  );
+}
+
+export function printRips(out: Output, { unit, rips }: Profile): void {
+  if (rips.length === 0) return;
+  const named = rips.some(({ symbol }) => symbol !== null);
+  out.line();
+  out.title('Hottest instructions');
+  out.table(
+    [
+      { title: 'RIP' },
+      ...(named ? [{ title: 'symbol', shrinks: 16 }] : []),
+      right('exits'),
+      right('%'),
+      right('time'),
+      { title: 'reason' },
+      { title: 'instruction', shrinks: 12 },
+    ],
+    rips.map(({ rip, symbol, count, share, total, reason, instruction }) => [
+      formatHex(rip),
+      ...(named ? [symbol ?? ''] : []),
+      formatNumber(count),
+      formatPercent(share),
+      formatTime(unit, total),
+      reason,
+      instruction ?? '',
+    ]),
+  );
+}
+
+/** Time outside the guest by vCPU, where there are several. */
+export function printLanes(out: Output, { unit, lanes }: Profile): void {
+  if (lanes.length < 2 || unit === null) return;
+  out.line();
+  out.title('Time outside the guest, by vCPU');
+  out.table(
+    [
+      { title: 'vCPU', shrinks: 12 },
+      right('exits'),
+      right('observed'),
+      right('outside'),
+      right('%'),
+      right('halted'),
+      { title: '' },
+    ],
+    lanes.map(({ name, exits, span, handled, halted }) => [
+      name,
+      formatNumber(exits),
+      formatTime(unit, span),
+      formatTime(unit, handled),
+      span === 0 ? '' : formatPercent(handled / span),
+      halted === 0 ? '' : formatTime(unit, halted),
+      span === 0 ? '' : out.paint('cyan', formatBar(handled / span, 2 * BAR)),
+    ]),
+  );
+}
+
+/** Histograms of rows, a bucket of a power of two a line. */
+export function printHistograms(
+  out: Output,
+  unit: Unit,
+  rows: readonly { readonly name: string; readonly histogram: HistogramData | null }[],
+): void {
+  for (const { name, histogram } of rows) {
+    if (histogram === null || histogram.count === 0) continue;
+    out.line();
+    out.title(`${name}, ${formatCount(histogram.count, 'sample')}`);
+    const buckets = Histogram.fromData(histogram).octaves();
+    const most = buckets.reduce((peak, { count }) => Math.max(peak, count), 0);
+    const line = ({ from, to, count }: Bucket): string[] => [
+      formatTime(unit, from),
+      `to ${formatTime(unit, to)}`,
+      formatNumber(count),
+      formatPercent(count / histogram.count),
+      out.paint('cyan', formatBar(count / most, HISTOGRAM_BAR)),
+    ];
+    out.table(
+      [right(unit === 'ns' ? 'time' : 'ticks'), right(''), right('exits'), right('%'), { title: '', shrinks: 8 }],
+      buckets.map(line),
+    );
+  }
+}
+
+/** What the profile is of, in a sentence. */
+export function printHead(
+  out: Output,
+  { unit, exits, entries, open, lost, span, handled, lanes }: Profile,
+  noun: string,
+): void {
+  const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
+  const parts = [
+    `${formatNumber(exits)} ${noun}`,
+    `${formatNumber(entries)} entries`,
+    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
+    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
+    halted > 0 && span > 0 ? `${formatPercent(halted / span)} halted` : '',
+    open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
+    lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
+  ];
+  for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);
+}
