@@ -103,6 +103,7 @@ export function readBudget(text: string, place: Place | null = null): Budget {
   if (against === null && absolute === null) throw bad(`${limit} is no limit`);
   const [number = '0', unit] = against === null ? (absolute?.slice(1) ?? []) : against.slice(2);
   const percent = against?.[4] === '%';
+  if (Number(number) > Number.MAX_SAFE_INTEGER) throw bad(`${limit.slice(0, 40)} is too large to be counted`);
   const statistic = (metric[2] ?? null) as Statistic | null;
   if (unit !== undefined && (statistic === null || percent))
     throw bad(`${limit} has a unit that does not belong there`);

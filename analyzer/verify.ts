@@ -38,6 +38,9 @@ function rising(name: string): Check {
   };
 }
 
+/** A VM entry that failed loads the host's state like an exit, and work follows it. */
+const EXITS: readonly number[] = [EVENT_KINDS.exit, EVENT_KINDS.entry_failed];
+
 /** Rows of `event`: seq without gaps, ticks that do not fall within a vCPU, parents that are exits before. */
 function events(): Check {
   const ticks = new Map<number, number>();
@@ -45,7 +48,7 @@ function events(): Check {
   return (cursor) => {
     const seq = cursor.number('seq');
     if (seq !== cursor.row) return `seq is ${seq}`;
-    if (cursor.low('kind') === EVENT_KINDS.exit) exits.add(seq);
+    if (EXITS.includes(cursor.low('kind'))) exits.add(seq);
     if (cursor.has('parent') && !exits.has(cursor.number('parent'))) return 'its parent is no exit before it';
     if (!cursor.has('tick')) return null;
     const vcpu = cursor.low('vcpu');

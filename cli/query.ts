@@ -2,6 +2,7 @@
 import { TABLES } from '../traces/schema.js';
 import { type AnswerCell, type AnswerColumn, TraceSql } from '../traces/sql.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
+import { CliError } from './errors.js';
 
 /** Columns whose values people read in hexadecimal. */
 const HEXADECIMAL = new Set([
@@ -18,6 +19,24 @@ function show(cell: AnswerCell, column: AnswerColumn): string {
   if (typeof cell !== 'bigint') return String(cell);
   const value = unsigned(cell, column);
   return column.of && HEXADECIMAL.has(column.of.name) ? `0x${BigInt.asUintN(64, value).toString(16)}` : String(value);
+}
+
+/** Rows that are laid out together. A recursive query without end must not fill the memory. */
+const LARGEST = 1_000_000;
+
+function gather<T>(rows: Iterable<T>): T[] {
+  const all: T[] = [];
+  for (const row of rows) {
+    if (all.length === LARGEST)
+      throw new CliError(
+        'BAD_VALUE',
+        'query',
+        `more than ${LARGEST} rows`,
+        'add a LIMIT, or print them one by one with --csv',
+      );
+    all.push(row);
+  }
+  return all;
 }
 
 const quoteCsv = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -63,7 +82,7 @@ export const command: Command = {
     try {
       const { columns, rows } = sql.ask(statement);
       if (call.flag('json')) {
-        const objects = [...rows].map((row) =>
+        const objects = gather(rows).map((row) =>
           Object.fromEntries(columns.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
         );
         call.out.json(objects);
@@ -72,7 +91,7 @@ export const command: Command = {
         for (const row of rows)
           call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
       } else {
-        const shown = [...rows].map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
+        const shown = gather(rows).map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
         const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
         call.out.table(
           columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? ('right' as const) : ('left' as const) })),

@@ -109,15 +109,21 @@ export class TraceSql {
     });
     if (!prepared.reader || !prepared.readonly) throw new SqlError(excerpt(statement), 'it is not a SELECT');
     const columns = prepared.columns().map(({ name, column, table }) => ({ name, of: schemaColumn(table, column) }));
-    const rows = prepared.raw(true).iterate() as IterableIterator<AnswerCell[]>;
+    // a statement with parameters has no values for them
+    const rows = this.#guard(statement, () => prepared.raw(true).iterate() as IterableIterator<AnswerCell[]>);
     return { columns, rows: this.#guarded(statement, rows) };
   }
 
   *#guarded(statement: string, rows: IterableIterator<AnswerCell[]>): Generator<AnswerCell[]> {
-    for (;;) {
-      const next = this.#guard(statement, () => rows.next());
-      if (next.done) return;
-      yield next.value;
+    try {
+      for (;;) {
+        const next = this.#guard(statement, () => rows.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      // who stops reading early must still be able to close
+      rows.return?.();
     }
   }
 

@@ -40,6 +40,7 @@ export class Assembly {
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
   #seq = 0;
+  #gaps = 0;
   #unanswered = 0;
   #firstUnanswered = 0;
 
@@ -81,6 +82,7 @@ export class Assembly {
     if (lane === null) return;
     const row = this.held;
     this.heldLane = null;
+    if (lane.gap !== this.#gaps) lane.forget(this.#gaps);
     row.vcpu = lane.id;
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row.kind, lane);
@@ -113,9 +115,8 @@ export class Assembly {
     row.clear();
     row.begin('lost', this.lanes.ofCpu(cpu, where).id, 0, 0, 255, 255);
     if (count > 0) row.setNumber('value', count);
-    this.lost += count;
-    // nothing is known of what the threads did in the gap
-    for (const lane of this.lanes.all) lane.exit = lane.reflected = lane.entered = -1;
+    this.lost = Math.min(Number.MAX_SAFE_INTEGER, this.lost + count);
+    this.#gaps += 1;
     this.#write(row);
   }
 

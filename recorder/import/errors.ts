@@ -16,6 +16,12 @@ export const IMPORT_ERRORS = {
 } as const;
 export type ImportErrorCode = keyof typeof IMPORT_ERRORS;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: input may hold any byte, and none may reach a terminal
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** Text of an input as it may be printed: what is no character is a replacement character. */
+export const printable = (text: string): string => text.replace(CONTROL, '\ufffd');
+
 export class ImportError extends Error {
   readonly code: ImportErrorCode;
   readonly what: string;
@@ -24,7 +30,8 @@ export class ImportError extends Error {
   readonly why: string | null;
   readonly advice: string;
 
-  constructor(code: ImportErrorCode, where: string, why: string | null = null, advice: string | null = null) {
+  constructor(code: ImportErrorCode, where: string, said: string | null = null, advice: string | null = null) {
+    const why = said === null ? null : printable(said);
     super(`${IMPORT_ERRORS[code].what}: ${where}${why === null ? '' : `: ${why}`}`);
     this.name = 'ImportError';
     this.code = code;

@@ -26,6 +26,8 @@ export class Lane {
   entered = -1;
   /** Seq of the L2 exit that L1 works for, or -1. */
   reflected = -1;
+  /** Number of the gap up to which it has forgotten what it was doing. */
+  gap = 0;
 
   constructor(id: number, vm: number | null, thread: number | null, cpu: number | null, task: string) {
     this.id = id;
@@ -33,6 +35,14 @@ export class Lane {
     this.thread = thread;
     this.cpu = cpu;
     this.task = task;
+  }
+
+  /** Nothing is known of what a thread did in a gap. */
+  forget(gap: number): void {
+    this.gap = gap;
+    this.exit = -1;
+    this.reflected = -1;
+    this.entered = -1;
   }
 }
 

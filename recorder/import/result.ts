@@ -1,5 +1,5 @@
 /** What an import came to. */
-import type { ImportError } from './errors.js';
+import { type ImportError, printable } from './errors.js';
 
 export interface ImportOptions {
   /** Called now and then with the bytes read and their total, 0 where it is unknown. */
@@ -49,7 +49,8 @@ export class Notes {
   dropped = 0;
 
   add(line: number | null, says: string): void {
-    if (this.all.length < 200) this.all.push({ line, says: says.length > 300 ? `${says.slice(0, 300)}…` : says });
+    const shown = printable(says.length > 300 ? `${says.slice(0, 300)}…` : says);
+    if (this.all.length < 200) this.all.push({ line, says: shown });
     else this.dropped += 1;
   }
 

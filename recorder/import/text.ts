@@ -20,12 +20,14 @@ import type { ByteSource } from './source.js';
 
 /** Bytes without one event after which a file counts as no trace. */
 const PATIENCE = 16 << 20;
+/** Longer names of tasks and events are cut: they are kept until the end. */
+const MAX_NAME = 256;
 const PROGRESS_LINES = 0x3fff;
 
 const COLON_BLANK = ascii(': ');
 /** Lines that trace-cmd and ftrace print around the events. */
 const HEADERS = /^(cpus=\d+|version = .*|CPU \d+ is empty|#.*|\s*)$/;
-const DROPPED = /^\s*CPU:\s*(\d+)\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
+const DROPPED = /^\s*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 const IN_BUFFER = /^#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 
@@ -109,7 +111,8 @@ class TextImport {
 
   #threadLane(bytes: Uint8Array): Lane {
     const { thread, process, taskStart, taskEnd } = this.#prefix;
-    return this.#trace.lanes.ofThread(thread, process, () => utf8.decode(bytes.slice(taskStart, taskEnd)), this.#where);
+    const task = (): string => utf8.decode(bytes.slice(taskStart, Math.min(taskEnd, taskStart + MAX_NAME)));
+    return this.#trace.lanes.ofThread(thread, process, task, this.#where);
   }
 
   readonly #where = (): string => this.#reader.where();
@@ -143,9 +146,9 @@ class TextImport {
     const { nameStart, nameEnd } = this.#prefix;
     const known = this.#others.get(bytes, nameStart, nameEnd);
     if (known !== undefined) return known;
-    const name = bytes.slice(nameStart, nameEnd);
+    const name = bytes.slice(nameStart, Math.min(nameEnd, nameStart + MAX_NAME));
     const code = this.#trace.nameEvent(utf8.decode(name));
-    if (code < MAX_NAMES) this.#others.set(name, code);
+    if (code < MAX_NAMES && name.length === nameEnd - nameStart) this.#others.set(name, code);
     return code;
   }
 

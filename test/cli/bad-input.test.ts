@@ -125,3 +125,20 @@ test('RAM of any size that the help allows starts', async () => {
     assert.deepEqual([code, JSON.parse(out).kind], [0, 'halt']);
   }
 });
+
+const ENDLESS = 'with recursive n(x) as (select 1 union all select x + 1 from n) select * from n';
+for (const [statement, says] of [
+  [ENDLESS, /BAD_VALUE .*more than 1000000 rows; add a LIMIT/],
+  ['select :name', /SQL_REFUSED .*named parameters/],
+  ['delete from event', /SQL_REFUSED .*not a SELECT/],
+  ["attach database 'stolen.sqlite' as stolen", /SQL_REFUSED/],
+  ["vacuum into 'stolen.sqlite'", /SQL_REFUSED/],
+  ['pragma query_only = 0', /SQL_REFUSED/],
+  ["select load_extension('stolen')", /SQL_REFUSED/],
+] as const) {
+  test(`query ${statement.slice(0, 60)} is refused`, async () => {
+    const { code, out, err } = await call('query', at('run.sqlite'), statement);
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, says);
+  });
+}

@@ -3,6 +3,8 @@
  * in the other byte order, or with their pages repeated. The pages stay those that a kernel wrote.
  */
 
+import { deflateSync } from 'node:zlib';
+import { Growth } from '../../recorder/import/binary/compression.js';
 import { CompressedPages, PlainPages } from '../../recorder/import/binary/pages.js';
 import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
@@ -44,7 +46,8 @@ export function withoutSymbols(source: Uint8Array): Uint8Array {
   return Buffer.concat([bytes.subarray(0, symbols), bytes.subarray(symbols + cut)]);
 }
 
-function walkOptions(bytes: Buffer, first: number, take: (id: number, at: number) => void): void {
+/** Visits the options of a version 7 file: number of each, and where its data is. */
+export function walkOptions(bytes: Buffer, first: number, take: (id: number, at: number) => void): void {
   for (let section = first; section !== 0; ) {
     if (bytes.readUInt16LE(section) !== OPTIONS) throw new Error('no options');
     let at = section + 16;
@@ -80,7 +83,16 @@ function pagesOf(file: TraceDat): Buffer[][] {
     const pages =
       file.inflate === null || buffer?.compressed !== true
         ? new PlainPages(file.bytes, cpu, file.pageSize, file.pageSize, fail)
-        : new CompressedPages(file.bytes, cpu, file.pageSize, file.inflate, file.little, fail);
+        : new CompressedPages(
+            file.bytes,
+            cpu,
+            file.pageSize,
+            file.inflate,
+            file.little,
+            fail,
+            new Growth(),
+            file.bytes.size,
+          );
     const all: Buffer[] = [];
     while (pages.next()) {
       const page = Buffer.alloc(file.pageSize);
@@ -90,6 +102,12 @@ function pagesOf(file: TraceDat): Buffer[][] {
     return all;
   });
 }
+
+/** header_page and header_event of tracefs on a 64-bit kernel, as far as readers need them. */
+const PAGE_HEADER =
+  '\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n' +
+  '\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n';
+const EVENT_HEADER = '# compressed entry header\n';
 
 /** Numbers of a file in its byte order. */
 class Writer {
@@ -135,6 +153,10 @@ class Writer {
   sized(text: string): this {
     return this.u64(text.length).text(text);
   }
+
+  whole(): Buffer {
+    return Buffer.concat(this.parts);
+  }
 }
 
 /** Nanoseconds that the events of one page may span. */
@@ -166,12 +188,9 @@ export function asVersion6(
     .bytes(Buffer.from([little ? 0 : 1, 8]))
     .u32(file.pageSize)
     .text('header_page\0')
-    .sized(
-      '\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n' +
-        '\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n',
-    )
+    .sized(PAGE_HEADER)
     .text('header_event\0')
-    .sized('# compressed entry header\n');
+    .sized(EVENT_HEADER);
   const formats = [...file.formats.all()];
   const systems = [...new Set(formats.map(({ system }) => system))].filter((system) => system !== 'ftrace');
   const ftrace = formats.filter(({ system }) => system === 'ftrace');
@@ -204,6 +223,77 @@ export function asVersion6(
     }
   }
   return Buffer.concat(head.parts);
+}
+
+/** A file of version 7 with the formats and pages of another, its sections and pages packed by zlib or not at all. */
+export function asVersion7(source: Uint8Array, packed: boolean): Uint8Array {
+  const file = new TraceDat(bytesInMemory(source, 'source'));
+  const out = new Writer(true)
+    .bytes(Buffer.from([0x17, 0x08, 0x44]))
+    .text(`tracing7\0\0\x08`)
+    .u32(file.pageSize)
+    .text(packed ? 'zlib\x001.2.13\0' : 'none\0\0');
+  const pointer = out.parts.length;
+  out.u64(0);
+  const options: [id: number, body: Buffer][] = [];
+  const section = (id: number, fill: (body: Writer) => void): void => {
+    const body = new Writer(true);
+    fill(body);
+    const content = Buffer.concat(body.parts);
+    const data = packed ? packChunk(content) : content;
+    options.push([id, new Writer(true).u64(out.length).whole()]);
+    out
+      .u16(id)
+      .u16(packed ? 1 : 0)
+      .u32(0)
+      .u64(data.length)
+      .bytes(data);
+  };
+  section(16, (body) => body.text('header_page\0').sized(PAGE_HEADER).text('header_event\0').sized(EVENT_HEADER));
+  const formats = [...file.formats.all()];
+  section(17, (body) => {
+    const own = formats.filter(({ system }) => system === 'ftrace');
+    body.u32(own.length);
+    for (const { text } of own) body.sized(text);
+  });
+  section(18, (body) => {
+    const systems = [...new Set(formats.map(({ system }) => system))].filter((system) => system !== 'ftrace');
+    body.u32(systems.length);
+    for (const system of systems) {
+      const own = formats.filter((format) => format.system === system);
+      body.text(`${system}\0`).u32(own.length);
+      for (const { text } of own) body.sized(text);
+    }
+  });
+  section(21, (body) => body.sized([...file.commands].map(([pid, name]) => `${pid} ${name}\n`).join('')));
+  const cpus = pagesOf(file).map((pages) => {
+    if (!packed) return Buffer.concat(pages);
+    return new Writer(true)
+      .u32(pages.length)
+      .bytes(Buffer.concat(pages.map(packChunk)))
+      .whole();
+  });
+  const buffer = new Writer(true).u64(out.length).text('\0local\0').u32(file.pageSize).u32(cpus.length);
+  out
+    .u16(3)
+    .u16(packed ? 1 : 0)
+    .u32(0)
+    .u64(cpus.reduce((sum, { length }) => sum + length, 0));
+  cpus.forEach((data, cpu) => {
+    buffer.u32(cpu).u64(out.length).u64(data.length);
+    out.bytes(data);
+  });
+  options.push([3, buffer.whole()], [0, new Writer(true).u64(0).whole()]);
+  out.parts[pointer] = new Writer(true).u64(out.length).whole();
+  const table = new Writer(true);
+  for (const [id, body] of options) table.u16(id).u32(body.length).bytes(body);
+  return out.u16(0).u16(0).u32(0).u64(table.length).bytes(table.whole()).whole();
+}
+
+/** A packed piece behind its two sizes. */
+function packChunk(content: Uint8Array): Buffer {
+  const data = deflateSync(content);
+  return new Writer(true).u32(data.length).u32(content.length).bytes(data).whole();
 }
 
 /** A page in the other byte order: its header, its records' heads, and every field that the event's format describes. */

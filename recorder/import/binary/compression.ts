@@ -2,6 +2,22 @@
 import { constants, inflateSync } from 'node:zlib';
 import { Decompress, decompress } from 'fzstd';
 
+/** What may come out of compressed data beyond RATIO times its size, in all: most of a ring buffer may be empty. */
+const SLACK = 256 << 20;
+/** Records have times that differ, which no compression makes smaller than this. */
+const RATIO = 1024;
+
+/** Holds what comes out of a file's compressed parts against what went in: a small file must not become endless work. */
+export class Growth {
+  #room = SLACK;
+
+  /** Takes account of `packed` bytes that announce `unpacked`; false where that is out of all proportion. */
+  allows(packed: number, unpacked: number): boolean {
+    this.#room += packed * RATIO - unpacked;
+    return this.#room >= 0;
+  }
+}
+
 /** Fills `target` from `data`; null where all went well, else what is wrong with it. */
 export type Inflate = (data: Uint8Array, target: Uint8Array) => string | null;
 
@@ -52,13 +68,14 @@ function windowSize(bytes: Uint8Array, at: number): number {
 /** A zstd stream that comes in pieces, each ending with a block: perf's compressed records. */
 export class ZstdStream {
   readonly #decoder: Decompress;
+  readonly #growth = new Growth();
   #tail = new Uint8Array(0);
   #room = 0;
 
   constructor(take: (data: Uint8Array) => void) {
     this.#decoder = new Decompress((data) => {
       this.#room -= data.length;
-      if (this.#room < 0) throw new Error('a record grows beyond all bounds');
+      if (this.#room < 0 || !this.#growth.allows(0, data.length)) throw new Error('a record grows beyond all bounds');
       take(data);
     });
   }
@@ -68,6 +85,7 @@ export class ZstdStream {
     const problem = this.#guard(piece);
     if (problem !== null) return problem;
     this.#room = most;
+    this.#growth.allows(piece.length, 0);
     try {
       this.#decoder.push(piece.slice());
       return null;
@@ -80,7 +98,9 @@ export class ZstdStream {
   #guard(piece: Uint8Array): string | null {
     const bytes = Buffer.concat([this.#tail, piece]);
     for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
-      if (windowSize(bytes, at) > MAX_WINDOW) return 'a window of more than 128 MiB';
+      const window = windowSize(bytes, at);
+      if (window > MAX_WINDOW) return 'a window of more than 128 MiB';
+      if (!this.#growth.allows(0, window)) return 'windows out of all proportion';
     }
     this.#tail = bytes.subarray(Math.max(0, bytes.length - HEADER));
     return null;

@@ -358,7 +358,10 @@ export class RecordDecoder {
 
   /** Fields that have no column, as `name=value`. */
   #text(program: Program, view: DataView, at: number, length: number, row: EventRow): void {
+    // fields may lie one over the other: a small record must not become a long text
+    const most = TEXT_ROOM + 4 * length;
     for (const { label, field, style } of program.text) {
+      if (row.textLength > most) break;
       addSpace(row);
       addBytes(row, label);
       if (style === 'hex' || style === 'decimal') {
@@ -400,6 +403,8 @@ export class RecordDecoder {
   }
 }
 
+/** More than names and numbers of any event's fields take, beside its bytes. */
+const TEXT_ROOM = 4096;
 const COMMA = ascii(',');
 const OUTSIDE = ascii('<outside the record>');
 const DIGITS = ascii('0123456789abcdef');

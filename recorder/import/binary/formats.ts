@@ -27,12 +27,17 @@ export interface EventFormat {
 
 /** More than any record has: sizes travel in 16 bits wherever records do. */
 const MAX_OFFSET = 0xffff;
+/** Longer lines are no field: the patterns below take time in the square of a line's length. */
+const MAX_FIELD = 256;
+/** More fields than any event has; each costs work for each record. */
+const MAX_FIELDS = 512;
 const FIELD = /^\s*field(?: special)?:(.*?);\s*offset:\s*(\d+);\s*size:\s*(\d+);(?:\s*signed:\s*(\d+);)?/;
 const DECLARATION = /^(.*?)\s*([A-Za-z_]\w*)\s*((?:\[[^\]]*\]\s*)*)$/s;
 
 /** Fields of a `format` file, or of the descriptions of pages and event headers that have no name; damaged lines left out. */
 export function parseFields(text: string): Field[] {
-  return text.split('\n').flatMap((line) => {
+  const lines = text.split('\n').filter((line) => line.length <= MAX_FIELD && line.includes('field'));
+  return lines.slice(0, MAX_FIELDS).flatMap((line) => {
     const parts = FIELD.exec(line);
     const declared = DECLARATION.exec(parts?.[1]?.trim() ?? '');
     if (parts === null || declared === null) return [];

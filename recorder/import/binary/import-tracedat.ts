@@ -3,6 +3,7 @@ import type { TraceWriter } from '../../../traces/store.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
+import { Growth } from './compression.js';
 import type { Program } from './decoder.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
@@ -40,12 +41,20 @@ class Clock {
   }
 }
 
+/** Data of a CPU, and the first byte that is not its own. */
+interface Area {
+  readonly buffer: Buffer;
+  readonly data: CpuData;
+  end: number;
+}
+
 class TraceDatImport {
   readonly #file: TraceDat;
   readonly #intake: Intake;
   readonly #clock: Clock;
   readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
+  readonly #growth = new Growth();
   #cursor: RingCursor | null = null;
   readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
 
@@ -59,19 +68,43 @@ class TraceDatImport {
 
   #cursors(): RingCursor[] {
     const { buffers, page, little } = this.#file;
-    const total = buffers.reduce((sum, { cpus }) => sum + cpus.filter(({ size }) => size > 0).length, 0);
+    const areas = this.#areas(buffers);
     const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
-    return buffers.flatMap((buffer) =>
-      buffer.cpus
-        .filter(({ size }) => size > 0)
-        .map((data) => new RingCursor(data.cpu, this.#pages(buffer, data, total), page, little, damage)),
+    return areas.map(
+      ({ buffer, data, end }) =>
+        new RingCursor(data.cpu, this.#pages(buffer, data, areas.length, end), page, little, damage),
     );
   }
 
-  #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number): Pages {
+  /** Data of each CPU that has some, with where the next one's begins. Two that claim the same bytes are one too many. */
+  #areas(buffers: readonly Buffer[]): readonly Area[] {
+    const all = buffers.flatMap((buffer) =>
+      buffer.cpus.filter(({ size }) => size > 0).map((data) => ({ buffer, data, end: Number.POSITIVE_INFINITY })),
+    );
+    const areas: Area[] = [];
+    for (const area of all.toSorted((a, b) => a.data.offset - b.data.offset)) {
+      const before = areas.at(-1);
+      const { offset, cpu } = area.data;
+      const taken = before === undefined ? 0 : before.data.offset + (before.buffer.compressed ? 1 : before.data.size);
+      if (offset < taken) {
+        const where = `${this.#file.bytes.name} (offset ${offset})`;
+        this.#damage(
+          new ImportError('CORRUPT', where, `data of CPU ${cpu} in that of CPU ${before?.data.cpu}: left out`),
+        );
+        continue;
+      }
+      if (before !== undefined) before.end = offset;
+      areas.push(area);
+    }
+    const order = new Map(all.map(({ data }, i) => [data, i]));
+    return areas.sort((a, b) => (order.get(a.data) ?? 0) - (order.get(b.data) ?? 0));
+  }
+
+  #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number, end: number): Pages {
     const { bytes, inflate, little } = this.#file;
     const stop = (error: ImportError): void => this.#damage(error);
-    if (compressed && inflate !== null) return new CompressedPages(bytes, data, pageSize, inflate, little, stop);
+    if (compressed && inflate !== null)
+      return new CompressedPages(bytes, data, pageSize, inflate, little, stop, this.#growth, end);
     return new PlainPages(bytes, data, pageSize, blockSize(pageSize, cpus), stop);
   }
 

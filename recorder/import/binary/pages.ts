@@ -1,6 +1,6 @@
 /** The ring-buffer pages of one host CPU in trace.dat, read block by block. */
 import { ImportError } from '../errors.js';
-import type { Inflate } from './compression.js';
+import type { Growth, Inflate } from './compression.js';
 import type { Pages } from './ring.js';
 import type { RandomBytes } from './scanner.js';
 import type { CpuData } from './tracedat.js';
@@ -20,14 +20,15 @@ abstract class BlockPages implements Pages {
   start = 0;
   end = 0;
   protected filled = 0;
-  readonly #pageSize: number;
+  protected readonly pageSize: number;
 
   constructor(pageSize: number) {
-    this.#pageSize = pageSize;
+    this.pageSize = pageSize;
   }
 
   /** Reads the next block into `view` and sets `filled`; false at the end. */
   protected abstract fill(): boolean;
+  abstract readonly cut: boolean;
   abstract where(): string;
 
   next(): boolean {
@@ -36,7 +37,7 @@ abstract class BlockPages implements Pages {
       if (!this.fill()) return false;
       this.start = 0;
     }
-    this.end = Math.min(this.start + this.#pageSize, this.filled);
+    this.end = Math.min(this.start + this.pageSize, this.filled);
     return true;
   }
 }
@@ -47,7 +48,7 @@ export class PlainPages extends BlockPages {
   readonly #end: number;
   #at: number;
   #base: number;
-  readonly #missing: (error: ImportError) => void;
+  readonly #missing: boolean = false;
 
   /** `missing` is told where the file ends before its pages do; what is there is read. */
   constructor(
@@ -60,10 +61,17 @@ export class PlainPages extends BlockPages {
     super(pageSize);
     this.#bytes = bytes;
     this.#at = this.#base = offset;
-    this.#end = offset + size;
-    this.#missing = missing;
-    this.#block = new Uint8Array(Math.min(block, Math.max(0, Math.min(size, bytes.size - offset))));
+    this.#end = Math.min(offset + size, bytes.size);
+    this.#block = new Uint8Array(Math.min(block, Math.max(0, this.#end - offset)));
     this.view = new DataView(this.#block.buffer);
+    if (offset + size <= bytes.size) return;
+    const why = `${offset + size - Math.max(offset, bytes.size)} bytes of pages are missing`;
+    missing(new ImportError('TRUNCATED', `${bytes.name} (offset ${Math.max(offset, bytes.size)})`, why));
+    this.#missing = true;
+  }
+
+  get cut(): boolean {
+    return this.#missing && this.#base + this.end === this.#end && this.end - this.start < this.pageSize;
   }
 
   where(): string {
@@ -73,17 +81,10 @@ export class PlainPages extends BlockPages {
   protected fill(): boolean {
     const wanted = Math.min(this.#block.length, this.#end - this.#at);
     const got = wanted <= 0 ? 0 : this.#bytes.readAt(this.#block.subarray(0, wanted), this.#at);
-    if (got === 0) {
-      if (this.#at < this.#end) {
-        const where = `${this.#bytes.name} (offset ${this.#at})`;
-        this.#missing(new ImportError('TRUNCATED', where, `${this.#end - this.#at} bytes of pages are missing`));
-      }
-      return false;
-    }
     this.#base = this.#at;
     this.#at += got;
     this.filled = got;
-    return true;
+    return got > 0;
   }
 }
 
@@ -93,6 +94,8 @@ export class CompressedPages extends BlockPages {
   readonly #inflate: Inflate;
   readonly #little: boolean;
   readonly #broken: (error: ImportError) => void;
+  readonly #growth: Growth;
+  readonly #end: number;
   #packed = new Uint8Array(0);
   #block = new Uint8Array(0);
   #at: number;
@@ -100,7 +103,7 @@ export class CompressedPages extends BlockPages {
   /** Chunks left; -1 before their number was read. */
   #left = -1;
 
-  /** `broken` is told where a chunk cannot be read; what came before it stands. */
+  /** `broken` is told where a chunk cannot be read; what came before it stands. No chunk goes beyond `end`. */
   constructor(
     bytes: RandomBytes,
     { offset }: CpuData,
@@ -108,13 +111,21 @@ export class CompressedPages extends BlockPages {
     inflate: Inflate,
     little: boolean,
     broken: (error: ImportError) => void,
+    growth: Growth,
+    end: number,
   ) {
     super(pageSize);
+    this.#growth = growth;
+    this.#end = Math.min(end, bytes.size);
     this.#bytes = bytes;
     this.#at = this.#chunk = offset;
     this.#inflate = inflate;
     this.#little = little;
     this.#broken = broken;
+  }
+
+  get cut(): boolean {
+    return false;
   }
 
   where(): string {
@@ -129,8 +140,16 @@ export class CompressedPages extends BlockPages {
 
   protected fill(): boolean {
     if (this.#left < 0 && !this.#count()) return false;
-    if (this.#left === 0) return false;
-    this.#left -= 1;
+    while (this.#left > 0) {
+      this.#left -= 1;
+      if (!this.#unpack()) return false;
+      if (this.filled > 0) return true;
+    }
+    return false;
+  }
+
+  /** Reads a chunk; false where that cannot be done. */
+  #unpack(): boolean {
     const head = new Uint8Array(CHUNK_HEAD);
     if (this.#read(head) < CHUNK_HEAD) return this.#stop('TRUNCATED', `${this.#left + 1} chunks are missing`);
     const view = new DataView(head.buffer);
@@ -139,6 +158,10 @@ export class CompressedPages extends BlockPages {
     if (unpacked > MAX_CHUNK || packed > MAX_CHUNK) return this.#stop('CORRUPT', `a chunk of ${unpacked} bytes`);
     if (packed > this.#bytes.size - this.#at - CHUNK_HEAD)
       return this.#stop('TRUNCATED', `a chunk needs ${packed} bytes`);
+    if (packed > this.#end - this.#at - CHUNK_HEAD)
+      return this.#stop('CORRUPT', `a chunk of ${packed} bytes goes into the next CPU's`);
+    if (!this.#growth.allows(packed, unpacked))
+      return this.#stop('CORRUPT', `a chunk of ${packed} bytes that becomes ${unpacked}`);
     if (this.#packed.length < packed) this.#packed = new Uint8Array(packed);
     if (this.#block.length !== unpacked) this.#block = new Uint8Array(unpacked);
     this.#chunk = this.#at;
@@ -150,7 +173,7 @@ export class CompressedPages extends BlockPages {
     this.#at += packed;
     this.view = new DataView(this.#block.buffer);
     this.filled = unpacked;
-    return unpacked > 0 || this.fill();
+    return true;
   }
 
   #count(): boolean {

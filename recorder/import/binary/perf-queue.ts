@@ -7,6 +7,8 @@ import { Merge, type Timed } from './ring.js';
 
 /** Bytes that may wait for the end of a round; beyond them the older half goes on without. */
 const MOST = 64 << 20;
+/** Records that may wait. */
+const MOST_RECORDS = 1 << 20;
 
 export interface QueuedRecord {
   readonly view: DataView;
@@ -93,7 +95,7 @@ export class PerfQueue {
 
   /** Takes a copy of the record of `size` bytes at `at`. */
   add(source: Uint8Array, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
-    if (this.#filled + size > MOST) this.#relieve();
+    if (this.#filled + size > MOST || this.#count >= MOST_RECORDS) this.#relieve();
     this.#reserve(size);
     const index = this.#count;
     const last = index - 1;
@@ -139,7 +141,7 @@ export class PerfQueue {
     const newest = BigInt(this.#newestHigh) * 0x1_0000_0000n + BigInt(this.#newestLow);
     const middle = oldest + (newest - oldest) / 2n;
     this.#flush(Number(middle >> 32n), Number(middle & 0xffff_ffffn));
-    if (this.#filled > MOST / 2) this.end();
+    if (this.#filled > MOST / 2 || this.#count > MOST_RECORDS / 2) this.end();
   }
 
   #flush(high: number, low: number): void {

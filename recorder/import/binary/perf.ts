@@ -113,10 +113,13 @@ class PerfImport {
 
   #readAttributes(bytes: RandomBytes, { offset, size }: Section, each: number): void {
     if (each < 80 || each > 4096) throw new ImportError('CORRUPT', this.#place(16), `attributes of ${each} bytes`);
+    let room = bytes.size;
     for (let at = offset; at + each <= offset + size; at += each) {
       const scanner = new Scanner(bytes, at, at + each, this.#little);
       const attribute = this.#addAttribute(readAttribute(scanner, each - 16));
       const ids = { offset: scanner.u64('offset of ids'), size: scanner.u64('size of ids') };
+      room -= ids.size;
+      if (room < 0) throw scanner.corrupt('ids that other attributes have');
       const list = new Scanner(bytes, ids.offset, ids.offset + ids.size, this.#little);
       while (list.left >= 8) this.#byId.set(String(list.big('an id')), attribute);
     }

@@ -21,6 +21,8 @@ export interface Pages {
   readonly end: number;
   /** Moves to the next page; false at the end. Throws ImportError where the file ends before it. */
   next(): boolean;
+  /** The file ends in this page, which was told where that was found. */
+  readonly cut: boolean;
   /** Where the page is, for people. */
   where(): string;
 }
@@ -130,7 +132,7 @@ export class RingCursor {
   }
 
   #broken(why: string): void {
-    this.#damage(this.where(), `${why} ends behind its page; the rest of the page is skipped`);
+    if (!this.#pages.cut) this.#damage(this.where(), `${why} ends behind its page; the rest of the page is skipped`);
     this.#next = this.#end;
   }
 
@@ -148,7 +150,8 @@ export class RingCursor {
       const word = start + commitAt;
       const commit = view.getUint32(this.#little || commitSize === 4 ? word : word + 4, this.#little);
       let size = commit & COMMIT_MASK;
-      if (size > room) {
+      if (pages.cut) size = Math.min(size, room);
+      else if (size > room) {
         this.#damage(pages.where(), `a page that holds ${size} bytes where ${room} have room`);
         size = 0;
       }

@@ -18,6 +18,10 @@ import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
 /** Sections of formats and commands are some MiB at the most; what announces more is refused. */
 const MAX_SECTION = 64 << 20;
 const MAX_PAGE = 1 << 20;
+/** Compressed sections in all. */
+const MAX_UNPACKED = 256 << 20;
+/** Bytes of an option that is a name or a number. */
+const MAX_TEXT = 4096;
 /** struct trace_option ids (trace-cmd.dat.v7(5), "OPTIONS SECTION"). */
 const OPTION = {
   done: 0,
@@ -86,9 +90,13 @@ export class TraceDat {
   hasTimeShift = false;
   hasText = false;
   #cpuCount = 0;
+  /** Bytes that sections, options and tables may still take: a file that has each of its bytes read twice names them twice. */
+  #room: number;
+  #unpackRoom = MAX_UNPACKED;
 
   constructor(bytes: RandomBytes) {
     this.bytes = bytes;
+    this.#room = 2 * bytes.size;
     const start = new Scanner(bytes, 10, bytes.size, true);
     this.version = Number(start.string('version', 8));
     if (this.version !== 6 && this.version !== 7) {
@@ -115,6 +123,11 @@ export class TraceDat {
 
   scan(from: number, to: number, bytes = this.bytes): Scanner {
     return new Scanner(bytes, from, to, this.little);
+  }
+
+  #spend(scanner: Scanner, size: number, what: string): void {
+    this.#room -= size;
+    if (this.#room < 0) throw scanner.corrupt(`${what} that was read before`);
   }
 
   #checkedPage(scanner: Scanner, size: number): number {
@@ -157,6 +170,7 @@ export class TraceDat {
   #version6Buffer(scanner: Scanner, tag: string, name: string): Buffer {
     if (tag.startsWith('latency')) throw latency(scanner);
     if (!tag.startsWith('flyrecord')) throw scanner.corrupt(`'${tag}' where the type of data must be`);
+    this.#spend(scanner, 16 * this.#cpuCount, 'a buffer');
     const cpus: CpuData[] = [];
     for (let cpu = 0; cpu < this.#cpuCount; cpu++) {
       cpus.push({ cpu, offset: scanner.u64('offset of a CPU'), size: scanner.u64('size of a CPU') });
@@ -186,6 +200,8 @@ export class TraceDat {
 
   #option(scanner: Scanner, size: number, what: string): Scanner {
     if (size > MAX_SECTION) throw scanner.corrupt(`${what} of ${size} bytes`);
+    if (size > scanner.left) throw scanner.truncated(what, size);
+    this.#spend(scanner, size, what);
     const at = scanner.at;
     const bytes = scanner.bytes(size, what);
     return this.scan(0, size, bytesInMemory(bytes, `${this.bytes.name}, ${what} at ${at}`));
@@ -199,10 +215,14 @@ export class TraceDat {
     scanner.skip(4, `name of ${what}`);
     const size = scanner.u64(`size of ${what}`);
     if (found !== id) throw scanner.corrupt(`section ${found} where the ${what} must be`);
-    if ((flags & SECTION_COMPRESSED) === 0) return this.scan(scanner.at, scanner.at + size);
+    if ((flags & SECTION_COMPRESSED) === 0) {
+      this.#spend(scanner, Math.min(size, scanner.left), what);
+      return this.scan(scanner.at, scanner.at + size);
+    }
     const packed = scanner.u32(`compressed size of ${what}`);
     const unpacked = scanner.u32(`size of ${what}`);
-    if (unpacked > MAX_SECTION) throw scanner.corrupt(`${what} of ${unpacked} bytes`);
+    this.#unpackRoom -= unpacked;
+    if (unpacked > MAX_SECTION || this.#unpackRoom < 0) throw scanner.corrupt(`${what} of ${unpacked} bytes`);
     const start = scanner.at;
     const target = new Uint8Array(unpacked);
     const problem = this.inflate?.(scanner.bytes(packed, what), target) ?? null;
@@ -228,8 +248,8 @@ export class TraceDat {
         this.#readBuffer(option);
         return;
       case OPTION.traceClock: {
-        const text = rest(option);
-        this.clock = /\[([^\]]+)\]/.exec(text)?.[1] ?? text.trim();
+        const text = rest(option).slice(0, MAX_TEXT);
+        this.clock = /\[([^\][]+)\]/.exec(text)?.[1] ?? text.trim();
         return;
       }
       case OPTION.cpuCount:
@@ -324,7 +344,7 @@ const rest = (option: Scanner): string => option.text(option.left, 'an option');
 
 /** A decimal or 0x number as strtoll reads it; 0 where there is none. */
 function integer(text: string): bigint {
-  const found = /^\s*([+-]?)(0x[0-9a-f]+|\d+)/i.exec(text);
+  const found = /^\s*([+-]?)(0x[0-9a-f]{1,16}|\d{1,20})/i.exec(text);
   if (found === null) return 0n;
   const value = BigInt.asIntN(64, BigInt(found[2] ?? 0));
   return found[1] === '-' ? -value : value;

@@ -29,8 +29,10 @@ export class Window {
   /** True if the next `count` bytes are in memory, reading them if need be. */
   ensure(count: number): boolean {
     if (this.end - this.start >= count) return true;
-    this.#make(count);
+    this.#make(Math.min(count, SIZE));
     while (this.end - this.start < count) {
+      // what a file says of its size is believed only as far as bytes have come
+      if (this.end === this.bytes.length) this.#make(Math.min(count, 2 * this.left));
       const got = this.#more(this.bytes, this.end);
       if (got === 0) return false;
       this.end += got;

@@ -1,0 +1,19 @@
+/** Every form that is fuzzed, for `npm run fuzz`. */
+import { imageForms } from './images.js';
+import { logForms } from './logs.js';
+import { queryForms } from './queries.js';
+import { recordingForms } from './recordings.js';
+import { requestForms } from './requests.js';
+import type { Form } from './run.js';
+import { settingForms } from './settings.js';
+import { textForms } from './texts.js';
+
+export const FORMS = async (): Promise<readonly Form[]> => [
+  ...recordingForms(),
+  ...textForms(),
+  ...logForms(),
+  ...settingForms(),
+  ...imageForms(),
+  ...queryForms(),
+  ...(await requestForms()),
+];

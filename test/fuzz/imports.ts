@@ -1,0 +1,160 @@
+/** Forms of recordings: what must hold of the import of any bytes. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { integrityOf, isIntact } from '../../analyzer/verify.js';
+import { ImportError } from '../../recorder/import/errors.js';
+import { importTrace } from '../../recorder/import/import.js';
+import type { ImportResult } from '../../recorder/import/result.js';
+import { type ByteSource, memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { createTrace, openTrace } from '../../traces/open.js';
+import type { Chunk, Row } from '../../traces/store.js';
+import type { Outcome } from './run.js';
+
+/** Bytes that an importer may ask for, for each byte of the input: heads are looked at more than once. */
+const READS = 8;
+const READ_SLACK = 1 << 20;
+/** One in so many mutations becomes a trace that is verified. */
+const STORED = 400;
+
+interface Imported {
+  readonly result: ImportResult | null;
+  readonly keys: string[];
+}
+
+/** A row without what later rows and lanes decide: its number, its parent, its levels. */
+const key = ({ kind, time_ns, reason, rip, code, value, gpa, text }: Row): string =>
+  `${kind} ${time_ns} ${reason} ${rip} ${code} ${value} ${gpa} ${text}`;
+
+function counting(bytes: Uint8Array): { source: ByteSource; read: () => number } {
+  const memory = memorySource(bytes, 'mutation');
+  let total = 0;
+  const count = (got: number): number => {
+    total += got;
+    return got;
+  };
+  const source: ByteSource = {
+    ...memory,
+    read: (target, at) => count(memory.read(target, at)),
+    readAt: (target, offset) => count(memory.readAt?.(target, offset) ?? 0),
+  };
+  return { source, read: () => total };
+}
+
+/** Imports bytes and holds the rows against what the result says of them. */
+function importRows(bytes: Uint8Array): Imported {
+  const keys: string[] = [];
+  const { source, read } = counting(bytes);
+  const writer = new StreamWriter((chunk: Chunk) => {
+    assert.equal(chunk.first, keys.length);
+    for (let i = 0; i < chunk.rows; i++) {
+      const row = chunk.row(i);
+      assert.equal(row.seq, BigInt(keys.length));
+      assert.ok(row.parent === null || (row.parent as bigint) < (row.seq as bigint), 'a parent before its child');
+      keys.push(key(row));
+    }
+  });
+  try {
+    const result = importTrace(source, () => writer);
+    assert.equal(result.counts.events, keys.length);
+    assert.ok(keys.length > 0, 'no result without an event');
+    assert.ok(result.notes.length <= 201);
+    if (result.stopped !== null) explained(result.stopped);
+    return { result, keys };
+  } catch (error) {
+    if (!(error instanceof ImportError)) throw error;
+    explained(error);
+    return { result: null, keys: [] };
+  } finally {
+    assert.ok(read() <= READS * bytes.length + READ_SLACK, `${read()} bytes read of ${bytes.length}`);
+  }
+}
+
+/** An error says what, where and what to do, in one line of bounded length. */
+function explained({ code, what, where, advice, message }: ImportError): void {
+  assert.ok(what.length > 0 && advice.length > 0, code);
+  assert.ok(where.startsWith('mutation') && message.length < 1000 && !message.includes('\n'), message);
+}
+
+/** Rows of an undamaged file that any file with the same first bytes has too. */
+export class Kept {
+  readonly #original: Uint8Array;
+  readonly #edges: readonly number[];
+  readonly #from: number;
+  readonly #known = new Map<number, readonly string[]>();
+
+  /** Each of `edges` is the end of a record or line; below `from` lies what says how to read the others. */
+  constructor(original: Uint8Array, edges: readonly number[], from: number) {
+    this.#original = original;
+    this.#edges = edges;
+    this.#from = from;
+  }
+
+  before(other: Uint8Array): readonly string[] {
+    const same = commonPrefix(this.#original, other);
+    if (same < this.#from) return [];
+    const edge = this.#edges.findLast((each) => each <= same);
+    if (edge === undefined) return [];
+    let rows = this.#known.get(edge);
+    if (rows === undefined) {
+      rows = importRows(this.#original.subarray(0, edge)).keys;
+      this.#known.set(edge, rows);
+    }
+    return rows;
+  }
+}
+
+function commonPrefix(one: Uint8Array, other: Uint8Array): number {
+  const length = Math.min(one.length, other.length);
+  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return i;
+  return length;
+}
+
+/** Every row of `rows` is there, in this order; others may stand between. */
+function assertKept(rows: readonly string[], among: readonly string[]): void {
+  let next = 0;
+  for (const row of among) if (next < rows.length && row === rows[next]) next += 1;
+  assert.equal(next, rows.length, `the undamaged row ${next}, ${rows[next]}, is gone`);
+}
+
+export interface ImportRules {
+  /** Rows that must be there, by the seed. */
+  readonly kept?: (original: Uint8Array) => Kept | undefined;
+  /** Rows before the damage are not only there but first. */
+  readonly prefix?: boolean;
+  /** Smallest bytes of an event, where nothing is compressed. */
+  readonly smallest?: number;
+}
+
+/** What must hold of the import of any bytes. */
+export function checkImport(input: Uint8Array, original: Uint8Array, run: number, rules: ImportRules): Outcome {
+  const { result, keys } = importRows(input);
+  if (rules.smallest !== undefined)
+    assert.ok(keys.length <= 1 + input.length / rules.smallest, `${keys.length} events in ${input.length} bytes`);
+  const kept = rules.kept?.(original)?.before(input) ?? [];
+  // the row that was held back at the end may go on in the next line
+  if (rules.prefix === true) assert.deepEqual(keys.slice(0, Math.max(0, kept.length - 1)), kept.slice(0, -1));
+  else assertKept(kept, keys);
+  if (result !== null && run % STORED === 0) checkStored(input, result);
+  return result === null ? 'refused' : result.stopped === null ? 'whole' : 'stopped';
+}
+
+function checkStored(input: Uint8Array, { counts }: ImportResult): void {
+  const folder = mkdtempSync(join(tmpdir(), 'trapline-fuzz-'));
+  try {
+    const path = join(folder, 'a.arrow');
+    importTrace(memorySource(input, 'mutation'), () => createTrace(path));
+    const reader = openTrace(path);
+    try {
+      const integrity = integrityOf(reader);
+      assert.ok(isIntact(integrity), JSON.stringify(integrity));
+      assert.deepEqual([reader.complete, reader.rows('event')], [true, counts.events]);
+    } finally {
+      reader.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,4 @@
+import { settingForms } from './settings.js';
+import { testForms } from './suite.js';
+
+testForms('what people write', settingForms());

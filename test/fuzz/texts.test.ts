@@ -1,0 +1,4 @@
+import { testForms } from './suite.js';
+import { textForms } from './texts.js';
+
+testForms('recordings as text', textForms());

@@ -1,0 +1,83 @@
+/** perf.data files made of real ones: in the other mode, and with their compressed records unpacked. */
+import { ZstdStream } from '../../recorder/import/binary/compression.js';
+
+const HEADER = 8;
+const COMPRESSED = 81;
+const ATTRIBUTE = 64;
+const TRACING_DATA = 66;
+const MOST = 64 << 20;
+
+const number = (file: Buffer, at: number): number => Number(file.readBigUInt64LE(at));
+
+/** Records of [from, to), those that are compressed unpacked. */
+function records(file: Buffer, from: number, to: number): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  const stream = new ZstdStream((data) => out.push(data.slice()));
+  for (let at = from; at + HEADER <= to; ) {
+    const size = file.readUInt16LE(at + 6);
+    if (file.readUInt32LE(at) !== COMPRESSED) out.push(file.subarray(at, at + size));
+    else if (stream.push(file.subarray(at + HEADER, at + size), MOST) !== null) throw new Error('not compressed');
+    at += size;
+  }
+  return out;
+}
+
+/** Bytes of records, cut into them. */
+function whole(bytes: Buffer): Buffer[] {
+  const out: Buffer[] = [];
+  for (let at = 0; at + HEADER <= bytes.length; at += bytes.readUInt16LE(at + 6))
+    out.push(bytes.subarray(at, at + bytes.readUInt16LE(at + 6)));
+  return out;
+}
+
+/** The same file without compressed records, of which the first `most` of each type are kept. */
+export function asPlain(file: Buffer, most: (type: number) => number = () => Number.POSITIVE_INFINITY): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
+  const seen = new Map<number, number>();
+  const data = Buffer.concat(
+    whole(Buffer.concat(records(file, from, from + size))).filter((record) => {
+      const type = record.readUInt32LE(0);
+      seen.set(type, (seen.get(type) ?? 0) + 1);
+      return (seen.get(type) ?? 0) <= most(type);
+    }),
+  );
+  const features = file.subarray(from + size);
+  const moved = data.length - size;
+  const out = Buffer.concat([file.subarray(0, from), data, features]);
+  out.writeBigUInt64LE(BigInt(data.length), 48);
+  let at = from + data.length;
+  for (let bit = 0; bit < 256; bit++) {
+    if (((file[72 + (bit >> 3)] ?? 0) & (1 << (bit & 7))) === 0) continue;
+    out.writeBigUInt64LE(BigInt(number(out, at) + moved), at);
+    at += 16;
+  }
+  return out;
+}
+
+/** perf.data of file mode as `perf record -o -` writes it: attributes and formats as records, then the same data. */
+export function asPipe(file: Buffer): Buffer {
+  const [attributeSize = 0, attributes = 0, attributesSize = 0, data = 0, size = 0] = [16, 24, 32, 40, 48].map((at) =>
+    number(file, at),
+  );
+  const record = (type: number, body: Buffer): Buffer => {
+    const head = Buffer.alloc(HEADER);
+    head.writeUInt32LE(type, 0);
+    head.writeUInt16LE(HEADER + body.length, 6);
+    return Buffer.concat([head, body]);
+  };
+  const parts: Uint8Array[] = [Buffer.from('PERFILE2\x10\0\0\0\0\0\0\0', 'latin1')];
+  for (let at = attributes; at < attributes + attributesSize; at += attributeSize) {
+    const ids = number(file, at + attributeSize - 16);
+    const body = file.subarray(at, at + attributeSize - 16);
+    // the attribute says its own size; older ones say less than their section has
+    const list = file.subarray(ids, ids + number(file, at + attributeSize - 8));
+    parts.push(record(ATTRIBUTE, Buffer.concat([body, list])));
+  }
+  const tracing = number(file, data + size);
+  const block = file.subarray(tracing, tracing + number(file, data + size + 8));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(block.length);
+  parts.push(record(TRACING_DATA, length), block, Buffer.alloc((8 - (block.length & 7)) & 7));
+  parts.push(file.subarray(data, data + size));
+  return Buffer.concat(parts);
+}
