@@ -48,14 +48,22 @@ export class StoreReader implements TraceReader {
     this.#source = source;
     this.path = source.path;
     this.kind = source.kind;
-    // What is there of the facts; that something is damaged is told to whoever asks for what is missing.
-    for (const chunk of this.chunks('run', { to: this.rows('run') })) {
-      for (let i = 0; i < chunk.rows; i++) this.#learnFact(chunk.row(i));
+    const whole = [this.#learn('run', (row) => this.#learnFact(row))];
+    whole.push(this.#learn('dictionary', (row) => this.#learnName(row)));
+    this.complete = this.run('complete') === '1' && source.damage === null && !whole.includes(false);
+  }
+
+  /** What is there of the facts, up to their damage, which is told to whoever reads their table. */
+  #learn(table: TableName, learn: (row: ReturnType<TableChunk['row']>) => void): boolean {
+    try {
+      for (const chunk of this.chunks(table, { to: this.rows(table) })) {
+        for (let i = 0; i < chunk.rows; i++) learn(chunk.row(i));
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof TraceError) return false;
+      throw error;
     }
-    for (const chunk of this.chunks('dictionary', { to: this.rows('dictionary') })) {
-      for (let i = 0; i < chunk.rows; i++) this.#learnName(chunk.row(i));
-    }
-    this.complete = this.run('complete') === '1' && source.damage === null;
   }
 
   run(key: string): string | null {
@@ -203,22 +211,29 @@ function firstHolding(chunks: readonly StoredChunk[], row: number): number {
   return low;
 }
 
-/** Sorts stored chunks by table and checks that each table's follow each other without a gap. */
+/**
+ * Sorts stored chunks by table. Those of a table follow each other without a gap: one that does not ends its table.
+ * `damage` tells of the first.
+ */
 export function indexChunks(
   path: string,
   stored: Iterable<StoredChunk>,
 ): { chunks: Map<TableName, StoredChunk[]>; damage: TraceError | null } {
   const chunks = new Map<TableName, StoredChunk[]>(TABLE_NAMES.map((name) => [name, []]));
+  const ended = new Set<TableName>();
+  let damage: TraceError | null = null;
   for (const chunk of stored) {
+    if (ended.has(chunk.table)) continue;
     const list = chunks.get(chunk.table);
     const last = list?.at(-1);
     const limit = chunkRows(chunk.table);
     const expected = last === undefined ? 0 : last.first + last.rows;
     const fits = chunk.rows > 0 && (chunk.first % limit) + chunk.rows <= limit;
-    if (list === undefined || chunk.first !== expected || !fits) {
-      return { chunks, damage: new TraceError('TRACE_DAMAGED', path, placeOf(chunk), 'its index has a gap here') };
+    if (list !== undefined && chunk.first === expected && fits) list.push(chunk);
+    else {
+      ended.add(chunk.table);
+      damage ??= new TraceError('TRACE_DAMAGED', path, placeOf(chunk), 'its index has a gap here');
     }
-    list.push(chunk);
   }
-  return { chunks, damage: null };
+  return { chunks, damage };
 }

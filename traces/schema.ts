@@ -13,8 +13,10 @@
  * CHANGELOG
  * - 1: first version.
  * - 2: the fact `memory` names kinds of access; kind `fetch` is recorded.
+ * - 3: a chunk's description stands before its rows in SQLite, and in its record batch in Arrow, so that a cut trace
+ *   keeps what lies before the cut.
  */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;

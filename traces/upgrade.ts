@@ -28,6 +28,7 @@ function memoryWithKinds(text: string): string {
 /** One for each version before FORMAT_VERSION, in order. */
 export const UPGRADERS: readonly Upgrader[] = [
   { from: 1, says: 'accesses that were recorded are named by kind too', facts: { memory: memoryWithKinds } },
+  { from: 2, says: 'chunks are described beside their rows; what has no such description is read all the same' },
 ];
 
 /** A fact of the `run` table as this version has it. */

@@ -21,6 +21,12 @@ const AT_ONCE = 64;
 const EXACT_HIGH = 0x20_0000;
 const HALF = 0x1_0000_0000;
 
+/**
+ * The index begins with descriptions of no rows that fill a page each. SQLite moves the first page of a table when the
+ * second is begun: from here on a page of descriptions stays where it was begun, before the rows that it describes.
+ */
+const FILLER = JSON.stringify({ filler: ' '.repeat(3500) });
+
 function begin(path: string): void {
   const db = new Database(path);
   try {
@@ -28,7 +34,10 @@ function begin(path: string): void {
     db.pragma('synchronous = OFF');
     db.pragma(`application_id = ${APPLICATION_ID}`);
     db.pragma(`user_version = ${FORMAT_VERSION}`);
-    db.exec(`BEGIN; ${SCHEMA_SQL} COMMIT;`);
+    db.exec(`BEGIN; ${SCHEMA_SQL}`);
+    const description = db.prepare('INSERT INTO chunk VALUES (?, ?, ?, ?, ?)');
+    for (const name of ['run', 'dictionary']) description.run(name, 0, 0, 0, FILLER);
+    db.exec('COMMIT');
   } finally {
     db.close();
   }
@@ -63,9 +72,10 @@ class SqliteBackend implements Backend {
       this.#db.exec('BEGIN');
       const chunk = newRows(segment);
       const columns = [...tags.keys()].map((name) => chunk.column(name));
-      this.#insert(chunk, columns);
       const length = columns.reduce((sum, column) => sum + sizeOf(column), 0);
+      // Before the rows, so that no cut leaves rows without their description.
       this.#chunk.run(table, first, rows, length, JSON.stringify(Object.fromEntries(tags)));
+      this.#insert(chunk, columns);
       this.#db.exec('COMMIT');
     } catch (error) {
       this.#failed = true;

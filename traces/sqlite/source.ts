@@ -1,5 +1,5 @@
 /** Reads chunks from an SQLite trace. Columns are read as 32-bit halves, which costs a third of reading BigInts. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { ColumnVector, cellsOver, isVariable, isWide, WIDTH } from '../column.js';
 import { formTag } from '../digest.js';
@@ -8,8 +8,9 @@ import { formOf } from '../form.js';
 import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
-import { type Upgrader, upgradesFor } from '../upgrade.js';
-import { APPLICATION_ID, defineFunctions, MAGIC, quoted } from './schema.js';
+import type { Upgrader } from '../upgrade.js';
+import { openForReading } from './database.js';
+import { quoted } from './schema.js';
 
 export class SqliteSource implements Source {
   readonly kind = 'sqlite';
@@ -18,15 +19,19 @@ export class SqliteSource implements Source {
   readonly damage: TraceError | null;
   readonly upgrades: readonly Upgrader[];
   readonly #db: Database.Database;
+  readonly #cut: boolean;
+  /** Cells of one chunk cannot be longer: nothing is compressed. */
+  readonly #bytes: number;
 
   /** @throws TraceError where the file is no trace, or one of a version that cannot be read */
   constructor(path: string) {
     this.path = path;
-    this.#db = openForReading(path);
+    this.#bytes = statSync(path).size;
+    const { db, cut, upgrades } = openForReading(path);
+    this.upgrades = upgrades;
+    this.#db = db;
+    this.#cut = cut;
     try {
-      const header = (name: string) => Number(this.#db.pragma(name, { simple: true }));
-      if (header('application_id') !== APPLICATION_ID) throw new TraceError('TRACE_NOT_A_TRACE', path);
-      this.upgrades = upgradesFor(header('user_version'), path);
       const { chunks, damage } = this.#index();
       this.chunks = chunks;
       this.damage = damage;
@@ -38,14 +43,7 @@ export class SqliteSource implements Source {
 
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[] {
     if (columns.length === 0) return [];
-    const picked = columns.map(({ name, type }) => {
-      const cell = quoted(name);
-      return isWide(type) ? `${cell} & 4294967295, (${cell} >> 32) & 4294967295` : cell;
-    });
-    const rows = this.#db
-      .prepare(`SELECT ${picked.join(', ')} FROM ${quoted(chunk.table)} WHERE rowid > ? AND rowid <= ? ORDER BY rowid`)
-      .raw()
-      .all(chunk.first, chunk.first + chunk.rows) as unknown[][];
+    const rows = this.#rows(chunk, columns);
     if (rows.length !== chunk.rows) throw new TraceError('TRACE_CUT', this.path, `table ${chunk.table}`);
     let at = 0;
     return columns.map((column) => {
@@ -60,73 +58,74 @@ export class SqliteSource implements Source {
     this.#db.close();
   }
 
-  /** Also what an interrupted write of the index left readable: rows that cannot be parsed end it. */
-  #index() {
-    const rows = this.#db.prepare('SELECT "table", first, rows, length, tags FROM chunk ORDER BY rowid').raw();
-    const stored: StoredChunk[] = [];
-    let damage: TraceError | null = null;
+  /** Rows of a chunk as SQLite tells them, 64-bit cells as two halves; one more at the most. */
+  #rows({ table, first, rows }: StoredChunk, columns: readonly Column[]): unknown[][] {
+    const from = `FROM ${quoted(table)} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?`;
+    const range = [first, first + rows, rows + 1];
+    const picked = columns.map(({ name, type }) => {
+      const cell = quoted(name);
+      return isWide(type) ? `${cell} & 4294967295, (${cell} >> 32) & 4294967295` : cell;
+    });
     try {
-      for (const row of rows.iterate() as IterableIterator<unknown[]>) {
-        const chunk = storedChunk(row);
-        if (chunk === null) {
-          damage = new TraceError('TRACE_DAMAGED', this.path, `table chunk, row ${stored.length}`);
-          break;
+      const variable = columns.filter(({ type }) => isVariable(type));
+      if (variable.length > 0) {
+        // Rows of a file that was made to deceive can share their cells: SQLite would read them again for each.
+        const lengths = variable.map(({ name }) => `total(octet_length(${quoted(name)}))`).join(' + ');
+        const inner = `SELECT ${variable.map(({ name }) => quoted(name)).join(', ')} ${from}`;
+        const length = this.#db.prepare(`SELECT ${lengths} FROM (${inner})`).pluck().get(range);
+        if (Number(length) > this.#bytes) {
+          throw new TraceError('TRACE_DAMAGED', this.path, `table ${table}`, 'its cells are longer than the file');
         }
-        stored.push(chunk);
+      }
+      return this.#db
+        .prepare(`SELECT ${picked.join(', ')} ${from}`)
+        .raw()
+        .all(range) as unknown[][];
+    } catch (error) {
+      if (this.#cut && error instanceof Database.SqliteError) {
+        throw new TraceError('TRACE_CUT', this.path, `table ${table}`);
+      }
+      throw error;
+    }
+  }
+
+  /** Descriptions that cannot be parsed are left out; the gap that they leave ends their table. */
+  #index() {
+    const rows = this.#db.prepare('SELECT rowid, "table", first, rows, length, tags FROM chunk ORDER BY rowid').raw();
+    const stored: StoredChunk[] = [];
+    let damage = this.#cut ? new TraceError('TRACE_CUT', this.path) : null;
+    let last = 0;
+    try {
+      for (const [rowid, ...row] of rows.iterate() as IterableIterator<unknown[]>) {
+        if (Number(rowid) <= last) throw new TraceError('TRACE_DAMAGED', this.path, `table chunk, row ${last}`);
+        last = Number(rowid);
+        const chunk = storedChunk(row);
+        if (chunk === null) damage ??= new TraceError('TRACE_DAMAGED', this.path, `table chunk, row ${last - 1}`);
+        else if (chunk.rows > 0) stored.push(chunk);
       }
     } catch (error) {
-      const failure = traceError(error, this.path, 'read', `table chunk, row ${stored.length}`);
+      const failure = traceError(error, this.path, 'read', `table chunk, row ${last}`);
       if (!(failure instanceof TraceError) || stored.length === 0) throw failure;
-      damage = failure;
+      damage ??= failure;
     }
-    const index = indexChunks(this.path, stored);
-    if (this.#db.memory) damage ??= new TraceError('TRACE_CUT', this.path);
-    return { chunks: index.chunks, damage: index.damage ?? damage };
+    const there = this.#cut ? stored.filter(this.#isThere()) : stored;
+    const index = indexChunks(this.path, there);
+    return { chunks: index.chunks, damage: damage ?? index.damage };
   }
-}
 
-/** Offsets in the header of the file: https://www.sqlite.org/fileformat.html#the_database_header */
-const HEADER = { pageSize: 16, pages: 28, bytes: 100 } as const;
-/** A cut file is read from memory; larger ones are refused. */
-const LARGEST_CUT = 1 << 30;
-
-/**
- * SQLite refuses a file that is shorter than its header says. A copy whose header says what is there can be read up to
- * the first page that is missing. Null where the file is not cut, or holds nothing.
- */
-function openCut(path: string): Database.Database | null {
-  const { size } = statSync(path);
-  if (size < HEADER.bytes || size > LARGEST_CUT) return null;
-  const file = readFileSync(path);
-  if (!file.subarray(0, MAGIC.length).equals(MAGIC)) return null;
-  const stored = file.readUInt16BE(HEADER.pageSize);
-  const pageSize = stored === 1 ? 0x1_0000 : stored;
-  const pages = Math.floor(size / pageSize);
-  if (pageSize < 512 || pages === 0 || pages >= file.readUInt32BE(HEADER.pages)) return null;
-  file.writeUInt32BE(pages, HEADER.pages);
-  return new Database(file.subarray(0, pages * pageSize));
-}
-
-/** A recorder that was killed leaves a journal: rolling it back needs to write; everything else reads only. */
-function openForReading(path: string): Database.Database {
-  let db: Database.Database | null = null;
-  try {
-    db = new Database(path, { readonly: true, fileMustExist: true });
-    db.pragma('schema_version');
-  } catch {
-    db?.close();
-    try {
-      db = new Database(path, { fileMustExist: true });
-      db.pragma('schema_version');
-    } catch (error) {
-      db?.close();
-      db = openCut(path);
-      if (db === null) throw traceError(error, path, 'read');
-    }
+  /** A chunk can be described before the cut, and lie behind it. */
+  #isThere(): (chunk: StoredChunk) => boolean {
+    const ends = new Map(
+      TABLE_NAMES.map((name) => {
+        const end = this.#db
+          .prepare(`SELECT max(rowid) FROM ${quoted(name)}`)
+          .pluck()
+          .get();
+        return [name, Number(end ?? 0)];
+      }),
+    );
+    return ({ table, first, rows }) => first + rows <= (ends.get(table) ?? 0);
   }
-  db.pragma('query_only = ON');
-  defineFunctions(db);
-  return db;
 }
 
 const isTable = (name: unknown): name is TableName => TABLE_NAMES.some((table) => table === name);
