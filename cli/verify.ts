@@ -5,9 +5,15 @@ import { type Integrity, integrityOf, isIntact } from '../analyzer/verify.js';
 import { openTrace } from '../traces/open.js';
 import type { TraceReader } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import type { Output, Progress } from './output.js';
+import type { Progress } from './output.js';
 import { showReplay } from './replay.js';
 import { formatCount, formatDigest, formatNumber } from './table.js';
+
+const INCOMPLETE = {
+  name: 'allow-incomplete',
+  says: 'exit with 0 also where the recorder did not come to the end, if what is there holds',
+};
+const WHOLE_UP_TO = 'what is there is whole up to its last chunk';
 
 /** Where replays start: none where there is nothing to replay. */
 function startsOf(call: Call, reader: TraceReader): (number | null)[] {
@@ -31,13 +37,20 @@ function replays(reader: TraceReader, starts: readonly (number | null)[], progre
   return results;
 }
 
-function show(out: Output, reader: TraceReader, integrity: Integrity, results: readonly ReplayResult[]): void {
+function show(call: Call, reader: TraceReader, integrity: Integrity, results: readonly ReplayResult[]): void {
+  const { out } = call;
   const { digest, recorded, breaches } = integrity;
   const verdict = isIntact(integrity) ? out.paint('green', 'intact') : out.paint('red', 'ALTERED');
   out.line(`${reader.path}: ${verdict}, ${formatCount(reader.rows('event'), 'event')}, digest ${formatDigest(digest)}`);
   if (recorded !== null && recorded !== digest) out.line(`  its digest was ${formatDigest(recorded)}`);
   for (const { table, row, says } of breaches) out.line(`  table ${table}, row ${formatNumber(row)}: ${says}`);
-  if (!reader.complete) out.line('  the recording was cut: what is there is whole up to its last chunk');
+  if (!reader.complete) {
+    const accepted = call.flag(INCOMPLETE.name);
+    out.line(
+      `  ${accepted ? 'incomplete' : out.paint('red', 'INCOMPLETE')}: its recorder did not come to the end; ${WHOLE_UP_TO}`,
+    );
+    if (!accepted) out.line(`  --${INCOMPLETE.name} accepts it`);
+  }
   for (const result of results) showReplay(out, '  ', result);
   const source = reader.run('source');
   if (source !== 'engine') out.line(`  imported (${source ?? 'unknown source'}): nothing to replay`);
@@ -48,19 +61,22 @@ export const command: Command = {
   options: [
     { name: 'every-checkpoint', says: 'replay from each checkpoint too, not from the start alone' },
     { name: 'no-replay', says: 'only read it: lengths, digests, invariants' },
+    INCOMPLETE,
     JSON_OPTION,
   ],
   details: [
     'Reads all rows, checks the digest of every chunk and of the whole, and what the tables promise of each other; ' +
-      'then replays a run that was recorded on the machine. Exit code 0: it holds. 1: the replay diverges, or the ' +
-      'trace was altered. 2: it is damaged.',
+      'then replays a run that was recorded on the machine.',
+    'Exit code 0: it is whole and holds. 1: the replay diverges, the trace was altered, or its recorder did not come to ' +
+      `the end (it was killed, or its disk was full): then ${WHOLE_UP_TO}, and --${INCOMPLETE.name} takes it for good. ` +
+      '2: the file is damaged or cut, or it is no trace.',
   ],
   json: {
     path: 'the trace',
-    holds: 'true where all is well',
-    complete: 'false where the recording was cut',
+    holds: 'true where the exit code is 0',
+    complete: 'false where the recorder did not come to the end; then holds is too, unless --allow-incomplete is given',
     digest: 'logical digest of what is there',
-    recorded: 'the digest that the recorder wrote; null where it was cut',
+    recorded: 'the digest that the recorder wrote; null where it did not come to the end',
     breaches: 'rows that break a promise of the format: { table, row, says }',
     replays: 'as trapline replay --json prints them, one a start',
   },
@@ -72,10 +88,11 @@ export const command: Command = {
       const integrity = integrityOf(reader);
       const results = replays(reader, startsOf(call, reader), progress);
       progress.end();
-      const holds = isIntact(integrity) && results.every(({ divergence }) => divergence === null);
       const { complete } = reader;
+      const accepted = complete || call.flag(INCOMPLETE.name);
+      const holds = accepted && isIntact(integrity) && results.every(({ divergence }) => divergence === null);
       if (call.flag('json')) call.out.json({ path, holds, complete, ...integrity, replays: results });
-      else show(call.out, reader, integrity, results);
+      else show(call, reader, integrity, results);
       return holds ? EXIT.holds : EXIT.differs;
     } finally {
       progress.end();
