@@ -8,7 +8,8 @@ import type { TraceWriter } from '../../traces/store.js';
 import { defineDictionaries } from './dictionaries.js';
 import { type Lane, Lanes } from './lanes.js';
 import { type ImportCounts, type ImportResult, Notes } from './result.js';
-import { EventRow, EventSink, FIELD } from './row.js';
+import { EventRow, FIELD } from './row.js';
+import { EventSink } from './sink.js';
 
 /** Names of events that have no kind of their own; the last number stands for all beyond. */
 export const MAX_NAMES = 4096;
@@ -120,13 +121,19 @@ export class Assembly {
     this.#write(row);
   }
 
-  #write(row: EventRow): void {
+  /** The way into the event table, which opens the trace. */
+  sink(): EventSink {
     if (this.#sink === null) {
       this.writer = this.#open();
       this.#sink = new EventSink(this.writer.table('event'), this.#columns);
     }
+    return this.#sink;
+  }
+
+  #write(row: EventRow): void {
+    const sink = this.#sink ?? this.sink();
     this.#kinds[row.kind] = (this.#kinds[row.kind] as number) + 1;
-    this.#sink.write(this.#seq, row);
+    sink.write(this.#seq, row);
     this.#seq += 1;
   }
 

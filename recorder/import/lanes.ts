@@ -53,6 +53,14 @@ export class Lanes {
   readonly all: Lane[] = [];
   #last: Lane | null = null;
 
+  /** Lane of a thread that was seen before. */
+  known(thread: number): Lane | undefined {
+    if (this.#last?.thread === thread) return this.#last;
+    const lane = this.#threads.get(thread);
+    if (lane !== undefined) this.#last = lane;
+    return lane;
+  }
+
   /** Lane of a thread. `task` is asked for its name only when the thread is new. */
   ofThread(thread: number, process: number, task: () => string, where: () => string): Lane {
     if (this.#last?.thread === thread) return this.#last;

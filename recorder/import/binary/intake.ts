@@ -7,9 +7,10 @@ import type { Lane } from '../lanes.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { FIELD } from '../row.js';
 import type { ByteSource } from '../source.js';
-import { compile, type Program, RecordDecoder } from './decoder.js';
+import { RecordDecoder } from './decoder.js';
 import type { EventFormat, Formats } from './formats.js';
 import { addBytes } from './ink.js';
+import { compile, type Program } from './program.js';
 
 const encoder = new TextEncoder();
 
@@ -76,7 +77,7 @@ export class Intake {
     row.timeHigh = timeHigh;
     const lane = this.lane(thread, process, cpu);
     if (length < program.size) this.#short(program, length);
-    decoder.decode(program, view, at, length, row, lane);
+    decoder.decode(program, view, at, length, trace.sink(), row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
     trace.hold(lane);
   }
@@ -108,9 +109,12 @@ export class Intake {
   lane(thread: number, process: number, cpu: number): Lane {
     const { lanes } = this.trace;
     if (thread < 0) return lanes.ofCpu(cpu, this.#where);
-    const known = lanes.all.length;
-    const lane = lanes.ofThread(thread, process, () => this.#task(thread), this.#where);
-    if (lanes.all.length > known) lane.vcpu = this.vcpus.get(thread) ?? null;
+    return lanes.known(thread) ?? this.#meet(thread, process);
+  }
+
+  #meet(thread: number, process: number): Lane {
+    const lane = this.trace.lanes.ofThread(thread, process, () => this.#task(thread), this.#where);
+    lane.vcpu = this.vcpus.get(thread) ?? null;
     return lane;
   }
 

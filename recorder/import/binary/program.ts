@@ -1,0 +1,169 @@
+/**
+ * Each event's format, compiled once to what its records are decoded by: a line of integers a field (what to do, where
+ * it lies, how wide it is, which cells it fills), so that a record costs no look-up of a name.
+ */
+import { EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
+import { ascii } from '../cursor.js';
+import { FIELD } from '../row.js';
+import type { EventSink } from '../sink.js';
+import type { EventFormat, Field } from './formats.js';
+import { DOES, KVM_EVENTS, type KvmEvent, type Special } from './kvm.js';
+
+/** Beyond DOES: the value goes into its column as it is. */
+export const STORE = 0;
+/**
+ * Integers a step: what to do; offset and width of the field, a width below zero where it is signed; the field of
+ * EVENT_FIELDS, or a label; and for STORE where the cells of its column lie: width, first, validity, column.
+ */
+export const STEP = 8;
+
+/** Names of fields that are kept as text unless they are zero; steps refer to them by number. */
+export const LABELS: Uint8Array[] = [];
+
+/** How a field that has no column is written. */
+export interface TextField {
+  readonly label: Uint8Array;
+  readonly field: Field;
+  readonly style: 'hex' | 'decimal' | 'string' | 'bytes' | 'numbers';
+  /** Of a single number, below zero where it is signed; else 0. */
+  readonly width: number;
+}
+
+export interface Program {
+  readonly format: EventFormat;
+  readonly event: KvmEvent | null;
+  /** Fields beyond those that all events have. */
+  readonly own: readonly Field[];
+  readonly kind: number;
+  readonly flags: number;
+  /** Steps of the fields; empty until the first record binds them to the trace's columns. */
+  steps: Int32Array;
+  bound: boolean;
+  readonly special: Special | null;
+  /** Where the fields lie that the special readers know: offset and width, width 0 where there is none. */
+  readonly slots: Int32Array;
+  /** Bytes of the instruction, 0 where the event has none. */
+  readonly insnSize: number;
+  readonly heading: Uint8Array | null;
+  readonly text: readonly TextField[];
+  readonly size: number;
+  readonly pid: number;
+  readonly pidSize: number;
+  /** Number in the dictionary of events without a kind of their own, or -1. */
+  readonly code: number;
+  readonly nested: boolean;
+}
+
+const HEXADECIMAL = /\b(u64|unsigned long|gpa_t|gva_t|gfn_t|hpa_t|phys_addr_t|size_t|pfn_t|__u64|dma_addr_t)\b|\*/;
+
+function styleOf(field: Field): TextField['style'] {
+  if (field.type.includes('char') && (field.count !== null || field.dynamic !== null) && !/unsigned/.test(field.type))
+    return 'string';
+  if (field.dynamic !== null) return 'bytes';
+  if (field.count !== null) {
+    const width = field.count > 0 ? field.size / field.count : 0;
+    return width === 2 || width === 4 || width === 8 ? 'numbers' : 'bytes';
+  }
+  if (field.size !== 1 && field.size !== 2 && field.size !== 4 && field.size !== 8) return 'bytes';
+  return HEXADECIMAL.test(field.type) ? 'hex' : 'decimal';
+}
+
+function textOf(field: Field): TextField {
+  const style = styleOf(field);
+  const single = style === 'hex' || style === 'decimal';
+  const width = !single ? 0 : field.signed ? -field.size : field.size;
+  return { label: ascii(`${field.name}=`), field, style, width };
+}
+
+const isNumber = ({ size, count, dynamic }: Field): boolean =>
+  count === null && dynamic === null && (size === 1 || size === 2 || size === 4 || size === 8);
+
+/** The step of a field; none where it does nothing, or where nobody wants its column. */
+function stepOf(event: KvmEvent, field: Field, sink: EventSink): readonly number[] {
+  const use = event.fields[field.name];
+  if (use === undefined || use === 'special' || !isNumber(field)) return [];
+  const does = (DOES as { readonly [name: string]: number })[use];
+  const width = field.signed ? -field.size : field.size;
+  if (does === DOES.rare)
+    return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1, 0, 0, 0, 0];
+  if (does !== undefined) return [does, field.offset, width, 0, 0, 0, 0, 0];
+  const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
+  const cells = sink.cells(column);
+  if (cells === null) return [];
+  return [STORE, field.offset, width, column, cells.width, cells.first, cells.valid, cells.column];
+}
+
+/** Which architecture a reason belongs to must be known before the reason is read. */
+const order = (steps: readonly (readonly number[])[]): number[] => [
+  ...steps.filter(([does]) => does === DOES.isa).flat(),
+  ...steps.filter(([does]) => does !== DOES.isa).flat(),
+];
+
+/** Makes a program ready for the columns of a trace. */
+export function bind(program: Program, sink: EventSink): void {
+  const { event, own } = program;
+  program.bound = true;
+  if (event !== null) program.steps = Int32Array.from(order(own.map((field) => stepOf(event, field, sink))));
+}
+
+/** Fields that the special readers know, by their slot. */
+export const SLOT = {
+  csbase: 0,
+  len: 1,
+  insn: 2,
+  flags: 3,
+  failed: 4,
+  vector: 5,
+  irq: 6,
+  soft: 7,
+  reinjected: 8,
+  has_error: 9,
+  error_code: 10,
+  errno: 11,
+  reason: 12,
+} as const;
+
+function slotsOf(fields: readonly Field[]): Int32Array {
+  const slots = new Int32Array(2 * Object.keys(SLOT).length);
+  for (const [name, slot] of Object.entries(SLOT)) {
+    const field = fields.find((each) => each.name === name);
+    if (field === undefined) continue;
+    slots[2 * slot] = field.offset;
+    if (isNumber(field)) slots[2 * slot + 1] = field.signed ? -field.size : field.size;
+  }
+  return slots;
+}
+
+function fits(event: KvmEvent, format: EventFormat): boolean {
+  const has = (name: string): boolean => format.fields.some((field) => field.name === name);
+  const numbers = format.fields.every((field) => !(field.name in event.fields) || isNumber(field) || event.special);
+  return numbers && event.needs.every((names) => names.some(has));
+}
+
+/** `number` gives an event that has no kind of its own its number in the dictionary. */
+export function compile(format: EventFormat, number: (name: string) => number): Program {
+  const named = KVM_EVENTS[format.name];
+  const event = named !== undefined && fits(named, format) ? named : null;
+  const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
+  const kept = event === null || event.whole ? own : own.filter(({ name }) => !(name in event.fields));
+  const pid = format.fields.find(({ name }) => name === 'common_pid');
+  return {
+    format,
+    kind: event === null ? EVENT_KINDS.other : EVENT_KINDS[event.kind],
+    flags: event?.flags === 'write' ? EVENT_FLAGS.write : 0,
+    event,
+    own,
+    steps: new Int32Array(0),
+    bound: false,
+    special: event?.special ?? null,
+    slots: slotsOf(own),
+    insnSize: own.find(({ name }) => name === 'insn')?.size ?? 0,
+    heading: event === null || event.whole ? ascii(`${format.name}:`) : null,
+    text: kept.map(textOf),
+    size: format.size,
+    pid: pid?.size === 4 ? pid.offset : -1,
+    pidSize: pid?.size ?? 0,
+    code: event === null || event.kind === 'other' ? number(format.name) : -1,
+    nested: event !== null && EVENT_KINDS[event.kind] === EVENT_KINDS.nested_exit,
+  };
+}
