@@ -1,5 +1,5 @@
 /** The stores, by the end of a trace's name. */
-import { arrowStore } from './arrow/backend.js';
+import { arrowStore } from './arrow/store.js';
 import type { Store } from './sink.js';
 import { sqliteStore } from './sqlite/backend.js';
 

@@ -1,12 +1,18 @@
 /** The thread that prepares and writes the chunks of a trace; see threaded.ts. */
 import { workerData } from 'node:worker_threads';
 import { TraceError } from './errors.js';
-import { STORES } from './stores.js';
+import type { Backend, Store } from './sink.js';
 import { type Answer, buffersOf, type Failure, type Request, type WorkerStart } from './threaded.js';
+
+/** How each store's files are opened; only what the store needs is loaded, which is most of what a short import takes. */
+const OPEN: Readonly<Record<Store['name'], () => Promise<(path: string) => Backend>>> = {
+  arrow: async () => (await import('./arrow/backend.js')).appendArrow,
+  sqlite: async () => (await import('./sqlite/backend.js')).sqliteStore.append,
+};
 
 const { store, path, port, answered } = workerData as WorkerStart;
 const count = new Int32Array(answered);
-const backend = STORES[store].append(path);
+const backend = (await OPEN[store]())(path);
 const NOTHING: Answer = { table: null, ended: null, buffer: null, failure: null };
 
 function serve(request: Request): Answer {

@@ -112,7 +112,13 @@ function cellsOf(table: Appender, name: string): Cells {
   return { column, width, first: width === 1 ? values : values >>> 2, valid };
 }
 
-function put64({ words, bytes, touched }: Slab, { column, first, valid }: Cells, row: number, low: number, high: number) {
+function put64(
+  { words, bytes, touched }: Slab,
+  { column, first, valid }: Cells,
+  row: number,
+  low: number,
+  high: number,
+) {
   words[first + 2 * row] = low;
   words[first + 2 * row + 1] = high;
   touched[column] = 1;

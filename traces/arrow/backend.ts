@@ -1,19 +1,12 @@
 /** The files of an Arrow trace that is being written: record batches, each followed by its line in the manifest. */
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { traceError } from '../errors.js';
 import { prepareSegment } from '../prepare.js';
 import { TABLE_NAMES, type TableName } from '../schema.js';
-import type { Backend, Prepared, Segment, Store } from '../sink.js';
+import type { Backend, Prepared, Segment } from '../sink.js';
 import { encodeBatch } from './batch.js';
-import { END_OF_STREAM, schemaMessage } from './ipc.js';
-import { chunkLine, firstLine, manifestPath, streamPath } from './manifest.js';
-
-/** Every table has its stream, which begins with its schema. */
-function begin(folder: string): void {
-  mkdirSync(folder);
-  for (const table of TABLE_NAMES) writeFileSync(streamPath(folder, table), schemaMessage(table), { flag: 'wx' });
-  writeFileSync(manifestPath(folder), firstLine(), { flag: 'wx' });
-}
+import { END_OF_STREAM } from './ipc.js';
+import { chunkLine, manifestPath, streamPath } from './manifest.js';
 
 /** A file that only grows; a write that fails leaves it as it was. */
 class GrowingFile {
@@ -88,9 +81,4 @@ class ArrowBackend implements Backend {
   }
 }
 
-export const arrowStore: Store = {
-  name: 'arrow',
-  begin,
-  append: (folder) => new ArrowBackend(folder),
-  remove: (folder) => rmSync(folder, { recursive: true, force: true }),
-};
+export const appendArrow = (folder: string): Backend => new ArrowBackend(folder);

@@ -1,55 +1,21 @@
 /**
  * Messages of the Arrow IPC streaming format (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format).
- * apache-arrow encodes and decodes their metadata; bodies are put together here, because its writer (21.2) puts the
- * compressed length before a compressed buffer where the format wants the uncompressed one, so that other readers
- * refuse the file, and because its reader decompresses every column, needed or not.
+ * The schema is apache-arrow's (schema-message.ts). Record batches are put together here, because its writer (21.2) puts
+ * the compressed length before a compressed buffer where the format wants the uncompressed one, so that other readers
+ * refuse the file, because its reader decompresses every column, needed or not, and because loading it takes a worker
+ * longer than writing 100,000 rows.
  */
-import { Binary, type DataType, Field, Schema, Struct, Uint8, Uint16, Uint32, Utf8 } from 'apache-arrow';
-import { CompressionType } from 'apache-arrow/fb/compression-type';
-import { BodyCompression, BufferRegion, FieldNode, Message, RecordBatch } from 'apache-arrow/ipc/metadata/message';
-import { WIDTH } from '../column.js';
-import { hasLanes } from '../form.js';
-import { type Column, FORMAT_VERSION, TABLES, type TableName } from '../schema.js';
-import { type BatchPlaces, getCount, getPair, locate, setCount, setPair } from './record-batch.js';
+import { type BatchPlaces, batchMetadata, getCount, getPair, locate, setCount, setPair } from './record-batch.js';
 
 const CONTINUATION = 0xffff_ffff;
 const PREFIX = 8;
-const COMPRESSION = new BodyCompression(CompressionType.LZ4_FRAME);
 /** Marks a buffer that is stored as it is. */
 const STORED = -1n;
 
 export const END_OF_STREAM = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
 
-function arrowType(column: Column): DataType {
-  if (column.type === 'text') return new Utf8();
-  if (column.type === 'bytes') return new Binary();
-  if (!hasLanes(column.type))
-    return column.type === 'u8' ? new Uint8() : column.type === 'u16' ? new Uint16() : new Uint32();
-  const lanes = Array.from({ length: WIDTH[column.type] }, (_, i) => new Field(`b${i}`, new Uint8(), false));
-  return new Struct(lanes);
-}
-
-/** The schema message that begins the stream of a table. Field metadata says the logical type and the column's use. */
-export function schemaMessage(table: TableName): Uint8Array {
-  const fields = TABLES[table].columns.map((column) => {
-    const metadata = new Map([
-      ['trapline.type', column.type],
-      ['trapline.says', column.says],
-    ]);
-    if (hasLanes(column.type))
-      metadata.set('trapline.lanes', 'value = b0 + 256 b1 + 65536 b2 + ..., little-endian bytes');
-    return new Field(column.name, arrowType(column), column.nullable, metadata);
-  });
-  const metadata = new Map([
-    ['trapline.format', String(FORMAT_VERSION)],
-    ['trapline.table', table],
-    ['trapline.says', TABLES[table].says],
-  ]);
-  return framed(Message.encode(Message.from(new Schema(fields, metadata))));
-}
-
 /** A message's metadata with its continuation mark and length, padded to 8 bytes. */
-function framed(metadata: Uint8Array): Uint8Array {
+export function framed(metadata: Uint8Array): Uint8Array {
   const padded = (metadata.length + 7) & ~7;
   const message = new Uint8Array(PREFIX + padded);
   const view = new DataView(message.buffer);
@@ -83,9 +49,7 @@ function templateFor(nodes: number, buffers: number): Template {
   const shape = nodes * 0x1_0000 + buffers;
   let template = templates.get(shape);
   if (template === undefined) {
-    const node = Array.from({ length: nodes }, () => new FieldNode(1, 0));
-    const region = Array.from({ length: buffers }, () => new BufferRegion(0, 0));
-    const message = framed(Message.encode(Message.from(new RecordBatch(1, node, region, COMPRESSION), 8)));
+    const message = framed(batchMetadata(nodes, buffers));
     template = { message, places: locate(new DataView(message.buffer, PREFIX)) };
     templates.set(shape, template);
   }

@@ -4,6 +4,38 @@
  * is the same for all batches of a table, so that writing one is copying another and setting its numbers.
  */
 
+/** Offsets of what a batch's metadata is made of; vectors are preceded by their count, and aligned to 8 bytes. */
+const LAID = { message: 16, batch: 48, compression: 76, nodes: 88 } as const;
+const METADATA_V5 = 4;
+
+/** Metadata of a record batch of LZ4 frames with so many nodes and buffers, all its numbers 0: flatbuffers internals. */
+export function batchMetadata(nodes: number, buffers: number): Uint8Array {
+  const buffersAt = LAID.nodes + PAIR * nodes + 8;
+  const view = new DataView(new ArrayBuffer(buffersAt + PAIR * buffers));
+  const vtable = (at: number, ...entries: number[]): void => {
+    entries.forEach((entry, i) => {
+      view.setUint16(at + 2 * i, entry, true);
+    });
+  };
+  const point = (at: number, to: number): void => view.setUint32(at, to - at, true);
+  point(0, LAID.message);
+  vtable(4, 12, 20, 4, 6, 16, 8); // version, type of header, header, length of body
+  view.setInt32(LAID.message, 12, true);
+  view.setInt16(LAID.message + 4, METADATA_V5, true);
+  view.setUint8(LAID.message + 6, RECORD_BATCH);
+  point(LAID.message + 16, LAID.batch);
+  vtable(36, 12, 24, 8, 4, 16, 20); // length, nodes, buffers, compression
+  view.setInt32(LAID.batch, 12, true);
+  point(LAID.batch + 4, LAID.nodes - 4);
+  point(LAID.batch + 16, buffersAt - 4);
+  point(LAID.batch + 20, LAID.compression);
+  vtable(72, 4, 4); // codec LZ4_FRAME and method BUFFER are what a field has that is not there
+  view.setInt32(LAID.compression, 4, true);
+  view.setUint32(LAID.nodes - 4, nodes, true);
+  view.setUint32(buffersAt - 4, buffers, true);
+  return new Uint8Array(view.buffer);
+}
+
 /** Fields of Message and RecordBatch: Arrow's Message.fbs. */
 const MESSAGE = { headerType: 1, header: 2, bodyLength: 3 } as const;
 const BATCH = { length: 0, nodes: 1, buffers: 2 } as const;

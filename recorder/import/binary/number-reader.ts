@@ -18,10 +18,12 @@ export class NumberReader {
       this.low = little ? first : second;
       this.high = little ? second : first;
     } else if (width > 0) {
-      this.low = width === 4 ? view.getUint32(at, little) : width === 1 ? view.getUint8(at) : view.getUint16(at, little);
+      this.low =
+        width === 4 ? view.getUint32(at, little) : width === 1 ? view.getUint8(at) : view.getUint16(at, little);
       this.high = 0;
     } else {
-      const value = width === -4 ? view.getInt32(at, little) : width === -1 ? view.getInt8(at) : view.getInt16(at, little);
+      const value =
+        width === -4 ? view.getInt32(at, little) : width === -1 ? view.getInt8(at) : view.getInt16(at, little);
       this.low = value >>> 0;
       this.high = value < 0 ? 0xffff_ffff : 0;
     }

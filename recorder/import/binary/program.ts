@@ -84,8 +84,7 @@ function stepOf(event: KvmEvent, field: Field, sink: EventSink): readonly number
   if (use === undefined || use === 'special' || !isNumber(field)) return [];
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
-  if (does === DOES.rare)
-    return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1, 0, 0, 0, 0];
+  if (does === DOES.rare) return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1, 0, 0, 0, 0];
   if (does !== undefined) return [does, field.offset, width, 0, 0, 0, 0, 0];
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
