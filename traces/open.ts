@@ -1,5 +1,6 @@
 /** Doors of the room: open a trace, create one, and copy one into the other. */
 import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { manifestPath } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
@@ -58,12 +59,18 @@ function storeFor(path: string): Store {
   return store;
 }
 
+export interface CreateOptions {
+  readonly replace?: boolean;
+  /** A thread of the store's own prepares and writes long tables; without it where there is more than one core. */
+  readonly threads?: boolean;
+}
+
 /**
  * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there is
  * removed once the new one is begun; anything else that is there stays.
  * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_UNWRITABLE, TRACE_DISK_FULL
  */
-export function createTrace(path: string, options: { readonly replace?: boolean } = {}): TraceWriter {
+export function createTrace(path: string, options: CreateOptions = {}): TraceWriter {
   const target = path.replace(/(?<=.)\/+$/, '');
   const store = storeFor(target);
   if (!existsSync(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
@@ -75,7 +82,10 @@ export function createTrace(path: string, options: { readonly replace?: boolean 
     store.begin(fresh);
     if (exists) renameSync(target, old);
     renameSync(fresh, target);
-    const writer = new StoreWriter(path, new ThreadedSink(store, target));
+    const writer = new StoreWriter(
+      path,
+      new ThreadedSink(store, target, options.threads ?? availableParallelism() > 1),
+    );
     rmSync(old, { recursive: true, force: true });
     return writer;
   } catch (error) {

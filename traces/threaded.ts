@@ -42,6 +42,7 @@ const MOST_AHEAD = 6;
 export class ThreadedSink implements Sink {
   readonly #store: Store;
   readonly #path: string;
+  readonly #threads: boolean;
   readonly #digest = new TraceDigest();
   /** The files, until the helper has them. */
   #backend: Backend | null;
@@ -49,15 +50,17 @@ export class ThreadedSink implements Sink {
   /** Prepares chunks beside the helper, if the store can be prepared elsewhere than it is written. */
   #prepare: ((segment: Segment) => Prepared) | null = null;
 
-  constructor(store: Store, path: string) {
+  /** Without `threads` all is done on the caller's, which on one core takes less time in all. */
+  constructor(store: Store, path: string, threads: boolean) {
     this.#store = store;
     this.#path = path;
+    this.#threads = threads;
     this.#backend = store.append(path);
   }
 
   append(segment: Segment): ChunkBuffer {
     const whole = segment.last && segment.from === 0 && segment.to === layoutOf(segment.table).rows;
-    const helper = this.#helper ?? (whole ? this.#engage() : null);
+    const helper = this.#helper ?? (whole && this.#threads ? this.#engage() : null);
     if (helper === null) return this.#write(segment);
     if (whole && (helper.chunksAhead < AHEAD || this.#prepare === null)) {
       helper.give(segment);
