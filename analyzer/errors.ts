@@ -15,6 +15,14 @@ export const ANALYSIS_ERRORS = {
     what: 'no state dump and no VMX error found',
     advice: 'give the log with the dump that KVM (dump_invalid_vmcs=1), Xen or QEMU printed',
   },
+  NO_FAILURE: {
+    what: 'no VM entry failed in this run',
+    advice: 'name an event with --event to look at the VMCS as of it',
+  },
+  NO_VMCS: {
+    what: 'there is no VMCS at that event',
+    advice: 'name an exit, an entry, or a VMX instruction of the trace (trapline query)',
+  },
   LOG_TOO_LARGE: { what: 'log is too large', advice: 'cut the part around the failure out, with grep or tail' },
   BAD_MSRS: {
     what: 'not a list of MSRs',

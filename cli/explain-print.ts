@@ -1,10 +1,15 @@
 /** How an explanation looks on 80 columns. */
 
-import type { DumpReport, Explanation, Finding } from '../analyzer/explain/explain.js';
+import type { DumpReport, Finding } from '../analyzer/explain/explain.js';
+import type { RecordedReport } from '../analyzer/explain/recorded.js';
 import type { Verdict } from '../analyzer/explain/sentences.js';
 import { wrap } from './help.js';
 import type { Output, Style } from './output.js';
-import { formatHex } from './table.js';
+import { formatHex, formatNumber } from './table.js';
+
+/** A report with where it comes from; what only a recorded run can say is there where it is one. */
+export type Reported = DumpReport &
+  Partial<Pick<RecordedReport, 'tick' | 'times' | 'writes'>> & { readonly file: string };
 
 const WIDTH = 80;
 
@@ -42,7 +47,7 @@ function printFinding(out: Output, finding: Finding, style: Style): void {
   out.line(`  ${out.paint(style, finding.id)}`);
   paragraph(out, finding.says, 4);
   for (const { field, value, line } of finding.values)
-    out.line(out.paint('dim', `      ${field} = ${formatHex(value)}  (line ${line})`));
+    out.line(out.paint('dim', `      ${field} = ${formatHex(value)}${line > 0 ? `  (line ${line})` : ''}`));
   for (const detail of finding.detail) paragraph(out, detail, 6);
   const permits = finding.stage === 'vmcb' ? finding.permits : `permits ${finding.permits}`;
   paragraph(out, `${permits}${finding.optional ? '; not every processor checks this' : ''}`, 6);
@@ -91,9 +96,25 @@ function printDecoded(out: Output, { decoded, violated, suspects }: DumpReport, 
   }
 }
 
-function printDump(out: Output, report: DumpReport, all: boolean): void {
-  const lines = report.first === report.last ? `line ${report.first}` : `lines ${report.first}-${report.last}`;
-  out.title(`${report.title}, ${lines}`);
+/** Who wrote what is wrong, of a recorded run. */
+function printWrites(out: Output, { writes = [] }: Reported): void {
+  if (writes.length === 0) return;
+  out.line();
+  out.title('Written last by');
+  for (const { field, seq, tick, rip, value } of writes) {
+    const when = `event ${formatNumber(seq)}, tick ${formatNumber(tick)}`;
+    paragraph(out, `${field} = ${formatHex(value)}: VMWRITE at RIP ${formatHex(rip)}, ${when}`, 2);
+  }
+}
+
+function placeOf({ first, last, tick, times = 1 }: Reported): string {
+  if (tick === undefined) return first === last ? `line ${first}` : `lines ${first}-${last}`;
+  const often = times > 1 ? `, ${formatNumber(times)} times` : '';
+  return `event ${formatNumber(first)}, tick ${formatNumber(tick)}${often}`;
+}
+
+function printDump(out: Output, report: Reported, all: boolean): void {
+  out.title(`${report.title}, ${placeOf(report)}`);
   for (const line of wrap(report.sentence, WIDTH)) out.line(out.paint(STYLE[report.verdict], line));
   if (report.damage.length > 0) {
     list(
@@ -103,6 +124,7 @@ function printDump(out: Output, report: DumpReport, all: boolean): void {
     );
   }
   printFindings(out, 'Violated', report.violated, 'red');
+  printWrites(out, report);
   printFindings(out, 'Suspected', report.suspects, 'yellow');
   printDecoded(out, report, all);
   list(out, 'What to look at', report.next);
@@ -114,13 +136,26 @@ function printDump(out: Output, report: DumpReport, all: boolean): void {
   }
 }
 
-export function printExplanation(out: Output, { dumps, processor }: Explanation, all: boolean): void {
+/** @param more kinds of failure beyond these */
+export function printReports(
+  out: Output,
+  processor: string,
+  reports: readonly Reported[],
+  more: number,
+  all: boolean,
+): void {
   if (processor !== 'unknown') out.line(out.paint('dim', `Capabilities of ${processor}`));
-  for (const [i, report] of dumps.entries()) {
+  const several = new Set(reports.map(({ file }) => file)).size > 1;
+  for (const [i, report] of reports.entries()) {
     if (i > 0) {
       out.line();
       out.line('─'.repeat(WIDTH));
     }
+    if (several) out.line(out.paint('dim', report.file));
     printDump(out, report, all);
+  }
+  if (more > 0) {
+    out.line();
+    out.line(`${formatNumber(more)} further kinds of failed entry: look at them with --event.`);
   }
 }

@@ -1,13 +1,17 @@
-/** `trapline explain`: why the entries failed whose dumps a log holds. */
+/** `trapline explain`: why entries failed, those whose dumps a log holds and those of a recorded run. */
 import { readFileSync, statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
-import { explain, LARGEST } from '../analyzer/explain/explain.js';
+import { type DumpReport, explain, LARGEST } from '../analyzer/explain/explain.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
+import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print.js';
 import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
 import { PROCESSORS } from '../analyzer/explain/processors.js';
-import { type Command, EXIT, JSON_OPTION } from './command.js';
-import { CliError } from './errors.js';
-import { printExplanation } from './explain-print.js';
+import { explainRecorded, type RecordedReport, vmcsOfEvents } from '../analyzer/explain/recorded.js';
+import { openTrace } from '../traces/open.js';
+import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
+import { CliError, describeError, formatError } from './errors.js';
+import { printReports } from './explain-print.js';
+import { isOurs } from './feed.js';
 
 /** A processor by name; throws CliError BAD_VALUE. */
 function processorOf(name: string): Processor {
@@ -26,9 +30,76 @@ function read(path: string): string {
   return bytes.toString('utf8');
 }
 
+/** What one file gave. */
+interface Found {
+  readonly dumps: readonly (DumpReport & Partial<RecordedReport> & { readonly file: string })[];
+  readonly more: number;
+}
+
+function chosenProcessor(call: Call): Processor {
+  const model = call.value('cpu');
+  const msrs = call.value('msrs');
+  if (model !== null && msrs !== null) {
+    const why = 'both say what the processor can do';
+    throw new CliError('BAD_VALUE', 'explain --cpu and --msrs', why, 'give one of them');
+  }
+  if (msrs !== null) return readMsrs(read(msrs), msrs);
+  return model === null ? UNKNOWN : processorOf(model);
+}
+
+function formatOf(call: Call): PrintedAs | null {
+  const name = call.value('as');
+  if (name === null) return null;
+  const known = PRINTED_AS.find((one) => one === name);
+  if (known === undefined)
+    throw new CliError('BAD_VALUE', `explain --as ${name}`, `known are ${PRINTED_AS.join(', ')}`);
+  return known;
+}
+
+const eventOf = (call: Call): number | null => call.integer('event', 0, Number.MAX_SAFE_INTEGER);
+
+function explainFile(call: Call, file: string, processor: Processor): Found {
+  if (isOurs(file)) return explainTrace(call, file);
+  if (eventOf(call) !== null) {
+    throw new CliError('BAD_VALUE', `explain --event with ${file}`, 'it is no trace, and has no events');
+  }
+  const { dumps } = explain(read(file), file === '-' ? 'standard input' : file, processor);
+  return { dumps: dumps.map((dump) => ({ file, ...dump })), more: 0 };
+}
+
+function explainTrace(call: Call, file: string): Found {
+  const reader = openTrace(file);
+  const progress = call.out.progress('replaying');
+  try {
+    const { dumps, more } = explainRecorded(reader, eventOf(call), (tick, end) => progress.update(tick, end));
+    return { dumps: dumps.map((dump) => ({ file, ...dump })), more };
+  } finally {
+    progress.end();
+    reader.close();
+  }
+}
+
+/** Prints the VMCS of each failed entry, or as of one event. */
+function printFile(call: Call, file: string, as: PrintedAs): Found {
+  if (!isOurs(file)) throw new CliError('BAD_VALUE', `explain --as with ${file}`, 'it is no trace of ours');
+  const reader = openTrace(file);
+  try {
+    for (const { vmcs, error } of vmcsOfEvents(reader, eventOf(call))) {
+      for (const line of printVmcs(as, vmcs, error)) call.out.line(line);
+    }
+    return { dumps: [], more: 0 };
+  } finally {
+    reader.close();
+  }
+}
+
 export const command: Command = {
   arguments: [
-    { name: 'FILE', says: 'a kernel, Xen or QEMU log, a mail, anything with a dump in it; - is standard input' },
+    {
+      name: 'FILE',
+      says: 'a kernel, Xen or QEMU log, a mail, anything with a dump in it, or a trace of a run; - is standard input',
+      repeats: true,
+    },
   ],
   options: [
     {
@@ -41,6 +112,8 @@ export const command: Command = {
       value: 'FILE',
       says: 'capability MSRs of the host: a line "NUMBER VALUE" each (rdmsr 0x480 to 0x493)',
     },
+    { name: 'event', value: 'SEQ', says: 'of a trace: explain the VMCS as of this event (every entry that failed)' },
+    { name: 'as', value: 'FORMAT', says: `of a trace: print the VMCS itself, as ${PRINTED_AS.join(', ')} would` },
     { name: 'all', says: 'list undecidable checks one by one, and every value decoded' },
     JSON_OPTION,
   ],
@@ -48,16 +121,20 @@ export const command: Command = {
     'Finds every dump: of KVM (dump_vmcs, dump_vmcb) and Xen, registers of QEMU, and bare VM-instruction errors. Each ' +
       'check of the manual holds, is violated, or cannot be decided, and then it is said what that would take. The ' +
       'manual orders stages, not the checks in them: all violated ones are reported, never which the processor met first.',
+    'Of a trace that trapline record wrote, every VM entry that failed is explained, each kind once: the run is made ' +
+      'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated or an entry failed, 2 where no dump was ' +
       'found.',
   ],
   json: {
     processor: 'whose capabilities were used; unknown where none were given',
-    dumps: 'one object a dump, in the order of their first lines, with these keys',
-    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu or report',
+    dumps: 'one object a dump, in the order of files and their lines, with these keys',
+    file: 'where it was found',
+    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu, report, or vmcs (of a trace)',
     title: 'the format in words',
     isa: 'vmx, svm or null',
-    first: 'first line of the dump, from 1; last: its last',
+    first: 'first line of the dump, from 1, or the event of a trace',
+    last: 'its last line',
     outcome: '{ kind, failed, reason, qualification, error, says, passed }: what the dump says that happened',
     verdict: 'violated, suspect, optional, undecidable, damaged or valid',
     sentence: 'what is wrong, in one sentence',
@@ -71,27 +148,43 @@ export const command: Command = {
     traps: 'what looks wrong here and is not, or the reverse',
     next: 'likely causes, and what to look at',
     decoded: '{ field, value, line, says }: values bit by bit',
+    event: 'of a trace: seq of the event',
+    tick: 'of a trace: machine time of the event',
+    times: 'of a trace: how often an entry failed so',
+    writes: 'of a trace: { field, seq, tick, rip, value }: the last VMWRITE of each field of violated checks',
+    more: 'of a trace: kinds of failure beyond those that are told',
   },
   examples: [
     { line: 'dmesg | trapline explain -', says: 'why the last entry failed on this host' },
+    { line: 'trapline explain run.sqlite', says: 'every entry that failed in a recorded run, and who wrote the field' },
+    {
+      line: 'trapline explain run.sqlite --event 412 --as kvm',
+      says: 'the VMCS as of an event, as dump_vmcs prints it',
+    },
     { line: 'trapline explain qemu.log --msrs host.msrs', says: 'with the capability MSRs of the host' },
   ],
   run(call) {
-    const [path = ''] = call.args;
-    const model = call.value('cpu');
-    const msrs = call.value('msrs');
-    if (model !== null && msrs !== null)
-      throw new CliError(
-        'BAD_VALUE',
-        'explain --cpu and --msrs',
-        'both say what the processor can do',
-        'give one of them',
-      );
-    const processor = msrs !== null ? readMsrs(read(msrs), msrs) : model !== null ? processorOf(model) : UNKNOWN;
-    const explanation = explain(read(path), path === '-' ? 'standard input' : path, processor);
-    if (call.flag('json')) call.out.json(explanation);
-    else printExplanation(call.out, explanation, call.flag('all'));
-    const wrong = explanation.dumps.some(({ violated, outcome }) => violated.length > 0 || outcome.failed === true);
+    const files = call.args;
+    const as = formatOf(call);
+    const processor = chosenProcessor(call);
+    const found: (Found | null)[] = files.map((file) => {
+      try {
+        const report = as === null ? explainFile(call, file, processor) : printFile(call, file, as);
+        return report;
+      } catch (error) {
+        // Of several files, those that can be read are explained.
+        const described = files.length > 1 ? describeError(error) : null;
+        if (described === null) throw error;
+        call.out.note(formatError(described));
+        return null;
+      }
+    });
+    const reports = found.flatMap((one) => one?.dumps ?? []);
+    const more = found.reduce((sum, one) => sum + (one?.more ?? 0), 0);
+    if (as === null && call.flag('json')) call.out.json({ processor: processor.name, dumps: reports, more });
+    else if (as === null) printReports(call.out, processor.name, reports, more, call.flag('all'));
+    if (found.includes(null)) return EXIT.wrong;
+    const wrong = reports.some(({ violated, outcome }) => violated.length > 0 || outcome.failed === true);
     return wrong ? EXIT.differs : EXIT.holds;
   },
 };

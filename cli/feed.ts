@@ -22,7 +22,8 @@ export interface Fed {
   readonly remark: string | null;
 }
 
-const isOurs = (file: string): boolean => {
+/** True where a path is a trace of ours; standard input is none. */
+export const isOurs = (file: string): boolean => {
   if (file === '-') return false;
   const stat = statSync(file);
   return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);

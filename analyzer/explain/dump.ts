@@ -4,6 +4,7 @@ export const FORMATS = {
   'kvm-vmcs': { isa: 'vmx', says: 'VMCS dump of Linux KVM' },
   'xen-vmcs': { isa: 'vmx', says: 'VMCS dump of Xen' },
   'kvm-vmcb': { isa: 'svm', says: 'VMCB dump of Linux KVM' },
+  vmcs: { isa: 'vmx', says: 'VMCS of a recorded run' },
   qemu: { isa: null, says: 'register dump of QEMU' },
   report: { isa: null, says: 'error without a dump' },
 } as const satisfies { readonly [name: string]: { readonly isa: 'vmx' | 'svm' | null; readonly says: string } };
@@ -11,7 +12,7 @@ export type Format = keyof typeof FORMATS;
 
 export interface Value {
   readonly value: bigint;
-  /** Line of the text, from 1. */
+  /** Line of the text, from 1; 0: there is no text. */
   readonly line: number;
   /** Which piece of a spliced dump it stands in; pieces are of different moments. */
   readonly piece: number;
@@ -62,6 +63,14 @@ export interface Dump {
   readonly damage: readonly Damage[];
   /** Pieces of a spliced dump; 1 for one that is whole. */
   readonly pieces: number;
+  /** What stands beside the VMCS where the machine itself is there to be asked, and not its dump alone. */
+  readonly machine?: {
+    readonly efer: bigint;
+    /** The current-VMCS pointer. */
+    readonly vmcs: bigint;
+    /** Four bytes of physical memory. */
+    readonly memory: (address: bigint) => number;
+  };
 }
 
 export const fieldOf = (dump: Dump, name: string): bigint | null => dump.values.get(name)?.value ?? null;

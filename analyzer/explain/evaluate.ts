@@ -94,12 +94,16 @@ class DumpState implements CheckState {
     return this.#processor.hasRtm ?? unknown('processor', 'RTM (CPUID)');
   }
   register(name: CpuRegister): number {
-    // Neither Linux nor Xen runs as an SMM-transfer monitor.
+    // Neither Linux nor Xen runs as an SMM-transfer monitor, and our machine has none.
     if (name === 'SMM') return 0;
+    const { machine } = this.#dump;
+    if (machine) return low(name === 'EFER' ? machine.efer : machine.vmcs);
     if (name === 'EFER' && (fieldOf(this.#dump, 'HOST_RIP') ?? 0n) >> 32n !== 0n) return EFER_IA32E;
     return unknown('register', name === 'EFER' ? 'IA32_EFER of the host' : 'the VMCS pointer');
   }
-  memory(): number {
+  memory(addressLow: number, addressHigh: number): number {
+    const { machine } = this.#dump;
+    if (machine) return machine.memory((BigInt(addressHigh) << 32n) | BigInt(addressLow >>> 0));
     return unknown('memory', 'physical memory');
   }
 }

@@ -149,7 +149,8 @@ function judgeAll(dump: Dump, processor: Processor): Judged[] {
   return [...judge([...CHECKS, ...RETIRED], state, processor), ...judgeMsrs(dump)];
 }
 
-function explainDump(dump: Dump, processor: Processor): DumpReport {
+/** Judges one dump. */
+export function explainDump(dump: Dump, processor: Processor): DumpReport {
   const outcome = outcomeOf(dump);
   const isSvm = FORMATS[dump.format].isa === 'svm' || outcome.kind === 'vmrun-invalid';
   const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;

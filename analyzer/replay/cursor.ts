@@ -9,9 +9,9 @@ export class TableCursor {
   /** Row in the current chunk. */
   index = -1;
 
-  /** Stands before row `from`. */
-  constructor(reader: TraceReader, table: TableName, from = 0) {
-    this.#chunks = reader.chunks(table, { from })[Symbol.iterator]();
+  /** Stands before row `from`; `columns` limits what is read. */
+  constructor(reader: TraceReader, table: TableName, from = 0, columns?: readonly string[]) {
+    this.#chunks = reader.chunks(table, columns ? { from, columns } : { from })[Symbol.iterator]();
     this.#load();
     if (this.#chunk) this.index = from - this.#chunk.first - 1;
   }
@@ -70,6 +70,9 @@ export class TableCursor {
   /** A cell below 2^53; beyond it, the nearest double. */
   number(name: string): number {
     return this.low(name) + this.high(name) * 0x1_0000_0000;
+  }
+  big(name: string): bigint {
+    return BigInt(this.low(name)) | (BigInt(this.high(name)) << 32n);
   }
   text(name: string): string {
     return String(this.column(name).values?.[this.index] ?? '');

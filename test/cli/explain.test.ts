@@ -8,6 +8,7 @@ import { COMMANDS } from '../../cli/commands.js';
 import { Output, type Sink } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { inPackage } from '../../traces/guests/guest.js';
+import { brief, record, type Scene } from '../recorder/run/scene.js';
 
 class Paper implements Sink {
   text = '';
@@ -21,6 +22,12 @@ async function trapline(...words: string[]): Promise<{ code: number; out: string
   const code = await runProgram(['explain', ...words], new Output(out, err, {}), COMMANDS);
   return { code, out: out.text, err: err.text };
 }
+
+/** An entry of the guest `hypervisor` that fails for a bit of RFLAGS. */
+const failing: Scene = {
+  ...brief('hypervisor'),
+  settings: { ...brief('hypervisor').settings, fail: 'rflags', timer: 0, window: 0 },
+};
 
 const fixture = (name: string): string => inPackage('test', 'analyzer', 'explain', 'fixtures', `${name}.txt`);
 
@@ -51,14 +58,48 @@ describe('explain', () => {
   });
   it('--json has the keys that the help documents', async () => {
     const { command } = (await COMMANDS.find(({ name }) => name === 'explain')?.load()) ?? {};
-    const { out } = await trapline('--json', fixture('vmx-pdpte'));
-    const document: { dumps: object[] } = JSON.parse(out);
     const documented = Object.keys(command?.json ?? {}).sort();
-    const printed = [...Object.keys(document), ...Object.keys(document.dumps[0] ?? {})].sort();
+    const ofTraces = new Set(['event', 'tick', 'times', 'writes']);
+    const keysOf = async (path: string): Promise<string[]> => {
+      const document: { dumps: object[] } = JSON.parse((await trapline('--json', path)).out);
+      return [...Object.keys(document), ...Object.keys(document.dumps[0] ?? {})].sort();
+    };
     assert.deepEqual(
-      printed.filter((key) => key !== 'last'),
-      documented,
+      await keysOf(fixture('vmx-pdpte')),
+      documented.filter((key) => !ofTraces.has(key)),
     );
+    const path = join(folder, 'run.sqlite');
+    await record(path, failing);
+    assert.deepEqual(await keysOf(path), documented);
+  });
+  it('of a trace: who wrote the field, the VMCS as a hypervisor prints it, and what that dump says', async () => {
+    const path = join(folder, 'failing.sqlite');
+    await record(path, failing);
+    const { code, out } = await trapline(path);
+    assert.equal(code, 1);
+    assert.match(out, /guest\.rflags\.bit1/);
+    assert.match(out, /Written last by\n {2}GUEST_RFLAGS = 0x0: VMWRITE at RIP 0x[0-9a-f]+, event \d+, tick/);
+    for (const line of out.split('\n')) assert.ok([...line].length <= 80, line);
+    const printed = await trapline(path, '--as', 'kvm');
+    const again = await trapline(file('printed.txt', printed.out));
+    assert.match(again.out, /guest\.rflags\.bit1/);
+  });
+  it('several files: each is explained, and one that holds nothing is told and makes the exit code 2', async () => {
+    const { code, out, err } = await trapline(fixture('svm-cs'), file('none.txt', 'nothing\n'), fixture('vmx-pdpte'));
+    assert.equal(code, 2);
+    assert.match(err, /none\.txt/);
+    assert.ok(out.includes('svm-cs.txt') && out.includes('vmx-pdpte.txt'));
+  });
+  it('--event and --as belong to traces, and name what they do not know', async () => {
+    for (const words of [
+      ['--event', '3', fixture('svm-cs')],
+      ['--as', 'kvm', fixture('svm-cs')],
+      ['--as', 'hyperv', fixture('svm-cs')],
+    ]) {
+      const { code, err } = await trapline(...words);
+      assert.equal(code, 2);
+      assert.match(err, /^trapline: BAD_VALUE bad value: explain --(event|as)/);
+    }
   });
   it('a valid state exits with 0', async () => {
     const text = '[ 1.0] SVM: VMCB Control Area:\n[ 1.1] SVM: exit_code:          00000400\n';
@@ -96,7 +137,7 @@ describe('explain', () => {
       [/^trapline: BAD_MSRS .*line 2/, fixture('svm-cs'), '--msrs', file('bad.msrs', '0x480 1\nfoo\n')],
       [/^trapline: BAD_VALUE .*known are/, fixture('svm-cs'), '--cpu', 'i386'],
       [/^trapline: ENOENT /, join(folder, 'nothing')],
-      [/^trapline: EISDIR /, folder],
+      [/^trapline: TRACE_NOT_A_TRACE /, folder],
     ];
     for (const [expected, ...words] of calls) {
       const { code, out, err } = await trapline(...words);
