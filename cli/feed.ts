@@ -6,7 +6,7 @@ import { openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
 import { TraceError } from '../traces/errors.js';
 import { openTrace, traceKind } from '../traces/open.js';
-import type { Chunk } from '../traces/store.js';
+import type { Chunk, TraceReader } from '../traces/store.js';
 import { describeError, formatError } from './errors.js';
 import { describeCounts, printNotes } from './import.js';
 import type { Output } from './output.js';
@@ -57,13 +57,16 @@ function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk
     progress.end();
     reader.close();
   }
-  return {
-    nameOf: (domain, code) => reader.name(domain, code),
-    saysOf: (domain, code) => reader.dictionary(domain).get(code)?.says ?? null,
-    whole,
-    remark: null,
-  };
+  return { ...fedBy(reader), whole };
 }
+
+/** What there is to say of a trace of ours whose events came from elsewhere. */
+export const fedBy = (reader: TraceReader): Fed => ({
+  nameOf: (domain, code) => reader.name(domain, code),
+  saysOf: (domain, code) => reader.dictionary(domain).get(code)?.says ?? null,
+  whole: true,
+  remark: null,
+});
 
 function feedForeign(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
   const writer = new StreamWriter(take);

@@ -1,6 +1,7 @@
 /** Tables of a profile for people. */
 import { type Bucket, Histogram, type HistogramData } from '../analyzer/histogram.js';
 import type { BreakdownRow } from '../analyzer/profile/breakdown.js';
+import type { NestedProfile } from '../analyzer/profile/nested.js';
 import type { Profile, ProfileKey, ProfileRow, Times } from '../analyzer/profile/profile.js';
 import { WIDTH, wrap } from './help.js';
 import type { Output } from './output.js';
@@ -209,4 +210,47 @@ export function printHead(
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
   ];
   for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);
+}
+
+/** What exits of nested guests cost; a line below says which exits of lower levels they caused. */
+export function printNested(out: Output, { unit, count, reflected, amplification, rows }: NestedProfile): void {
+  out.line();
+  out.title(`Exits of nested guests; ${unit === 'ticks' ? 'ticks' : 'time'} until their level runs again`);
+  const ofAll = `${formatCount(count, 'exit')}, ${formatNumber(reflected)} of them reflected`;
+  out.line(`${ofAll}; each costs ${amplification.toFixed(2)} exits of lower levels`);
+  const lines = rows.flatMap(({ level, reason, times, l0, causes, ...row }) => {
+    const served = row.count - row.unfinished;
+    const head = [
+      `L${level}`,
+      out.paint('bold', reason),
+      ...[row.count, row.direct, row.reflected, row.unfinished].map((value) => formatNumber(value)),
+      row.amplification.toFixed(2),
+      ...[times?.mean, times?.p50, times?.p99, times?.max].map((value) => formatTime(unit, value)),
+      times === null || times.total === 0 ? '' : formatPercent(l0 / times.total),
+    ];
+    const below = causes.map((cause) =>
+      [
+        '',
+        `  L${cause.level} ${cause.reason}`,
+        formatNumber(cause.count),
+        '',
+        '',
+        '',
+        (cause.count / served).toFixed(2),
+      ].map((text) => out.paint('dim', text)),
+    );
+    return [head, ...below];
+  });
+  const columns = [
+    right('L'),
+    { title: 'reason', shrinks: 16 },
+    ...['exits', 'by L0', 'by L1'].map((title) => right(title)),
+    right('open', 1),
+    right('each'),
+    right('mean', 2),
+    ...['p50', 'p99'].map((title) => right(title)),
+    right('max', 3),
+    right('in L0'),
+  ];
+  out.table(columns, lines);
 }

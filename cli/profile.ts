@@ -1,5 +1,6 @@
 /** `trapline profile`: where the exits go. Takes our traces, and foreign ones without storing them. */
 import { foldedLine, stacksOf } from '../analyzer/export/folded.js';
+import { IndexBeside } from '../analyzer/profile/beside.js';
 import {
   type BreakdownRow,
   breakdownOf,
@@ -8,13 +9,24 @@ import {
   vcpuNumber,
 } from '../analyzer/profile/breakdown.js';
 import { type CountedEvent, type ExitIndex, ExitIndexBuilder, onlyLanes } from '../analyzer/profile/exit-index.js';
+import { type NestedProfile, NestedProfiler } from '../analyzer/profile/nested.js';
 import { type Profile, type ProfileRow, profileOf, type Times } from '../analyzer/profile/profile.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
 import type { Symbols } from '../analyzer/symbols/symbols.js';
+import { openTrace } from '../traces/open.js';
+import type { Chunk } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
-import { type Fed, feed } from './feed.js';
-import { printBreakdown, printHead, printHistograms, printLanes, printRips, printRows } from './profile-print.js';
+import { type Fed, fedBy, feed, isOurs } from './feed.js';
+import {
+  printBreakdown,
+  printHead,
+  printHistograms,
+  printLanes,
+  printNested,
+  printRips,
+  printRows,
+} from './profile-print.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 
 const DEFAULT_KEYS = 5;
@@ -135,12 +147,44 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   if (rows === null) printRips(out, answer);
 }
 
+interface Opened {
+  readonly index: ExitIndex;
+  readonly nested: NestedProfile | null;
+  readonly fed: Fed;
+}
+
+/** Reads the events of a file. */
+function build(call: Call, file: string, event: CountedEvent): Opened {
+  const builder = new ExitIndexBuilder(event);
+  const nested = call.flag('nested') ? new NestedProfiler() : null;
+  const take = (chunk: Chunk): void => {
+    builder.take(chunk);
+    nested?.take(chunk);
+  };
+  const fed = feed(file, COLUMNS, take, call.out);
+  return { index: builder.finish(), nested: nested?.finish(fed.nameOf) ?? null, fed };
+}
+
+/** The index of a file: that which is kept beside a trace of ours, else a new one, which is kept where it can be. */
+function open(call: Call, file: string, event: CountedEvent): Opened {
+  if (event !== 'vmexit' || call.flag('fresh') || call.flag('nested') || !isOurs(file)) return build(call, file, event);
+  const reader = openTrace(file);
+  try {
+    const beside = new IndexBeside(reader);
+    const kept = beside.read();
+    if (kept !== null) return { index: kept, nested: null, fed: fedBy(reader) };
+    const built = build(call, file, event);
+    if (built.fed.whole) beside.keep(built.index);
+    return built;
+  } finally {
+    reader.close();
+  }
+}
+
 function run(call: Call): number {
   const [file = '-'] = call.args;
   const wanted = wantedBy(call);
-  const builder = new ExitIndexBuilder(wanted.event);
-  const fed = feed(file, COLUMNS, (chunk) => builder.take(chunk), call.out);
-  const whole = builder.finish();
+  const { index: whole, nested, fed } = open(call, file, wanted.event);
   const index = wanted.vcpu === null ? whole : ofVcpu(whole, wanted.vcpu, fed);
   const { nameOf, saysOf } = fed;
   const { by, symbols, histograms, lanes, rips } = wanted;
@@ -153,8 +197,12 @@ function run(call: Call): number {
   const answer = profileOf(index, nameOf, { by: lanes ? 'lane' : 'level', rips, symbols, histograms });
   const rows = by.length === 0 ? null : breakdownOf(index, by, { nameOf, saysOf, symbols, histograms });
   if (call.flag('json')) {
-    call.out.json({ event: wanted.event, ...answer, by: rows === null ? null : by, breakdown: rows });
-  } else print(call, answer, rows, wanted, fed);
+    call.out.json({ event: wanted.event, ...answer, by: rows === null ? null : by, breakdown: rows, nested });
+  } else {
+    print(call, answer, rows, wanted, fed);
+    if (nested !== null) printNested(call.out, nested);
+    else if (call.flag('nested')) call.out.line('No nested guest exits.');
+  }
   return fed.whole ? EXIT.holds : EXIT.wrong;
 }
 
@@ -174,6 +222,10 @@ export const command: Command = {
     { name: 'vcpu', value: 'N', says: 'this vCPU alone, of every VM' },
     { name: 'keys', value: 'N', says: `ports, MSRs, pages, ... to show for each reason (${DEFAULT_KEYS})` },
     { name: 'rips', value: 'N', says: `hottest instructions to show (${DEFAULT_RIPS})` },
+    {
+      name: 'nested',
+      says: 'say what the exits of nested guests cost: by whom they are served, and the exits that takes',
+    },
     { name: 'wide', says: 'print every column, however narrow the terminal' },
     { name: 'histogram', says: 'print a histogram of the times of each row' },
     SYMBOLS_OPTION,
@@ -181,6 +233,7 @@ export const command: Command = {
       name: 'folded',
       says: 'print folded stacks instead, LEVEL;REASON;SUB-KEY and handler time (with symbols LEVEL;FUNCTION;...)',
     },
+    { name: 'fresh', says: 'read the trace, whatever is kept beside it' },
     JSON_OPTION,
   ],
   details: [
@@ -194,6 +247,9 @@ export const command: Command = {
       'the entry.',
     `--by takes ${dimensions.join(', ')}.`,
     SYMBOLS_DETAILS,
+    'Of a large trace the counts and times are kept beside it (in its folder, or as NAME.sqlite.profile), so that the ' +
+      'next profile reads no events: exact all the same, used only while the trace has not changed, and free to be ' +
+      'removed.',
     'A flame graph as SVG is made by `trapline export --as svg`, with the same symbols.',
   ],
   json: {
@@ -213,6 +269,10 @@ export const command: Command = {
     rips: 'rip, level, reason, count, share, total, instruction, symbol',
     by: 'names of --by, or null',
     breakdown: 'rows of --by: labels, count, share, times, timeShare, histogram; or null',
+    nested:
+      'null without --nested or nested exits; count, direct (served by L0 alone), reflected (to L1), exits (of lower ' +
+      'levels meanwhile), amplification (exits for each), rows: level, reason, the same, unfinished, times (until the ' +
+      'level runs again), l0 (the part in L0), causes (level, reason, count)',
   },
   examples: [
     { line: 'trapline profile run.sqlite', says: 'where the exits of a run go' },

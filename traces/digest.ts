@@ -52,6 +52,22 @@ export function chunkTags(chunk: TableChunk): Tags {
   return tags;
 }
 
+/**
+ * Digest of what a store says of the chunks of a table: where they begin, their rows and the tags of their columns. It
+ * changes with any row, and, other than the logical digest, with where chunks end; no row is read for it.
+ */
+export function indexDigest(
+  chunks: Iterable<{ readonly first: number; readonly rows: number; readonly tags: Tags }>,
+): string {
+  const hash = createHash('sha256');
+  for (const { first, rows, tags } of chunks) {
+    let text = `${first} ${rows}\n`;
+    for (const [name, tag] of tags) text += `${name} ${tag}\n`;
+    hash.update(text);
+  }
+  return hash.digest('hex');
+}
+
 /** Tables that the logical digest covers, in its order. */
 export const DIGESTED: readonly TableName[] = TABLE_NAMES.filter(
   (name) => name !== 'run' && name !== 'dictionary' && name !== 'memory',

@@ -1,7 +1,7 @@
 /** The reader of both stores: facts, dictionaries, checked chunks and the logical digest over a store's chunk index. */
 import { TableAppender } from './appender.js';
 import { type ColumnVector, chunkOver, chunkRows, emptyVector, TableChunk } from './column.js';
-import { chunkTags, DIGESTED, type Tags, TraceDigest } from './digest.js';
+import { chunkTags, DIGESTED, indexDigest, type Tags, TraceDigest } from './digest.js';
 import { TraceError, traceError } from './errors.js';
 import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import type { StoredChunk } from './sink.js';
@@ -112,6 +112,10 @@ export class StoreReader implements TraceReader {
       } else this.#recut(table, digest);
     }
     return digest.hex();
+  }
+
+  fingerprint(table: TableName): string {
+    return indexDigest(this.#stored(table));
   }
 
   close(): void {

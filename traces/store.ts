@@ -51,6 +51,8 @@ export interface TraceReader {
   dictionary(domain: string): ReadonlyMap<bigint, { readonly name: string; readonly says: string | null }>;
   /** The logical digest (traces/digest.ts) over all rows in order: the same in both stores. Reads the whole trace. */
   digest(): string;
+  /** Digest of a table's index (traces/digest.ts): another where any of its rows is. Reads no rows. */
+  fingerprint(table: TableName): string;
   close(): void;
 }
 

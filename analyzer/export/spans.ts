@@ -7,10 +7,10 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { type ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import { type NameOf, reasonName } from '../profile/profile.js';
-import { COLUMNS, EventView, narrow, type Wide, wide } from '../profile/view.js';
+import { COLUMNS, EventView, type Wide, wide } from '../profile/view.js';
 import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
 
-export const SPAN_COLUMNS: readonly string[] = [...COLUMNS, 'to_level'];
+export const SPAN_COLUMNS: readonly string[] = COLUMNS;
 
 /** An exit that begins. Valid during the call only. */
 export interface Span {
@@ -88,7 +88,7 @@ export class SpanWalker {
   /** Takes a chunk of the event table with SPAN_COLUMNS, in order. */
   take(chunk: Chunk): void {
     const view = new EventView(chunk);
-    const toLevel = narrow(chunk.column('to_level'));
+    const { toLevel } = view;
     const clock = this.#clock(chunk);
     for (let i = 0; i < chunk.rows; i++) {
       const id = view.lane[i] as number;

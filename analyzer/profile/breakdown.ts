@@ -101,7 +101,7 @@ export function breakdownOf(
     groups.set(id, group);
   });
   const exits = index.counts.reduce((sum, count) => sum + count, 0);
-  const handled = index.times.values.reduce((sum, time) => sum + time, 0);
+  const handled = index.times.sums.reduce((sum, time) => sum + time, 0);
   const rows = [...groups.values()].map(({ labels, cells, count }): BreakdownRow => {
     const times = timesOf(index.times, cells);
     return {

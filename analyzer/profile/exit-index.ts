@@ -6,7 +6,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { type AccessEvent, AccessWalker } from './access.js';
 import { CELL, CELL_WORDS, CellTable, packWhat, WHAT } from './cells.js';
-import { type SortedCells, sortCells } from './stats.js';
+import { type SortedCells, sortCells, withSums } from './stats.js';
 import type { Unit } from './view.js';
 import { type Code, ExitWalker, type WalkedExit } from './walk.js';
 
@@ -141,22 +141,20 @@ export function onlyLanes(index: ExitIndex, keep: (lane: number) => boolean): Ex
   const kept = Array.from(index.counts, (_, i) => i).filter((i) => keep(index.cells[i * CELL_WORDS + CELL.lane] ?? 0));
   const { starts, values } = index.times;
   const sizes = kept.map((i) => (starts[i + 1] as number) - (starts[i] as number));
-  const times = {
-    starts: new Uint32Array(kept.length + 1),
-    values: new Float64Array(sizes.reduce((sum, size) => sum + size, 0)),
-  };
+  const to = new Uint32Array(kept.length + 1);
+  const durations = new Float64Array(sizes.reduce((sum, size) => sum + size, 0));
   const cells = new Uint32Array(kept.length * CELL_WORDS);
-  kept.forEach((i, to) => {
-    const at = times.starts[to] as number;
-    cells.set(index.cells.subarray(i * CELL_WORDS, (i + 1) * CELL_WORDS), to * CELL_WORDS);
-    times.values.set(values.subarray(starts[i], starts[i + 1]), at);
-    times.starts[to + 1] = at + (sizes[to] as number);
+  kept.forEach((i, n) => {
+    const at = to[n] as number;
+    cells.set(index.cells.subarray(i * CELL_WORDS, (i + 1) * CELL_WORDS), n * CELL_WORDS);
+    durations.set(values.subarray(starts[i], starts[i + 1]), at);
+    to[n + 1] = at + (sizes[n] as number);
   });
   return {
     ...index,
     lanes: index.lanes.filter(({ lane }) => keep(lane)),
     cells,
     counts: Float64Array.from(kept, (i) => index.counts[i] as number),
-    times,
+    times: withSums(to, durations),
   };
 }

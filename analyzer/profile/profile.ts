@@ -132,7 +132,7 @@ class Tables {
     this.#options = options;
     this.#cells = Array.from(index.counts, (_, i) => ({ ...readCell(index.cells, i), index: i }));
     this.exits = index.counts.reduce((sum, count) => sum + count, 0);
-    this.handled = index.times.values.reduce((sum, time) => sum + time, 0);
+    this.handled = index.times.sums.reduce((sum, time) => sum + time, 0);
   }
 
   rows(): ProfileRow[] {
@@ -238,12 +238,7 @@ class Tables {
   }
 
   #total(cells: readonly Indexed[]): number {
-    const { starts, values } = this.#index.times;
-    let total = 0;
-    for (const { index } of cells) {
-      for (let i = starts[index] as number; i < (starts[index + 1] as number); i++) total += values[i] as number;
-    }
-    return total;
+    return cells.reduce((sum, { index }) => sum + (this.#index.times.sums[index] as number), 0);
   }
 }
 

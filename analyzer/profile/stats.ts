@@ -27,6 +27,27 @@ const rankOf = (count: number, share: number): number => Math.max(0, Math.ceil(s
 export interface SortedCells {
   readonly starts: Uint32Array;
   readonly values: Float64Array;
+  /** By cell: their sum, and the sum of the squares of their distances from its mean. */
+  readonly sums: Float64Array;
+  readonly squares: Float64Array;
+}
+
+/** The same with its sums. */
+export function withSums(starts: Uint32Array, values: Float64Array): SortedCells {
+  const count = starts.length - 1;
+  const sums = new Float64Array(count);
+  const squares = new Float64Array(count);
+  for (let cell = 0; cell < count; cell++) {
+    const [from, to] = [starts[cell] as number, starts[cell + 1] as number];
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += values[i] as number;
+    const mean = from === to ? 0 : sum / (to - from);
+    let square = 0;
+    for (let i = from; i < to; i++) square += ((values[i] as number) - mean) ** 2;
+    sums[cell] = sum;
+    squares[cell] = square;
+  }
+  return { starts, values, sums, squares };
 }
 
 /** Values up to which a set is put together and sorted; beyond, and with few cells, ranks are found by bisection. */
@@ -34,7 +55,7 @@ const FEW = 4096;
 
 /** Statistics of the values of some cells; null of none. */
 export function timesOf(sorted: SortedCells, cells: readonly number[]): Times | null {
-  const { starts, values } = sorted;
+  const { starts, values, sums } = sorted;
   let [samples, total, min, max] = [0, 0, Number.POSITIVE_INFINITY, 0];
   const held: number[] = [];
   for (const cell of cells) {
@@ -42,7 +63,7 @@ export function timesOf(sorted: SortedCells, cells: readonly number[]): Times | 
     if (from === to) continue;
     held.push(cell);
     samples += to - from;
-    for (let i = from; i < to; i++) total += values[i] as number;
+    total += sums[cell] as number;
     min = Math.min(min, values[from] as number);
     max = Math.max(max, values[to - 1] as number);
   }
@@ -50,9 +71,8 @@ export function timesOf(sorted: SortedCells, cells: readonly number[]): Times | 
   const mean = total / samples;
   let squares = 0;
   for (const cell of held) {
-    for (let i = starts[cell] as number; i < (starts[cell + 1] as number); i++) {
-      squares += ((values[i] as number) - mean) ** 2;
-    }
+    const count = (starts[cell + 1] as number) - (starts[cell] as number);
+    squares += (sorted.squares[cell] as number) + count * ((sums[cell] as number) / count - mean) ** 2;
   }
   const at = ranked(sorted, held, samples, min, max);
   return {
@@ -138,5 +158,5 @@ export function sortCells(cells: Uint32Array, durations: Float64Array, count: nu
     next[cell] = at + 1;
   }
   for (let c = 0; c < count; c++) values.subarray(starts[c], starts[c + 1]).sort();
-  return { starts, values };
+  return withSums(starts, values);
 }

@@ -6,6 +6,7 @@ export const COLUMNS = [
   'kind',
   'isa',
   'from_level',
+  'to_level',
   'tick',
   'time_ns',
   'reason',
@@ -54,6 +55,7 @@ export class EventView {
   readonly flags: Narrow['cells'];
   readonly isa: Narrow;
   readonly level: Narrow;
+  readonly toLevel: Narrow;
   readonly intr: Narrow;
   readonly reason: Wide;
   readonly qualification: Wide;
@@ -71,6 +73,7 @@ export class EventView {
     this.flags = narrow(chunk.column('flags')).cells;
     this.isa = narrow(chunk.column('isa'));
     this.level = narrow(chunk.column('from_level'));
+    this.toLevel = narrow(chunk.column('to_level'));
     this.intr = narrow(chunk.column('intr_info'));
     this.reason = wide(chunk.column('reason'));
     this.qualification = wide(chunk.column('qualification'));

@@ -6,7 +6,7 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
-import { Clock, EventView, type Unit, type Wide } from './view.js';
+import { Clock, EventView, type Narrow, type Unit, type Wide } from './view.js';
 
 /** A level that the trace does not say. */
 export const UNKNOWN_LEVEL = 255;
@@ -93,9 +93,8 @@ export class ExitWalker {
       const lane = this.#lane(view.lane[i] as number);
       if (clock !== null && clock.valid[i] === 1) visit(lane, clock, i);
       if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
-      else if (kind === EVENT_KINDS.entry) this.#entry(i, lane, clock);
+      else if (kind === EVENT_KINDS.entry) this.#entry(view.toLevel, i, lane, clock);
       else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
-      else if (kind === EVENT_KINDS.nested_inject) lane.exit.reflected = true;
       else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
       if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
     }
@@ -153,8 +152,11 @@ export class ExitWalker {
     if (view.bytes[i] === 1) this.#learn(view, i);
   }
 
-  #entry(i: number, lane: Lane, clock: Wide | null): void {
+  #entry(toLevel: Narrow, i: number, lane: Lane, clock: Wide | null): void {
     if (!lane.open) return;
+    const { exit } = lane;
+    const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
+    exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
     const timed = lane.timed && clock !== null && clock.valid[i] === 1;
     const low = clock?.cells[2 * i] ?? 0;
     const high = clock?.cells[2 * i + 1] ?? 0;
