@@ -28,6 +28,16 @@ export class WordTable {
     return at;
   }
 
+  /** Index of a key, or -1 where it is none. */
+  find(a: number, b: number, c: number): number {
+    let slot = mix(a, b, c) & this.#mask;
+    for (;;) {
+      const at = this.#slots[slot] as number;
+      if (at < 0 || (this.#a[at] === a && this.#b[at] === b && this.#c[at] === c)) return at;
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
   a(index: number): number {
     return this.#a[index] ?? 0;
   }

@@ -7,7 +7,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { defineDictionaries } from './dictionaries.js';
 import { type Lane, Lanes } from './lanes.js';
-import { type ImportCounts, type ImportResult, Notes } from './result.js';
+import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
 import { EventRow, FIELD } from './row.js';
 import { EventSink } from './sink.js';
 
@@ -46,9 +46,10 @@ export class Assembly {
   #firstUnanswered = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
-  constructor(open: () => TraceWriter, columns: readonly string[] | null = null) {
+  constructor(open: () => TraceWriter, { columns, lanes }: ImportOptions = {}) {
     this.#open = open;
-    this.#columns = columns;
+    this.#columns = columns ?? null;
+    lanes?.(this.lanes.all);
   }
 
   get events(): number {

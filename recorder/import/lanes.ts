@@ -37,6 +37,18 @@ export class Lane {
     this.task = task;
   }
 
+  /** All that is known of it, for people. */
+  get name(): string {
+    const { id, vm, thread, vcpu, cpu, task } = this;
+    const parts = [
+      vm === null ? '' : `VM ${vm}`,
+      vcpu === null ? '' : `vCPU ${vcpu}`,
+      task === '' && thread === null ? '' : thread === null ? task : `${task}-${thread}`,
+      cpu === null ? '' : `host CPU ${cpu}`,
+    ].filter((part) => part !== '');
+    return parts.join(', ') || `lane ${id}`;
+  }
+
   /** Nothing is known of what a thread did in a gap. */
   forget(gap: number): void {
     this.gap = gap;
@@ -107,14 +119,9 @@ export class Lanes {
 
   /** Writes the dictionary of lanes. */
   define(writer: TraceWriter): void {
-    for (const { id, vm, thread, vcpu, cpu, task } of this.all) {
-      const parts = [
-        vm === null ? '' : `VM ${vm}`,
-        vcpu === null ? '' : `vCPU ${vcpu}`,
-        task === '' && thread === null ? '' : thread === null ? task : `${task}-${thread}`,
-        cpu === null ? '' : `host CPU ${cpu}`,
-      ].filter((part) => part !== '');
-      writer.define('vcpu', id, parts.join(', ') || `lane ${id}`, JSON.stringify({ vm, thread, vcpu, cpu, task }));
+    for (const lane of this.all) {
+      const { id, vm, thread, vcpu, cpu, task } = lane;
+      writer.define('vcpu', id, lane.name, JSON.stringify({ vm, thread, vcpu, cpu, task }));
     }
   }
 

@@ -1,5 +1,6 @@
 /** What an import came to. */
 import { type ImportError, printable } from './errors.js';
+import type { Lane } from './lanes.js';
 
 export interface ImportOptions {
   /** Called now and then with the bytes read and their total, 0 where it is unknown. */
@@ -8,6 +9,8 @@ export interface ImportOptions {
   readonly columns?: readonly string[];
   /** Leaves out the fields of binary records that no column has, which is most of the work for events without exits. */
   readonly brief?: boolean;
+  /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
+  readonly lanes?: (lanes: readonly Lane[]) => void;
 }
 
 /** Something the user should know about the input; `line` is null where it is about all of it. */

@@ -47,9 +47,9 @@ class TextImport {
   #lane: Lane | null = null;
   #frames = 0;
 
-  constructor(reader: LineReader, open: () => TraceWriter, columns: readonly string[] | null) {
+  constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions) {
     this.#reader = reader;
-    this.#trace = new Assembly(open, columns);
+    this.#trace = new Assembly(open, options);
   }
 
   get events(): number {
@@ -244,7 +244,7 @@ function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
-  const work = new TextImport(reader, open, options.columns ?? null);
+  const work = new TextImport(reader, open, options);
   let stopped: ImportError | null = null;
   try {
     while (reader.next()) {

@@ -28,13 +28,9 @@ export class Intake {
   readonly #few: (Program | undefined)[] = [];
   #where: () => string = () => '';
 
-  constructor(
-    open: () => TraceWriter,
-    little: boolean,
-    { columns, brief = false }: ImportOptions,
-    commands = new Map<number, string>(),
-  ) {
-    this.trace = new Assembly(open, columns ?? null);
+  constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
+    const { columns, brief = false } = options;
+    this.trace = new Assembly(open, options);
     this.decoder = new RecordDecoder(little, !brief && (columns?.includes('text') ?? true));
     this.commands = commands;
   }
