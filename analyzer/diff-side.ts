@@ -5,6 +5,7 @@ import { keyLabel } from './profile/keys.js';
 import { type NameOf, type Profile, Profiler, reasonName } from './profile/profile.js';
 import type { WordTable } from './profile/table.js';
 import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
+import type { Symbols } from './symbols/symbols.js';
 
 /** Words of an exit, in this order. */
 const WORDS = {
@@ -44,6 +45,8 @@ export interface ExitLine {
   readonly failed: boolean;
   readonly key: string;
   readonly rip: bigint | null;
+  /** `name+0x1a` of the RIP, where symbols were given and name it. */
+  readonly symbol?: string;
 }
 
 export class DiffSide {
@@ -59,10 +62,18 @@ export class DiffSide {
   lanes: readonly number[] = [0];
   profile: Profile | null = null;
   readonly #samples: Samples | null;
+  readonly #symbols: Symbols | null;
   #nameOf: NameOf = () => null;
 
-  /** `ignore` names reasons to leave out of the alignment; `samples` keeps all times, for budgets on them. */
-  constructor(ignore: Iterable<string> = [], { samples = false }: { readonly samples?: boolean } = {}) {
+  /**
+   * `ignore` names reasons to leave out of the alignment; `samples` keeps all times, for budgets on them; `symbols` name
+   * the RIPs of lines.
+   */
+  constructor(
+    ignore: Iterable<string> = [],
+    { samples = false, symbols = null }: { readonly samples?: boolean; readonly symbols?: Symbols | null } = {},
+  ) {
+    this.#symbols = symbols;
     this.#ignore = new Set(ignore);
     this.#samples = samples ? new Samples() : null;
   }
@@ -180,15 +191,20 @@ export class DiffSide {
   /** The exit at a position of the order. */
   line(at: number): ExitLine {
     const i = this.#order[at] as number;
-    const level = this.#word(i, WORDS.level);
+    const word = this.#word(i, WORDS.level);
+    const level = word === UNKNOWN_LEVEL ? null : word;
+    const rip =
+      this.#word(i, WORDS.hasRip) === 0 ? null : wide(this.#word(i, WORDS.ripLow), this.#word(i, WORDS.ripHigh));
+    const symbol = rip === null ? null : (this.#symbols?.label(level, rip) ?? null);
     return {
       seq: this.#word(i, WORDS.seq),
       lane: this.#word(i, WORDS.lane),
-      level: level === UNKNOWN_LEVEL ? null : level,
+      level,
       reason: this.#reason(i),
       failed: (this.#word(i, WORDS.what) & 1) === 1,
       key: keyLabel(this.#word(i, WORDS.tag), wide(this.#word(i, WORDS.keyLow), this.#word(i, WORDS.keyHigh))),
-      rip: this.#word(i, WORDS.hasRip) === 0 ? null : wide(this.#word(i, WORDS.ripLow), this.#word(i, WORDS.ripHigh)),
+      rip,
+      ...(symbol === null ? {} : { symbol }),
     };
   }
 

@@ -22,9 +22,10 @@ function paintDelta(out: Output, delta: number): string {
 
 export const levelOf = (level: number | null): string => (level === null ? '?' : `L${level}`);
 
-export function exitText({ level, reason, failed, key, rip }: ExitLine): string {
+export function exitText({ level, reason, failed, key, rip, symbol }: ExitLine): string {
   const about = key === '' ? '' : ` ${key}`;
-  return `${levelOf(level)} ${reason}${failed ? ' failed entry' : ''}${about}${rip === null ? '' : ` at ${formatHex(rip)}`}`;
+  const place = rip === null ? '' : ` at ${formatHex(rip)}${symbol === undefined ? '' : ` ${symbol}`}`;
+  return `${levelOf(level)} ${reason}${failed ? ' failed entry' : ''}${about}${place}`;
 }
 
 function printDivergence(out: Output, { before, left, right: other, more, after }: Divergence): void {

@@ -11,6 +11,7 @@ import { printDiff, printVerdicts } from './diff-text.js';
 import { CliError } from './errors.js';
 import { feed } from './feed.js';
 import { readBounded } from './files.js';
+import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 
 const MATCHES: readonly Match[] = ['rip', 'key', 'reason'];
 const DEFAULT_CHANGES = 10;
@@ -76,6 +77,7 @@ export const command: Command = {
       value: 'N',
       says: `how many kinds of exit to list that appeared or vanished (${DEFAULT_CHANGES})`,
     },
+    SYMBOLS_OPTION,
     JSON_OPTION,
   ],
   details: [
@@ -90,6 +92,7 @@ export const command: Command = {
       `where the statistic is over its limit by ${LEAST_EFFECT * 100}% and a rank test (Mann-Whitney, of the tail that a ` +
       `percentile cuts off) gives chance less than ${SIGNIFICANCE * 100}%; with too few samples the answer is that ` +
       'there is not enough data.',
+    SYMBOLS_DETAILS,
   ],
   json: {
     match: 'rip, key or reason: what exits were matched by',
@@ -128,8 +131,9 @@ export const command: Command = {
     const match = readMatch(call.value('match'));
     const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;
     const samples = budgets.some(({ measure }) => measure === 'latency');
+    const symbols = openSymbols(call);
     const sides = [leftFile, rightFile].map((file) => {
-      const side = new DiffSide(call.values('ignore'), { samples });
+      const side = new DiffSide(call.values('ignore'), { samples, symbols });
       const fed = feed(file, COLUMNS, (chunk) => side.take(chunk), call.out);
       side.finish(fed.nameOf);
       return { side, whole: fed.whole };

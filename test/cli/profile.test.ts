@@ -1,0 +1,232 @@
+/** `trapline profile` and what else takes symbols, as a shell runs them. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
+import { readUse } from '../../cli/symbols.js';
+import { elfFile } from '../analyzer/elf-files.js';
+import { fixture, fixturePath } from '../recorder/import-helpers.js';
+
+const VMX = fixturePath('vmx-basic.report.txt');
+const NESTED = fixturePath('svm-nested.report.txt');
+
+let folder = '';
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'trapline-profile-'));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The command line, on a terminal of so many columns or in a pipe. */
+async function trapline(
+  words: readonly string[],
+  columns?: number,
+): Promise<{ code: number; out: string; err: string; lines: string[] }> {
+  const text = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => ({
+    isTTY: columns !== undefined && name === 'out',
+    columns,
+    write(piece: string): void {
+      text[name] += piece;
+    },
+  });
+  const code = await runProgram(words, new Output(sink('out'), sink('err'), { NO_COLOR: '1' }), COMMANDS);
+  return { code, ...text, lines: text.out.split('\n') };
+}
+
+const json = async (...words: string[]) => JSON.parse((await trapline(['profile', ...words, '--json'])).out);
+
+interface Row {
+  readonly labels: string[];
+  readonly count: number;
+  readonly times: { readonly samples: number; readonly total: number } | null;
+}
+
+describe('profile', () => {
+  it('has as many exits however they are grouped', async () => {
+    const { exits, handled } = await json(VMX);
+    for (const by of ['vm', 'vcpu', 'level', 'reason', 'key', 'rip', 'handler', 'level,reason,key', 'vcpu, rip']) {
+      const { breakdown, by: names } = await json(VMX, '--by', by);
+      const rows: Row[] = breakdown;
+      assert.deepEqual(
+        names,
+        by.split(',').map((name) => name.trim()),
+      );
+      assert.equal(
+        rows.reduce((sum, { count }) => sum + count, 0),
+        exits,
+        by,
+      );
+      assert.equal(
+        rows.reduce((sum, { times }) => sum + (times?.total ?? 0), 0),
+        handled,
+        by,
+      );
+      assert.equal(new Set(rows.map(({ labels }) => labels.join('|'))).size, rows.length);
+    }
+  });
+
+  it('counts the exits of each reason that the text has', async () => {
+    const { breakdown } = await json(VMX, '--by', 'reason');
+    const rows: Row[] = breakdown;
+    for (const { labels, count } of rows) {
+      const lines = fixture('vmx-basic.report.txt').match(new RegExp(`kvm_exit: .*reason ${labels[0]} `, 'g'));
+      assert.equal(count, lines?.length, labels[0]);
+    }
+  });
+
+  it('sorts by what is asked for', async () => {
+    const names = async (sort: string): Promise<string[]> => {
+      const { lines } = await trapline(['profile', VMX, '--by', 'reason', '--sort', sort]);
+      const head = lines.findIndex((line) => line.startsWith('reason'));
+      return lines.slice(head + 1).flatMap((line) => (line === '' ? [] : [line.split(/ +/)[0] ?? '']));
+    };
+    const byName = await names('name');
+    assert.deepEqual(byName, [...byName].sort());
+    const { breakdown } = await json(VMX, '--by', 'reason');
+    const most = Math.max(...breakdown.map(({ count }: Row) => count));
+    assert.equal(breakdown.find(({ count }: Row) => count === most)?.labels[0], (await names('exits'))[0]);
+  });
+
+  it('gives histograms whose counts are those of the samples', async () => {
+    const { rows } = await json(VMX, '--histogram');
+    for (const { times, histogram } of rows) {
+      assert.equal(histogram.count, times.samples);
+      assert.deepEqual([histogram.min, histogram.max, histogram.sum], [times.min, times.max, times.total]);
+    }
+    const { out } = await trapline(['profile', VMX, '--histogram', '--rips', '0']);
+    assert.match(out, /L1 CPUID, 41 samples\n +time +exits +%\n/);
+  });
+
+  it('can be of one vCPU alone', async () => {
+    const all = await json(VMX);
+    const first = await json(VMX, '--vcpu', '0');
+    assert.deepEqual([first.exits, first.handled], [all.exits, all.handled]);
+    assert.equal((await json(VMX, '--vcpu', '7')).exits, 0);
+    assert.match((await trapline(['profile', VMX, '--vcpu', '7'])).out, /\n0 exits/);
+  });
+
+  it('says what the exits of nested guests cost', async () => {
+    const { nested } = await json(NESTED, '--nested');
+    assert.ok(nested.amplification > 0 && nested.rows.length > 1);
+    const { out } = await trapline(['profile', NESTED, '--nested']);
+    assert.match(out, /Exits of nested guests/);
+    assert.match((await trapline(['profile', VMX, '--nested'])).out, /No nested guest exits\./);
+  });
+
+  it('fits terminals, and pipes of 80 columns', async () => {
+    const calls: readonly (readonly string[])[] = [
+      [VMX],
+      [VMX, '--histogram'],
+      [NESTED, '--nested'],
+      [VMX, '--by', 'vcpu,level,reason'],
+      [VMX, '--event', 'mmio'],
+    ];
+    for (const words of calls) {
+      for (const columns of [80, 160]) {
+        const { lines } = await trapline(['profile', ...words], columns);
+        for (const line of lines.slice(1)) assert.ok(Array.from(line).length <= columns, `${columns}: ${line}`);
+      }
+    }
+    const wide = (await trapline(['profile', VMX, '--wide'], 80)).out;
+    for (const title of ['±', 'min', 'p99.9']) assert.ok(wide.includes(title));
+  });
+
+  it('refuses what it does not know, and says what there is', async () => {
+    for (const [words, says] of [
+      [['--by', 'colour'], /one of vm, vcpu, level/],
+      [['--sort', 'x'], /one of time, exits/],
+      [['--event', 'x'], /one of vmexit, mmio, ioport/],
+      [['--symbols', ''], /a file is meant/],
+      [['--symbols', 'none.map'], /ENOENT/],
+      [['--symbols', VMX], /BAD_SYMBOLS/],
+    ] as const) {
+      const { code, out, err } = await trapline(['profile', VMX, ...words]);
+      assert.deepEqual([code, out], [2, '']);
+      assert.match(err, says);
+      assert.match(err, /^trapline: [A-Z_]+ [^\n]+\n$/);
+    }
+  });
+});
+
+describe('--symbols', () => {
+  it('takes a level, a file and a place', () => {
+    assert.deepEqual(readUse('vmlinux'), { path: 'vmlinux', level: null, offset: null });
+    assert.deepEqual(readUse('L2=a=b'), { path: 'a=b', level: 2, offset: null });
+    assert.deepEqual(readUse('a@b'), { path: 'a@b', level: null, offset: null });
+    assert.deepEqual(readUse('a@0x10'), { path: 'a', level: null, offset: 16n });
+    assert.deepEqual(readUse('L1=a@b@-0x10'), { path: 'a@b', level: 1, offset: -16n });
+    assert.deepEqual(readUse('a@_text=ffffffff9a000000'), {
+      path: 'a',
+      level: null,
+      offset: { symbol: '_text', address: 0xffff_ffff_9a00_0000n },
+    });
+  });
+
+  /** An ELF file and a text that name the same two pieces of the guest's code. */
+  function files(): { elf: string; map: string } {
+    const [elf, map] = [join(folder, 'guest.elf'), join(folder, 'guest.map')];
+    const symbols = [
+      { name: 'start', value: 0x10000n, size: 0x200 },
+      { name: 'serve', value: 0x10200n, size: 0x2000 },
+    ];
+    writeFileSync(elf, elfFile({ bits: 64, symbols }));
+    writeFileSync(map, '0000000000010000 T start\n0000000000010200 t serve\n0000000000012200 D data\n');
+    return { elf, map };
+  }
+
+  it('name instructions and functions, from any kind of file', async () => {
+    const { elf, map } = files();
+    const found = await json(NESTED, '--symbols', elf);
+    const { rip, symbol } = found.rips[0];
+    assert.deepEqual([rip, symbol], ['0x107d9', 'serve+0x5d9']);
+    assert.deepEqual((await json(NESTED, '--symbols', map)).rips, found.rips);
+    const moved = await json(NESTED, '--symbols', `L2=${map}@0x10000`);
+    assert.equal(moved.rips[0].symbol, null);
+    const { breakdown } = await json(NESTED, '--symbols', elf, '--by', 'symbol');
+    const names = breakdown.map(({ labels }: Row) => labels[0]);
+    assert.ok(names.includes('start') && names.includes('serve'));
+    assert.match((await trapline(['profile', NESTED, '--symbols', elf])).out, /0x107d9 +serve\+0x5d9 /);
+  });
+
+  it('make the functions frames of stacks, flame graphs and speedscope', async () => {
+    const { elf } = files();
+    const trace = join(folder, 'nested.sqlite');
+    assert.equal((await trapline(['import', NESTED, '-o', trace])).code, 0);
+    const { handled } = await json(trace);
+    const { lines } = await trapline(['profile', trace, '--folded', '--symbols', elf]);
+    const stacks = lines
+      .filter((line) => line !== '')
+      .map((line) => /^(L\d);(start|serve|\[unknown\]);([^;]+)(?:;[^;]+)? (\d+)$/.exec(line));
+    assert.equal(
+      stacks.reduce((sum, match) => sum + Number(match?.[4]), 0),
+      handled,
+    );
+    const exported = async (format: string): Promise<string> => {
+      const path = join(folder, `out.${format}`);
+      const ran = await trapline(['export', trace, '-o', path, '--as', format, '--symbols', elf, '--replace']);
+      assert.deepEqual([ran.code, ran.err], [0, '']);
+      return readFileSync(path, 'utf8');
+    };
+    assert.equal(await exported('folded'), lines.join('\n'));
+    assert.match(await exported('svg'), /<title>serve: /);
+    const { shared } = JSON.parse(await exported('speedscope'));
+    assert.ok(shared.frames.some(({ name }: { name: string }) => name === 'serve'));
+    assert.match(await exported('perfetto'), /"symbol":"serve\+0x5d9"/);
+  });
+
+  it('name the places where runs part', async () => {
+    const { elf } = files();
+    const text = fixture('svm-nested.report.txt');
+    const other = join(folder, 'other.txt');
+    const gone = /^.*kvm_exit: .*reason EXIT_CPUID.*\n/m;
+    const line = text.match(gone) === null ? /^.*kvm_exit: .*cpuid.*\n/im : gone;
+    writeFileSync(other, text.replace(line, ''));
+    const { out, code } = await trapline(['diff', NESTED, other, '--symbols', elf]);
+    assert.equal(code, 1);
+    assert.match(out, / - L\d [^\n]* at 0x1[0-9a-f]+ (start|serve)\+0x[0-9a-f]+\n/);
+  });
+});
