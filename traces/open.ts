@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { manifestPath } from './arrow/manifest.js';
+import { filesOf } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
 import { TraceError, traceError } from './errors.js';
 import { StoreReader } from './reader.js';
@@ -20,7 +20,7 @@ type Kind = TraceReader['kind'];
 export function traceKind(path: string): Kind | null {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new TraceError('TRACE_NOT_FOUND', path);
-  if (stat.isDirectory()) return existsSync(manifestPath(path)) ? 'arrow' : null;
+  if (stat.isDirectory()) return filesOf(path).some((file) => existsSync(file)) ? 'arrow' : null;
   if (!stat.isFile()) return null;
   const file = openSync(path, 'r');
   try {

@@ -14,14 +14,16 @@ export interface Source {
   readonly path: string;
   /** Chunks of each table in order, without gaps from row 0. */
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
-  /** What was wrong with the store itself: `chunks` holds what came before it. */
-  readonly damage: TraceError | null;
+  /** What is wrong with the store itself, by the tables that it concerns: `chunks` holds what comes before it. */
+  readonly damage: Damage;
   /** What it takes to read it as the newest version. */
   readonly upgrades: readonly Upgrader[];
   /** Reads columns of a chunk, with their tags as computed from what was read. */
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[];
   close(): void;
 }
+
+export type Damage = ReadonlyMap<TableName, TraceError>;
 
 export interface TaggedColumn {
   readonly vector: ColumnVector;
@@ -50,7 +52,7 @@ export class StoreReader implements TraceReader {
     this.kind = source.kind;
     const whole = [this.#learn('run', (row) => this.#learnFact(row))];
     whole.push(this.#learn('dictionary', (row) => this.#learnName(row)));
-    this.complete = this.run('complete') === '1' && source.damage === null && !whole.includes(false);
+    this.complete = this.run('complete') === '1' && source.damage.size === 0 && !whole.includes(false);
   }
 
   /** What is there of the facts, up to their damage, which is told to whoever reads their table. */
@@ -93,7 +95,8 @@ export class StoreReader implements TraceReader {
       if (chunk === undefined || chunk.first >= to) return;
       yield this.#read(chunk, columns);
     }
-    if (this.#source.damage !== null && to > this.rows(table)) throw this.#source.damage;
+    const damage = this.#source.damage.get(table);
+    if (damage !== undefined && to > this.rows(table)) throw damage;
   }
 
   name(domain: string, code: number | bigint): string | null {
@@ -215,29 +218,25 @@ function firstHolding(chunks: readonly StoredChunk[], row: number): number {
   return low;
 }
 
-/**
- * Sorts stored chunks by table. Those of a table follow each other without a gap: one that does not ends its table.
- * `damage` tells of the first.
- */
+/** Sorts stored chunks by table. Those of a table follow each other without a gap: one that does not ends its table. */
 export function indexChunks(
   path: string,
   stored: Iterable<StoredChunk>,
-): { chunks: Map<TableName, StoredChunk[]>; damage: TraceError | null } {
+): { chunks: Map<TableName, StoredChunk[]>; damage: Map<TableName, TraceError> } {
   const chunks = new Map<TableName, StoredChunk[]>(TABLE_NAMES.map((name) => [name, []]));
-  const ended = new Set<TableName>();
-  let damage: TraceError | null = null;
+  const damage = new Map<TableName, TraceError>();
   for (const chunk of stored) {
-    if (ended.has(chunk.table)) continue;
     const list = chunks.get(chunk.table);
-    const last = list?.at(-1);
+    if (list === undefined || damage.has(chunk.table)) continue;
+    const last = list.at(-1);
     const limit = chunkRows(chunk.table);
     const expected = last === undefined ? 0 : last.first + last.rows;
     const fits = chunk.rows > 0 && (chunk.first % limit) + chunk.rows <= limit;
-    if (list !== undefined && chunk.first === expected && fits) list.push(chunk);
-    else {
-      ended.add(chunk.table);
-      damage ??= new TraceError('TRACE_DAMAGED', path, placeOf(chunk), 'its index has a gap here');
-    }
+    if (chunk.first === expected && fits) list.push(chunk);
+    else damage.set(chunk.table, new TraceError('TRACE_DAMAGED', path, placeOf(chunk), 'its index has a gap here'));
   }
   return { chunks, damage };
 }
+
+/** Damage of which nobody knows what it took. */
+export const everywhere = (error: TraceError): Damage => new Map(TABLE_NAMES.map((name) => [name, error]));

@@ -1,15 +1,18 @@
 /** Traces that lost their end: what lies before the cut is kept, and nothing else is told. */
 import assert from 'node:assert/strict';
-import { copyFileSync, statSync, truncateSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, cpSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
+import { TraceError } from '../../traces/errors.js';
+import { inPackage } from '../../traces/guests/guest.js';
 import { createTrace } from '../../traces/open.js';
-import { CHUNK_ROWS } from '../../traces/schema.js';
+import { CHUNK_ROWS, TABLE_NAMES } from '../../traces/schema.js';
 import { openSalvaged } from '../../traces/sqlite/salvage.js';
 import type { TraceReader } from '../../traces/store.js';
 import { prepareExits, recordExits } from '../bench/stores.js';
-import { reading, scratch } from './rows.js';
+import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
 const EXITS = 20 * CHUNK_ROWS.event;
 
@@ -119,3 +122,113 @@ for (const [pageSize, rows] of [
     }
   });
 }
+
+const EVENTS = 2 * CHUNK_ROWS.event + 100;
+
+function makeFolder(path: string): void {
+  const writer = createTrace(path);
+  writer.setRun('source', 'test');
+  writer.define('kind', 1, 'exit');
+  fillLong(writer, EVENTS, 50);
+  writer.table('message').row({ vcpu: 0, protocol: 'rpci', channel: 1, direction: 0, body: Uint8Array.of(1, 2, 3) });
+  writer.finish();
+}
+
+interface Told {
+  /** Every hundredth row of each chunk, as text. */
+  readonly rows: string[];
+  /** Of the error that ended the table. */
+  readonly code: string | null;
+}
+
+function tablesOf(reader: TraceReader): Map<string, Told> {
+  return new Map(
+    TABLE_NAMES.map((table): [string, Told] => {
+      const rows: string[] = [];
+      try {
+        for (const chunk of reader.chunks(table)) {
+          for (let i = 0; i < chunk.rows; i += 100)
+            rows.push(`${chunk.first + i} ${Object.values(chunk.row(i)).join()}`);
+        }
+        return [table, { rows, code: null }];
+      } catch (error) {
+        assert.ok(error instanceof TraceError);
+        return [table, { rows, code: error.code }];
+      }
+    }),
+  );
+}
+
+test('an Arrow trace of which a file is cut or missing keeps all that its other files hold', (t) => {
+  const folder = scratch(t);
+  const path = join(folder, 'trace.arrow');
+  makeFolder(path);
+  const expected = reading(path, tablesOf);
+  for (const name of readdirSync(path)) {
+    const file = join(path, name);
+    const saved = join(folder, 'saved');
+    const { size } = statSync(file);
+    for (const share of [null, 0, 0.2, 0.5, 0.9, 1 - 1 / size]) {
+      renameSync(file, saved);
+      if (share !== null) {
+        copyFileSync(saved, file);
+        truncateSync(file, Math.floor(share * size));
+      }
+      reading(path, (reader) => {
+        for (const [table, { rows, code }] of tablesOf(reader)) {
+          const whole = expected.get(table);
+          const said = `${table}, ${name} at ${share}`;
+          if (`${table}.arrow` !== name) assert.deepEqual({ rows, code }, whole, said);
+          else assert.deepEqual(rows, whole?.rows.slice(0, rows.length), said);
+          if (`${table}.arrow` === name && rows.length < (whole?.rows.length ?? 0))
+            assert.equal(code, 'TRACE_CUT', said);
+        }
+        if (name === 'event.arrow' && share === 0.9) assert.ok(reader.rows('event') >= CHUNK_ROWS.event);
+        if (name === 'manifest.jsonl') {
+          assert.equal(reader.complete, true);
+          assert.equal(reader.digest(), reader.run('digest'));
+        }
+      });
+      renameSync(saved, file);
+    }
+  }
+  assert.deepEqual(reading(path, tablesOf), expected);
+});
+
+test('links and pipes in the folder of an Arrow trace are refused, and never followed', (t) => {
+  const folder = scratch(t);
+  const path = join(folder, 'trace.arrow');
+  makeFolder(path);
+  for (const name of ['event.arrow', 'manifest.jsonl']) {
+    for (const make of [
+      (file: string) => symlinkSync(join(folder, 'outside'), file),
+      (file: string) => symlinkSync('/dev/zero', file),
+      (file: string) => execFileSync('mkfifo', [file]),
+    ]) {
+      const outside = join(folder, 'outside');
+      renameSync(join(path, name), outside);
+      make(join(path, name));
+      const read = () => reading(path, (reader) => rowsOf(reader, 'event'));
+      assert.throws(read, { code: 'TRACE_DAMAGED', message: new RegExp(`${name}.*no plain file`) });
+      rmSync(join(path, name));
+      renameSync(outside, join(path, name));
+    }
+  }
+  const link = join(folder, 'link.arrow');
+  symlinkSync(path, link);
+  assert.equal(
+    reading(link, (reader) => reader.rows('event')),
+    EVENTS,
+  );
+});
+
+test('an Arrow trace of version 1 whose manifest is cut opens up to there', (t) => {
+  const path = join(scratch(t), 'old.arrow');
+  cpSync(join(inPackage('test', 'traces', 'fixtures'), 'version-1.arrow'), path, { recursive: true });
+  truncateSync(join(path, 'manifest.jsonl'), 1000);
+  reading(path, (reader) => {
+    assert.equal(reader.complete, false);
+    assert.ok(reader.rows('dictionary') > 0);
+    assert.equal(reader.rows('memory'), 0);
+  });
+});

@@ -11,6 +11,7 @@ import { type Column, TABLES } from '../schema.js';
 import { unpackValidity } from '../validity.js';
 import { compress, compressConstant, decompress } from './codec.js';
 import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, readBatch } from './ipc.js';
+import { description } from './manifest.js';
 
 /** The record batch of a chunk, and the tags of its columns. */
 export function encodeBatch(chunk: TableChunk): { message: Uint8Array; tags: Tags } {
@@ -22,7 +23,7 @@ export function encodeBatch(chunk: TableChunk): { message: Uint8Array; tags: Tag
     if (tag !== null) tags.set(column.name, tag);
     addColumn(parts, column, form);
   }
-  return { message: batchMessage(chunk.rows, parts), tags };
+  return { message: batchMessage(chunk.rows, parts, description(chunk.table, chunk.first, chunk.rows, tags)), tags };
 }
 
 function addColumn({ nodes, buffers }: BatchParts, { type }: Column, { rows, nulls, bits, parts }: ColumnForm): void {

@@ -5,10 +5,13 @@
  * refuse the file, because its reader decompresses every column, needed or not, and because loading it takes a worker
  * longer than writing 100,000 rows.
  */
+import { valueLength } from './description.js';
+import { setString } from './flatbuffer.js';
 import { type BatchPlaces, batchMetadata, getCount, getPair, locate, setCount, setPair } from './record-batch.js';
 
 const CONTINUATION = 0xffff_ffff;
-const PREFIX = 8;
+/** Bytes before the metadata of a message: the continuation mark and its length. */
+export const PREFIX = 8;
 /** Marks a buffer that is stored as it is. */
 const STORED = -1n;
 
@@ -18,11 +21,22 @@ export const END_OF_STREAM = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
 export function framed(metadata: Uint8Array): Uint8Array {
   const padded = (metadata.length + 7) & ~7;
   const message = new Uint8Array(PREFIX + padded);
-  const view = new DataView(message.buffer);
-  view.setUint32(0, CONTINUATION, true);
-  view.setUint32(4, padded, true);
+  setPrefix(message, padded);
   message.set(metadata, PREFIX);
   return message;
+}
+
+function setPrefix(message: Uint8Array, metadataLength: number): void {
+  const view = new DataView(message.buffer);
+  view.setUint32(0, CONTINUATION, true);
+  view.setUint32(4, metadataLength, true);
+}
+
+/** Bytes of metadata that follow the prefix of a message; null where it is no such prefix, or ends the stream. */
+export function metadataLength(prefix: Uint8Array): number | null {
+  const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX);
+  const length = view.getUint32(4, true);
+  return view.getUint32(0, true) === CONTINUATION && length > 0 && length % 8 === 0 ? length : null;
 }
 
 /** A buffer of a record batch: compressed bytes with the length they unfold to, stored bytes, or none at all. */
@@ -39,7 +53,7 @@ export interface BatchParts {
 }
 
 interface Template {
-  readonly message: Uint8Array;
+  readonly metadata: Uint8Array;
   readonly places: BatchPlaces;
 }
 /** Metadata by shape: nodes * 2^16 + buffers. */
@@ -49,32 +63,35 @@ function templateFor(nodes: number, buffers: number): Template {
   const shape = nodes * 0x1_0000 + buffers;
   let template = templates.get(shape);
   if (template === undefined) {
-    const message = framed(batchMetadata(nodes, buffers));
-    template = { message, places: locate(new DataView(message.buffer, PREFIX)) };
+    const metadata = batchMetadata(nodes, buffers);
+    template = { metadata, places: locate(new DataView(metadata.buffer)) };
     templates.set(shape, template);
   }
   return template;
 }
 
-/** A whole record batch message. */
-export function batchMessage(rows: number, { nodes, buffers }: BatchParts): Uint8Array {
-  const template = templateFor(nodes.length, buffers.length);
-  const head = template.message.length;
+/** A whole record batch message that carries a description. */
+export function batchMessage(rows: number, { nodes, buffers }: BatchParts, description: string): Uint8Array {
+  const { metadata: template, places } = templateFor(nodes.length, buffers.length);
+  const described = Buffer.from(description);
+  const head = PREFIX + template.length + valueLength(described);
   let length = 0;
   for (const { bytes } of buffers) length += bytes.length === 0 ? 0 : (PREFIX + bytes.length + 7) & ~7;
   const message = new Uint8Array(head + length);
-  message.set(template.message);
+  setPrefix(message, head - PREFIX);
+  message.set(template, PREFIX);
   const metadata = new DataView(message.buffer, PREFIX, head - PREFIX);
   const body = new DataView(message.buffer, head);
-  setCount(metadata, template.places.bodyLength, length);
-  setCount(metadata, template.places.rows, rows);
+  setString(metadata, template.length, described);
+  setCount(metadata, places.bodyLength, length);
+  setCount(metadata, places.rows, rows);
   nodes.forEach((node, i) => {
-    setPair(metadata, template.places.nodes, i, node.rows, node.nulls);
+    setPair(metadata, places.nodes, i, node.rows, node.nulls);
   });
   let offset = 0;
   buffers.forEach(({ bytes, unfolded }, i) => {
     const size = bytes.length === 0 ? 0 : PREFIX + bytes.length;
-    setPair(metadata, template.places.buffers, i, offset, size);
+    setPair(metadata, places.buffers, i, offset, size);
     if (size === 0) return;
     if (unfolded === null) body.setBigInt64(offset, STORED, true);
     else setCount(body, offset, unfolded);

@@ -33,3 +33,15 @@ export function schemaMessage(table: TableName): Uint8Array {
   ]);
   return framed(Message.encode(Message.from(new Schema(fields, metadata))));
 }
+
+/** The format version that the metadata of a schema message says, or null. */
+export function formatOf(metadata: Uint8Array): number | null {
+  try {
+    const header = Message.decode(metadata).header();
+    const said = header instanceof Schema ? header.metadata.get('trapline.format') : undefined;
+    return said !== undefined && /^[1-9]\d{0,8}$/.test(said) ? Number(said) : null;
+  } catch {
+    // Whatever the bytes are, they are no schema.
+    return null;
+  }
+}

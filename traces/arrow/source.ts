@@ -1,38 +1,55 @@
-/** Reads chunks from an Arrow trace folder: each record batch is found through the manifest. */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+/** Reads chunks from an Arrow trace folder: each record batch is found through the manifest, or by its own description. */
+import { closeSync } from 'node:fs';
 import { TraceError, traceError } from '../errors.js';
-import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
-import { type Column, TABLES, type TableName } from '../schema.js';
+import { type Damage, everywhere, indexChunks, type Source, type TaggedColumn } from '../reader.js';
+import { type Column, TABLE_NAMES, TABLES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { type Upgrader, upgradesFor } from '../upgrade.js';
 import { decodeBatch } from './batch.js';
-import { chunkOf, manifestPath, streamPath, versionOf } from './manifest.js';
+import { openFile, readAll, readBytes } from './files.js';
+import { type Manifest, manifestPath, parseManifest, streamPath } from './manifest.js';
+import { Stream } from './stream.js';
 
 export class ArrowSource implements Source {
   readonly kind = 'arrow';
   readonly path: string;
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
-  readonly damage: TraceError | null;
+  readonly damage: Damage;
   readonly upgrades: readonly Upgrader[];
-  readonly #files = new Map<TableName, number>();
+  readonly #streams = new Map<TableName, Stream>();
 
   /** @throws TraceError where the folder is no trace, or one of a version that cannot be read */
   constructor(folder: string) {
     this.path = folder;
-    const { stored, damage, upgrades } = readManifest(folder);
-    this.upgrades = upgrades;
-    const index = indexChunks(folder, stored);
-    this.chunks = index.chunks;
-    this.damage = index.damage ?? damage;
+    const manifest = readManifest(folder);
+    const lost = new Map<TableName, TraceError>();
+    for (const table of TABLE_NAMES) {
+      try {
+        this.#streams.set(table, new Stream(openFile(streamPath(folder, table)), table));
+      } catch (error) {
+        lost.set(table, inRoom(error, folder, `${table}.arrow`));
+      }
+    }
+    try {
+      this.upgrades = upgradesFor(this.#version(manifest), folder);
+      const listed = new Map<TableName, StoredChunk[]>(TABLE_NAMES.map((name) => [name, []]));
+      for (const chunk of manifest.stored) listed.get(chunk.table)?.push(chunk);
+      const found = [...listed].flatMap(([table, chunks]) => this.#walk(table, chunks, lost));
+      const index = indexChunks(folder, found);
+      this.chunks = index.chunks;
+      this.damage = this.#damage(manifest, new Map([...index.damage, ...lost]));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[] {
     const place = `${chunk.table}.arrow, offset ${chunk.offset}`;
-    const file = this.#file(chunk.table);
-    if (chunk.offset + chunk.length > fstatSync(file).size) throw new TraceError('TRACE_CUT', this.path, place);
-    const message = new Uint8Array(chunk.length);
-    readSync(file, message, 0, chunk.length, chunk.offset);
+    const stream = this.#streams.get(chunk.table);
+    if (stream === undefined) throw new TraceError('TRACE_CUT', this.path, place);
     try {
+      const message = readBytes(stream.file, chunk.offset, chunk.length);
       return decodeBatch(message, TABLES[chunk.table].columns, columns, chunk.rows);
     } catch (error) {
       throw new TraceError('TRACE_DAMAGED', this.path, place, error instanceof Error ? error.message : null);
@@ -40,44 +57,59 @@ export class ArrowSource implements Source {
   }
 
   close(): void {
-    for (const file of this.#files.values()) closeSync(file);
-    this.#files.clear();
+    for (const { file } of this.#streams.values()) closeSync(file.descriptor);
+    this.#streams.clear();
   }
 
-  #file(table: TableName): number {
-    let file = this.#files.get(table);
-    if (file === undefined) {
-      file = openSync(streamPath(this.path, table), 'r');
-      this.#files.set(table, file);
+  /** That of the manifest, or of the first stream that says it. */
+  #version({ version }: Manifest): number {
+    if (version !== null) return version;
+    for (const stream of this.#streams.values()) {
+      const said = stream.version();
+      if (said !== null) return said;
     }
-    return file;
+    throw new TraceError('TRACE_DAMAGED', this.path, 'manifest.jsonl, line 1');
+  }
+
+  /** Chunks of a table up to the end of its stream: those that are listed, and between and behind them those that describe themselves. */
+  #walk(table: TableName, listed: readonly StoredChunk[], lost: Map<TableName, TraceError>): StoredChunk[] {
+    const stream = this.#streams.get(table);
+    if (stream === undefined) return [];
+    const chunks: StoredChunk[] = [];
+    let at = stream.start;
+    for (let next = 0; ; ) {
+      const known = listed[next];
+      const chunk = known?.offset === at ? known : (stream.describedAt(at) ?? known);
+      if (chunk === undefined) return chunks;
+      if (chunk === known) next++;
+      at = chunk.offset + chunk.length;
+      if (at > stream.file.size) {
+        lost.set(table, new TraceError('TRACE_CUT', this.path, `${table}.arrow, offset ${chunk.offset}`));
+        return chunks;
+      }
+      chunks.push(chunk);
+    }
+  }
+
+  /** A line that was lost is no damage where every chunk describes itself. */
+  #damage({ damaged }: Manifest, damage: Map<TableName, TraceError>): Damage {
+    if (damaged === null || this.upgrades.length === 0) return damage;
+    return everywhere(new TraceError('TRACE_DAMAGED', this.path, `manifest.jsonl, line ${damaged}`));
   }
 }
 
-/** Whole lines of the manifest; what follows the last newline is what a killed recorder was writing. */
-function readManifest(folder: string): {
-  readonly stored: StoredChunk[];
-  readonly damage: TraceError | null;
-  readonly upgrades: readonly Upgrader[];
-} {
-  let text: string;
+function inRoom(error: unknown, folder: string, place: string): TraceError {
+  const failure = traceError(error, folder, 'read', place);
+  if (failure instanceof TraceError) return failure;
+  throw failure;
+}
+
+/** A manifest that is missing lists nothing. */
+function readManifest(folder: string): Manifest {
   try {
-    text = readFileSync(manifestPath(folder), 'utf8');
+    return parseManifest(readAll(manifestPath(folder)));
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return parseManifest('');
     throw traceError(error, folder, 'read', 'manifest.jsonl');
   }
-  const lines = text.split('\n').slice(0, -1);
-  const version = versionOf(lines[0] ?? '');
-  if (version === null) throw new TraceError('TRACE_DAMAGED', folder, 'manifest.jsonl, line 1');
-  const upgrades = upgradesFor(version, folder);
-  const stored: StoredChunk[] = [];
-  for (let i = 1; i < lines.length; i++) {
-    const chunk = chunkOf(lines[i] ?? '');
-    if (chunk === null) {
-      const damage = new TraceError('TRACE_DAMAGED', folder, `manifest.jsonl, line ${i + 1}`);
-      return { stored, damage, upgrades };
-    }
-    stored.push(chunk);
-  }
-  return { stored, damage: null, upgrades };
 }

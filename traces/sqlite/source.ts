@@ -5,7 +5,7 @@ import { ColumnVector, cellsOver, isVariable, isWide, WIDTH } from '../column.js
 import { formTag } from '../digest.js';
 import { TraceError, traceError } from '../errors.js';
 import { formOf } from '../form.js';
-import { indexChunks, type Source, type TaggedColumn } from '../reader.js';
+import { type Damage, everywhere, indexChunks, type Source, type TaggedColumn } from '../reader.js';
 import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import type { Upgrader } from '../upgrade.js';
@@ -16,7 +16,7 @@ export class SqliteSource implements Source {
   readonly kind = 'sqlite';
   readonly path: string;
   readonly chunks: ReadonlyMap<TableName, readonly StoredChunk[]>;
-  readonly damage: TraceError | null;
+  readonly damage: Damage;
   readonly upgrades: readonly Upgrader[];
   readonly #db: Database.Database;
   readonly #cut: boolean;
@@ -110,7 +110,7 @@ export class SqliteSource implements Source {
     }
     const there = this.#cut ? stored.filter(this.#isThere()) : stored;
     const index = indexChunks(this.path, there);
-    return { chunks: index.chunks, damage: damage ?? index.damage };
+    return { chunks: index.chunks, damage: damage === null ? index.damage : everywhere(damage) };
   }
 
   /** A chunk can be described before the cut, and lie behind it. */
