@@ -17,6 +17,10 @@ export const CLI_ERRORS = {
   MISSING_OPTION: { what: 'option missing', advice: 'see --help of the command' },
   UNEXPECTED_ARGUMENT: { what: 'one argument too many', advice: 'see --help of the command' },
   STEP_FAILED: { what: 'a step of the demo failed', advice: 'run it alone to see more' },
+  EXISTS: {
+    what: 'folder is there and not empty',
+    advice: 'name another, or use --replace for one that trapline export wrote',
+  },
   NOT_A_FILE: { what: 'is a folder, not a file', advice: 'name a file' },
   TOO_LARGE: { what: 'file is too large', advice: 'check that it is what you think it is' },
   SAME_TRACE: { what: 'a trace cannot be written over the one that it is made from', advice: 'choose another name' },

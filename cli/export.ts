@@ -1,9 +1,13 @@
 /** `trapline export`: a trace in the formats of other tools. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileWriter } from 'hyparquet-writer';
 import type { Exported, TextSink } from '../analyzer/export/document.js';
 import { EXPORTS, type ExportFormat } from '../analyzer/export/export.js';
+import { DATASET_TABLES, exportParquet } from '../analyzer/export/parquet.js';
 import { openTrace } from '../traces/open.js';
 import { TABLE_NAMES } from '../traces/schema.js';
+import type { TraceReader } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { refuseSame } from './files.js';
@@ -53,55 +57,104 @@ function choice<T extends string>(call: Call, option: string, known: readonly T[
   throw new CliError('BAD_VALUE', `export --${option} ${text}`, `one of ${known.join(', ')} is meant`);
 }
 
-const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
+const FORMATS = [...(Object.keys(EXPORTS) as ExportFormat[]), 'parquet'] as const;
+
+/** Stands in a dataset of ours; names with an underscore are no data to Spark, DuckDB and ClickHouse. */
+const MARK = '_trapline.json';
+
+/** Makes room for a dataset: a new folder, an empty one, or with --replace one that we wrote. */
+function clearFolder(path: string, replace: boolean): void {
+  if (existsSync(path) && readdirSync(path).length > 0) {
+    if (!replace) throw new CliError('EXISTS', path);
+    if (!existsSync(join(path, MARK))) {
+      throw new CliError('EXISTS', path, 'trapline export did not write it', 'name another folder');
+    }
+    rmSync(path, { recursive: true });
+  }
+  mkdirSync(path, { recursive: true });
+}
+
+function exportDataset(call: Call, reader: TraceReader, target: string): Exported {
+  clearFolder(target, call.flag('replace'));
+  const mark = (rows: number | null): void => {
+    const facts = { format: 'trapline parquet 1', from: reader.path, digest: reader.run('digest'), rows };
+    writeFileSync(join(target, MARK), `${JSON.stringify(facts)}\n`);
+  };
+  // Until the end it says that the dataset is not whole.
+  mark(null);
+  const tables = call.value('table') === null ? DATASET_TABLES : [choice(call, 'table', DATASET_TABLES, 'event')];
+  const exported = exportParquet(reader, tables, (path) => {
+    const file = join(target, path);
+    mkdirSync(dirname(file), { recursive: true });
+    return fileWriter(file);
+  });
+  mark(exported.written);
+  return exported;
+}
+
+function exportFile(call: Call, reader: TraceReader, target: string, format: ExportFormat): Exported {
+  const options = {
+    table: choice(call, 'table', TABLE_NAMES, 'event'),
+    weight: choice(call, 'weight', ['time', 'exits'], 'time'),
+    symbols: openSymbols(call),
+  };
+  const sink = new FileSink(target, call.flag('replace'));
+  try {
+    return EXPORTS[format].run(reader, sink, options);
+  } finally {
+    sink.close();
+  }
+}
 
 export const command: Command = {
   arguments: [{ name: 'TRACE', says: 'a trace; foreign files are to be imported first' }],
   options: [
-    { name: 'output', short: 'o', value: 'FILE', says: 'file to write; /dev/stdout with --replace for a pipe' },
+    {
+      name: 'output',
+      short: 'o',
+      value: 'FILE',
+      says: 'file to write; /dev/stdout with --replace for a pipe; a folder for parquet',
+    },
     { name: 'as', value: 'FORMAT', says: `one of ${FORMATS.join(', ')}` },
-    { name: 'table', value: 'NAME', says: 'table to write as csv (event)' },
+    { name: 'table', value: 'NAME', says: 'table to write as csv (event) or parquet (all)' },
     { name: 'weight', value: 'WHAT', says: 'what stacks weigh as folded and svg: time or exits (time)' },
     SYMBOLS_OPTION,
     { name: 'replace', says: 'replace a file of that name' },
     JSON_OPTION,
   ],
   details: [
-    `${FORMATS.map((format) => `${format}: ${EXPORTS[format].says}`).join('; ')}.`,
+    `${Object.entries(EXPORTS)
+      .map(([format, { says }]) => `${format}: ${says}`)
+      .join('; ')}; parquet: a partitioned dataset, event/kind=exit/part-0.parquet and so on.`,
+    'A dataset has the columns of the trace, and reason_name besides; u64 is unsigned. DuckDB reads it by ' +
+      "read_parquet('DIR/event/*/*.parquet', hive_partitioning = true), Spark by spark.read.parquet('DIR/event').",
     'Exits are slices from the exit to the entry that takes the same level up again, so that the work of L1 for an exit ' +
       'of L2 lies inside it. A tick of the deterministic machine is shown as a nanosecond. Where the trace is damaged, ' +
       'the file holds what could be read, and the exit code is 2.',
     `${SYMBOLS_DETAILS} They name functions in folded, svg, speedscope and perfetto.`,
   ],
   json: {
-    path: 'the file that was written',
+    path: 'the file or folder that was written',
     from: 'the trace',
     as: 'the format',
-    written: 'slices and instants (perfetto), exits (speedscope), stacks (folded, svg) or rows (csv)',
+    written: 'slices and instants (perfetto), exits (speedscope), stacks (folded, svg) or rows (csv, parquet)',
     whole: 'whether the trace could be read to its end',
   },
   examples: [
     { line: 'trapline export run.sqlite -o run.json --as perfetto', says: 'to be opened in ui.perfetto.dev' },
     { line: 'trapline export run.arrow -o memory.csv --as csv --table memory', says: 'the memory accesses' },
+    { line: 'trapline export kvm.arrow -o kvm --as parquet', says: 'a dataset for DuckDB, Spark or ClickHouse' },
   ],
   run(call) {
     const [path = ''] = call.args;
     const target = call.needed('output');
     call.needed('as');
     const format = choice(call, 'as', FORMATS, 'csv');
-    const table = choice(call, 'table', TABLE_NAMES, 'event');
-    const weight = choice(call, 'weight', ['time', 'exits'], 'time');
-    const symbols = openSymbols(call);
     refuseSame(path, target);
     const reader = openTrace(path);
     try {
-      const sink = new FileSink(target, call.flag('replace'));
-      let exported: Exported;
-      try {
-        exported = EXPORTS[format].run(reader, sink, { table, weight, symbols });
-      } finally {
-        sink.close();
-      }
+      const exported =
+        format === 'parquet' ? exportDataset(call, reader, target) : exportFile(call, reader, target, format);
       const { written, damage, remark } = exported;
       if (remark !== undefined) call.out.note(`${target}: ${remark}`);
       if (call.flag('json')) call.out.json({ path: target, from: path, as: format, written, whole: damage === null });

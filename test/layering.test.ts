@@ -24,7 +24,11 @@ const ROOMS: { readonly [folder: string]: Room } = {
     typesOf: ['engine/types'],
   },
   recorder: { rooms: ['recorder', 'engine', 'traces'], packages: ['fzstd'], node: true },
-  analyzer: { rooms: ['analyzer', 'engine', 'traces'], packages: ['iced-x86'], node: true },
+  analyzer: {
+    rooms: ['analyzer', 'engine', 'traces'],
+    packages: ['iced-x86', 'hyparquet-writer', 'hyparquet'],
+    node: true,
+  },
   'web/server': { rooms: ['web/server', 'analyzer'], packages: ['express'], node: true },
   'web/client': { rooms: ['web/client'], packages: ['d3'], node: false, typesOf: ['analyzer'] },
 };

@@ -1,10 +1,11 @@
 /** `trapline export` on a recording: the numbers of other commands, read back by other programs. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parquetReadObjects } from 'hyparquet';
 import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
@@ -30,6 +31,8 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+const bufferOf = (path: string): ArrayBuffer => Uint8Array.from(readFileSync(path)).buffer;
+
 const exported = async (format: string, ...more: string[]): Promise<string> => {
   const path = join(folder, `run.${format}`);
   const { code, err } = await trapline('export', trace, '-o', path, '--as', format, '--replace', ...more);
@@ -38,6 +41,30 @@ const exported = async (format: string, ...more: string[]): Promise<string> => {
 };
 
 describe('export', () => {
+  it('writes a dataset of Parquet files, and replaces only what it wrote', async () => {
+    const target = join(folder, 'dataset');
+    const { written: rows } = JSON.parse(
+      (await trapline('export', trace, '-o', target, '--as', 'parquet', '--json')).out,
+    );
+    assert.equal(JSON.parse(readFileSync(join(target, '_trapline.json'), 'utf8')).rows, rows);
+    const [{ n }] = JSON.parse((await trapline('query', trace, 'select count(*) n from event', '--json')).out);
+    const [{ r }] = JSON.parse((await trapline('query', trace, 'select count(*) r from register', '--json')).out);
+    assert.ok(rows >= Number(n) + Number(r));
+    const exits = await parquetReadObjects({ file: bufferOf(join(target, 'event/kind=exit/part-0.parquet')) });
+    const profile = JSON.parse((await trapline('profile', trace, '--json')).out);
+    assert.equal(exits.length, profile.exits);
+    for (const { reason, count } of profile.rows) {
+      assert.equal(exits.filter(({ reason_name: name }) => name === reason).length, count, reason);
+    }
+    assert.equal((await trapline('export', trace, '-o', target, '--as', 'parquet')).code, 2);
+    assert.equal((await trapline('export', trace, '-o', target, '--as', 'parquet', '--replace')).code, 0);
+    const foreign = mkdtempSync(join(folder, 'foreign-'));
+    writeFileSync(join(foreign, 'thesis.txt'), 'years of work');
+    const refused = await trapline('export', trace, '-o', foreign, '--as', 'parquet', '--replace');
+    assert.equal(refused.code, 2);
+    assert.match(refused.err, /^trapline: EXISTS .*did not write it/);
+    assert.ok(existsSync(join(foreign, 'thesis.txt')));
+  });
   it('has every exit of the profile, in perfetto and speedscope', async () => {
     const { exits } = JSON.parse((await trapline('profile', trace, '--json')).out);
     const { traceEvents } = JSON.parse(readFileSync(await exported('perfetto'), 'utf8'));
