@@ -19,6 +19,39 @@ const CPU = [0x43, 0x50, 0x55]; // CPU
 
 const NS = 1_000_000_000;
 
+/** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
+class KnownTask {
+  readonly #bytes = new Uint8Array(128);
+  length = -1;
+  thread = -1;
+  process = -1;
+  taskStart = 0;
+  taskEnd = 0;
+
+  /** True where the bytes from `from` on are this task and then a bracket. */
+  begins(bytes: Uint8Array, from: number): boolean {
+    const { length } = this;
+    if (length < 0 || bytes[from + length] !== OPEN) return false;
+    // threads of one process differ in their last digits
+    for (let i = length - 1; i >= 0; i--) if (this.#bytes[i] !== bytes[from + i]) return false;
+    return true;
+  }
+
+  /** Keeps the task [from, to); one with a bracket in it is read anew each time. */
+  keep(bytes: Uint8Array, from: number, to: number, { thread, process, taskStart, taskEnd }: Prefix): void {
+    this.length = to - from <= this.#bytes.length ? to - from : -1;
+    for (let i = 0; i < this.length; i++) {
+      const byte = bytes[from + i] as number;
+      this.#bytes[i] = byte;
+      if (byte === OPEN) this.length = -1;
+    }
+    this.thread = thread;
+    this.process = process;
+    this.taskStart = taskStart - from;
+    this.taskEnd = taskEnd - from;
+  }
+}
+
 export class Prefix {
   /** Thread, process (or -1) and host CPU (or -1) of the line. */
   thread = -1;
@@ -35,13 +68,9 @@ export class Prefix {
   nameEnd = 0;
   payload = 0;
   readonly #cursor = new Cursor();
-  /** The task of the last line, as it was written, and what was read from it. */
-  readonly #kept = new Uint8Array(128);
-  #keptLength = -1;
-  #keptThread = -1;
-  #keptProcess = -1;
-  #keptTaskStart = 0;
-  #keptTaskEnd = 0;
+  /** Tasks of the lines before, and the slot of the last: most lines are of the few threads that run vCPUs. */
+  readonly #tasks = Array.from({ length: 4 }, () => new KnownTask());
+  #last = 0;
 
   /** True where the line [start, end) is an event. A line without CPU counts only if its event is one of KVM's. */
   parse(bytes: Uint8Array, start: number, end: number): boolean {
@@ -52,13 +81,14 @@ export class Prefix {
     this.taskStart = this.taskEnd = start;
     let from = start;
     while (from < end && (isBlank(bytes[from] as number) || bytes[from] === QUOTE)) from += 1;
+    if (this.#knownTask(bytes, from, end)) return true;
     for (let i = from; i < end; i++) {
       if (bytes[i] !== OPEN) continue;
       const after = this.#bracket(bytes, i, end);
       if (after > 0 && this.#tail(bytes, after, end, false)) {
-        if (this.#sameTask(bytes, from, i)) return true;
         this.#task(bytes, from, i);
-        this.#keepTask(bytes, from, i);
+        this.#last = (this.#last + 1) % this.#tasks.length;
+        this.#tasks[this.#last]?.keep(bytes, from, i, this);
         return true;
       }
     }
@@ -159,24 +189,23 @@ export class Prefix {
     return !bare || isKvmName(bytes, this.nameStart);
   }
 
-  /** True where the task is written as in the line before, which most lines are. */
-  #sameTask(bytes: Uint8Array, from: number, to: number): boolean {
-    if (to - from !== this.#keptLength) return false;
-    for (let i = 0; i < this.#keptLength; i++) if (this.#kept[i] !== bytes[from + i]) return false;
-    this.thread = this.#keptThread;
-    this.process = this.#keptProcess;
-    this.taskStart = from + this.#keptTaskStart;
-    this.taskEnd = from + this.#keptTaskEnd;
-    return true;
-  }
-
-  #keepTask(bytes: Uint8Array, from: number, to: number): void {
-    this.#keptLength = to - from <= this.#kept.length ? to - from : -1;
-    for (let i = 0; i < this.#keptLength; i++) this.#kept[i] = bytes[from + i] as number;
-    this.#keptThread = this.thread;
-    this.#keptProcess = this.process;
-    this.#keptTaskStart = this.taskStart - from;
-    this.#keptTaskEnd = this.taskEnd - from;
+  /** True where the line begins with a task that is known, and goes on as an event. */
+  #knownTask(bytes: Uint8Array, from: number, end: number): boolean {
+    const tasks = this.#tasks;
+    for (let i = 0; i < tasks.length; i++) {
+      const slot = (this.#last + i) % tasks.length;
+      const task = tasks[slot] as KnownTask;
+      if (!task.begins(bytes, from)) continue;
+      const after = this.#bracket(bytes, from + task.length, end);
+      if (after === 0 || !this.#tail(bytes, after, end, false)) return false;
+      this.#last = slot;
+      this.thread = task.thread;
+      this.process = task.process;
+      this.taskStart = from + task.taskStart;
+      this.taskEnd = from + task.taskEnd;
+      return true;
+    }
+    return false;
   }
 
   /** Task name, thread and process before the bracket. */

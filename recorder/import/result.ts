@@ -7,7 +7,7 @@ export interface ImportOptions {
   readonly progress?: (done: number, total: number) => void;
   /** Columns of the event table that are wanted; without it all. What is not is not even decoded from binary files. */
   readonly columns?: readonly string[];
-  /** Leaves out the fields of binary records that no column has, which is most of the work for events without exits. */
+  /** Leaves out what no column has: fields of binary records, the whole text of lines that have no exit. */
   readonly brief?: boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;

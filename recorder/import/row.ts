@@ -66,12 +66,15 @@ export class EventRow extends EventRecord {
   }
 
   addText(bytes: Uint8Array, from: number, to: number): void {
-    const room = Math.min(to - from, this.text.length - this.textLength);
+    const { text, textLength } = this;
+    const room = Math.min(to - from, text.length - textLength);
+    let all = 0;
     for (let i = 0; i < room; i++) {
       const byte = bytes[from + i] as number;
-      this.text[this.textLength + i] = byte;
-      if (byte >= 0x80) this.plain = false;
+      text[textLength + i] = byte;
+      all |= byte;
     }
-    this.textLength += room;
+    if (all >= 0x80) this.plain = false;
+    this.textLength = textLength + room;
   }
 }

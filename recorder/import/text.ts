@@ -43,6 +43,7 @@ class TextImport {
   readonly #quoted = new QuotedPrintable();
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
   readonly #trace: Assembly;
+  readonly #brief: boolean;
   /** Lane of the row that was decoded last. */
   #lane: Lane | null = null;
   #frames = 0;
@@ -50,6 +51,7 @@ class TextImport {
   constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions) {
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
+    this.#brief = options.brief ?? false;
   }
 
   get events(): number {
@@ -95,13 +97,14 @@ class TextImport {
     row.hasTime = prefix.hasTime;
     row.timeLow = prefix.timeLow;
     row.timeHigh = prefix.timeHigh;
-    const known = prefix.thread >= 0 ? this.#threadLane(bytes) : null;
+    const { thread } = prefix;
+    const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
     this.#context.servedIsa = known?.exitIsa ?? 0;
     this.#context.servedReason = known?.exitReason ?? -1;
     const cursor = this.#cursor.over(bytes, prefix.payload, end);
     const done = spec !== undefined && this.#decoder.decode(spec, cursor, row, this.#context);
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
-    else if (spec.whole) this.#keepText(bytes, end, row);
+    else if (spec.whole && !this.#brief) this.#keepText(bytes, end, row);
     const vcpu = done ? this.#decoder.vcpu : -1;
     const lane = known ?? this.#trace.lanes.ofVcpu(vcpu, this.#where);
     if (vcpu >= 0 && lane.vcpu === null) lane.vcpu = vcpu;
@@ -126,7 +129,7 @@ class TextImport {
     row.isa = 0;
     row.kind = EVENT_KINDS.other;
     row.put(FIELD.code, this.#other(bytes), 0);
-    this.#keepText(bytes, end, row);
+    if (damaged || !this.#brief) this.#keepText(bytes, end, row);
     if (damaged) row.problem = 'not what this event prints on x86; kept as text';
   }
 
