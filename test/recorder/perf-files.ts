@@ -1,10 +1,14 @@
-/** perf.data files made of real ones: in the other mode, and with their compressed records unpacked. */
+/** perf.data files made of real ones: in the other mode, with their compressed records unpacked, or repeated. */
 import { ZstdStream } from '../../recorder/import/binary/compression.js';
+import { readAttribute } from '../../recorder/import/binary/perf-attr.js';
+import { bytesInMemory, Scanner } from '../../recorder/import/binary/scanner.js';
 
 const HEADER = 8;
 const COMPRESSED = 81;
+const SAMPLE = 9;
 const ATTRIBUTE = 64;
 const TRACING_DATA = 66;
+const FINISHED_ROUND = 68;
 const MOST = 64 << 20;
 
 const number = (file: Buffer, at: number): number => Number(file.readBigUInt64LE(at));
@@ -41,9 +45,14 @@ export function asPlain(file: Buffer, most: (type: number) => number = () => Num
       return (seen.get(type) ?? 0) <= most(type);
     }),
   );
-  const features = file.subarray(from + size);
+  return withData(file, data);
+}
+
+/** The same file with other records. */
+function withData(file: Buffer, data: Uint8Array): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
   const moved = data.length - size;
-  const out = Buffer.concat([file.subarray(0, from), data, features]);
+  const out = Buffer.concat([file.subarray(0, from), data, file.subarray(from + size)]);
   out.writeBigUInt64LE(BigInt(data.length), 48);
   let at = from + data.length;
   for (let bit = 0; bit < 256; bit++) {
@@ -52,6 +61,30 @@ export function asPlain(file: Buffer, most: (type: number) => number = () => Num
     at += 16;
   }
   return out;
+}
+
+/** A plain file whose samples come `copies` times, their times moved on; each copy is a round. */
+export function repeated(file: Buffer, copies: number): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
+  const attribute = new Scanner(bytesInMemory(file, 'source'), number(file, 24), file.length, true);
+  const { time } = readAttribute(attribute, number(file, 16) - 16).layout;
+  const all = whole(file.subarray(from, from + size));
+  const samples = all.filter((record) => record.readUInt32LE(0) === SAMPLE);
+  const times = BigUint64Array.from(samples, (record) => record.readBigUInt64LE(time)).sort();
+  const span = (times.at(-1) ?? 0n) - (times[0] ?? 0n) + 1_000_000n;
+  const round = Buffer.alloc(HEADER);
+  round.writeUInt32LE(FINISHED_ROUND, 0);
+  round.writeUInt16LE(HEADER, 6);
+  const parts: Buffer[] = [...all, round];
+  for (let copy = 1; copy < copies; copy++) {
+    for (const sample of samples) {
+      const moved = Buffer.from(sample);
+      moved.writeBigUInt64LE(sample.readBigUInt64LE(time) + span * BigInt(copy), time);
+      parts.push(moved);
+    }
+    parts.push(round);
+  }
+  return withData(file, Buffer.concat(parts));
 }
 
 /** perf.data of file mode as `perf record -o -` writes it: attributes and formats as records, then the same data. */

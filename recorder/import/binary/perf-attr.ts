@@ -78,6 +78,8 @@ export interface SampleLayout {
 export interface Attribute {
   readonly type: number;
   readonly config: bigint;
+  /** Its low half: of a tracepoint, the number of its event. */
+  readonly id: number;
   readonly readFormat: number;
   readonly layout: SampleLayout;
   name: string;
@@ -127,7 +129,7 @@ export function readAttribute(scanner: Scanner, size: number | null): Attribute 
   const all = ((flags[SAMPLE_ID_ALL >> 3] ?? 0) & (1 << (scanner.little ? bit : 7 - bit))) !== 0;
   scanner.skip(start + length - scanner.at, 'an event attribute');
   const name = NAMES[type]?.[Number(config)] ?? `type ${type} config 0x${config.toString(16)}`;
-  return { type, config, readFormat, layout: layoutOf(sampleType, all), name };
+  return { type, config, id: Number(config & 0xffff_ffffn), readFormat, layout: layoutOf(sampleType, all), name };
 }
 
 const TIME_ENABLED = 1;

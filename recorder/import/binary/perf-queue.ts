@@ -9,21 +9,25 @@ import { Merge, type Timed } from './ring.js';
 const MOST = 64 << 20;
 /** Records that may wait. */
 const MOST_RECORDS = 1 << 20;
+/** Bytes that have gone on are kept until there are so many, and more than those that wait. */
+const IDLE = 1 << 20;
 
-export interface QueuedRecord {
-  readonly view: DataView;
-  readonly at: number;
-  readonly size: number;
-  readonly timeLow: number;
-  readonly timeHigh: number;
+/** The record that goes on, good during the call only. */
+export class QueuedRecord {
+  view = new DataView(new ArrayBuffer(0));
+  at = 0;
+  size = 0;
+  timeLow = 0;
+  timeHigh = 0;
   /** Offset in the input, for people. */
-  readonly offset: number;
+  offset = 0;
 }
 
-class Run implements Timed, QueuedRecord {
+/** Records [index, to) of the queue, which are in order. */
+class Run implements Timed {
   readonly #queue: PerfQueue;
   readonly cpu: number;
-  readonly #to: number;
+  readonly to: number;
   index: number;
   timeLow = 0;
   timeHigh = 0;
@@ -32,32 +36,12 @@ class Run implements Timed, QueuedRecord {
     this.#queue = queue;
     this.cpu = order;
     this.index = from - 1;
-    this.#to = to;
-  }
-
-  get view(): DataView {
-    return this.#queue.view;
-  }
-
-  get at(): number {
-    return this.#queue.places[this.index] as number;
-  }
-
-  get size(): number {
-    return this.#queue.sizes[this.index] as number;
-  }
-
-  get offset(): number {
-    return this.#queue.offsets[this.index] as number;
-  }
-
-  get left(): number {
-    return this.#to - this.index;
+    this.to = to;
   }
 
   next(): boolean {
     this.index += 1;
-    if (this.index >= this.#to) return false;
+    if (this.index >= this.to) return false;
     this.timeLow = this.#queue.lows[this.index] as number;
     this.timeHigh = this.#queue.highs[this.index] as number;
     return true;
@@ -69,17 +53,26 @@ const later = (high: number, low: number, thanHigh: number, thanLow: number): bo
 
 export class PerfQueue {
   readonly #emit: (record: QueuedRecord) => void;
-  #bytes = new Uint8Array(1 << 16);
-  view = new DataView(this.#bytes.buffer);
+  readonly #record = new QueuedRecord();
+  #words = new Uint32Array(1 << 14);
+  #bytes = new Uint8Array(this.#words.buffer);
+  #view = new DataView(this.#words.buffer);
+  /** Words of the input that records are copied from. */
+  #source: Uint32Array = this.#words;
   #filled = 0;
   #count = 0;
-  places = new Uint32Array(1024);
-  sizes = new Uint32Array(1024);
+  /** Bytes of records that have gone on, and their number. */
+  #idle = 0;
+  #gone = 0;
+  #places = new Uint32Array(1024);
+  #sizes = new Uint32Array(1024);
   lows = new Uint32Array(1024);
   highs = new Uint32Array(1024);
-  offsets = new Float64Array(1024);
-  /** Where each run begins. */
-  #runs: number[] = [];
+  #offsets = new Float64Array(1024);
+  /** What waits: first and behind the last record of each run but the last, which goes on to the end. */
+  #runs: { readonly from: number; readonly to: number }[] = [];
+  /** Where the last run begins. */
+  #begin = 0;
   #newestLow = 0;
   #newestHigh = 0;
   #limitLow = 0;
@@ -95,18 +88,20 @@ export class PerfQueue {
 
   /** Takes a copy of the record of `size` bytes at `at`. */
   add(source: Uint8Array, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
-    if (this.#filled + size > MOST || this.#count >= MOST_RECORDS) this.#relieve();
+    if (this.#filled - this.#idle + size > MOST || this.#count - this.#gone >= MOST_RECORDS) this.#relieve();
     this.#reserve(size);
     const index = this.#count;
     const last = index - 1;
-    if (index === 0 || later(this.highs[last] as number, this.lows[last] as number, timeHigh, timeLow))
-      this.#runs.push(index);
-    this.#bytes.set(source.subarray(at, at + size), this.#filled);
-    this.places[index] = this.#filled;
-    this.sizes[index] = size;
+    if (index > this.#begin && later(this.highs[last] as number, this.lows[last] as number, timeHigh, timeLow)) {
+      this.#runs.push({ from: this.#begin, to: index });
+      this.#begin = index;
+    }
+    this.#copy(source, at, size);
+    this.#places[index] = this.#filled;
+    this.#sizes[index] = size;
     this.lows[index] = timeLow;
     this.highs[index] = timeHigh;
-    this.offsets[index] = offset;
+    this.#offsets[index] = offset;
     this.#filled = (this.#filled + size + 7) & ~7;
     this.#count += 1;
     if (later(timeHigh, timeLow, this.#newestHigh, this.#newestLow)) {
@@ -114,6 +109,25 @@ export class PerfQueue {
       this.#newestHigh = timeHigh;
     }
     if (later(this.#doneHigh, this.#doneLow, timeHigh, timeLow)) this.late += 1;
+  }
+
+  /** Records of files lie at multiples of 8: words of them are copied faster by a loop than bytes by a call. */
+  #copy(source: Uint8Array, at: number, size: number): void {
+    const from = source.byteOffset + at;
+    if ((from & 3) !== 0 || (size & 3) !== 0) {
+      this.#bytes.set(source.subarray(at, at + size), this.#filled);
+      return;
+    }
+    const words = this.#wordsOf(source);
+    const target = this.#words;
+    const first = from >>> 2;
+    const to = this.#filled >>> 2;
+    for (let i = 0; i < size >>> 2; i++) target[to + i] = words[first + i] as number;
+  }
+
+  #wordsOf({ buffer }: Uint8Array): Uint32Array {
+    if (this.#source.buffer !== buffer) this.#source = new Uint32Array(buffer, 0, buffer.byteLength >>> 2);
+    return this.#source;
   }
 
   /** Ends a round. */
@@ -128,81 +142,108 @@ export class PerfQueue {
     this.#flush(0xffff_ffff, 0xffff_ffff);
   }
 
+  #waiting(): Run[] {
+    const runs = [...this.#runs, { from: this.#begin, to: this.#count }];
+    return runs.map(({ from, to }, i) => new Run(this, i, from, to));
+  }
+
   /** Without rounds, the older half of the time that waits goes on. */
   #relieve(): void {
     let low = this.#newestLow;
     let high = this.#newestHigh;
-    for (const start of this.#runs) {
-      if (!later(high, low, this.highs[start] as number, this.lows[start] as number)) continue;
-      low = this.lows[start] as number;
-      high = this.highs[start] as number;
+    for (const run of this.#waiting()) {
+      if (!run.next() || !later(high, low, run.timeHigh, run.timeLow)) continue;
+      low = run.timeLow;
+      high = run.timeHigh;
     }
     const oldest = BigInt(high) * 0x1_0000_0000n + BigInt(low);
     const newest = BigInt(this.#newestHigh) * 0x1_0000_0000n + BigInt(this.#newestLow);
     const middle = oldest + (newest - oldest) / 2n;
     this.#flush(Number(middle >> 32n), Number(middle & 0xffff_ffffn));
-    if (this.#filled > MOST / 2 || this.#count > MOST_RECORDS / 2) this.end();
+    if (this.#filled - this.#idle > MOST / 2 || this.#count - this.#gone > MOST_RECORDS / 2) this.end();
   }
 
   #flush(high: number, low: number): void {
-    const runs = this.#runs.map((from, i) => new Run(this, i, from, this.#runs[i + 1] ?? this.#count));
+    const runs = this.#waiting();
     const merge = new Merge(runs);
     for (let run = merge.first(); run !== undefined; run = merge.first()) {
       if (later(run.timeHigh, run.timeLow, high, low)) break;
       this.#doneLow = run.timeLow;
       this.#doneHigh = run.timeHigh;
-      this.#emit(run);
+      this.#hand(run.index);
       merge.advance();
     }
-    this.#compact(runs);
+    const last = runs.pop();
+    this.#begin = last?.index ?? this.#count;
+    this.#runs = runs.flatMap(({ index, to }) => (index < to ? [{ from: index, to }] : []));
+    const empty = this.#runs.length === 0 && this.#begin === this.#count;
+    if (empty || (this.#idle > IDLE && 2 * this.#idle > this.#filled)) this.#compact();
   }
 
-  /** Moves what is left to the front, in the order in which it came. */
-  #compact(runs: readonly Run[]): void {
-    const next: number[] = [];
+  #hand(index: number): void {
+    const record = this.#record;
+    record.view = this.#view;
+    record.at = this.#places[index] as number;
+    record.size = this.#sizes[index] as number;
+    record.timeLow = this.lows[index] as number;
+    record.timeHigh = this.highs[index] as number;
+    record.offset = this.#offsets[index] as number;
+    this.#idle += (record.size + 7) & ~7;
+    this.#gone += 1;
+    this.#emit(record);
+  }
+
+  /** Moves what waits to the front, in the order in which it came. */
+  #compact(): void {
+    const runs = [...this.#runs, { from: this.#begin, to: this.#count }];
     let count = 0;
-    let filled = 0;
-    for (const run of runs) {
-      if (run.left <= 0) continue;
-      next.push(count);
-      for (let i = run.index, left = run.left; left > 0; i++, left--) {
-        const size = this.sizes[i] as number;
-        const place = this.places[i] as number;
-        this.#bytes.copyWithin(filled, place, place + size);
-        this.places[count] = filled;
-        this.sizes[count] = size;
-        this.lows[count] = this.lows[i] as number;
-        this.highs[count] = this.highs[i] as number;
-        this.offsets[count] = this.offsets[i] as number;
-        filled = (filled + size + 7) & ~7;
-        count += 1;
-      }
-    }
-    this.#runs = next;
+    this.#filled = 0;
+    const moved = runs.map(({ from, to }) => {
+      const first = count;
+      for (let i = from; i < to; i++, count++) this.#move(i, count);
+      return { from: first, to: count };
+    });
+    this.#begin = moved.pop()?.from ?? count;
+    this.#runs = moved;
     this.#count = count;
-    this.#filled = filled;
+    this.#idle = 0;
+    this.#gone = 0;
+  }
+
+  #move(from: number, to: number): void {
+    const size = this.#sizes[from] as number;
+    const place = this.#places[from] as number;
+    this.#bytes.copyWithin(this.#filled, place, place + size);
+    this.#places[to] = this.#filled;
+    this.#sizes[to] = size;
+    this.lows[to] = this.lows[from] as number;
+    this.highs[to] = this.highs[from] as number;
+    this.#offsets[to] = this.#offsets[from] as number;
+    this.#filled = (this.#filled + size + 7) & ~7;
   }
 
   #reserve(size: number): void {
     if (this.#filled + size > this.#bytes.length) {
-      const bytes = new Uint8Array(Math.max(2 * this.#bytes.length, this.#filled + size));
-      bytes.set(this.#bytes);
-      this.#bytes = bytes;
-      this.view = new DataView(bytes.buffer);
+      const length = Math.max(2 * this.#bytes.length, this.#filled + size);
+      const words = new Uint32Array((length + 3) >>> 2);
+      words.set(this.#words);
+      this.#words = words;
+      this.#bytes = new Uint8Array(words.buffer);
+      this.#view = new DataView(words.buffer);
     }
-    if (this.#count < this.places.length) return;
-    const length = 2 * this.places.length;
+    if (this.#count < this.#places.length) return;
+    const length = 2 * this.#places.length;
     const grow = (old: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> => {
       const grown = new Uint32Array(length);
       grown.set(old);
       return grown;
     };
-    this.places = grow(this.places);
-    this.sizes = grow(this.sizes);
+    this.#places = grow(this.#places);
+    this.#sizes = grow(this.#sizes);
     this.lows = grow(this.lows);
     this.highs = grow(this.highs);
     const offsets = new Float64Array(length);
-    offsets.set(this.offsets);
-    this.offsets = offsets;
+    offsets.set(this.#offsets);
+    this.#offsets = offsets;
   }
 }
