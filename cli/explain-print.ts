@@ -64,6 +64,9 @@ function printFindings(out: Output, title: string, findings: readonly Finding[],
   }
 }
 
+/** Names of what is missing that are printed without `--all`. */
+const MOST_MISSING = 10;
+
 /** Undecidable checks by what they lack. */
 function printUndecidable(out: Output, { undecidable }: DumpReport, all: boolean): void {
   if (undecidable.length === 0) return;
@@ -79,7 +82,10 @@ function printUndecidable(out: Output, { undecidable }: DumpReport, all: boolean
     for (const [name, ids] of byMissing) paragraph(out, `${name}: ${ids.join(', ')}`, 4, '  -');
     return;
   }
-  paragraph(out, [...byMissing].map(([name, ids]) => `${name} (${ids.length})`).join(', '), 2);
+  const most = [...byMissing].sort(([, a], [, b]) => b.length - a.length);
+  const shown = most.length > MOST_MISSING + 1 ? most.slice(0, MOST_MISSING) : most;
+  const rest = most.length > shown.length ? `, and ${most.length - shown.length} more (--all)` : '';
+  paragraph(out, shown.map(([name, ids]) => `${name} (${ids.length})`).join(', ') + rest, 2);
 }
 
 const ESSENTIAL = /CR0|CR4|EFER|RFLAGS|INTR_INFO|EVENT_INJ|INTERRUPTIBILITY|ACTIVITY|_CONTROL|_AR_BYTES|_ATTRIB/;

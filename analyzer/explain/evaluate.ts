@@ -1,5 +1,6 @@
 /** The checks of a VM entry over a dump: each holds, is violated, or cannot be decided, and then it is said why. */
 import type { Check, CheckState, CpuRegister } from '../../engine/vmx/checks/check.js';
+import type { CpuFeature } from '../../engine/vmx/checks/features.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
 import { agreed, bounds, type Processor } from './processor.js';
@@ -35,6 +36,14 @@ const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn);
 
 /** A processor in IA-32e mode: it came back to, or runs at, an address above 4 GiB. */
 const EFER_IA32E = 0xd01;
+
+const REGISTER_NAMES: { readonly [name in CpuRegister]: string } = {
+  EFER: 'IA32_EFER of the host',
+  VMCS_POINTER: 'the VMCS pointer',
+  VMXON_POINTER: 'the VMXON pointer',
+  SMM: 'whether the processor is in SMM',
+  RTIT_CTL: 'IA32_RTIT_CTL of the host',
+};
 
 class DumpState implements CheckState {
   readonly #dump: Dump;
@@ -87,11 +96,8 @@ class DumpState implements CheckState {
   get countersHigh(): number {
     return high(this.#processor.counters ?? unknown('processor', 'performance counters'));
   }
-  get hasSgx(): boolean {
-    return this.#processor.hasSgx ?? unknown('processor', 'SGX (CPUID)');
-  }
-  get hasRtm(): boolean {
-    return this.#processor.hasRtm ?? unknown('processor', 'RTM (CPUID)');
+  has(feature: CpuFeature): boolean {
+    return this.#processor.features[feature] ?? unknown('processor', `${feature} (CPUID)`);
   }
   register(name: CpuRegister): number {
     // Neither Linux nor Xen runs as an SMM-transfer monitor, and our machine has none.
@@ -99,7 +105,7 @@ class DumpState implements CheckState {
     const { machine } = this.#dump;
     if (machine) return low(name === 'EFER' ? machine.efer : machine.vmcs);
     if (name === 'EFER' && (fieldOf(this.#dump, 'HOST_RIP') ?? 0n) >> 32n !== 0n) return EFER_IA32E;
-    return unknown('register', name === 'EFER' ? 'IA32_EFER of the host' : 'the VMCS pointer');
+    return unknown('register', REGISTER_NAMES[name]);
   }
   memory(addressLow: number, addressHigh: number): number {
     const { machine } = this.#dump;
@@ -114,6 +120,7 @@ export type Answer = 'holds' | 'violated' | 'undecidable';
 export type Rule = Pick<Check, 'id' | 'cites' | 'says' | 'causes' | 'optional'> & {
   readonly stage: string;
   readonly qualification?: number;
+  readonly error?: number;
   /** Names of the fields that it reads. */
   readonly fields: readonly string[];
 };
@@ -178,8 +185,7 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
       physicalBits: processor.physicalBits ?? bound.physicalBits,
       linearBits: processor.linearBits ?? bound.linearBits,
       counters: processor.counters ?? bound.counters,
-      hasSgx: processor.hasSgx ?? bound.hasSgx,
-      hasRtm: processor.hasRtm ?? bound.hasRtm,
+      features: { ...bound.features, ...processor.features },
     });
   const usual = usually(dump, common);
   const states = {

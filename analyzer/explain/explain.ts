@@ -16,10 +16,10 @@ import { findDumps } from './find.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
-import { RETIRED } from './retired.js';
 import type { Verdict } from './sentences.js';
 import { judgeSvm, SVM_MANUAL } from './svm.js';
 import { trapsOf } from './traps.js';
+import { UNLISTED } from './unlisted.js';
 
 /** A check that did not simply hold. */
 export interface Finding {
@@ -78,7 +78,9 @@ const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
 };
 
 const permits = ({ check }: Judged): string =>
-  ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
+  check.error !== undefined
+    ? `VM-instruction error ${check.error}`
+    : (ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`);
 
 const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {
   const { check, missing, assumes } = judged;
@@ -146,7 +148,7 @@ function judgeAll(dump: Dump, processor: Processor): Judged[] {
   if (dump.format === 'report') return [];
   if (FORMATS[dump.format].isa === 'svm') return judgeSvm(dump, processor);
   const state = dump.format === 'qemu' ? fromQemu(dump) : dump;
-  return [...judge([...CHECKS, ...RETIRED], state, processor), ...judgeMsrs(dump)];
+  return [...judge([...CHECKS, ...UNLISTED], state, processor), ...judgeMsrs(dump)];
 }
 
 /** Judges one dump. */

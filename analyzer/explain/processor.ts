@@ -5,7 +5,10 @@
  */
 import type { CpuModel } from '../../engine/cpu/model.js';
 import { VMX_MSR } from '../../engine/vmx/capabilities.js';
+import { CPU_FEATURES, type CpuFeature, hasFeature } from '../../engine/vmx/checks/features.js';
 import { DEFAULT1, type MsrReader } from './vmx-msrs.js';
+
+export type Features = { readonly [feature in CpuFeature]?: boolean };
 
 export interface Processor {
   readonly name: string;
@@ -15,8 +18,8 @@ export interface Processor {
   readonly linearBits: number | null;
   /** Bits of IA32_PERF_GLOBAL_CTRL that enable a counter; null: not known. */
   readonly counters: bigint | null;
-  readonly hasSgx: boolean | null;
-  readonly hasRtm: boolean | null;
+  /** What CPUID says of features; absent: not known. */
+  readonly features: Features;
 }
 
 export const UNKNOWN: Processor = {
@@ -25,8 +28,7 @@ export const UNKNOWN: Processor = {
   physicalBits: null,
   linearBits: null,
   counters: null,
-  hasSgx: null,
-  hasRtm: null,
+  features: {},
 };
 
 const pair = (must: number, may: number): bigint => (BigInt((must | may) >>> 0) << 32n) | BigInt(must >>> 0);
@@ -38,16 +40,17 @@ const CR4_OLDEST = 0x27ffn;
 const CR4_DEFINED = 0x1_1bff_7fffn;
 const CR3_TARGETS = 4n << 16n;
 const ACTIVITIES = 7n << 6n;
-/** IA32_VMX_BASIC bits 55 (TRUE controls) and 56 (any error code with an exception). */
+/** IA32_VMX_BASIC bits 55 (TRUE controls), 56 (any error code with an exception) and 58 (nested exceptions). */
 const TRUE_CONTROLS = 1n << 55n;
 const ANY_ERROR_CODE = 1n << 56n;
+const NESTED_EXCEPTION = 1n << 58n;
 const ZERO_LENGTH = 1n << 30n;
 /** Walk of 4 levels, write-back. */
 const EPT_OLDEST = (1n << 6n) | (1n << 14n);
 
 const bound = (least: boolean, cr4: bigint): ReadonlyMap<number, bigint> =>
   new Map<number, bigint>([
-    [VMX_MSR.basic, least ? 0n : TRUE_CONTROLS | ANY_ERROR_CODE],
+    [VMX_MSR.basic, least ? 0n : TRUE_CONTROLS | ANY_ERROR_CODE | NESTED_EXCEPTION],
     [VMX_MSR.misc, CR3_TARGETS | ACTIVITIES | (least ? 0n : ZERO_LENGTH)],
     [VMX_MSR.cr0Fixed0, 0x8000_0021n],
     [VMX_MSR.cr0Fixed1, 0xffff_ffffn],
@@ -66,8 +69,16 @@ const bound = (least: boolean, cr4: bigint): ReadonlyMap<number, bigint> =>
 
 /** The narrowest and the widest physical addresses of processors with VMX. */
 const PHYSICAL = { least: 36, most: 52 } as const;
-/** CR4.LA57. */
+/** Bits of CR4. */
 const LA57 = 1n << 12n;
+const LAM_SUP = 1n << 28n;
+const FRED = 1n << 32n;
+
+const eachFeature = (has: (feature: CpuFeature) => boolean): Features =>
+  Object.fromEntries(CPU_FEATURES.map((feature) => [feature, has(feature)]));
+/** A processor that has none of the features that checks ask for, and one that has all. */
+export const NONE = eachFeature(() => false);
+const ALL_FEATURES = eachFeature(() => true);
 
 /** Bounds of an unknown processor whose host runs with this CR4, which the processor thus supports. */
 export function bounds(hostCr4: bigint | null): readonly [least: Processor, most: Processor] {
@@ -81,18 +92,11 @@ export function bounds(hostCr4: bigint | null): readonly [least: Processor, most
       physicalBits: least ? PHYSICAL.least : PHYSICAL.most,
       linearBits,
       counters: least ? 0x7_0000_0003n : 0xffff_ffffn | (0xffffn << 32n) | (1n << 48n),
-      hasSgx: !least,
-      hasRtm: !least,
+      features: least ? { ...NONE, FRED: (cr4 & FRED) !== 0n, LAM: (cr4 & LAM_SUP) !== 0n } : ALL_FEATURES,
     };
   };
   return [make(true), make(false)];
 }
-
-/** CPUID.(EAX=7,ECX=0):EBX. */
-const SGX = 1 << 2;
-const RTM = 1 << 11;
-const structured = ({ cpuid }: CpuModel, mask: number): boolean =>
-  cpuid.some(({ leaf, subleaf, ebx }) => leaf === 7 && subleaf === 0 && (ebx & mask) !== 0);
 
 /** A processor that Trapline's machine has. */
 export const ofModel = (model: CpuModel): Processor => ({
@@ -101,8 +105,7 @@ export const ofModel = (model: CpuModel): Processor => ({
   physicalBits: model.physicalBits,
   linearBits: 48,
   counters: null,
-  hasSgx: structured(model, SGX),
-  hasRtm: structured(model, RTM),
+  features: eachFeature((feature) => hasFeature(model, feature)),
 });
 
 /** What is known of a processor, and what both bounds agree in. */

@@ -3,14 +3,12 @@
  * src/VBox/VMM/VMMR3/cpus). Microcode and firmware settings change some of them: a list from the host itself is better.
  */
 import { MODELS } from '../../engine/cpu/models/models.js';
-import { ofModel, type Processor } from './processor.js';
+import { type Features, NONE, ofModel, type Processor } from './processor.js';
 
 interface Part {
   readonly name: string;
   readonly physicalBits: number;
-  readonly hasSgx: boolean;
-  /** Null: microcode updates took it away from some. */
-  readonly hasRtm: boolean | null;
+  readonly features: Features;
   readonly msrs: { readonly [msr: number]: bigint };
 }
 
@@ -25,12 +23,14 @@ const COMMON = {
   1166: 0xfff9_fffe_0400_6172n,
 } as const;
 
+/** RTM is not known: microcode updates took it away from some. */
+const { RTM: _unknown, ...WITHOUT } = NONE;
+
 const PARTS: readonly Part[] = [
   {
     name: 'sandy-bridge-e',
     physicalBits: 46,
-    hasSgx: false,
-    hasRtm: false,
+    features: NONE,
     msrs: {
       ...COMMON,
       1152: 0x00da_0400_0000_0010n,
@@ -48,8 +48,7 @@ const PARTS: readonly Part[] = [
   {
     name: 'broadwell',
     physicalBits: 39,
-    hasSgx: false,
-    hasRtm: null,
+    features: WITHOUT,
     msrs: {
       ...COMMON,
       1152: 0x00da_0400_0000_0012n,
@@ -68,8 +67,7 @@ const PARTS: readonly Part[] = [
   {
     name: 'skylake-k',
     physicalBits: 39,
-    hasSgx: true,
-    hasRtm: null,
+    features: { ...WITHOUT, SGX: true },
     msrs: {
       ...COMMON,
       1152: 0x00da_0400_0000_0004n,
@@ -93,9 +91,9 @@ const LINEAR_BITS = 48;
 
 /** Processors by name: parts that were read, and the models of Trapline's machine as `trapline-NAME`. */
 export const PROCESSORS: ReadonlyMap<string, Processor> = new Map([
-  ...PARTS.map(({ name, physicalBits, hasSgx, hasRtm, msrs }): [string, Processor] => [
+  ...PARTS.map(({ name, physicalBits, features, msrs }): [string, Processor] => [
     name,
-    { name, physicalBits, hasSgx, hasRtm, linearBits: LINEAR_BITS, counters: COUNTERS, msr: (msr) => msrs[msr] ?? 0n },
+    { name, physicalBits, features, linearBits: LINEAR_BITS, counters: COUNTERS, msr: (msr) => msrs[msr] ?? 0n },
   ]),
   ...[...MODELS.values()].map((model): [string, Processor] => [
     `trapline-${model.name}`,

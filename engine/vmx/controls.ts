@@ -74,6 +74,21 @@ export const SECONDARY = {
   instructionTimeout: 1 << 31,
 } as const;
 
+/** Tertiary processor-based VM-execution controls, low half. */
+export const TERTIARY = {
+  loadIwKey: 1 << 0,
+  hlat: 1 << 1,
+  pagingWrite: 1 << 2,
+  guestPagingVerification: 1 << 3,
+  ipi: 1 << 4,
+  seamWidth: 1 << 5,
+  msrList: 1 << 6,
+  specCtrl: 1 << 7,
+  apicTimer: 1 << 8,
+  pbndkb: 1 << 9,
+  pebsGuestPhysical: 1 << 12,
+} as const;
+
 /** Primary VM-exit controls. */
 export const EXIT = {
   saveDebug: 1 << 2,
@@ -94,6 +109,14 @@ export const EXIT = {
   loadPkrs: 1 << 29,
   savePerf: 1 << 30,
   secondary: 1 << 31,
+} as const;
+
+/** Secondary VM-exit controls, low half. */
+export const EXIT2 = {
+  saveFred: 1 << 0,
+  loadFred: 1 << 1,
+  loadSpecCtrl: 1 << 2,
+  busyShadowStack: 1 << 3,
 } as const;
 
 /** VM-entry controls. */

@@ -46,7 +46,7 @@ describe('explain', () => {
   it('prints cause, values and citation in 80 columns, and exits with 1', async () => {
     const { code, out } = await trapline(fixture('vmx-two-faults'));
     assert.equal(code, 1);
-    for (const part of ['guest.tr.s', 'GUEST_GDTR_BASE = 0x900000000000', '27.3.1.3', 'TSS, busy'])
+    for (const part of ['guest.tr.s', 'GUEST_GDTR_BASE = 0x900000000000', '29.3.1.3', 'TSS, busy'])
       assert.ok(out.includes(part), part);
     for (const line of out.split('\n')) assert.ok([...line].length <= 80, line);
   });

@@ -3,10 +3,11 @@
  * reads. The engine evaluates them over a VMCS in RAM, `explain` over a dump of a real machine that may lack values:
  * a state then throws from the reading method, and a predicate that short-circuits past it still has an answer.
  */
+import type { CpuFeature } from './features.js';
 import type { Citation } from './manual.js';
 
-/** Registers of the processor, not of the VMCS, that checks read. */
-export type CpuRegister = 'EFER' | 'VMCS_POINTER' | 'SMM';
+/** Registers of the processor, not of the VMCS, that checks read; `SMM` is 1 in system-management mode. */
+export type CpuRegister = 'EFER' | 'VMCS_POINTER' | 'VMXON_POINTER' | 'SMM' | 'RTIT_CTL';
 
 /** What a check may ask; every method may throw where the answer is not known. */
 export interface CheckState {
@@ -21,9 +22,8 @@ export interface CheckState {
   readonly linearBits: number;
   /** Low 32 bits of a processor register. */
   register(name: CpuRegister): number;
-  /** CPUID.07H:EBX bits 2 and 11. */
-  readonly hasSgx: boolean;
-  readonly hasRtm: boolean;
+  /** What CPUID says of a feature. */
+  has(feature: CpuFeature): boolean;
   /** Bits of IA32_PERF_GLOBAL_CTRL that enable a counter which the processor has (CPUID.0AH). */
   readonly countersLow: number;
   readonly countersHigh: number;
@@ -50,6 +50,8 @@ export interface Check {
   readonly causes?: readonly string[];
   /** Exit qualification of the failed entry (stage `guest` only). */
   readonly qualification: number;
+  /** VM-instruction error, where it is not the one of the stage (7 for controls, 8 for host state). */
+  readonly error?: number;
   /** The manual leaves it to the processor whether to check this; the engine does not. */
   readonly optional?: true;
 }
@@ -65,6 +67,7 @@ export type Row = readonly [
 
 export interface SectionOptions {
   readonly qualification?: number;
+  readonly error?: number;
   readonly optional?: true;
 }
 
@@ -73,7 +76,7 @@ export const section = (
   stage: Stage,
   cites: Citation,
   rows: readonly Row[],
-  { qualification = 0, optional }: SectionOptions = {},
+  { qualification = 0, error, optional }: SectionOptions = {},
 ): Check[] =>
   rows.map(([id, says, reads, holds, causes]) => ({
     id,
@@ -84,5 +87,6 @@ export const section = (
     says,
     qualification,
     ...(causes === undefined ? {} : { causes: [causes] }),
+    ...(error === undefined ? {} : { error }),
     ...(optional ? { optional } : {}),
   }));

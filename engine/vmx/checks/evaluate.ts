@@ -6,12 +6,10 @@ import { CHECKED_BYTES, REGION } from '../fields.js';
 import { CHANGED } from '../transfer.js';
 import { touch, vmcsAddress } from '../vmcs.js';
 import { type CheckState, type CpuRegister, STAGES, type Stage } from './check.js';
+import { CPU_FEATURES, type CpuFeature, hasFeature } from './features.js';
 import { CHECKS } from './table.js';
 
 const ADDRESS_SPACE = 2 ** 32;
-
-const SGX = 1 << 2;
-const RTM = 1 << 11;
 
 /** Four programmable counters and three fixed ones, as MSRs of the engine accept them (cpu/system/msr.ts). */
 const COUNTERS = { low: 0xf, high: 7 } as const;
@@ -25,8 +23,7 @@ class LiveState implements CheckState {
   physicalBits = 0;
   /** Set by `memory`: the answer may change without any field changing. */
   readMemory = false;
-  hasSgx = false;
-  hasRtm = false;
+  #features: ReadonlySet<CpuFeature> = new Set();
   readonly linearBits = 48;
   readonly countersLow = COUNTERS.low;
   readonly countersHigh = COUNTERS.high;
@@ -37,9 +34,7 @@ class LiveState implements CheckState {
       this.#ram = cpu.memory.view;
       this.#capabilities = cpu.vmx.capabilities;
       this.physicalBits = cpu.model.physicalBits;
-      const features = cpu.model.cpuid.find(({ leaf, subleaf }) => leaf === 7 && !subleaf)?.ebx ?? 0;
-      this.hasSgx = (features & SGX) !== 0;
-      this.hasRtm = (features & RTM) !== 0;
+      this.#features = new Set(CPU_FEATURES.filter((feature) => hasFeature(cpu.model, feature)));
     }
     this.#region = vmcsAddress(cpu);
     return this;
@@ -57,8 +52,13 @@ class LiveState implements CheckState {
   capabilityHigh(msr: number): number {
     return Number((this.#capabilities?.read(msr) ?? 0n) >> 32n);
   }
+  has(feature: CpuFeature): boolean {
+    return this.#features.has(feature);
+  }
   register(name: CpuRegister): number {
-    if (name === 'SMM') return 0;
+    // The machine has neither SMM nor Intel PT.
+    if (name === 'SMM' || name === 'RTIT_CTL') return 0;
+    if (name === 'VMXON_POINTER') return this.#cpu?.u32(S.VMXON_POINTER) ?? 0;
     return this.#cpu?.u32(name === 'EFER' ? S.EFER : S.VMCS_POINTER) ?? 0;
   }
   memory(low: number, high: number): number {

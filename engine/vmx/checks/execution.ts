@@ -7,7 +7,7 @@ import { flagsFit, memoryTypeFits, reservedClear, shadowStackFits, walkFits } fr
 import { CITE } from './manual.js';
 import * as t from './terms.js';
 
-type Condition = (s: CheckState) => boolean;
+export type Condition = (s: CheckState) => boolean;
 
 const TRUE_CONTROLS = 1 << (55 - 32);
 
@@ -57,7 +57,7 @@ export function reservedRow(name: ControlGroup['name']): Row {
 }
 
 /** An address field: aligned on a page, and within the physical-address width, where a condition holds. */
-const page = (name: string, field: number, reads: readonly Read[], when: Condition, what: string): Row[] => [
+export const page = (name: string, field: number, reads: readonly Read[], when: Condition, what: string): Row[] => [
   [
     `controls.${name}.aligned`,
     `bits 11:0 of ${what} are 0`,

@@ -4,6 +4,7 @@ import { ENTRY, EVENT_TYPE, EXIT, INTR, PIN, PRIMARY, SECONDARY } from '../contr
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
 import { reservedRow } from './execution.js';
+import { injectsSystemCall, usesFred } from './fred.js';
 import { CITE } from './manual.js';
 import * as t from './terms.js';
 
@@ -54,6 +55,9 @@ const exitRows: readonly Row[] = [
 const MTF_SUPPORT = PRIMARY.trapFlag;
 /** IA32_VMX_BASIC bit 56: hardware exceptions may come with or without an error code, whatever the vector. */
 const ANY_ERROR_CODE = 1 << (56 - 32);
+const NESTED_EXCEPTION = 1 << 13;
+/** IA32_VMX_BASIC bit 58. */
+const NESTED_EXCEPTION_SUPPORT = 1 << (58 - 32);
 /** #DF, #TS, #NP, #SS, #GP, #PF, #AC. */
 const PUSH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17]);
 
@@ -74,7 +78,8 @@ function vectorFits(s: CheckState): boolean {
     case EVENT_TYPE.hardwareException:
       return vector <= 31;
     case EVENT_TYPE.other:
-      return vector === 0;
+      // Without MTF and FRED the type itself is reserved, which is the other rule's.
+      return injectsSystemCall(s) ? usesFred(s) : vector === 0 && (supportsTrapFlag(s) || !s.has('FRED'));
     default:
       return true;
   }
@@ -90,7 +95,7 @@ function errorCodeFits(s: CheckState): boolean {
 
 function lengthFits(s: CheckState): boolean {
   const type = t.injectedType(s);
-  if (type < EVENT_TYPE.softwareInterrupt || type === EVENT_TYPE.other) return true;
+  if (type < EVENT_TYPE.softwareInterrupt || (type === EVENT_TYPE.other && !injectsSystemCall(s))) return true;
   const length = s.low(F.VM_ENTRY_INSTRUCTION_LEN);
   return length <= 15 && (length > 0 || (s.capabilityLow(VMX_MSR.misc) & MISC.zeroLengthInjection) !== 0);
 }
@@ -98,17 +103,17 @@ function lengthFits(s: CheckState): boolean {
 const injectionRows: readonly Row[] = [
   [
     'controls.injection.type',
-    'an injected event has no reserved type: not 1, and 7 only where the monitor trap flag is supported',
+    'an injected event has no reserved type: not 1, and 7 only where the monitor trap flag or FRED is supported',
     t.INJECTION,
     (s) => {
       if (!t.injects(s) || (t.injectedType(s) !== 1 && t.injectedType(s) !== EVENT_TYPE.other)) return true;
-      return t.injectedType(s) === EVENT_TYPE.other && supportsTrapFlag(s);
+      return t.injectedType(s) === EVENT_TYPE.other && (supportsTrapFlag(s) || s.has('FRED'));
     },
   ],
   [
     'controls.injection.vector',
-    'the vector fits the type: 2 for an NMI, at most 31 for a hardware exception, 0 for a pending MTF exit',
-    t.INJECTION,
+    'the vector fits the type: 2 for an NMI, at most 31 for a hardware exception, 0 for a pending MTF exit, 1 or 2 for SYSCALL and SYSENTER in a guest that uses FRED',
+    [...t.INJECTION, F.GUEST_CR4],
     (s) => !t.injects(s) || vectorFits(s),
   ],
   [
@@ -120,9 +125,19 @@ const injectionRows: readonly Row[] = [
   ],
   [
     'controls.injection.reserved',
-    'bits 30:12 of the interruption information are 0',
+    'bits 30:14 and 12 of the interruption information are 0',
     t.INJECTION,
-    (s) => !t.injects(s) || t.clear(s, F.VM_ENTRY_INTR_INFO_FIELD, 0x7fff_f000),
+    (s) => !t.injects(s) || t.clear(s, F.VM_ENTRY_INTR_INFO_FIELD, 0x7fff_d000),
+  ],
+  [
+    'controls.injection.nested',
+    'bit 13 (nested exception) is 1 only with a hardware exception, where IA32_VMX_BASIC bit 58 allows it',
+    t.INJECTION,
+    (s) =>
+      !t.injects(s) ||
+      t.clear(s, F.VM_ENTRY_INTR_INFO_FIELD, NESTED_EXCEPTION) ||
+      (t.injectedType(s) === EVENT_TYPE.hardwareException &&
+        (s.capabilityHigh(VMX_MSR.basic) & NESTED_EXCEPTION_SUPPORT) !== 0),
   ],
   [
     'controls.injection.error_code_reserved',
@@ -132,7 +147,7 @@ const injectionRows: readonly Row[] = [
   ],
   [
     'controls.injection.length',
-    'a software event has an instruction length of 1 to 15, or 0 where IA32_VMX_MISC bit 30 allows it',
+    'a software event, SYSCALL or SYSENTER has an instruction length of 1 to 15, or 0 where IA32_VMX_MISC bit 30 allows it',
     [...t.INJECTION, F.VM_ENTRY_INSTRUCTION_LEN],
     (s) => !t.injects(s) || lengthFits(s),
   ],

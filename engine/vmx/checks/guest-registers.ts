@@ -3,7 +3,7 @@ import { VMX_MSR } from '../capabilities.js';
 import { ENTRY, EVENT_TYPE, SECONDARY } from '../controls.js';
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
-import { CET_RESERVED } from './host.js';
+import { CET_RESERVED, SPEC_CTRL_DEFINED } from './host.js';
 import { CITE } from './manual.js';
 import * as t from './terms.js';
 
@@ -22,6 +22,10 @@ const FLAGS_VM = 17;
 const FLAGS_RESERVED = 0xffc0_8028;
 /** LBR, BTF, bus-lock detection, TR to FREEZE_PERFMON, ENABLE_UNCORE_PMI, FREEZE_WHILE_SMM, RTM_DEBUG. */
 const DEBUGCTL_DEFINED = 0xffc7;
+/** TraceEn to BranchEn, MTCFreq, CycThresh, PSBFreq, EventEn; ADDRn_CFG, DisTNT, InjectPsbPmiOnEnable. */
+const RTIT_DEFINED = { low: 0x8f7b_ffff, high: 0x0180_ffff } as const;
+/** LBREn, OS, USR, CALL_STACK, and the seven kinds of branches. */
+const LBR_DEFINED = 0x007f_000f;
 const CS_LONG = 13;
 
 const ia32e = (s: CheckState): boolean => t.entry(s, ENTRY.ia32e);
@@ -98,9 +102,9 @@ const controlRows: readonly Row[] = [
   ],
   [
     'guest.cr3.width',
-    'guest CR3 does not exceed the physical-address width',
+    'guest CR3 does not exceed the physical-address width, but for bits 62:61 where the processor has LAM',
     [F.GUEST_CR3],
-    (s) => t.inWidth(s, F.GUEST_CR3),
+    (s) => t.validCr3(s, F.GUEST_CR3),
   ],
   loaded('guest.dr7.high', F.GUEST_DR7, ENTRY.loadDebug, 'bits 63:32 of guest DR7 are 0', (s) =>
     t.below4G(s, F.GUEST_DR7),
@@ -153,12 +157,36 @@ const controlRows: readonly Row[] = [
     'bits 9:6 of guest IA32_S_CET are 0, and bits 11:10 are not both 1',
     (s) => t.clear(s, F.GUEST_S_CET, CET_RESERVED) && (s.low(F.GUEST_S_CET) & 0xc00) !== 0xc00,
   ),
+  loaded('guest.s_cet.canonical', F.GUEST_S_CET, ENTRY.loadCet, 'guest IA32_S_CET is canonical', (s) =>
+    t.canonical(s, F.GUEST_S_CET),
+  ),
   loaded(
     'guest.interrupt_ssp_table.canonical',
     F.GUEST_INTR_SSP_TABLE,
     ENTRY.loadCet,
     'guest IA32_INTERRUPT_SSP_TABLE_ADDR is canonical',
     (s) => t.canonical(s, F.GUEST_INTR_SSP_TABLE),
+  ),
+  loaded(
+    'guest.rtit_ctl.reserved',
+    F.GUEST_IA32_RTIT_CTL,
+    ENTRY.loadRtit,
+    'reserved bits of guest IA32_RTIT_CTL are 0',
+    (s) => t.clear(s, F.GUEST_IA32_RTIT_CTL, ~RTIT_DEFINED.low, ~RTIT_DEFINED.high),
+  ),
+  loaded(
+    'guest.lbr_ctl.reserved',
+    F.GUEST_IA32_LBR_CTL,
+    ENTRY.loadLbr,
+    'reserved bits of guest IA32_LBR_CTL are 0',
+    (s) => t.clear(s, F.GUEST_IA32_LBR_CTL, ~LBR_DEFINED, 0xffff_ffff),
+  ),
+  loaded(
+    'guest.spec_ctrl.reserved',
+    F.GUEST_IA32_SPEC_CTRL,
+    ENTRY.loadSpecCtrl,
+    'reserved bits of guest IA32_SPEC_CTRL are 0',
+    (s) => t.clear(s, F.GUEST_IA32_SPEC_CTRL, ~SPEC_CTRL_DEFINED, 0xffff_ffff),
   ),
   loaded('guest.pkrs.high', F.GUEST_IA32_PKRS, ENTRY.loadPkrs, 'bits 63:32 of guest IA32_PKRS are 0', (s) =>
     t.below4G(s, F.GUEST_IA32_PKRS),

@@ -151,14 +151,14 @@ const interruptibilityRows: readonly Row[] = [
     'guest.interruptibility.enclave_support',
     'an enclave interruption is indicated only where the processor has SGX',
     INTERRUPTIBILITY,
-    (s) => !blocks(s, BLOCKING.enclave) || s.hasSgx,
+    (s) => !blocks(s, BLOCKING.enclave) || s.has('SGX'),
   ],
 ];
 
 const optionalRows: readonly Row[] = [
   [
     'guest.interruptibility.injected_nmi_sti',
-    'blocking by STI is not indicated where an NMI is injected (some processors)',
+    'blocking by STI is not indicated where an NMI is injected (older editions leave this to the processor)',
     [...INTERRUPTIBILITY, ...t.INJECTION],
     (s) => !t.injects(s, EVENT_TYPE.nmi) || !blocks(s, BLOCKING.sti),
   ],
@@ -168,6 +168,7 @@ const optionalRows: readonly Row[] = [
 const holdsBack: Condition = (s) => blocks(s, BLOCKING.sti | BLOCKING.movSs) || activity(s) === ACTIVITY.hlt;
 const BTF = 1;
 const singleSteps: Condition = (s) => flag(s, TF) && !t.bit(s, F.GUEST_IA32_DEBUGCTL, BTF);
+const BLD = 11;
 const BS = 14;
 const RTM = 16;
 const PENDING = F.GUEST_PENDING_DBG_EXCEPTIONS;
@@ -182,9 +183,9 @@ const STEPPING = [
 const pendingRows: readonly Row[] = [
   [
     'guest.pending_debug.reserved',
-    'bits 11:4, 13, 15 and 63:17 of the pending debug exceptions are 0',
+    'bits 10:4, 13, 15 and 63:17 of the pending debug exceptions are 0',
     [PENDING],
-    (s) => t.clear(s, PENDING, 0xfffe_aff0, 0xffff_ffff),
+    (s) => t.clear(s, PENDING, 0xfffe_a7f0, 0xffff_ffff),
   ],
   [
     'guest.pending_debug.bs_set',
@@ -207,10 +208,16 @@ const pendingRows: readonly Row[] = [
       (t.clear(s, PENDING, 0x4fff & ~0x1000) && t.bit(s, PENDING, 12) && !blocks(s, BLOCKING.movSs)),
   ],
   [
+    'guest.pending_debug.bus_lock_support',
+    'bit 11 (bus lock) of the pending debug exceptions is 0 where the processor has no OS bus-lock detection',
+    [PENDING],
+    (s) => !t.bit(s, PENDING, BLD) || s.has('BUS_LOCK_DETECT'),
+  ],
+  [
     'guest.pending_debug.rtm_support',
     'bit 16 (RTM) of the pending debug exceptions is 0 where the processor has no RTM',
     [PENDING],
-    (s) => !t.bit(s, PENDING, RTM) || s.hasRtm,
+    (s) => !t.bit(s, PENDING, RTM) || s.has('RTM'),
   ],
 ];
 
@@ -220,6 +227,9 @@ const linked: Condition = (s) => s.low(LINK) !== 0xffff_ffff || s.high(LINK) !==
 const followed: Condition = (s) => linked(s) && t.pageAligned(s, LINK) && t.inWidth(s, LINK);
 const shadowing: Condition = (s) => t.secondary(s, SECONDARY.shadowing);
 const linkedWord = (s: CheckState): number => s.memory(s.low(LINK), s.high(LINK));
+
+const returnsFromSmm: Condition = (s) => !t.entry(s, ENTRY.smm) && s.register('SMM') !== 0;
+const differs = (s: CheckState, a: number, b: number): boolean => s.low(a) !== s.low(b) || s.high(a) !== s.high(b);
 
 const linkRows: readonly Row[] = [
   [
@@ -249,9 +259,15 @@ const linkRows: readonly Row[] = [
   ],
   [
     'guest.link.current',
-    'the VMCS link pointer is not the current VMCS',
-    [LINK, 'VMCS_POINTER'],
-    (s) => !linked(s) || s.high(LINK) !== 0 || s.low(LINK) !== s.register('VMCS_POINTER'),
+    'the VMCS link pointer is not the current VMCS, outside SMM or with "entry to SMM"',
+    [LINK, 'VMCS_POINTER', 'SMM', ...t.ENTRY_CONTROLS],
+    (s) => !linked(s) || returnsFromSmm(s) || s.high(LINK) !== 0 || s.low(LINK) !== s.register('VMCS_POINTER'),
+  ],
+  [
+    'guest.link.executive',
+    'the VMCS link pointer is not the executive-VMCS pointer where the entry returns from SMM',
+    [LINK, F.EXECUTIVE_VMCS_POINTER, 'SMM', ...t.ENTRY_CONTROLS],
+    (s) => !linked(s) || !returnsFromSmm(s) || differs(s, LINK, F.EXECUTIVE_VMCS_POINTER),
   ],
 ];
 

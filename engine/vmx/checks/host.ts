@@ -1,6 +1,6 @@
 /** Checks on the host-state area, and those related to address-space size. */
 import { VMX_MSR } from '../capabilities.js';
-import { ENTRY, EXIT } from '../controls.js';
+import { ENTRY, EXIT, EXIT2 } from '../controls.js';
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
 import { CITE } from './manual.js';
@@ -13,6 +13,8 @@ const CR0_WP = 16;
 const CR4_PAE = 5;
 const CR4_PCIDE = 17;
 const CR4_CET = 23;
+/** IBRS to DDPD_U, and BHI_DIS_S: what some processor has of IA32_SPEC_CTRL. */
+export const SPEC_CTRL_DEFINED = 0x5ff;
 /** Reserved bits of IA32_S_CET and IA32_U_CET: 9:6. */
 export const CET_RESERVED = 0x3c0;
 
@@ -54,9 +56,9 @@ const registerRows: readonly Row[] = [
   ],
   [
     'host.cr3.width',
-    'host CR3 does not exceed the physical-address width',
+    'host CR3 does not exceed the physical-address width, but for bits 62:61 where the processor has LAM',
     [F.HOST_CR3],
-    (s) => t.inWidth(s, F.HOST_CR3),
+    (s) => t.validCr3(s, F.HOST_CR3),
   ],
   canonicalRow('host.sysenter_esp.canonical', F.HOST_IA32_SYSENTER_ESP, 'host IA32_SYSENTER_ESP'),
   canonicalRow('host.sysenter_eip.canonical', F.HOST_IA32_SYSENTER_EIP, 'host IA32_SYSENTER_EIP'),
@@ -116,6 +118,12 @@ const registerRows: readonly Row[] = [
     'host IA32_INTERRUPT_SSP_TABLE_ADDR is canonical',
     (s) => t.canonical(s, F.HOST_INTR_SSP_TABLE),
   ),
+  [
+    'host.spec_ctrl.reserved',
+    'reserved bits of host IA32_SPEC_CTRL are 0 with the VM-exit control "load IA32_SPEC_CTRL"',
+    [F.HOST_IA32_SPEC_CTRL, ...t.EXIT2_CONTROLS],
+    (s) => !t.exit2(s, EXIT2.loadSpecCtrl) || t.clear(s, F.HOST_IA32_SPEC_CTRL, ~SPEC_CTRL_DEFINED, 0xffff_ffff),
+  ],
   loaded('host.pkrs.high', F.HOST_IA32_PKRS, EXIT.loadPkrs, 'bits 63:32 of host IA32_PKRS are 0', (s) =>
     t.below4G(s, F.HOST_IA32_PKRS),
   ),

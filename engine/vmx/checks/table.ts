@@ -1,20 +1,27 @@
 /** Every VM-entry check, in the manual's order, and the names by which traces know them. */
 import type { Check } from './check.js';
 import { executionChecks } from './execution.js';
+import { executiveChecks } from './executive.js';
 import { exitEntryChecks } from './exit-entry.js';
+import { fredGuestChecks, fredHostChecks } from './fred.js';
 import { guestRegisterChecks, guestTableChecks } from './guest-registers.js';
 import { guestSegmentChecks } from './guest-segments.js';
 import { guestStateChecks } from './guest-state.js';
 import { hostChecks } from './host.js';
 import { MANUAL } from './manual.js';
 import { MSR_RULES } from './msr-loading.js';
+import { tertiaryChecks } from './tertiary.js';
 
 export const CHECKS: readonly Check[] = [
   ...executionChecks,
+  ...tertiaryChecks,
   ...exitEntryChecks,
+  ...executiveChecks,
   ...hostChecks,
+  ...fredHostChecks,
   ...guestRegisterChecks,
   ...guestSegmentChecks,
+  ...fredGuestChecks,
   ...guestTableChecks,
   ...guestStateChecks,
 ];

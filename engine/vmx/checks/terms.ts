@@ -20,6 +20,15 @@ export const pageAligned = (s: CheckState, field: number): boolean => (s.low(fie
 /** No bit beyond the physical-address width. */
 export const inWidth = (s: CheckState, field: number): boolean => s.high(field) >>> (s.physicalBits - 32) === 0;
 
+/** Bits 62:61 of CR3, LAM_U48 and LAM_U57. */
+const LAM = 0x6000_0000;
+
+/** No bit beyond the physical-address width but those of linear-address masking, where the processor has it. */
+export const validCr3 = (s: CheckState, field: number): boolean => {
+  const high = s.high(field);
+  return ((high & ~LAM) >>> 0) >>> (s.physicalBits - 32) === 0 && ((high & LAM) === 0 || s.has('LAM'));
+};
+
 /** All bits from the highest linear-address bit up are equal. */
 export const canonical = (s: CheckState, field: number): boolean => {
   const top = (s.high(field) | 0) >> (s.linearBits - 33);

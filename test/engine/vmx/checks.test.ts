@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { S } from '../../../engine/cpu/layout.js';
+import type { CpuModel } from '../../../engine/cpu/model.js';
 import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
 import { type Check, type CheckState, type CpuRegister, type Read, STAGES } from '../../../engine/vmx/checks/check.js';
+import { type CpuFeature, hasFeature } from '../../../engine/vmx/checks/features.js';
 import { CHECK_NAMES, CHECKS } from '../../../engine/vmx/checks/table.js';
 import { REGION } from '../../../engine/vmx/fields.js';
 import { Bench, everything, modelWith, PLACES } from './bench.js';
@@ -26,17 +28,15 @@ class Watched implements CheckState {
   readonly linearBits = 48;
   readonly countersLow = 0xf;
   readonly countersHigh = 7;
-  readonly hasSgx: boolean;
-  readonly hasRtm: boolean;
   readonly #bench: Bench;
   readonly #smm: boolean;
+  /** Whether Intel PT runs at the entry. */
+  readonly #tracing: boolean;
 
-  constructor(bench: Bench, smm: boolean) {
+  constructor(bench: Bench, smm: boolean, tracing: boolean) {
     this.#bench = bench;
     this.#smm = smm;
-    const features = bench.cpu.model.cpuid[0]?.ebx ?? 0;
-    this.hasSgx = (features & 4) !== 0;
-    this.hasRtm = (features & 0x800) !== 0;
+    this.#tracing = tracing;
   }
   low(field: number): number {
     this.reads.add(field);
@@ -52,9 +52,14 @@ class Watched implements CheckState {
   capabilityHigh(msr: number): number {
     return Number((this.#bench.cpu.model.msrs.get(msr) ?? 0n) >> 32n);
   }
+  has(feature: CpuFeature): boolean {
+    return hasFeature(this.#bench.cpu.model, feature);
+  }
   register(name: CpuRegister): number {
     this.reads.add(name);
     if (name === 'SMM') return this.#smm ? 1 : 0;
+    if (name === 'RTIT_CTL') return this.#tracing ? 1 : 0;
+    if (name === 'VMXON_POINTER') return PLACES.vmxon;
     return name === 'EFER' ? this.#bench.cpu.u32(S.EFER) : PLACES.vmcs;
   }
   memory(low: number, high: number): number {
@@ -64,8 +69,8 @@ class Watched implements CheckState {
 }
 
 /** Ids of the checks that a state violates; every check must have declared what it read. */
-function violated(bench: Bench, smm: boolean): string[] {
-  const state = new Watched(bench, smm);
+function violated(bench: Bench, { setup }: Case): string[] {
+  const state = new Watched(bench, /@smm|@returning/.test(setup), setup.includes('@tracing'));
   const broken = CHECKS.filter((check) => {
     state.reads.clear();
     const held = check.holds(state);
@@ -76,19 +81,29 @@ function violated(bench: Bench, smm: boolean): string[] {
 }
 
 const stageOf = new Map<string, Check>(CHECKS.map((check) => [check.id, check]));
-/** With SGX and RTM. */
-const full = modelWith(
-  everything,
-  [
+/** With every control and feature, and nested exceptions. */
+const full: CpuModel = {
+  ...modelWith({ ...everything, cr4: everything.cr4 | (1n << 32n) }, [
+    [0x480, (modelWith(everything).msrs.get(0x480) ?? 0n) | (1n << 58n)],
     [0x491, 1n],
-    [0x492, 0x1ffn],
-    [0x493, 7n],
+    [0x492, 0x11ffn],
+    [0x493, 0xfn],
+  ]),
+  cpuid: [
+    { leaf: 7, subleaf: 0, eax: 0, ebx: 0x804, ecx: 1 << 24, edx: 0 },
+    { leaf: 7, subleaf: 1, eax: (1 << 17) | (1 << 26), ebx: 0, ecx: 0, edx: 0 },
   ],
-  0x804,
-);
+};
 const plain = modelWith(skylakeVmx);
+/** With FRED, without the monitor trap flag. */
+const noMtf: CpuModel = {
+  ...full,
+  msrs: new Map([...full.msrs, [0x48e, (full.msrs.get(0x48e) ?? 0n) & ~(1n << 59n)]]),
+};
 
-const benchFor = (each: Case): Bench => new Bench(each.setup.includes('@plain') ? plain : full).startVmx().fill();
+const modelFor = ({ setup }: Case): CpuModel =>
+  setup.includes('@plain') ? plain : setup.includes('@nomtf') ? noMtf : full;
+const benchFor = (each: Case): Bench => new Bench(modelFor(each)).startVmx().fill();
 
 test('every check has a case, and every case names a check', () => {
   const named = new Set(cases.flatMap((each) => each.ids));
@@ -111,18 +126,17 @@ test('ids are unique, and traces know each by its number', () => {
 
 test('each mutation violates exactly its checks', () => {
   for (const each of cases) {
-    const smm = each.setup.includes('@smm');
     const bench = benchFor(each);
     assign(bench, each.setup);
     const optional = (id: string): boolean => stageOf.get(id)?.optional === true && !each.ids.includes(id);
     assert.deepEqual(
-      violated(bench, smm).filter((id) => !optional(id)),
+      violated(bench, each).filter((id) => !optional(id)),
       [],
       `before: ${each.line}`,
     );
     assign(bench, each.mutation);
     assert.deepEqual(
-      violated(bench, smm)
+      violated(bench, each)
         .filter((id) => !optional(id))
         .sort(),
       [...each.ids].sort(),
@@ -163,7 +177,7 @@ test('the engine gives the answer that the manual permits, and names every viola
 
 test('the state before each mutation enters', () => {
   const tried = new Set<string>();
-  for (const each of cases.filter(({ setup }) => !setup.includes('@smm'))) {
+  for (const each of cases.filter(({ setup }) => !/@smm|@returning|@tracing/.test(setup))) {
     if (tried.has(each.setup)) continue;
     tried.add(each.setup);
     const bench = benchFor(each);
@@ -192,7 +206,7 @@ test('skipping checks whose inputs did not change changes no answer', () => {
   const [skipping, thorough] = [new Bench(full), new Bench(full)];
   thorough.cpu.vmx.checkAlways = true;
   for (const bench of [skipping, thorough]) bench.startVmx().fill();
-  const usable = cases.filter(({ setup }) => !setup.includes('@plain') && !setup.includes('@host32'));
+  const usable = cases.filter(({ setup }) => !/@plain|@nomtf|@host32/.test(setup));
   let seed = 12345;
   const random = (below: number): number => {
     seed = (seed * 1103515245 + 12345) >>> 0;

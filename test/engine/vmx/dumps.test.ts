@@ -125,10 +125,7 @@ class Dump implements CheckState {
   get physicalBits(): number {
     return unknown();
   }
-  get hasSgx(): boolean {
-    return unknown();
-  }
-  get hasRtm(): boolean {
+  has(): boolean {
     return unknown();
   }
   get countersLow(): number {

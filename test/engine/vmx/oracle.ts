@@ -3,6 +3,7 @@ import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
 import { CHECKS } from '../../../engine/vmx/checks/table.js';
 import { FIELDS, type FieldName } from '../../../engine/vmx/fields.js';
 import { Bench, modelWith } from './bench.js';
+import { CORRECTIONS } from './corrections.js';
 import { type Assignment, assignments, type Case, cases } from './vectors.js';
 
 const OPERATIONS: { readonly [operator in Assignment['operator']]: string } = {
@@ -30,6 +31,9 @@ function operandOf({ field, value }: Assignment): string {
 const isPortable = (each: Assignment): boolean =>
   each.memory === undefined && each.preset !== 'host32' && each.preset !== 'smm';
 
+/** The state enters with what it injects, or would but for the tables that delivery takes. */
+const isAccepted = (words: readonly Assignment[]): boolean => answerOf(words) === 'entered';
+
 function apply(bench: Bench, words: readonly Assignment[]): void {
   for (const { field, operator, value } of words) {
     if (field === undefined) continue;
@@ -54,8 +58,8 @@ function answerOf(words: readonly Assignment[]): string {
 
 export interface OracleCase {
   readonly name: string;
-  /** What the manual says of it, as the image prints it. */
-  readonly answer: string;
+  /** What the manual permits, as the image prints it; more than one where it leaves the order of checks open. */
+  readonly permits: readonly string[];
   readonly words: readonly Assignment[];
 }
 
@@ -64,30 +68,83 @@ const expected = ({ answer }: Case): string => {
   return code === '7' || code === '8' ? `error ${code}` : `exit ${code}:${qualification}`;
 };
 
+interface Portable extends Case {
+  readonly name: string;
+  readonly words: readonly Assignment[];
+  readonly before: readonly Assignment[];
+}
+
 /** Cases that the processor model of the engine can show: those that need more than it has would all be error 7. */
+function portable(): Portable[] {
+  return cases.flatMap((each): Portable[] => {
+    // Models differ in the exact width, at which the end of an area is judged, and in whether they have MTF.
+    if (each.answer === '-' || each.ids[0]?.endsWith('.end') || each.mutation.includes('INTR=800007')) return [];
+    const before = assignments(each.setup);
+    const words = [...before, ...assignments(each.mutation)];
+    if (!words.every(isPortable)) return [];
+    // Only where the setup enters on this model does the mutation alone decide.
+    const quiet = before.map((word) => (word.field === 'VM_ENTRY_INTR_INFO_FIELD' ? { ...word, value: 0n } : word));
+    if (answerOf(quiet) !== 'entered' || answerOf(words) !== expected(each)) return [];
+    return [{ ...each, name: `${each.ids[0]} ${each.mutation}`.trim(), before, words }];
+  });
+}
+
+/** One fault each, and before them the states that they are made of, which must enter. */
 export function oracleCases(): OracleCase[] {
   const before = new Map<string, OracleCase>();
   const after: OracleCase[] = [];
-  for (const each of cases) {
-    // Models differ in the exact width, at which the end of an area is judged, and in whether they have MTF.
-    if (each.answer === '-' || each.ids[0]?.endsWith('.end') || each.mutation.includes('INTR=800007')) continue;
-    const setup = assignments(each.setup);
-    const words = [...setup, ...assignments(each.mutation)];
-    if (!words.every(isPortable)) continue;
-    // Only where the setup enters on this model does the mutation alone decide.
-    const quiet = setup.map((word) => (word.field === 'VM_ENTRY_INTR_INFO_FIELD' ? { ...word, value: 0n } : word));
-    if (answerOf(quiet) !== 'entered') continue;
-    const stage = CHECKS.find(({ id }) => id === each.ids[0])?.stage;
-    if (answerOf(words) !== expected(each)) continue;
-    after.push({ name: `${each.ids[0]} ${each.mutation}`.trim(), answer: expected(each), words });
+  for (const each of portable()) {
+    after.push({ name: each.name, permits: [expected(each)], words: each.words });
     // Areas that an exit would load, states that nothing ends, a pending MTF exit, which not every model takes, and a
     // linked VMCS, which the image does not have.
     const harmless = !/MSR_(LOAD|STORE)|ACTIVITY_STATE=[23]|INTR=80000700|LINK_POINTER/.test(each.setup);
-    if (each.setup !== '' && stage !== 'host' && harmless && !before.has(each.setup)) {
-      before.set(each.setup, { name: `good ${each.setup}`, answer: 'entered', words: setup });
-    }
+    const isHost = CHECKS.find(({ id }) => id === each.ids[0])?.stage === 'host';
+    if (each.setup === '' || isHost || !harmless || before.has(each.setup) || !isAccepted(each.before)) continue;
+    before.set(each.setup, { name: `good ${each.setup}`, permits: ['entered'], words: each.before });
   }
   return [...before.values(), ...after];
+}
+
+/** Pairs that are tried; each case takes part in about as many. */
+const PAIRS = 240;
+
+/** The same numbers every time: a linear congruential generator. */
+function* numbers(): Generator<number> {
+  let state = 1;
+  for (;;) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    yield state / 2 ** 32;
+  }
+}
+
+const touched = (words: readonly Assignment[]): Set<string> => new Set(words.map(({ field }) => field ?? ''));
+
+/** Faults of controls and of host state are found in any order, before any of guest state; those of guest state too. */
+function permitted(pair: readonly Portable[]): string[] {
+  const answers = [...new Set(pair.map(expected))];
+  const early = answers.filter((answer) => answer.startsWith('error'));
+  return early.length > 0 ? early : answers;
+}
+
+/** Two faults at once, in fields of their own. Faults that Bochs does not see say nothing beside another. */
+export function oraclePairs(): OracleCase[] {
+  const singles = portable().filter(({ name }) => !CORRECTIONS.some(({ line: matches }) => matches.test(`${name} `)));
+  const random = numbers();
+  const pairs = new Map<string, OracleCase>();
+  const pick = (): Portable | undefined => singles[Math.floor((random.next().value ?? 0) * singles.length)];
+  while (pairs.size < PAIRS) {
+    const [a, b] = [pick(), pick()];
+    if (a === undefined || b === undefined || a.ids[0] === b.ids[0]) continue;
+    const [one, two] = [touched(a.words), touched(b.words)];
+    if ([...one].some((field) => two.has(field))) continue;
+    const words = [...a.words, ...b.words];
+    const permits = permitted([a, b]);
+    // Together the setups must leave each fault what it is.
+    if (!permits.includes(answerOf(words)) || !isAccepted([...a.before, ...b.before])) continue;
+    const name = `${a.name} + ${b.name}`;
+    if (!pairs.has(name)) pairs.set(name, { name, permits, words });
+  }
+  return [...pairs.values()];
 }
 
 const line = (word: Assignment): string[] =>
@@ -97,11 +154,24 @@ const line = (word: Assignment): string[] =>
         `  SET_FIELD ${literal(BigInt(encodingOf(word.field)))}, ${OPERATIONS[word.operator]}, ${operandOf(word)} ; ${word.field}`,
       ];
 
-/** oracle/cases.inc */
-export const casesInclude = (): string =>
-  oracleCases()
-    .map(({ name, words }) => [`  CASE "${name}"`, ...words.flatMap(line), '  END_CASE', ''].join('\n'))
-    .join('');
+const include = (list: readonly OracleCase[]): string =>
+  list.map(({ name, words }) => [`  CASE "${name}"`, ...words.flatMap(line), '  END_CASE', ''].join('\n')).join('');
+
+/** A table of cases: its include of oracle/, what it is made of, and NASM's options for its image. */
+export interface Suite {
+  readonly name: 'entries' | 'pairs';
+  readonly include: 'cases.inc' | 'pairs.inc';
+  readonly options: readonly string[];
+  readonly cases: () => readonly OracleCase[];
+}
+
+export const SUITES: readonly Suite[] = [
+  { name: 'entries', include: 'cases.inc', options: [], cases: oracleCases },
+  { name: 'pairs', include: 'pairs.inc', options: ['-dPAIRS'], cases: oraclePairs },
+];
+
+/** The text of a suite's include. */
+export const includeOf = (suite: Suite): string => include(suite.cases());
 
 /** Where the image differs from the bench: a guest without translations, which soon gives up, or its timer ends it. */
 const PLACED: { readonly [name: string]: string } = { GUEST_CR3: 'empty_page', VMX_PREEMPTION_TIMER_VALUE: '0x1000' };

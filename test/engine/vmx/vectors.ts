@@ -33,8 +33,16 @@ export const PRESETS: { readonly [name: string]: string } = {
   v86: `ENTRY-=200 RFLAGS=20002 ${SIX.map((name) => `GUEST_${name}_SELECTOR=1234 GUEST_${name}_BASE=12340 GUEST_${name}_LIMIT=ffff GUEST_${name}_AR_BYTES=f3`).join(' ')}`,
   real: `CPU2+=82 EPT_POINTER=501e ENTRY-=200 GUEST_CR0=30 GUEST_CS_AR_BYTES=9b GUEST_CS_LIMIT=ffff ${['ES', 'SS', 'DS', 'FS', 'GS'].map((name) => `GUEST_${name}_AR_BYTES=93 GUEST_${name}_LIMIT=ffff`).join(' ')}`,
   host32: 'ENTRY-=200 GUEST_CS_AR_BYTES=c09b EXIT-=200 HOST_RIP=1000',
+  ipi: 'CPU+=220000 CPU3=10 PID_POINTER_TABLE=1000',
+  tertiary: 'CPU+=20000',
+  exit2: 'EXIT+=80000000',
+  fred: 'GUEST_CR4+=100000000',
+  ring3: 'GUEST_SS_SELECTOR=13 GUEST_SS_AR_BYTES=c0f3 GUEST_CS_SELECTOR=b GUEST_CS_AR_BYTES=a0fb',
+  returning: 'EXECUTIVE_VMCS_POINTER=1000',
   plain: '',
+  nomtf: '',
   smm: '',
+  tracing: '',
 };
 
 export interface Case {

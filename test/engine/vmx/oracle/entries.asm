@@ -1,5 +1,6 @@
 ; Tries VM entries: each case writes fields of a VMCS that a VM entry accepts, launches it, and prints how that ended.
-; `cases.inc` is made from vectors/checks.txt (oracle.ts); another implementation of the manual runs the same image.
+; `cases.inc` and `pairs.inc` (two faults at once) are made from vectors/checks.txt (oracle.ts); another implementation
+; of the manual runs the same images.
 %define LONG_MODE
 %include "lib/boot.inc"
 %include "lib/console.inc"
@@ -156,7 +157,11 @@ base:
   SET_FIELD HOST_RIP, 0, vm_exit
   END_CASE
 cases:
+%ifdef PAIRS
+%include "pairs.inc"
+%else
 %include "cases.inc"
+%endif
   db 0
 
 section .bss

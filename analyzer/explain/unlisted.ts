@@ -1,4 +1,8 @@
-/** VM-entry checks that editions of the manual had and processors still apply; the engine does none of them. */
+/**
+ * VM-entry checks that the manual names outside its lists of checks, and that processors apply; the engine does none.
+ * Where the manual loads SSP it wants bits 63:32 to be 0 outside 64-bit mode; its list only wants the bits beyond the
+ * linear-address width to agree.
+ */
 import { type Check, section } from '../../engine/vmx/checks/check.js';
 import { CITE } from '../../engine/vmx/checks/manual.js';
 import * as t from '../../engine/vmx/checks/terms.js';
@@ -7,13 +11,13 @@ import { F } from '../../engine/vmx/fields.js';
 
 const CS_LONG = 13;
 
-export const RETIRED: readonly Check[] = section(
+export const UNLISTED: readonly Check[] = section(
   'guest',
-  CITE.guestFlags,
+  CITE.guestPointerLoading,
   [
     [
       'guest.ssp.high',
-      'bits 63:32 of guest SSP are 0 outside 64-bit mode, with "load CET state" (older editions; later ones only want the bits beyond the linear-address width to agree)',
+      'bits 63:32 of guest SSP are 0 outside 64-bit mode, with "load CET state"',
       [F.GUEST_SSP, F.GUEST_CS_AR_BYTES, ...t.ENTRY_CONTROLS],
       (s) =>
         !t.entry(s, ENTRY.loadCet) ||

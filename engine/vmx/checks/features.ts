@@ -1,0 +1,26 @@
+/** Features of CPUID that VM-entry checks depend on, and where CPUID reports them (Intel SDM Vol. 2A, "CPUID"). */
+import type { CpuModel } from '../../cpu/model.js';
+
+/** Leaf 7: sub-leaf, register, bit. */
+const BITS = {
+  SGX: [0, 'ebx', 2],
+  RTM: [0, 'ebx', 11],
+  /** OS bus-lock detection: a debug exception may be pending for a bus lock. */
+  BUS_LOCK_DETECT: [0, 'ecx', 24],
+  FRED: [1, 'eax', 17],
+  /** Linear-address masking: bits 62:61 of CR3 have a meaning. */
+  LAM: [1, 'eax', 26],
+} as const;
+
+const STRUCTURED = 7;
+
+export type CpuFeature = keyof typeof BITS;
+
+export const CPU_FEATURES = Object.keys(BITS) as readonly CpuFeature[];
+
+/** What a processor model's CPUID says of a feature. */
+export function hasFeature({ cpuid }: CpuModel, feature: CpuFeature): boolean {
+  const [subleaf, register, bit] = BITS[feature];
+  const found = cpuid.find((entry) => entry.leaf === STRUCTURED && (entry.subleaf ?? 0) === subleaf);
+  return found !== undefined && ((found[register] >>> bit) & 1) !== 0;
+}
