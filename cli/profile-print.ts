@@ -196,7 +196,7 @@ export function printHistograms(
 /** What the profile is of, in a sentence. */
 export function printHead(
   out: Output,
-  { unit, exits, entries, open, lost, span, handled, lanes }: Profile,
+  { unit, exits, entries, open, lost, coarse, span, handled, lanes }: Profile,
   noun: string,
 ): void {
   const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
@@ -207,6 +207,7 @@ export function printHead(
     span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
     halted > 0 && span > 0 ? `${formatPercent(halted / span)} halted` : '',
     open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
+    coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
   ];
   for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);

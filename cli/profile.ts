@@ -28,9 +28,11 @@ import {
   printRows,
 } from './profile-print.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
+import { formatNumber } from './table.js';
 
 const DEFAULT_KEYS = 5;
 const DEFAULT_RIPS = 10;
+const DEFAULT_ROWS = 100;
 
 /** What is counted, and how it is called. */
 const EVENTS: { readonly [event in CountedEvent]: { readonly noun: string; readonly by: readonly DimensionName[] } } = {
@@ -87,6 +89,7 @@ interface Wanted {
   readonly sort: keyof typeof SORTS;
   readonly keys: number;
   readonly rips: number;
+  readonly most: number;
   readonly vcpu: number | null;
   readonly wide: boolean;
   readonly histograms: boolean;
@@ -103,6 +106,7 @@ function wantedBy(call: Call): Wanted {
     sort: choice(call, 'sort', SORTS, 'time'),
     keys: call.integer('keys', 0, 1_000_000) ?? DEFAULT_KEYS,
     rips: call.integer('rips', 0, 1_000_000) ?? DEFAULT_RIPS,
+    most: call.integer('rows', 1, 10_000_000) ?? DEFAULT_ROWS,
     vcpu: call.integer('vcpu', 0, 0xffff_ffff),
     wide: call.flag('wide'),
     histograms: call.flag('histogram'),
@@ -122,7 +126,7 @@ function ofVcpu(index: ExitIndex, number: number, { saysOf }: Fed): ExitIndex {
 
 function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null, wanted: Wanted, fed: Fed): void {
   const { out } = call;
-  const { by, sort, event, keys, wide } = wanted;
+  const { by, sort, event, keys, most, wide } = wanted;
   if (fed.remark !== null) out.line(fed.remark);
   printHead(out, answer, EVENTS[event].noun);
   if (answer.exits === 0) return;
@@ -139,8 +143,10 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   } else {
     const sorted = rows.map((row) => ({ ...row, name: row.labels.join(' ') })).sort(SORTS[sort]);
     out.title(`${noun} by ${by.join(', ')}${unit === null ? '' : span}`);
-    printBreakdown(out, unit, sorted, { by, wide });
-    printHistograms(out, unit, sorted);
+    const shown = sorted.slice(0, most);
+    printBreakdown(out, unit, shown, { by, wide });
+    if (shown.length < sorted.length) out.line(`${formatNumber(sorted.length - shown.length)} more: see --rows`);
+    printHistograms(out, unit, shown);
   }
   if (event !== 'vmexit') return;
   printLanes(out, answer);
@@ -221,6 +227,7 @@ export const command: Command = {
     { name: 'sort', value: 'KEY', says: `order of the rows: ${Object.keys(SORTS).join(', ')} (time)` },
     { name: 'vcpu', value: 'N', says: 'this vCPU alone, of every VM' },
     { name: 'keys', value: 'N', says: `ports, MSRs, pages, ... to show for each reason (${DEFAULT_KEYS})` },
+    { name: 'rows', value: 'N', says: `rows of --by to show; --json has them all (${DEFAULT_ROWS})` },
     { name: 'rips', value: 'N', says: `hottest instructions to show (${DEFAULT_RIPS})` },
     {
       name: 'nested',
@@ -259,6 +266,7 @@ export const command: Command = {
     entries: 'entries',
     open: 'exits that no entry followed',
     lost: 'events that the recorder lost',
+    coarse: 'exits counted without their RIP, or even their sub-key, because there are too many',
     span: 'from the first to the last event of each vCPU, summed',
     handled: 'the part of it between exits and entries',
     lanes: 'by vCPU: lane, name, exits, span, handled, halted',

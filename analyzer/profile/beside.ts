@@ -10,7 +10,7 @@ import type { ExitIndex } from './exit-index.js';
 import { decodeIndex, encodeIndex } from './index-file.js';
 
 /** Samples from which an index is kept: reading fewer takes no time that anyone would notice. */
-export const WORTH_KEEPING = 100_000;
+const WORTH_KEEPING = 100_000;
 
 /** Where the index of a trace is: in the folder of an Arrow trace, behind the name of an SQLite file. */
 export const indexPath = ({ kind, path }: Pick<TraceReader, 'kind' | 'path'>): string =>
@@ -35,12 +35,15 @@ function identityOf(reader: TraceReader): string {
 
 export class IndexBeside {
   readonly #reader: TraceReader;
+  readonly #least: number;
   readonly #path: string;
   /** Taken before anything is read, so that a trace that changes meanwhile is another one afterwards. */
   readonly #identity: string | null;
 
-  constructor(reader: TraceReader) {
+  /** `least` samples are worth keeping. */
+  constructor(reader: TraceReader, least = WORTH_KEEPING) {
     this.#reader = reader;
+    this.#least = least;
     this.#path = indexPath(reader);
     this.#identity = tried(() => identityOf(reader));
   }
@@ -54,7 +57,7 @@ export class IndexBeside {
   /** Keeps the index of a whole trace, where that is worth it and the place can be written. */
   keep(index: ExitIndex): void {
     const identity = this.#identity;
-    if (!this.#reader.complete || index.times.values.length < WORTH_KEEPING || identity === null) return;
+    if (!this.#reader.complete || index.times.values.length < this.#least || identity === null) return;
     const fresh = `${this.#path}.${process.pid}.new`;
     const kept = tried(() => {
       writeFileSync(fresh, encodeIndex(index, identity), { flag: 'wx' });

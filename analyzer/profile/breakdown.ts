@@ -3,6 +3,7 @@ import type { Histogram } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import type { ExitIndex } from './exit-index.js';
+import { allCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
 import { histogramOf, type NameOf, reasonName } from './profile.js';
 import { type Times, timesOf } from './stats.js';
@@ -18,6 +19,8 @@ interface Names {
 
 interface Dimension {
   readonly says: string;
+  /** The parts of a cell that the label is made from. */
+  readonly parts: Parts;
   /** The row that a cell belongs to, as people read it; empty where nothing is known. */
   label(cell: Cell, names: Names): string;
 }
@@ -41,29 +44,38 @@ export const vcpuNumber = (lane: number, saysOf: NameOf): number | null => told(
 export const DIMENSIONS = {
   vm: {
     says: 'virtual machine, where the trace tells them apart',
+    parts: { lane: true },
     label: ({ lane }, { saysOf }) => {
       const vm = told(saysOf('vcpu', BigInt(lane)), 'vm');
       return vm === null ? '' : `VM ${vm}`;
     },
   },
-  vcpu: { says: 'vCPU', label: ({ lane }, { nameOf }) => nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}` },
-  level: { says: 'level that exited', label: (cell) => `L${levelOf(cell) ?? '?'}` },
+  vcpu: {
+    says: 'vCPU',
+    parts: { lane: true },
+    label: ({ lane }, { nameOf }) => nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
+  },
+  level: { says: 'level that exited', parts: { level: true }, label: (cell) => `L${levelOf(cell) ?? '?'}` },
   reason: {
     says: 'exit reason',
+    parts: { reason: true },
     label: ({ isa, reason, failed }, { nameOf }) =>
       failed ? `${reasonName(isa, reason, nameOf)} failed entry` : reasonName(isa, reason, nameOf),
   },
   key: {
     says: 'port, MSR, control register, CPUID leaf, hypercall, MMIO or EPT page, vector',
+    parts: { key: true },
     label: ({ tag, key }) => keyLabel(tag, key),
   },
-  rip: { says: 'guest RIP', label: ({ rip }) => (rip === null ? '' : `0x${rip.toString(16)}`) },
+  rip: { says: 'guest RIP', parts: { rip: true }, label: ({ rip }) => (rip === null ? '' : `0x${rip.toString(16)}`) },
   symbol: {
     says: 'guest function (--symbols)',
+    parts: { level: true, rip: true },
     label: (cell, { symbols }) => (cell.rip === null ? '' : (symbols?.find(levelOf(cell), cell.rip)?.name ?? '')),
   },
   handler: {
     says: 'who served it: L0, or L1 where an exit of L2 was reflected',
+    parts: { handler: true },
     label: ({ reflected }) => (reflected ? 'L1' : 'L0'),
   },
 } as const satisfies { readonly [name: string]: Dimension };
@@ -90,19 +102,21 @@ export function breakdownOf(
   { nameOf = () => null, saysOf = () => null, symbols = null, histograms = false }: BreakdownOptions = {},
 ): BreakdownRow[] {
   const names = { nameOf, saysOf, symbols };
-  const groups = new Map<string, { labels: string[]; cells: number[]; count: number }>();
-  index.counts.forEach((count, i) => {
-    const cell = readCell(index.cells, i);
+  const parts = Object.assign({}, ...by.map((name) => DIMENSIONS[name].parts)) as Parts;
+  const groups = new Map<string, { labels: string[]; cells: Uint32Array[]; count: number }>();
+  for (const cells of groupCells(index.cells, allCells(index), parts)) {
+    const cell = readCell(index.cells, cells[0] ?? 0);
     const labels = by.map((name) => DIMENSIONS[name].label(cell, names));
-    const id = JSON.stringify(labels);
+    const id = labels.join('\0');
     const group = groups.get(id) ?? { labels, cells: [], count: 0 };
-    group.cells.push(i);
-    group.count += count;
+    group.cells.push(cells);
+    for (const each of cells) group.count += index.counts[each] as number;
     groups.set(id, group);
-  });
+  }
   const exits = index.counts.reduce((sum, count) => sum + count, 0);
   const handled = index.times.sums.reduce((sum, time) => sum + time, 0);
-  const rows = [...groups.values()].map(({ labels, cells, count }): BreakdownRow => {
+  const rows = [...groups.values()].map(({ labels, cells: [first, ...more], count }): BreakdownRow => {
+    const cells = more.length === 0 ? (first ?? []) : [first ?? [], ...more].flatMap((part) => [...part]);
     const times = timesOf(index.times, cells);
     return {
       labels,

@@ -86,6 +86,14 @@ export class CellTable {
     return this.size - 1;
   }
 
+  /** Index of the cell with these words, or -1. */
+  find(key: Uint32Array): number {
+    for (let slot = this.#hash(key, 0) & this.#mask; ; slot = (slot + 1) & this.#mask) {
+      const index = this.#slots[slot] as number;
+      if (index < 0 || this.#same(index, key)) return index;
+    }
+  }
+
   #same(index: number, key: Uint32Array): boolean {
     const words = this.#words;
     const at = index * CELL_WORDS;

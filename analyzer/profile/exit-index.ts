@@ -22,6 +22,8 @@ export interface ExitIndex {
   /** Events that the recorder lost. */
   readonly lost: number;
   readonly lanes: readonly LaneSpan[];
+  /** Exits that are counted without their RIP, or even by reason alone, because there are more than MOST_CELLS of those. */
+  readonly coarse: number;
   /** CELL_WORDS words a cell. */
   readonly cells: Uint32Array;
   /** Exits of each cell, with a time or without. */
@@ -31,6 +33,13 @@ export interface ExitIndex {
   /** Instruction bytes by RIP. */
   readonly code: ReadonlyMap<bigint, Code>;
 }
+
+/**
+ * Cells that are told apart by RIP. Exits of further ones are counted without it, and beyond twice as many by reason
+ * alone, so that a trace of any number of places takes a bounded amount of memory besides its times.
+ */
+const MOST_CELLS = 1 << 20;
+const TAG_BITS = 0xff00;
 
 /** Takes numbers into arrays that grow by doubling. */
 class Growing<T extends Float64Array | Uint32Array> {
@@ -68,10 +77,16 @@ class Growing<T extends Float64Array | Uint32Array> {
 /** Gathers exits, from whatever walks over the events. */
 export class ExitCounter {
   readonly #cells = new CellTable();
+  readonly #most: number;
+  #coarse = 0;
   readonly #key = new Uint32Array(CELL_WORDS);
   readonly #counts = new Growing((length) => new Float64Array(length));
   readonly #timed = new Growing((length) => new Uint32Array(length));
   readonly #durations = new Growing((length) => new Float64Array(length));
+
+  constructor(most = MOST_CELLS) {
+    this.#most = most;
+  }
 
   take(exit: WalkedExit): void {
     const key = this.#key;
@@ -85,15 +100,32 @@ export class ExitCounter {
     key[CELL.keyHigh] = exit.key.high;
     key[CELL.ripLow] = exit.hasRip ? exit.ripLow : 0;
     key[CELL.ripHigh] = exit.hasRip ? exit.ripHigh : 0;
-    const cell = this.#cells.index(key);
+    const cell = this.#cell(key);
     this.#counts.add(cell, 1);
     if (exit.time < 0) return;
     this.#timed.push(cell);
     this.#durations.push(exit.time);
   }
 
-  finish(): Pick<ExitIndex, 'cells' | 'counts' | 'times'> {
+  /** Where there are too many, the RIP goes first, then the sub-key. */
+  #cell(key: Uint32Array): number {
+    if (this.#cells.size < this.#most) return this.#cells.index(key);
+    const found = this.#cells.find(key);
+    if (found >= 0) return found;
+    this.#coarse += 1;
+    key[CELL.what] = ((key[CELL.what] as number) & ~WHAT.hasRip) >>> 0;
+    key.fill(0, CELL.ripLow);
+    if (this.#cells.size < 2 * this.#most) return this.#cells.index(key);
+    const known = this.#cells.find(key);
+    if (known >= 0) return known;
+    key[CELL.what] = ((key[CELL.what] as number) & ~TAG_BITS) >>> 0;
+    key.fill(0, CELL.keyLow);
+    return this.#cells.index(key);
+  }
+
+  finish(): Pick<ExitIndex, 'cells' | 'counts' | 'times' | 'coarse'> {
     return {
+      coarse: this.#coarse,
       cells: this.#cells.words,
       counts: this.#counts.values.slice(),
       times: sortCells(this.#timed.values, this.#durations.values, this.#cells.size),

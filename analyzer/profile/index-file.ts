@@ -33,6 +33,7 @@ interface Head {
   readonly unit: Unit;
   readonly entries: number;
   readonly lost: number;
+  readonly coarse: number;
   readonly lanes: readonly LaneSpan[];
   readonly cells: number;
   readonly samples: number;
@@ -74,7 +75,7 @@ class ByteWriter {
 
 /** The bytes of an index; `of` names what it is of. */
 export function encodeIndex(index: ExitIndex, of: string): Uint8Array {
-  const { unit, entries, lost, lanes, cells, counts, times, code } = index;
+  const { unit, entries, lost, coarse, lanes, cells, counts, times, code } = index;
   const { starts, values } = times;
   const head: Head = {
     trapline: 'exit index',
@@ -83,6 +84,7 @@ export function encodeIndex(index: ExitIndex, of: string): Uint8Array {
     unit,
     entries,
     lost,
+    coarse,
     lanes,
     cells: counts.length,
     samples: values.length,
@@ -172,7 +174,7 @@ export function decodeIndex(file: Uint8Array, of: string): ExitIndex | null {
 }
 
 function readBody(input: ByteReader, head: Head, most: number): ExitIndex {
-  const { unit, entries, lost, lanes } = head;
+  const { unit, entries, lost, coarse, lanes } = head;
   if (head.cells * CELL_WORDS > most || head.samples > most) throw new RangeError('the index ends early');
   const cells = new Uint32Array(input.take(4 * head.cells * CELL_WORDS).slice().buffer);
   const counts = new Float64Array(head.cells);
@@ -196,5 +198,5 @@ function readBody(input: ByteReader, head: Head, most: number): ExitIndex {
     const [bits = 0, length = 0] = input.take(2);
     code.set(rip, { bytes: input.take(length).slice(), bits: bits === 16 || bits === 32 ? bits : 64 });
   }
-  return { unit, entries, lost, lanes, cells, counts, times: withSums(starts, values), code };
+  return { unit, entries, lost, coarse, lanes, cells, counts, times: withSums(starts, values), code };
 }

@@ -11,6 +11,7 @@ import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
 import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
+import { allCells, groupCells } from './groups.js';
 import { keyLabel } from './keys.js';
 import { type Times, timesOf } from './stats.js';
 import { COLUMNS, type Unit } from './view.js';
@@ -79,6 +80,8 @@ export interface Profile {
   readonly open: number;
   /** Events that the recorder lost. */
   readonly lost: number;
+  /** Exits counted without their RIP, or even by reason alone, because there are more places than are told apart. */
+  readonly coarse: number;
   /** From the first to the last event of each vCPU, summed; and the part of it between exits and entries. */
   readonly span: number;
   readonly handled: number;
@@ -101,28 +104,12 @@ export type NameOf = (domain: string, code: bigint) => string | null;
 
 const ISA = [null, 'vmx', 'svm'] as const;
 
-/** Cells in groups, in the order in which the groups were met. */
-function groupsOf<T>(cells: readonly T[], id: (cell: T) => string): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const cell of cells) {
-    const key = id(cell);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [cell]);
-    else group.push(cell);
-  }
-  return [...groups.values()];
-}
-
-interface Indexed extends Cell {
-  readonly index: number;
-}
-
 /** Makes the tables of one profile from its index. */
 class Tables {
   readonly #index: ExitIndex;
   readonly #nameOf: NameOf;
   readonly #options: ProfileOptions;
-  readonly #cells: readonly Indexed[];
+  readonly #all: Uint32Array;
   readonly exits: number;
   readonly handled: number;
 
@@ -130,115 +117,109 @@ class Tables {
     this.#index = index;
     this.#nameOf = nameOf;
     this.#options = options;
-    this.#cells = Array.from(index.counts, (_, i) => ({ ...readCell(index.cells, i), index: i }));
-    this.exits = index.counts.reduce((sum, count) => sum + count, 0);
-    this.handled = index.times.sums.reduce((sum, time) => sum + time, 0);
+    this.#all = allCells(index);
+    this.exits = this.#count(this.#all);
+    this.handled = this.#total(this.#all);
   }
 
   rows(): ProfileRow[] {
-    const byLane = this.#options.by === 'lane';
-    const groups = groupsOf(
-      this.#cells,
-      ({ lane, level, isa, failed, reason }) => `${byLane ? lane : level} ${isa} ${failed} ${reason}`,
-    );
-    const rows = groups.flatMap((cells) => this.#row(cells, byLane));
+    const place = this.#options.by === 'lane' ? { lane: true } : { level: true };
+    const groups = groupCells(this.#index.cells, this.#all, { ...place, reason: true });
+    const rows = groups.map((cells) => this.#row(cells));
     return rows.sort((a, b) => (b.times?.total ?? 0) - (a.times?.total ?? 0) || byCount(a, b));
   }
 
-  #row(cells: readonly Indexed[], byLane: boolean): ProfileRow[] {
-    const [first] = cells;
-    if (first === undefined) return [];
+  #row(cells: Uint32Array): ProfileRow {
+    const byLane = this.#options.by === 'lane';
+    const first = this.#first(cells);
     const count = this.#count(cells);
-    const times = this.#times(cells);
-    const keys = groupsOf(cells, ({ tag, key }) => `${tag} ${key}`).flatMap((same) => this.#key(same));
-    return [
-      {
-        level: byLane ? null : levelOf(first),
-        lane: byLane ? first.lane : null,
-        isa: ISA[first.isa] ?? null,
-        code: first.reason,
-        reason: reasonName(first.isa, first.reason, this.#nameOf),
-        failed: first.failed,
-        count,
-        share: count / this.exits,
-        times,
-        timeShare: times === null || this.handled === 0 ? 0 : times.total / this.handled,
-        keys: keys.sort(byCount),
-        histogram:
-          this.#options.histograms === true
-            ? histogramOf(
-                this.#index,
-                cells.map(({ index }) => index),
-              )
-            : null,
-      },
-    ];
+    const times = timesOf(this.#index.times, cells);
+    const keys = groupCells(this.#index.cells, cells, { key: true }).map((same) => this.#key(same));
+    return {
+      level: byLane ? null : levelOf(first),
+      lane: byLane ? first.lane : null,
+      isa: ISA[first.isa] ?? null,
+      code: first.reason,
+      reason: reasonName(first.isa, first.reason, this.#nameOf),
+      failed: first.failed,
+      count,
+      share: count / this.exits,
+      times,
+      timeShare: times === null || this.handled === 0 ? 0 : times.total / this.handled,
+      keys: keys.sort(byCount),
+      histogram: this.#options.histograms === true ? histogramOf(this.#index, cells) : null,
+    };
   }
 
-  #key(cells: readonly Indexed[]): ProfileKey[] {
-    const [first] = cells;
-    if (first === undefined) return [];
-    const { tag, key: value } = first;
-    return [{ label: keyLabel(tag, value), value, count: this.#count(cells), times: this.#times(cells) }];
+  #key(cells: Uint32Array): ProfileKey {
+    const { tag, key: value } = this.#first(cells);
+    return { label: keyLabel(tag, value), value, count: this.#count(cells), times: timesOf(this.#index.times, cells) };
   }
 
   rips(): ProfileRip[] {
     const { rips = 10, by, symbols = null } = this.#options;
     if (rips === 0) return [];
     const byLane = by === 'lane';
-    const groups = groupsOf(
-      this.#cells.filter(({ rip }) => rip !== null),
-      ({ lane, level, isa, failed, reason, rip }) => `${byLane ? lane : level} ${isa} ${failed} ${reason} ${rip}`,
-    ).map((cells) => ({ cells, count: this.#count(cells), total: this.#total(cells) }));
+    const parts = { reason: true, rip: true, ...(byLane ? { lane: true } : { level: true }) };
+    const groups = groupCells(this.#index.cells, this.#all, parts).map((cells) => ({
+      cells,
+      count: this.#count(cells),
+      total: this.#total(cells),
+    }));
     groups.sort((a, b) => byCount(a, b) || b.total - a.total);
-    return groups.slice(0, rips).flatMap(({ cells: [first], count, total }) => {
-      const rip = first?.rip ?? null;
-      if (first === undefined || rip === null) return [];
-      const found = this.#index.code.get(rip);
-      return [
-        {
-          rip,
-          level: byLane ? null : levelOf(first),
-          reason: reasonName(first.isa, first.reason, this.#nameOf),
-          count,
-          share: count / this.exits,
-          total,
-          instruction: found === undefined ? null : disassemble(found.bytes, rip, found.bits),
-          symbol: symbols?.label(levelOf(first), rip) ?? null,
-        },
-      ];
-    });
+    const found: ProfileRip[] = [];
+    for (const { cells, count, total } of groups) {
+      if (found.length === rips) break;
+      const first = this.#first(cells);
+      const { rip, isa, reason } = first;
+      if (rip === null) continue;
+      const code = this.#index.code.get(rip);
+      found.push({
+        rip,
+        level: byLane ? null : levelOf(first),
+        reason: reasonName(isa, reason, this.#nameOf),
+        count,
+        share: count / this.exits,
+        total,
+        instruction: code === undefined ? null : disassemble(code.bytes, rip, code.bits),
+        symbol: symbols?.label(levelOf(first), rip) ?? null,
+      });
+    }
+    return found;
   }
 
   lanes(): ProfileLane[] {
     const spans = new Map(this.#index.lanes.map(({ lane, span }) => [lane, span]));
-    const lanes = groupsOf(this.#cells, ({ lane }) => String(lane)).map((cells): ProfileLane => {
-      const lane = cells[0]?.lane ?? 0;
+    const lanes = groupCells(this.#index.cells, this.#all, { lane: true }).map((cells): ProfileLane => {
+      const { lane } = this.#first(cells);
+      const halts = groupCells(this.#index.cells, cells, { reason: true }).filter((same) => isHalt(this.#first(same)));
       return {
         lane,
         name: this.#nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
         exits: this.#count(cells),
         span: spans.get(lane) ?? 0,
         handled: this.#total(cells),
-        halted: this.#total(cells.filter(isHalt)),
+        halted: halts.reduce((sum, same) => sum + this.#total(same), 0),
       };
     });
     return lanes.sort((a, b) => b.handled - a.handled || a.lane - b.lane);
   }
 
-  #count(cells: readonly Indexed[]): number {
-    return cells.reduce((sum, { index }) => sum + (this.#index.counts[index] as number), 0);
+  /** What the cells of a group agree in is that of the first. */
+  #first(cells: Uint32Array): Cell {
+    return readCell(this.#index.cells, cells[0] ?? 0);
   }
 
-  #times(cells: readonly Indexed[]): Times | null {
-    return timesOf(
-      this.#index.times,
-      cells.map(({ index }) => index),
-    );
+  #count(cells: Uint32Array): number {
+    let count = 0;
+    for (const cell of cells) count += this.#index.counts[cell] as number;
+    return count;
   }
 
-  #total(cells: readonly Indexed[]): number {
-    return cells.reduce((sum, { index }) => sum + (this.#index.times.sums[index] as number), 0);
+  #total(cells: Uint32Array): number {
+    let total = 0;
+    for (const cell of cells) total += this.#index.times.sums[cell] as number;
+    return total;
   }
 }
 
@@ -250,7 +231,7 @@ const levelOf = ({ level }: Cell): number | null => (level === UNKNOWN_LEVEL ? n
 const byCount = (a: { readonly count: number }, b: { readonly count: number }): number => b.count - a.count;
 
 /** Histogram of the handler times of some cells. */
-export function histogramOf({ times: { starts, values } }: ExitIndex, cells: readonly number[]): HistogramData {
+export function histogramOf({ times: { starts, values } }: ExitIndex, cells: Iterable<number>): HistogramData {
   const histogram = new Histogram();
   for (const cell of cells) {
     for (let i = starts[cell] as number; i < (starts[cell + 1] as number); i++) histogram.record(values[i] as number);
@@ -267,6 +248,7 @@ export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOpti
     entries: index.entries,
     open: tables.exits - index.times.values.length,
     lost: index.lost,
+    coarse: index.coarse,
     span: index.lanes.reduce((sum, { span }) => sum + span, 0),
     handled: tables.handled,
     lanes: tables.lanes(),

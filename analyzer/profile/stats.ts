@@ -54,7 +54,7 @@ export function withSums(starts: Uint32Array, values: Float64Array): SortedCells
 const FEW = 4096;
 
 /** Statistics of the values of some cells; null of none. */
-export function timesOf(sorted: SortedCells, cells: readonly number[]): Times | null {
+export function timesOf(sorted: SortedCells, cells: Iterable<number>): Times | null {
   const { starts, values, sums } = sorted;
   let [samples, total, min, max] = [0, 0, Number.POSITIVE_INFINITY, 0];
   const held: number[] = [];

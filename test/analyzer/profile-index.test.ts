@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { IndexBeside, indexPath, WORTH_KEEPING } from '../../analyzer/profile/beside.js';
-import { type ExitIndex, ExitIndexBuilder, onlyLanes } from '../../analyzer/profile/exit-index.js';
+import { IndexBeside, indexPath } from '../../analyzer/profile/beside.js';
+import { ExitCounter, type ExitIndex, ExitIndexBuilder, onlyLanes } from '../../analyzer/profile/exit-index.js';
 import { decodeIndex, encodeIndex } from '../../analyzer/profile/index-file.js';
 import { profile, profileOf } from '../../analyzer/profile/profile.js';
 import { COLUMNS } from '../../analyzer/profile/view.js';
+import { WalkedExit } from '../../analyzer/profile/walk.js';
 import { EVENT_KINDS } from '../../engine/observer.js';
 import { createTrace, openTrace } from '../../traces/open.js';
 import { type EventDraft, feedEvents } from './profile-helpers.js';
@@ -45,6 +46,33 @@ const drafts = fc
       ];
     });
   });
+
+describe('index of a trace of very many places', () => {
+  it('counts them all by reason, and keeps no more of them apart than it may', () => {
+    const most = 500;
+    const counter = new ExitCounter(most);
+    const exit = new WalkedExit();
+    const exits = 2 * most + 5000;
+    for (let i = 0; i < exits; i++) {
+      exit.level = 1;
+      exit.reasonLow = i % 7;
+      exit.hasRip = true;
+      exit.ripLow = i;
+      exit.key.set(1, 0, i);
+      exit.time = i % 100;
+      counter.take(exit);
+    }
+    const found = counter.finish();
+    assert.ok(found.counts.length <= 2 * most + 7);
+    assert.equal(found.coarse, exits - most);
+    const answer = profileOf({ unit: 'ns', entries: 0, lost: 0, lanes: [], code: new Map(), ...found }, () => null, {
+      rips: 1,
+    });
+    assert.equal(answer.exits, exits);
+    assert.equal(answer.rows.length, 7);
+    assert.equal(answer.rips[0]?.count, 1);
+  });
+});
 
 describe('index as bytes', () => {
   it('comes back as it was', () => {
@@ -132,7 +160,7 @@ describe('index beside a trace', () => {
   function profiled(path: string): { kept: boolean; max: number | undefined; digest: string } {
     const reader = openTrace(path);
     try {
-      const beside = new IndexBeside(reader);
+      const beside = new IndexBeside(reader, 2000);
       const kept = beside.read();
       const builder = new ExitIndexBuilder();
       if (kept === null) for (const chunk of reader.chunks('event', { columns: COLUMNS })) builder.take(chunk);
@@ -148,7 +176,7 @@ describe('index beside a trace', () => {
 
   for (const store of ['arrow', 'sqlite'] as const) {
     it(`is used while the ${store} trace is the same, and no longer`, () => {
-      const path = write(`run.${store}`, WORTH_KEEPING, 100);
+      const path = write(`run.${store}`, 2000, 100);
       const side = indexPath({ kind: store, path });
       const first = profiled(path);
       assert.equal(first.kept, false);
@@ -166,7 +194,7 @@ describe('index beside a trace', () => {
       assert.equal(profiled(path).kept, true);
 
       const index = readFileSync(side);
-      write(`run.${store}`, WORTH_KEEPING, 200);
+      write(`run.${store}`, 2000, 200);
       writeFileSync(side, index);
       const other = profiled(path);
       assert.equal(other.kept, false, 'an index of another trace is not used');
