@@ -11,16 +11,19 @@ import { formatDigest, formatNumber } from './table.js';
 
 const count = (n: number, one: string, many = `${one}s`): string => `${formatNumber(n)} ${n === 1 ? one : many}`;
 
+/** A recorder may say that events are missing and not how many. */
+const lostEvents = (lost: number): string => (lost === 0 ? 'events' : count(lost, 'event'));
+
 /** What came in, in words; counts of zero are left out but for the exits. */
 export function describeCounts({ counts }: ImportResult): string {
   const parts = [
-    count(counts.events, 'event'),
+    count(counts.events - counts.gaps, 'event'),
     count(counts.exits, 'exit'),
     counts.failedEntries === 0 ? '' : count(counts.failedEntries, 'failed entry', 'failed entries'),
     counts.nestedExits === 0 ? '' : count(counts.nestedExits, 'nested exit'),
-    count(counts.lanes, 'thread'),
-    counts.lost === 0 ? '' : `${count(counts.lost, 'event')} lost by the recorder`,
-    counts.damaged === 0 ? '' : count(counts.damaged, 'damaged line'),
+    counts.threads === 0 ? '' : count(counts.threads, 'thread'),
+    counts.gaps === 0 ? '' : `${lostEvents(counts.lost)} lost by the recorder in ${count(counts.gaps, 'gap')}`,
+    counts.damaged === 0 ? '' : count(counts.damaged, counts.lines === 0 ? 'damaged place' : 'damaged line'),
     counts.frames === 0 ? '' : `${count(counts.frames, 'call-chain line')} left out`,
   ];
   return parts.filter((part) => part !== '').join(', ');
@@ -45,7 +48,9 @@ export const command: Command = {
     path: 'the trace that was written',
     source: 'the input',
     format: 'what it was taken for',
-    counts: 'lines, events, exits, entries, failedEntries, nestedExits, lost, damaged, frames, lanes',
+    counts:
+      'lines, events, exits, entries, failedEntries, nestedExits, lost, gaps, damaged, frames, lanes, threads; ' +
+      'events are rows of the trace, of which each gap is one',
     notes: 'what to know of the input: { line, says }, line null where it is about all of it',
     stopped: 'null, or the error that ended the import early: { code, what, where, why, advice }',
     digest: 'logical digest of the trace',

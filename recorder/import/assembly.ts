@@ -16,6 +16,16 @@ export const MAX_NAMES = 4096;
 const NO_EXITS =
   'no kvm_exit: either the event was not recorded, or this kernel emits none (software virtualization without kvm_intel or ' +
   'kvm_amd never exits); exits and their cost are unknown, not zero';
+/** Names that a note lists. */
+const SHOWN = 5;
+
+const entriesAlone = (count: number): string =>
+  `no kvm_exit, though ${count === 1 ? 'there is a VM entry' : `there are ${count} VM entries`}: either the event was not ` +
+  'recorded, or no entry got as far as the guest; exits and their cost are unknown, not zero';
+
+const noKvm = (names: readonly string[]): string =>
+  `no event of KVM: the recording holds ${names.slice(0, SHOWN).join(', ')}${names.length > SHOWN ? ' and others' : ''}; ` +
+  'record the events of kvm, with `trace-cmd record -e kvm` or `perf record -e kvm:*`';
 
 const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: USERSPACE } = EVENT_KINDS;
 
@@ -138,6 +148,14 @@ export class Assembly {
     this.#seq += 1;
   }
 
+  /** What it means that there is no exit. */
+  #noExits({ events, entries, gaps }: ImportCounts): string {
+    if (entries > 0) return entriesAlone(entries);
+    const others = (this.#kinds[EVENT_KINDS.other] as number) + gaps;
+    const foreign = others === events && !this.#names.some((name) => name.includes('kvm'));
+    return foreign && this.#names.length > 0 ? noKvm(this.#names) : NO_EXITS;
+  }
+
   /** Writes names and notes and closes the trace, which must have an event. */
   finish(
     { source, format, stopped, line }: Pick<ImportResult, 'source' | 'format' | 'stopped'> & { line: number | null },
@@ -154,11 +172,13 @@ export class Assembly {
       failedEntries: count('entry_failed'),
       nestedExits: count('nested_exit'),
       lost: this.lost,
+      gaps: count('lost'),
       damaged: this.damaged,
       frames: read.frames,
       lanes: this.lanes.all.length,
+      threads: this.lanes.threads,
     };
-    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, NO_EXITS);
+    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, this.#noExits(counts));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (stopped !== null) this.notes.add(line, stopped.message);
     const notes = this.notes.finish();

@@ -77,6 +77,9 @@ const ACCEPT: Draft = { kind: 'irq', whole: true, keys: { vec: decimal('code'), 
 const PIN: Draft = { kind: 'irq', whole: true };
 const { write, refused } = EVENT_FLAGS;
 
+/** An event without a kind that says where in the guest it was. */
+const PLACE = (field: 'rip' | 'gva' | 'gpa'): Draft => ({ kind: 'other', whole: true, keys: { [field]: hex(field) } });
+
 const DRAFTS: { readonly [name: string]: Draft } = {
   kvm_entry: {
     kind: 'entry',
@@ -138,9 +141,25 @@ const DRAFTS: { readonly [name: string]: Draft } = {
   kvm_ioapic_delayed_eoi_inj: ACCEPT,
   kvm_eoi: ACCEPT,
   kvm_pv_eoi: ACCEPT,
+  kvm_hv_send_ipi: { kind: 'irq', whole: true, keys: { vector: hex('code') } },
+  kvm_hv_send_ipi_ex: { kind: 'irq', whole: true, keys: { vector: hex('code') } },
+  kvm_hv_synic_set_irq: ACCEPT,
+  kvm_hv_synic_send_eoi: ACCEPT,
+  kvm_avic_incomplete_ipi: PIN,
+  kvm_avic_kick_vcpu_slowpath: PIN,
+  kvm_avic_doorbell: PIN,
   kvm_set_irq: PIN,
   kvm_pic_set_irq: PIN,
   kvm_ack_irq: PIN,
+  kvm_invlpga: PLACE('rip'),
+  kvm_skinit: PLACE('rip'),
+  kvm_async_pf_not_present: PLACE('gva'),
+  kvm_async_pf_ready: PLACE('gva'),
+  kvm_async_pf_completed: PLACE('gva'),
+  kvm_async_pf_repeated_fault: PLACE('gva'),
+  kvm_try_async_get_page: PLACE('gva'),
+  kvm_mmu_set_accessed_bit: PLACE('gpa'),
+  kvm_mmu_set_dirty_bit: PLACE('gpa'),
   vcpu_match_mmio: { kind: 'other', whole: true, keys: { gva: hex('gva'), gpa: hex('gpa') } },
 };
 

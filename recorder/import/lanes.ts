@@ -107,6 +107,11 @@ export class Lanes {
     return nameless;
   }
 
+  /** Lanes of threads, and of vCPUs whose thread is unknown. */
+  get threads(): number {
+    return this.all.length - this.#cpus.size;
+  }
+
   /** Lane for what is said of a host CPU; -1 where even that is unknown. */
   ofCpu(cpu: number, where: () => string): Lane {
     let lane = this.#cpus.get(cpu);

@@ -27,13 +27,16 @@ export interface ImportCounts {
   /** VM entries that failed after loading guest state, and nested ones that KVM refused. */
   readonly failedEntries: number;
   readonly nestedExits: number;
-  /** Events that the source says are missing. */
+  /** Events that the source says are missing, and the rows of kind `lost` that say where. */
   readonly lost: number;
+  readonly gaps: number;
   /** Lines that are no event and no header. */
   readonly damaged: number;
   /** Lines of call chains, which are not kept. */
   readonly frames: number;
   readonly lanes: number;
+  /** Lanes of a thread or a vCPU; the others are of what the source says of a host CPU. */
+  readonly threads: number;
 }
 
 export interface ImportResult {

@@ -29,6 +29,8 @@ const COLON_BLANK = ascii(': ');
 const HEADERS = /^(cpus=\d+|version = .*|CPU \d+ is empty|#.*|\s*)$/;
 const DROPPED = /^\s*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
+/** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
+const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;
 const IN_BUFFER = /^#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
@@ -47,6 +49,8 @@ class TextImport {
   /** Lane of the row that was decoded last. */
   #lane: Lane | null = null;
   #frames = 0;
+  /** The text has the head of a table that some tool made of a recording. */
+  table = false;
 
   constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions) {
     this.#reader = reader;
@@ -170,6 +174,7 @@ class TextImport {
     const lost = readLost(text);
     if (lost !== null) this.#trace.lose(lost.count, lost.cpu, this.#where);
     if (lost !== null || HEADERS.test(text)) return;
+    this.table ||= TABLE.test(text);
     if (this.#join(bytes, start, end)) return;
     this.#trace.damage(this.#reader.line, 'no event', text);
   }
@@ -266,7 +271,10 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
   if (work.events === 0) {
     if (stopped !== null) throw stopped;
     if (reader.line === 0) throw new ImportError('EMPTY_INPUT', source.name);
-    throw new ImportError('NOT_A_TRACE', source.name, `${reader.line} lines read`);
+    const read = `${reader.line} lines read`;
+    if (!work.table) throw new ImportError('NOT_A_TRACE', source.name, read);
+    const advice = 'import the recording that the table was made from';
+    throw new ImportError('NOT_A_TRACE', source.name, `${read}, among them a table of counts`, advice);
   }
   return work.finish(source, stopped);
 }

@@ -59,6 +59,9 @@ CR0=60000010 CR2=00000000 CR3=00000000 CR4=00000000
 DR6=00000000ffff0ff0 DR7=0000000000000400
 EFER=0000000000000000
 Code=?? ?? ?? <??> ?? ??
+`;
+
+const QEMU_LONG = `KVM: entry failed, hardware error 0x80000021
 RAX=0000000000000000 RBX=0000000000000000 RCX=0000000000000000 RDX=0000000000000000
 RIP=ffffffff81000000 RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0
 CS =0010 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]
@@ -124,6 +127,6 @@ export function logForms(): readonly Form[] {
     logForm('kvm-vmcs-dump', ['vmx-injection', 'vmx-pdpte', 'vmx-two-faults'].map(fixture)),
     logForm('kvm-vmcb-dump', [fixture('svm-cs')]),
     logForm('xen-dump', [XEN]),
-    logForm('qemu-registers', [QEMU]),
+    logForm('qemu-registers', [QEMU, QEMU_LONG]),
   ];
 }

@@ -1,7 +1,7 @@
 /** Forms of binary recordings. Their seeds are recordings of real kernels, in each form that the formats have. */
 import { readFileSync } from 'node:fs';
 import { fixturePath } from '../recorder/import-helpers.js';
-import { asPipe, asPlain } from '../recorder/perf-files.js';
+import { asPipe, asPlain, asShort } from '../recorder/perf-files.js';
 import { asVersion6, asVersion7, bigEndian } from '../recorder/trace-dat-files.js';
 import { perfAnatomy, traceDatAnatomy } from './anatomy.js';
 import { checkImport, type ImportRules, Kept } from './imports.js';
@@ -68,20 +68,24 @@ export function recordingForms(): readonly Form[] {
   const zstd = read('svm-exit-entry.zstd.perf.data');
   const kvmStat = read('svm-kvm-stat.perf.data');
   const plain = asPlain(zstd, few);
+  const short = asShort(zstd);
+  const turned = asVersion6(failed, { reorder: bigEndian });
+  // fields of the other byte order are left to blind mutations
+  const anatomy6 = (seed: Uint8Array): Anatomy => (seed === turned ? NO_ANATOMY : traceDatAnatomy(seed));
   return [
-    binaryForm('trace-dat-6', [asVersion6(nested), asVersion6(failed)], traceDatAnatomy, {
+    binaryForm('trace-dat-6', [asVersion6(nested), asVersion6(failed), turned], anatomy6, {
       smallest: SMALLEST,
-      kept: keptBy(traceDatAnatomy, pagesAt),
+      kept: keptBy(anatomy6, pagesAt),
     }),
-    binaryForm('trace-dat-6-big-endian', [asVersion6(failed, { reorder: bigEndian })], () => NO_ANATOMY, {
-      smallest: SMALLEST,
-    }),
-    binaryForm('trace-dat-7', [nested, failed, read('vmx-vmfail.trace.dat')], traceDatAnatomy, {}),
-    binaryForm('trace-dat-7-zlib', [asVersion7(nested, true)], traceDatAnatomy, {}),
-    binaryForm('trace-dat-7-plain', [asVersion7(failed, false)], traceDatAnatomy, { smallest: SMALLEST }),
+    binaryForm(
+      'trace-dat-7',
+      [nested, failed, asVersion7(nested, true), asVersion7(failed, true), asVersion7(failed, false)],
+      traceDatAnatomy,
+      {},
+    ),
     binaryForm('perf-file', [plain], perfAnatomy, { smallest: SMALLEST }),
     binaryForm('perf-pipe', [asPipe(plain)], perfAnatomy, { smallest: SMALLEST, kept: keptBy(perfAnatomy, recordsAt) }),
-    binaryForm('perf-zstd', [zstd, asPipe(zstd)], perfAnatomy, {}),
+    binaryForm('perf-zstd', [short, asPipe(short)], perfAnatomy, {}),
     binaryForm('perf-kvm', [kvmStat], perfAnatomy, { smallest: SMALLEST }),
   ];
 }

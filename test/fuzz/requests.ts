@@ -90,7 +90,13 @@ function ask(port: number, bytes: Uint8Array): Promise<Buffer> {
   });
 }
 
-function isWhole(answer: Buffer): boolean {
+/** The answer behind the one that only says to go on (RFC 9110, 15.2.1). */
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+const finalOf = (answer: Buffer): Buffer =>
+  answer.toString('latin1', 0, CONTINUE.length) === CONTINUE ? answer.subarray(CONTINUE.length) : answer;
+
+function isWhole(given: Buffer): boolean {
+  const answer = finalOf(given);
   const end = answer.indexOf(END);
   if (end < 0) return false;
   const length = Number(/^content-length: (\d+)$/im.exec(answer.toString('latin1', 0, end))?.[1] ?? -1);
@@ -100,7 +106,7 @@ function isWhole(answer: Buffer): boolean {
 /** Status and body of the first answer; null where the server only hung up. */
 function first(answer: Buffer): { status: number; type: string; body: string } | null {
   if (answer.length === 0) return null;
-  const text = answer.toString('latin1');
+  const text = finalOf(answer).toString('latin1');
   const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0);
   const head = text.slice(0, Math.max(0, text.indexOf('\r\n\r\n')));
   const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0);

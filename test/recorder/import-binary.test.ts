@@ -91,34 +91,6 @@ describe('binary recordings and their text', () => {
   }
 });
 
-/** Exits, failed entries and events of the manifest of the collection; null where it does not say. */
-const COUNTS: {
-  readonly [file: string]: { readonly exits: number; readonly events?: number; readonly lost?: number };
-} = {
-  'kvm/svm/svm_basic.trace.dat': { exits: 415 },
-  'kvm/svm/svm_basic_perf.perf.data': { exits: 417 },
-  'kvm/svm/svm_basic_pk.perfkvm.data': { exits: 415 },
-  'kvm/svm/svm_timer_perf.perf.data': { exits: 88 },
-  'kvm/svm/svm_diff_cpuid150.trace.dat': { exits: 465 },
-  'kvm/svm/svm_2vcpu.trace.dat': { exits: 826 },
-  'kvm/svm/svm_2vcpu_v6.trace.dat': { exits: 825 },
-  'kvm/svm/svm_overwrite.trace.dat': { exits: 325, lost: 78_872 },
-  'kvm/svm/svm_exitentry_z.perf.data': { exits: 417 },
-  'kvm/svm/svm_pipe.perf.data': { exits: 415 },
-  'kvm/vmx/vmx_basic.trace.dat': { exits: 409 },
-  'kvm/vmx/vmx_basic_rerun.trace.dat': { exits: 409 },
-  'kvm/vmx/vmx_diff_cpuid150.trace.dat': { exits: 459 },
-  'kvm/vmx/vmx_basic_perf.perf.data': { exits: 409 },
-  'kvm/vmx/vmx_basic_pk.perfkvm.data': { exits: 409 },
-  'kvm/vmx/vmx_nested.trace.dat': { exits: 181 },
-  // trace-cmd 3.1.6 and perf 6.1 print so many events
-  'binary/hebel23_driver.trace.dat': { exits: 0, events: 997 },
-  'binary/binun_taiwan.perf.data.kvm': { exits: 0, events: 12_685 },
-  'binary/hotspot_perf.data.true.v2': { exits: 0, events: 1 },
-  'binary/quipper_perf.data.piped.hw_and_sw-3.4': { exits: 0, events: 4275 },
-  'binary/quipper_perf.data.singleprocess-3.8': { exits: 0, events: 13 },
-};
-
 describe('failed entries in binary recordings', () => {
   const failed = sharedPath('kvm/vmx/vmx_failtrace_gdtr_base_noncanon.trace.dat');
   it('a failed entry has all bits of its reason', { skip: failed === null }, () => {
@@ -142,22 +114,6 @@ describe('failed entries in binary recordings', () => {
     const path = sharedPath(`kvm/${name}.trace.dat`);
     it(`KVM's refusal of an L1's entry is there: ${name}`, { skip: path === null }, () => {
       if (path !== null) assert.equal(importShared(path).result.counts.failedEntries, 1);
-    });
-  }
-});
-
-describe('binary recordings of the collection', () => {
-  for (const [file, { exits, events, lost = 0 }] of Object.entries(COUNTS)) {
-    const path = sharedPath(file);
-    it(`has ${exits} exits in ${file}`, { skip: path === null }, () => {
-      if (path === null) return;
-      const { result } = importShared(path);
-      assert.equal(result.stopped, null);
-      assert.equal(result.counts.exits + result.counts.failedEntries, exits);
-      assert.equal(result.counts.lost, lost);
-      if (events !== undefined) assert.equal(result.counts.events, events);
-      const told = result.notes.some(({ says }) => says.startsWith('no kvm_exit'));
-      assert.equal(told, exits === 0, 'a recording without exits says so');
     });
   }
 });

@@ -390,6 +390,32 @@ const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
       text: 'vcpu_match_mmio: gva 0xd0001024 gpa 0xd0001024 Read GPA',
     },
   ],
+  [
+    'kvm_invlpga: rip: 0x0000000000100020 asid: 1 address: 0x0000000000200000',
+    {
+      kind: 'other',
+      code: 0,
+      rip: 0x10_0020,
+      text: 'kvm_invlpga: rip: 0x0000000000100020 asid: 1 address: 0x0000000000200000',
+    },
+  ],
+  [
+    'kvm_try_async_get_page: gva = 0x7f0000001000, gfn = 0x1234',
+    {
+      kind: 'other',
+      code: 0,
+      gva: 0x7f00_0000_1000,
+      text: 'kvm_try_async_get_page: gva = 0x7f0000001000, gfn = 0x1234',
+    },
+  ],
+  [
+    'kvm_hv_send_ipi: vector d1 processor_mask 0x3',
+    { kind: 'irq', code: 0xd1, text: 'kvm_hv_send_ipi: vector d1 processor_mask 0x3' },
+  ],
+  [
+    'kvm_mmu_set_dirty_bit: gpa fee00000',
+    { kind: 'other', code: 0, gpa: 0xfee0_0000, text: 'kvm_mmu_set_dirty_bit: gpa fee00000' },
+  ],
   ['kvm_fpu: load', { kind: 'other', code: 0, text: 'kvm_fpu: load' }],
   [
     'sched:sched_switch: prev_comm=x ==> next_comm=y',

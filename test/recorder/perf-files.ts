@@ -48,6 +48,13 @@ export function asPlain(file: Buffer, most: (type: number) => number = () => Num
   return withData(file, data);
 }
 
+/** The same file with its compressed records alone. */
+export function asShort(file: Buffer): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
+  const all = whole(file.subarray(from, from + size));
+  return withData(file, Buffer.concat(all.filter((each) => each.readUInt32LE(0) >= ATTRIBUTE)));
+}
+
 /** The same file with other records. */
 function withData(file: Buffer, data: Uint8Array): Buffer {
   const [from, size] = [number(file, 40), number(file, 48)];

@@ -72,6 +72,14 @@ const ACCEPT = (fields: KvmEvent['fields'], needs: readonly string[]): KvmEvent 
 });
 const PIN: KvmEvent = { kind: 'irq', fields: {}, needs: [], whole: true };
 
+/** An event without a kind that says where in the guest it was. */
+const PLACE = (field: 'rip' | 'gva' | 'gpa'): KvmEvent => ({
+  kind: 'other',
+  fields: { [field]: field },
+  needs: [[field]],
+  whole: true,
+});
+
 export const KVM_EVENTS: { readonly [name: string]: KvmEvent } = {
   kvm_entry: {
     kind: 'entry',
@@ -151,8 +159,24 @@ export const KVM_EVENTS: { readonly [name: string]: KvmEvent } = {
   kvm_ioapic_delayed_eoi_inj: ACCEPT({ e: 'vector' }, ['e']),
   kvm_eoi: ACCEPT({ vector: 'code' }, ['vector']),
   kvm_pv_eoi: ACCEPT({ vector: 'code' }, ['vector']),
+  kvm_hv_send_ipi: ACCEPT({ vector: 'code' }, ['vector']),
+  kvm_hv_send_ipi_ex: ACCEPT({ vector: 'code' }, ['vector']),
+  kvm_hv_synic_set_irq: ACCEPT({ vector: 'code' }, ['vector']),
+  kvm_hv_synic_send_eoi: ACCEPT({ vector: 'code' }, ['vector']),
+  kvm_avic_incomplete_ipi: PIN,
+  kvm_avic_kick_vcpu_slowpath: PIN,
+  kvm_avic_doorbell: PIN,
   kvm_set_irq: PIN,
   kvm_pic_set_irq: PIN,
   kvm_ack_irq: PIN,
+  kvm_invlpga: PLACE('rip'),
+  kvm_skinit: PLACE('rip'),
+  kvm_async_pf_not_present: PLACE('gva'),
+  kvm_async_pf_ready: PLACE('gva'),
+  kvm_async_pf_completed: PLACE('gva'),
+  kvm_async_pf_repeated_fault: PLACE('gva'),
+  kvm_try_async_get_page: PLACE('gva'),
+  kvm_mmu_set_accessed_bit: PLACE('gpa'),
+  kvm_mmu_set_dirty_bit: PLACE('gpa'),
   vcpu_match_mmio: { kind: 'other', fields: { gva: 'gva', gpa: 'gpa' }, needs: [['gva'], ['gpa']], whole: true },
 };

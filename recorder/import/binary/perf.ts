@@ -3,6 +3,7 @@
  * (tools/perf/Documentation/perf.data-file-format.txt, tools/perf/util/session.c).
  */
 import type { TraceWriter } from '../../../traces/store.js';
+import { ascii } from '../cursor.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
@@ -23,6 +24,8 @@ const MAX_BLOCK = 256 << 20;
 /** What one compressed record of 64 KiB may become. */
 const MAX_INFLATED = 64 << 20;
 const PROGRESS = 0x3fff;
+
+const MESSAGE = ascii('[ perf record: ');
 
 class PerfImport {
   readonly #name: string;
@@ -105,6 +108,7 @@ class PerfImport {
         break;
       }
       const type = window.view.getUint32(window.start, this.#little);
+      if (type > LAST_TYPE && this.#isMessage(window)) break;
       if (type > LAST_TYPE) {
         this.#damage('CORRUPT', window.offset, `a record of type 0x${type.toString(16)}; what follows cannot be found`);
         break;
@@ -118,6 +122,15 @@ class PerfImport {
       if ((this.#records & PROGRESS) === 0) this.#options.progress?.(window.offset, this.#size);
     }
     this.#queue.end();
+  }
+
+  /** `perf record -o - 2>&1` mixes what perf says at its end into what it records. */
+  #isMessage(window: Window): boolean {
+    if (!window.ensure(MESSAGE.length) || MESSAGE.some((byte, i) => window.bytes[window.start + i] !== byte))
+      return false;
+    const says = `messages of perf from offset ${window.offset} on, where a record would be: they and what follows are left out`;
+    this.#intake.trace.notes.add(null, says);
+    return true;
   }
 
   #cut(window: Window, needed: number): void {
