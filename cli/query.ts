@@ -1,8 +1,10 @@
 /** `trapline query`: SQL over a trace of either store. */
 import { TABLES } from '../traces/schema.js';
 import { type AnswerCell, type AnswerColumn, TraceSql } from '../traces/sql.js';
+import { VIEWS } from '../traces/views.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
+import type { Output } from './output.js';
 
 /** Columns whose values people read in hexadecimal. */
 const HEXADECIMAL = new Set([
@@ -48,6 +50,20 @@ const ofJson = (cell: AnswerCell, column: AnswerColumn): unknown => {
   return is64 || BigInt.asIntN(53, cell) !== cell ? unsigned(cell, column) : Number(cell);
 };
 
+/** A row as a block of lines, for rows of many columns. */
+function printVertical(out: Output, columns: readonly AnswerColumn[], rows: Iterable<readonly AnswerCell[]>): void {
+  const width = Math.max(0, ...columns.map(({ name }) => name.length));
+  let number = 0;
+  for (const row of rows) {
+    if (number > 0) out.line();
+    out.title(`row ${++number}`);
+    for (const [i, column] of columns.entries()) {
+      const cell = row[i] ?? null;
+      if (cell !== null) out.line(`  ${column.name.padEnd(width)}  ${show(cell, column)}`);
+    }
+  }
+}
+
 const tables = Object.values(TABLES).map(
   ({ name, columns }) => `${name}: ${columns.map((column) => column.name).join(', ')}.`,
 );
@@ -58,22 +74,29 @@ export const command: Command = {
     { name: 'SQL', says: 'one SELECT, in the language of SQLite' },
   ],
   json: { '[]': 'one object a row, with the names of the columns as keys' },
-  options: [{ name: 'csv', says: 'print CSV with a header line (RFC 4180)' }, JSON_OPTION],
+  options: [
+    { name: 'vertical', short: 'x', says: 'print each row as lines of column and value, without those that are null' },
+    { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
+    JSON_OPTION,
+  ],
   details: [
     'Reads, never writes. 64-bit integers are two’s complement: u64(x) and hex64(x) print them, ult(a, b) and ule(a, b) ' +
       'compare them without sign. Names of numbers are in the table dictionary. As JSON: one object a row, 64-bit ' +
       'values as hex strings, bytes as hex.',
     ...tables,
+    ...VIEWS.map(({ name, says, columns }) => `${name} (a view: ${says}): ${columns.map((c) => c.name).join(', ')}.`),
+    'docs/query.md has every column with its meaning, and worked examples.',
   ],
   examples: [
     {
-      line: 'trapline query run.sqlite "select reason, count(*) n from event group by 1"',
-      says: 'events by exit reason',
+      line: 'trapline query run.sqlite "select name, count(*) n from exit group by 1"',
+      says: 'exits by reason',
     },
     {
       line: 'trapline query run.sqlite "select seq, value from event where code = 26654"',
       says: 'reads and writes of the VMCS field 681eh, GUEST_RIP',
     },
+    { line: 'trapline query run.sqlite -x "select * from event where seq = 100"', says: 'all of one event' },
     { line: 'trapline query page.arrow "select tick, gpa, value from memory limit 20"', says: 'the first accesses' },
   ],
   run(call) {
@@ -90,7 +113,8 @@ export const command: Command = {
         call.out.line(columns.map(({ name }) => quoteCsv(name)).join(','));
         for (const row of rows)
           call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
-      } else {
+      } else if (call.flag('vertical')) printVertical(call.out, columns, rows);
+      else {
         const shown = gather(rows).map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
         const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
         call.out.table(

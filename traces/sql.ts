@@ -1,5 +1,5 @@
 /**
- * SQL over a trace of either store: the tables and columns of the schema, read-only, with the functions u64, hex64,
+ * SQL over a trace of either store: the tables and columns of the schema and a few views (views.ts), read-only, with the functions u64, hex64,
  * ult and ule for 64-bit integers, which are two's complement here. Before a statement runs, the tables that it names
  * are read, so that each chunk's digest is checked; those of an Arrow trace are copied into a temporary database, of
  * which SQLite keeps what does not fit into its cache on disk.
@@ -10,6 +10,7 @@ import { openTrace } from './open.js';
 import { type Column, TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import { defineFunctions, quoted, SCHEMA_SQL } from './sqlite/schema.js';
 import type { Chunk, TraceReader } from './store.js';
+import { VIEWS } from './views.js';
 
 /** A column of an answer; `of` is the column of the schema that it is, where it is one as it stands. */
 export interface AnswerColumn {
@@ -53,6 +54,7 @@ export class TraceSql {
       this.#db.defaultSafeIntegers(true);
       defineFunctions(this.#db);
       if (this.#reader.kind === 'arrow') this.#db.exec(SCHEMA_SQL);
+      for (const { name, sql } of VIEWS) this.#db.exec(`CREATE TEMP VIEW ${quoted(name)} AS ${sql}`);
     } catch (error) {
       this.#reader.close();
       throw traceError(error, path, 'read');
@@ -69,8 +71,12 @@ export class TraceSql {
     const names = (word: string): boolean => new RegExp(`\\b${word}\\b`, 'i').test(statement);
     // `*` and NATURAL mean columns without naming them.
     const all = /\*|\bnatural\b/i.test(statement);
-    for (const table of TABLE_NAMES.filter(names)) {
-      const columns = TABLES[table].columns.filter(({ name }) => all || names(name));
+    const views = VIEWS.filter(({ name }) => names(name));
+    for (const table of TABLE_NAMES) {
+      const ofViews = new Set(views.flatMap(({ reads }) => reads[table] ?? []));
+      const named = names(table);
+      if (!named && ofViews.size === 0) continue;
+      const columns = TABLES[table].columns.filter(({ name }) => ofViews.has(name) || (named && (all || names(name))));
       if (this.#reader.kind === 'arrow') this.#copy(table, columns);
       else for (const _ of this.#reader.chunks(table, { columns: columns.map(({ name }) => name) }));
     }

@@ -1,0 +1,69 @@
+/** Views that SQL over a trace has besides its tables: what nearly every question begins with. */
+import type { TableName } from './schema.js';
+
+export interface View {
+  readonly name: string;
+  readonly says: string;
+  readonly columns: readonly { readonly name: string; readonly says: string }[];
+  /** Tables and their columns that it reads. */
+  readonly reads: { readonly [table in TableName]?: readonly string[] };
+  readonly sql: string;
+}
+
+/** Numbers of kinds, as every trace has them: engine/observer.ts. */
+const EXIT = 1;
+const ENTRY = 2;
+const FAILED = 3;
+
+/** Columns of `event` that `exit` has as they are. */
+const SAME = [
+  'time_ns',
+  'vcpu',
+  'isa',
+  'reason',
+  'qualification',
+  'info2',
+  'rip',
+  'cr3',
+  'gva',
+  'gpa',
+  'code',
+  'value',
+];
+
+const EXIT_VIEW: View = {
+  name: 'exit',
+  says: 'VM exits and failed entries, with the names of their reasons and how long they were handled',
+  columns: [
+    { name: 'seq', says: 'the event' },
+    { name: 'tick', says: 'machine time' },
+    ...SAME.map((name) => ({ name, says: 'as in event' })),
+    { name: 'level', says: 'level that exited' },
+    { name: 'name', says: 'name of the reason, by the architecture of the event' },
+    { name: 'failed', says: '1: a VM entry that failed' },
+    { name: 'entry', says: 'seq of the entry that followed on the same vCPU; null where none did' },
+    { name: 'handled', says: 'from the exit to that entry: ticks on our machine, nanoseconds on real hosts' },
+  ],
+  reads: {
+    event: ['seq', 'tick', 'kind', 'from_level', ...SAME],
+    dictionary: ['domain', 'code', 'name'],
+  },
+  sql: `WITH step AS (
+  SELECT seq, tick, kind, from_level, ${SAME.join(', ')},
+    lead(kind) OVER lane AS next_kind, lead(seq) OVER lane AS next_seq,
+    lead(tick) OVER lane AS next_tick, lead(time_ns) OVER lane AS next_ns
+  FROM event WHERE kind IN (${EXIT}, ${ENTRY}, ${FAILED})
+  WINDOW lane AS (PARTITION BY vcpu ORDER BY seq)
+)
+SELECT seq, tick, ${SAME.map((name) => `step.${name}`).join(', ')}, from_level AS level,
+  coalesce(reasons.name, '0x' || printf('%x', CASE isa WHEN 1 THEN reason & 65535 ELSE reason END)) AS name,
+  kind = ${FAILED} AS failed,
+  CASE next_kind WHEN ${ENTRY} THEN next_seq END AS entry,
+  CASE next_kind WHEN ${ENTRY} THEN coalesce(next_tick - tick, next_ns - time_ns) END AS handled
+FROM step LEFT JOIN dictionary AS reasons
+  ON reasons.domain = CASE isa WHEN 1 THEN 'reason.vmx' WHEN 2 THEN 'reason.svm' END
+  AND reasons.code = CASE isa WHEN 1 THEN reason & 65535 ELSE reason END
+WHERE kind IN (${EXIT}, ${FAILED})`,
+};
+
+export const VIEWS: readonly View[] = [EXIT_VIEW];
