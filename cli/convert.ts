@@ -34,7 +34,11 @@ export const command: Command = {
         else call.out.line(`${target}: ${formatCount(events, 'event')}, digest ${formatDigest(digest)}`);
         return EXIT.holds;
       } catch (error) {
-        writer.finish({ complete: false });
+        try {
+          writer.finish({ complete: false });
+        } catch {
+          // A copy that failed takes no end; the first failure is the one to tell.
+        }
         throw error;
       }
     } finally {

@@ -10,25 +10,31 @@ const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
 
 /**
  * Copies all rows; the copy is complete if the original is. Returns its digest.
- * @throws TraceError, after all that could be read is copied, where the original is damaged
+ * @throws TraceError after all that could be read is copied, where the original is damaged; at once, where the copy
+ * cannot grow
  */
 export function convert(reader: TraceReader, writer: TraceWriter): { readonly digest: string } {
-  let damage: TraceError | null = null;
+  const damage: TraceError[] = [];
   for (const table of TABLE_NAMES) {
     const appender = writer.table(table);
-    try {
-      for (const chunk of reader.chunks(table)) {
-        if (table === 'run') copyFacts(appender, chunk);
-        else copyRows(appender, chunk);
-      }
-    } catch (error) {
-      // What another table holds can still be read.
-      if (!(error instanceof TraceError)) throw error;
-      damage ??= error;
+    for (const chunk of readable(reader, table, damage)) {
+      if (table === 'run') copyFacts(appender, chunk);
+      else copyRows(appender, chunk);
     }
   }
-  if (damage !== null) throw damage;
+  const [first] = damage;
+  if (first !== undefined) throw first;
   return writer.finish({ complete: reader.complete });
+}
+
+/** Chunks up to the damage, which is told. What another table holds can still be read. */
+function* readable(reader: TraceReader, table: TableName, damage: TraceError[]): Generator<Chunk> {
+  try {
+    yield* reader.chunks(table);
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
+    damage.push(error);
+  }
 }
 
 function copyFacts(appender: Appender, chunk: Chunk): void {

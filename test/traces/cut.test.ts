@@ -1,7 +1,18 @@
 /** Traces that lost their end: what lies before the cut is kept, and nothing else is told. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
@@ -125,13 +136,13 @@ for (const [pageSize, rows] of [
 
 const EVENTS = 2 * CHUNK_ROWS.event + 100;
 
-function makeFolder(path: string): void {
+function makeFolder(path: string, complete = true): void {
   const writer = createTrace(path);
   writer.setRun('source', 'test');
   writer.define('kind', 1, 'exit');
   fillLong(writer, EVENTS, 50);
   writer.table('message').row({ vcpu: 0, protocol: 'rpci', channel: 1, direction: 0, body: Uint8Array.of(1, 2, 3) });
-  writer.finish();
+  writer.finish({ complete });
 }
 
 interface Told {
@@ -193,6 +204,24 @@ test('an Arrow trace of which a file is cut or missing keeps all that its other 
     }
   }
   assert.deepEqual(reading(path, tablesOf), expected);
+});
+
+test('a record batch that a killed recorder was writing is left out; one that it only had to list is kept', (t) => {
+  const path = join(scratch(t), 'killed.arrow');
+  makeFolder(path, false);
+  const manifest = join(path, 'manifest.jsonl');
+  const lines = readFileSync(manifest, 'utf8').split('\n');
+  const last = lines.findLastIndex((line) => line.startsWith('{"table":"event"'));
+  writeFileSync(manifest, [...lines.slice(0, last), ''].join('\n'));
+  const stream = join(path, 'event.arrow');
+  const held = () =>
+    reading(path, (reader) => {
+      assert.equal(reader.complete, false);
+      return [...reader.chunks('event')].reduce((sum, { rows }) => sum + rows, 0);
+    });
+  assert.equal(held(), EVENTS);
+  truncateSync(stream, statSync(stream).size - 100);
+  assert.equal(held(), 2 * CHUNK_ROWS.event);
 });
 
 test('links and pipes in the folder of an Arrow trace are refused, and never followed', (t) => {

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   rmSync,
   statSync,
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { integrityOf, isIntact } from '../../analyzer/verify.js';
+import { firstLine } from '../../traces/arrow/manifest.js';
 import { TRACE_ERRORS, TraceError } from '../../traces/errors.js';
 import { createTrace, openTrace } from '../../traces/open.js';
 import { CHUNK_ROWS, FORMAT_VERSION, TABLE_NAMES } from '../../traces/schema.js';
@@ -181,6 +183,15 @@ test('versions: newer and unknown ones are refused, an older one goes through it
     db.close();
     assert.throws(() => openTrace(sqlite), { code });
   }
+  const arrow = join(folder, 'version.arrow');
+  makeTrace(arrow);
+  const manifest = join(arrow, 'manifest.jsonl');
+  const lines = readFileSync(manifest, 'utf8').split('\n').slice(1);
+  writeFileSync(manifest, firstLine(FORMAT_VERSION + 1) + lines.join('\n'));
+  assert.throws(() => openTrace(arrow), {
+    code: 'TRACE_NEWER',
+    message: /version\.arrow: written by a newer version: its format version is \d+, this program knows \d+; update/,
+  });
   const steps = [
     { from: 1, says: 'one' },
     { from: 2, says: 'two' },
@@ -219,4 +230,95 @@ test('what is no trace is refused as such', (t) => {
   assert.throws(() => openTrace(at('lines.arrow')), { code: 'TRACE_DAMAGED', message: /manifest\.jsonl, line 1/ });
   assert.throws(() => openTrace(at('nothing.sqlite')), { code: 'TRACE_NOT_FOUND' });
   assert.throws(() => openTrace('/dev/null'), { code: 'TRACE_NOT_A_TRACE' });
+});
+
+test('a table that is declared otherwise is refused: a view could answer anything, or for ever', (t) => {
+  const folder = scratch(t);
+  const good = join(folder, 'good.sqlite');
+  makeTrace(good, 20, 10);
+  const endless = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS seq, x AS tick FROM n';
+  for (const [table, sql] of [
+    ['event', `DROP TABLE event; CREATE VIEW event AS ${endless}`],
+    ['chunk', `ALTER TABLE chunk RENAME TO c; CREATE VIEW chunk AS ${endless}`],
+    ['page', 'DROP TABLE page'],
+    ['run', 'ALTER TABLE run ADD COLUMN more INTEGER GENERATED ALWAYS AS (1) VIRTUAL'],
+  ] as const) {
+    const bad = join(folder, `${table}.sqlite`);
+    cpSync(good, bad);
+    const db = new Database(bad);
+    db.exec(sql);
+    db.close();
+    const message = new RegExp(`table ${table}: damaged: it is not declared as the format says`);
+    assert.throws(() => openTrace(bad), { code: 'TRACE_DAMAGED', message });
+  }
+  const indexed = join(folder, 'indexed.sqlite');
+  cpSync(good, indexed);
+  const db = new Database(indexed);
+  db.exec('CREATE INDEX by_rip ON event (rip); CREATE VIEW mine AS SELECT rip FROM event');
+  db.close();
+  assert.ok(verifies(indexed));
+});
+
+test('descriptions that lie about how much there is are refused before anything is made room for', (t) => {
+  const folder = scratch(t);
+  const good = join(folder, 'good.sqlite');
+  makeTrace(good, 20, 10);
+  for (const set of [
+    'rows = 9007199254740991 WHERE "table" = \'event\'',
+    'first = 9007199254740991 WHERE "table" = \'event\'',
+    'first = -1 WHERE "table" = \'event\'',
+    'rows = 8192 WHERE "table" = \'event\'',
+    'rows = 19 WHERE "table" = \'event\'',
+    'tags = zeroblob(100000) WHERE "table" = \'event\'',
+    "tags = '[]' WHERE \"table\" = 'event'",
+    'rowid = rowid + 1000000',
+  ]) {
+    const bad = join(folder, 'bad.sqlite');
+    rmSync(bad, { force: true });
+    cpSync(good, bad);
+    const db = new Database(bad);
+    db.exec(`UPDATE chunk SET ${set}`);
+    db.close();
+    if (set.startsWith('rowid')) assert.ok(verifies(bad));
+    else assert.equal(verifies(bad), false, set);
+  }
+});
+
+test('cells that rows of a file share are not read again and again', (t) => {
+  const path = join(scratch(t), 'shared.sqlite');
+  const writer = createTrace(path);
+  // All in the first page of the table, which comes before what they overflow into.
+  const rows = 6;
+  // 14 overflow pages, and little more than the 489 bytes that always stay in the leaf.
+  const length = 14 * 4092 + 475;
+  for (let i = 0; i < rows; i++) {
+    const body = new Uint8Array(length).fill(i + 1);
+    writer.table('message').row({ vcpu: 0, protocol: 'rpci', channel: 1, direction: 0, body });
+  }
+  writer.finish();
+  const bytes = readFileSync(path);
+  const size = 4096;
+  // An overflow page begins with the number of the next; the first of row i is pointed to from the end of its cell.
+  const firsts = Array.from({ length: rows }, (_, i) => {
+    const run = Buffer.alloc(size - 4, i + 1);
+    return Math.floor(bytes.indexOf(run) / size) + 1;
+  });
+  const target = Buffer.alloc(4);
+  target.writeUInt32BE(firsts[0] ?? 0);
+  for (const [i, first] of firsts.entries()) {
+    const pointer = Buffer.alloc(4 + 4, i + 1);
+    pointer.writeUInt32BE(first, 4);
+    const at = bytes.indexOf(pointer);
+    assert.ok(at > 0 && first > 1);
+    target.copy(bytes, at + 4);
+  }
+  // What is no longer needed of the file is cut off.
+  const pages = firsts[1] ?? 0;
+  bytes.writeUInt32BE(pages, 28);
+  writeFileSync(path, bytes.subarray(0, pages * size));
+  assert.equal(verifies(path), false);
+  assert.throws(() => reading(path, (reader) => [...reader.chunks('message')]), {
+    code: 'TRACE_DAMAGED',
+    message: /its cells are longer than the file/,
+  });
 });

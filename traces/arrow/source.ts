@@ -34,7 +34,7 @@ export class ArrowSource implements Source {
       this.upgrades = upgradesFor(this.#version(manifest), folder);
       const listed = new Map<TableName, StoredChunk[]>(TABLE_NAMES.map((name) => [name, []]));
       for (const chunk of manifest.stored) listed.get(chunk.table)?.push(chunk);
-      const found = [...listed].flatMap(([table, chunks]) => this.#walk(table, chunks, lost));
+      const found = [...listed].flatMap(([table, chunks]) => this.#walk(table, chunks, manifest, lost));
       const index = indexChunks(folder, found);
       this.chunks = index.chunks;
       this.damage = this.#damage(manifest, new Map([...index.damage, ...lost]));
@@ -71,8 +71,13 @@ export class ArrowSource implements Source {
     throw new TraceError('TRACE_DAMAGED', this.path, 'manifest.jsonl, line 1');
   }
 
-  /** Chunks of a table up to the end of its stream: those that are listed, and between and behind them those that describe themselves. */
-  #walk(table: TableName, listed: readonly StoredChunk[], lost: Map<TableName, TraceError>): StoredChunk[] {
+  /** Chunks of a table up to the end of its stream: those that are listed, and where one is not, as it describes itself. */
+  #walk(
+    table: TableName,
+    listed: readonly StoredChunk[],
+    { damaged }: Manifest,
+    lost: Map<TableName, TraceError>,
+  ): StoredChunk[] {
     const stream = this.#streams.get(table);
     if (stream === undefined) return [];
     const chunks: StoredChunk[] = [];
@@ -84,7 +89,9 @@ export class ArrowSource implements Source {
       if (chunk === known) next++;
       at = chunk.offset + chunk.length;
       if (at > stream.file.size) {
-        lost.set(table, new TraceError('TRACE_CUT', this.path, `${table}.arrow, offset ${chunk.offset}`));
+        // A batch that a whole manifest does not list is one that a recorder was writing, or is writing still.
+        if (chunk === known || damaged !== null)
+          lost.set(table, new TraceError('TRACE_CUT', this.path, `${table}.arrow, offset ${chunk.offset}`));
         return chunks;
       }
       chunks.push(chunk);
