@@ -1,6 +1,7 @@
 /** The profile as the page shows it: rows with what the exits were about, and the hottest instructions. */
 import type { TraceReader } from '../traces/store.js';
-import { type Profile, type ProfileRow, profile, type Times } from './profile/profile.js';
+import { indexOf } from './profile/beside.js';
+import { type Profile, type ProfileRow, profileOf, type Times } from './profile/profile.js';
 import type { ProfileLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
 
 const MAX = { lines: 500, keys: 12, rips: 12, name: 120 } as const;
@@ -10,7 +11,7 @@ const clip = (name: string): string => name.slice(0, MAX.name);
 
 /** Throws TraceError where the trace is damaged. */
 export function profileTable(reader: TraceReader): ProfileTable {
-  return tableOf(profile(reader, { rips: MAX.rips }));
+  return tableOf(profileOf(indexOf(reader), (domain, code) => reader.name(domain, code), { rips: MAX.rips }));
 }
 
 function tableOf({ unit, exits, open, lost, handled, rows, rips }: Profile): ProfileTable {

@@ -6,8 +6,9 @@
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TraceReader } from '../../traces/store.js';
-import type { ExitIndex } from './exit-index.js';
+import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
 import { decodeIndex, encodeIndex } from './index-file.js';
+import { COLUMNS } from './view.js';
 
 /** Samples from which an index is kept: reading fewer takes no time that anyone would notice. */
 const WORTH_KEEPING = 100_000;
@@ -66,4 +67,19 @@ export class IndexBeside {
     });
     if (kept === null) tried(() => rmSync(fresh, { force: true }));
   }
+}
+
+/**
+ * The index of a trace: the one that is kept, else a new one, which is kept.
+ * @throws TraceError where the trace is damaged
+ */
+export function indexOf(reader: TraceReader): ExitIndex {
+  const beside = new IndexBeside(reader);
+  const kept = beside.read();
+  if (kept !== null) return kept;
+  const builder = new ExitIndexBuilder();
+  for (const chunk of reader.chunks('event', { columns: COLUMNS })) builder.take(chunk);
+  const index = builder.finish();
+  beside.keep(index);
+  return index;
 }

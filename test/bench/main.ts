@@ -9,6 +9,7 @@ import {
   measureReplay,
   measureRoundTrips,
 } from './machine.js';
+import { measureProfile } from './profile.js';
 import { type Measured, measureStores } from './stores.js';
 
 const quick = process.argv.includes('--quick');
@@ -48,6 +49,7 @@ if (missing === null) {
 }
 print(measureMemory(runs, scale));
 print(measureStores(scale));
+print(measureProfile(runs, scale));
 print(measureReplay(scale));
 if (!quick) print(measureImports());
 print(measurePeak(scale));
