@@ -48,7 +48,7 @@ export class CliError extends Error {
 }
 
 /** Failures of the operating system, in words; errno(3). */
-const SYSTEM_ERRORS: { readonly [code: string]: CliErrorSpec } = {
+export const SYSTEM_ERRORS: { readonly [code: string]: CliErrorSpec } = {
   ENOENT: { what: 'no such file', advice: 'check the path' },
   EACCES: { what: 'not allowed', advice: 'check the permissions' },
   EPERM: { what: 'not permitted', advice: 'check the permissions' },

@@ -19,7 +19,11 @@ export const WEB_ERRORS = {
   },
   BAD_PARAMETER: { status: 400, what: 'bad parameter', advice: 'see web/server/parameters.ts for the ranges' },
   UNREADABLE: { status: 422, what: 'the trace cannot be read there', advice: 'run trapline verify on it' },
-  TOO_LARGE: { status: 422, what: 'the answer would be too large', advice: 'ask for less: a filter, fewer bins' },
+  ANSWER_TOO_LARGE: {
+    status: 422,
+    what: 'the answer would be too large',
+    advice: 'ask for less: a filter, fewer bins',
+  },
   FAILED: { status: 500, what: 'the server failed', advice: 'see its terminal' },
 } as const satisfies { readonly [code: string]: WebErrorSpec };
 export type WebErrorCode = keyof typeof WEB_ERRORS;

@@ -157,7 +157,7 @@ function parametersOf(request: Request, known: readonly string[]): Parameters {
 
 function send(response: Response, answer: unknown): void {
   const body = Buffer.from(JSON.stringify(answer));
-  if (body.length > MAX_ANSWER_BYTES) throw new WebError('TOO_LARGE');
+  if (body.length > MAX_ANSWER_BYTES) throw new WebError('ANSWER_TOO_LARGE');
   response.type('application/json').send(body);
 }
 
