@@ -121,6 +121,8 @@ export type Rule = Pick<Check, 'id' | 'cites' | 'says' | 'causes' | 'optional'> 
   readonly stage: string;
   readonly qualification?: number;
   readonly error?: number;
+  /** Exit code of a failed VMRUN other than VMEXIT_INVALID. */
+  readonly exit?: string;
   /** Names of the fields that it reads. */
   readonly fields: readonly string[];
 };

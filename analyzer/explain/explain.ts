@@ -2,6 +2,7 @@
  * Why the entries failed whose dumps a log holds, as far as the dumps say: the violated checks, what could not be
  * decided and what that would take, and what only looks wrong.
  */
+import { SVM_MANUAL } from '../../engine/svm/checks/manual.js';
 import { MANUAL } from '../../engine/vmx/checks/manual.js';
 import { MSR_RULES } from '../../engine/vmx/checks/msr-loading.js';
 import { CHECKS } from '../../engine/vmx/checks/table.js';
@@ -17,7 +18,7 @@ import { type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
 import type { Verdict } from './sentences.js';
-import { judgeSvm, SVM_MANUAL } from './svm.js';
+import { judgeSvm } from './svm.js';
 import { trapsOf } from './traps.js';
 import { UNLISTED } from './unlisted.js';
 
@@ -77,8 +78,14 @@ const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
   vmcb: 'exit code -1 (VMEXIT_INVALID)',
 };
 
+const SVM_FAILURES: { readonly [name: string]: string } = {
+  BUSY: 'exit code -2 (VMEXIT_BUSY)',
+  IDLE_REQUIRED: 'exit code -3 (VMEXIT_IDLE_REQUIRED)',
+  INVALID_PMC: 'exit code -4 (VMEXIT_INVALID_PMC)',
+};
+
 const permits = ({ check }: Judged): string =>
-  check.error !== undefined
+  (SVM_FAILURES[check.exit ?? ''] ?? check.error !== undefined)
     ? `VM-instruction error ${check.error}`
     : (ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`);
 

@@ -1,5 +1,5 @@
 /** What a dump says that happened: whether an entry failed, and how. */
-import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
+import { SVM_EXIT_CODES, SVM_EXIT_INVALID } from '../../engine/svm/exit-codes.js';
 import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { type Dump, FORMATS, fieldOf } from './dump.js';
@@ -79,7 +79,7 @@ function hardwareError(value: bigint): Outcome {
     };
   }
   if (value <= MOST_ERROR) return vmfail(Number(value));
-  if (value === INVALID) return svmInvalid(value);
+  if (value === INVALID || value === SVM_EXIT_INVALID) return svmInvalid(value);
   if (value & BigInt(VM_ENTRY_FAILURE)) return failedEntry(value, null);
   return { ...blank, kind: 'unknown', failed: true, reason: value, says: `entry failed, hardware error ${hex(value)}` };
 }
@@ -92,10 +92,18 @@ const svmInvalid = (reason: bigint): Outcome => ({
   says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',
 });
 
+/** Codes below zero: VMRUN itself failed. Kernels print 32 bits of them or 64. */
+const SVM_FAILURES = SVM_EXIT_CODES.filter(({ code }) => code >> 63n === 1n);
+
 function svmOutcome(dump: Dump): Outcome {
   const code = fieldOf(dump, 'EXIT_CODE');
   if (code === null) return { ...blank, kind: 'unknown', failed: null, says: 'the dump has no exit code' };
-  if (code === INVALID || code === 0xffff_ffff_ffff_ffffn) return svmInvalid(code);
+  const failure = SVM_FAILURES.find((exit) => BigInt.asUintN(32, code) === BigInt.asUintN(32, exit.code));
+  if (failure !== undefined && (code >> 32n === 0n || code === failure.code)) {
+    if (failure.code === SVM_EXIT_INVALID) return svmInvalid(code);
+    const says = `VMRUN failed: VMEXIT_${failure.name} (exit code ${BigInt.asIntN(64, failure.code)}): ${failure.says}`;
+    return { ...blank, kind: 'vmrun-invalid', failed: true, reason: code, says };
+  }
   const name = SVM_EXIT_CODES.find((exit) => exit.code === code)?.name ?? 'unknown';
   return {
     ...blank,

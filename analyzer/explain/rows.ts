@@ -239,7 +239,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
     vmcbSegment('idtr', 'IDTR'),
     vmcbSegment('tr', 'TR'),
   ),
-  { section: 'state', text: 'vmpl: {vmpl.decimal:1}', optional: true },
+  { section: 'state', text: 'vmpl: {VMPL.decimal:1}', optional: true },
   { section: 'state', text: 'cpl: {CPL.decimal:1}' },
   ...must(
     'state',

@@ -1,13 +1,10 @@
 /** The checks of VMRUN over a VMCB dump. */
-import type { SvmCheck, SvmCheckState } from '../../engine/svm/checks/check.js';
+import { SVM_FACTS, type SvmCheck, type SvmCheckState, type SvmFact } from '../../engine/svm/checks/check.js';
 import { SVM_CHECKS } from '../../engine/svm/checks/table.js';
 import { vmcbFieldAt } from '../../engine/svm/fields.js';
-import type { Dump } from './dump.js';
+import { type Dump, fieldOf } from './dump.js';
 import { assumedEverywhere, type Judged, type Missing, Unknown, unknown } from './evaluate.js';
 import type { Processor } from './processor.js';
-
-export const SVM_MANUAL =
-  'AMD64 Architecture Programmer’s Manual, Volume 2 (24593), chapter 15, "Secure Virtual Machine"';
 
 /** What is asked of an AMD processor; null: not known. */
 interface SvmProcessor {
@@ -20,14 +17,14 @@ interface SvmProcessor {
 const LEAST: SvmProcessor = { physicalBits: 40, cr4: 0x7ff, efer: 0x7d01 };
 const MOST: SvmProcessor = { physicalBits: 52, cr4: 0x00f7_1fff, efer: 0x0036_fd01 };
 
+const SEV_ES = 4n;
+/** Every host of a dump is a 64-bit kernel with paging, which switches SEV on only where memory is encrypted. */
+const KNOWN: ReadonlySet<SvmFact> = new Set(['longMode', 'hostPaging', 'host64', 'memoryEncryption']);
+
 class VmcbState implements SvmCheckState {
   readonly #dump: Dump;
   readonly #processor: SvmProcessor;
   #piece: number | null = null;
-  /** Every host of a dump is a 64-bit kernel, with paging. */
-  readonly longMode = true;
-  readonly hostPaging = true;
-
   constructor(dump: Dump, processor: SvmProcessor) {
     this.#dump = dump;
     this.#processor = processor;
@@ -39,11 +36,30 @@ class VmcbState implements SvmCheckState {
   }
 
   #value(offset: number): bigint {
-    const name = vmcbFieldAt(offset)?.name ?? String(offset);
+    const field = vmcbFieldAt(offset);
+    const name = field?.name ?? String(offset);
+    if (field?.area === 'save' && this.#isEncrypted) unknown('field', 'the encrypted save area');
     const found = this.#dump.values.get(name) ?? unknown('field', name);
     if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', `${name} of the same piece`);
     this.#piece = found.piece;
     return found.value;
+  }
+  /** The registers of an SEV-ES guest are in its VMSA, and the VMCB's are none of it; kernels that print the VMSA print U_CET. */
+  get #isEncrypted(): boolean {
+    const control = fieldOf(this.#dump, 'NESTED_CTL') ?? 0n;
+    return (control & SEV_ES) !== 0n && !this.#dump.values.has('U_CET');
+  }
+  has(fact: SvmFact): boolean {
+    return KNOWN.has(fact) || unknown('processor', SVM_FACTS[fact]);
+  }
+  get encryptedGuests(): number {
+    return unknown('processor', 'number of encrypted guests (CPUID.8000001FH:ECX)');
+  }
+  get firstSevAsid(): number {
+    return unknown('processor', 'lowest ASID without SEV-ES (CPUID.8000001FH:EDX)');
+  }
+  memory(): number {
+    return unknown('memory', 'physical memory');
   }
   low(field: number): number {
     return Number(this.#value(field) & 0xffff_ffffn);
@@ -78,7 +94,11 @@ export function judgeSvm(dump: Dump, { physicalBits }: Processor): Judged[] {
     (bound) => new VmcbState(dump, { ...bound, physicalBits: physicalBits ?? bound.physicalBits }),
   );
   return SVM_CHECKS.map((row): Judged => {
-    const check = { ...row, stage: 'vmcb', fields: row.reads.flatMap((read) => vmcbFieldAt(read)?.name ?? []) };
+    const check = {
+      ...row,
+      stage: 'vmcb',
+      fields: row.reads.flatMap((read) => (typeof read === 'number' ? (vmcbFieldAt(read)?.name ?? []) : [])),
+    };
     const answer = ask(row, state);
     const decided = (holds: boolean): Judged['answer'] => (holds ? 'holds' : 'violated');
     if (typeof answer === 'boolean')

@@ -45,6 +45,7 @@ const ROWS = [
   [0x0f0, 'AVIC_LOGICAL_ID', 8],
   [0x0f8, 'AVIC_PHYSICAL_ID', 8],
   [0x108, 'VMSA_PA', 8],
+  [0x120, 'BUS_LOCK_COUNTER', 2],
   [0x138, 'ALLOWED_SEV_FEATURES', 8],
   [0x140, 'GUEST_SEV_FEATURES', 8],
   // State-save area: segments of 16 bytes, then registers.
@@ -57,8 +58,11 @@ const ROWS = [
         [SAVE + 16 * i + 8, `${name}_BASE`, 8],
       ] as const,
   ),
+  [SAVE + 0x0c0, 'U_CET', 8],
+  [SAVE + 0x0ca, 'VMPL', 1],
   [SAVE + 0x0cb, 'CPL', 1],
   [SAVE + 0x0d0, 'EFER', 8],
+  [SAVE + 0x140, 'XSS', 8],
   [SAVE + 0x148, 'CR4', 8],
   [SAVE + 0x150, 'CR3', 8],
   [SAVE + 0x158, 'CR0', 8],
@@ -86,6 +90,10 @@ const ROWS = [
   [SAVE + 0x280, 'BR_TO', 8],
   [SAVE + 0x288, 'EXCP_FROM', 8],
   [SAVE + 0x290, 'EXCP_TO', 8],
+  // What only the encrypted save area (VMSA) of an SEV-ES guest holds, which begins with the same registers.
+  [SAVE + 0x320, 'SECURE_AVIC_CONTROL', 8],
+  [SAVE + 0x3b0, 'SEV_FEATURES', 8],
+  [SAVE + 0x3b8, 'VINTR_CTRL', 8],
 ] as const satisfies readonly (readonly [number, string, 1 | 2 | 4 | 8])[];
 
 export type VmcbFieldName = (typeof ROWS)[number][1];

@@ -1,22 +1,10 @@
-/** Every check of VMRUN: AMD64 APM, volume 2 (24593, revision 3.42), chapter 15. */
+/** Every check of VMRUN: those of guest state, injection and nested paging here, others in files of their own. */
 import { V } from '../fields.js';
-import { type SvmCheck, type SvmCheckState, type SvmCitation, type SvmRow, svmSection } from './check.js';
-
-const CITE = {
-  consistency: { section: '15.5.1', title: 'Basic Operation: Canonicalization and Consistency Checks' },
-  injection: { section: '15.20', title: 'Event Injection' },
-  nmi: { section: '15.21.10', title: 'NMI Virtualization' },
-  nested: { section: '15.25.4', title: 'Nested Paging and VMRUN/#VMEXIT' },
-  avic: { section: '15.29', title: 'Advanced Virtual Interrupt Controller' },
-  sev: { section: '15.34', title: 'Secure Encrypted Virtualization' },
-  sevEs: { section: '15.35', title: 'Encrypted State (SEV-ES)' },
-  tlb: { section: '15.16.1', title: 'TLB Flush' },
-} as const satisfies { readonly [name: string]: SvmCitation };
-
-const bit = (s: SvmCheckState, field: number, n: number): boolean =>
-  ((n < 32 ? s.low(field) >>> n : s.high(field) >>> (n - 32)) & 1) !== 0;
-const clear = (s: SvmCheckState, field: number, low: number, high = 0xffff_ffff): boolean =>
-  (s.low(field) & low) === 0 && (s.high(field) & high) === 0;
+import { svmApicChecks } from './apic.js';
+import { type SvmCheck, type SvmCheckState, type SvmRow, svmSection } from './check.js';
+import { svmEncryptedChecks } from './encrypted.js';
+import { SVM_CITE as CITE } from './manual.js';
+import { bit, clear, EVENT, eventType, eventVector, injects, inWidth, nested } from './terms.js';
 
 const CR0 = { PE: 0, WP: 16, NW: 29, CD: 30, PG: 31 } as const;
 const CR4 = { PAE: 5, CET: 23 } as const;
@@ -27,6 +15,7 @@ const EFER_DEFINED = 0x0036_fd01;
 const CR4_DEFINED = 0x00f7_1fff;
 const CS_L = 9;
 const CS_D = 10;
+const RFLAGS_VM = 17;
 
 const longPaged = (s: SvmCheckState): boolean => bit(s, V.EFER, EFER.LME) && bit(s, V.CR0, CR0.PG);
 
@@ -35,7 +24,6 @@ function tableFits(s: SvmCheckState, field: number, bytes: number): boolean {
   const last = (s.low(field) & 0xffff_f000) + (s.low(field) > 0x7fff_ffff ? 2 ** 32 : 0) + bytes - 1;
   return s.high(field) + Math.floor(last / 2 ** 32) < 2 ** (s.physicalBits - 32);
 }
-const inWidth = (s: SvmCheckState, field: number): boolean => s.high(field) >>> Math.min(31, s.physicalBits - 32) === 0;
 
 /** The I/O permission map has 12 KiB, the MSR permission map 8 KiB. */
 const IOPM_BYTES = 0x3000;
@@ -88,8 +76,8 @@ const stateRows: readonly SvmRow[] = [
   [
     'svm.efer.long_mode',
     'EFER.LMA and EFER.LME are 0 on a processor without long mode',
-    [V.EFER],
-    (s) => (!bit(s, V.EFER, EFER.LMA) && !bit(s, V.EFER, EFER.LME)) || s.longMode,
+    [V.EFER, 'longMode'],
+    (s) => (!bit(s, V.EFER, EFER.LMA) && !bit(s, V.EFER, EFER.LME)) || s.has('longMode'),
   ],
   [
     'svm.long_mode.pae',
@@ -138,9 +126,9 @@ const stateRows: readonly SvmRow[] = [
   ],
   [
     'svm.s_cet.reserved',
-    'bits 9:6 of S_CET are 0, where CR4.CET is 1',
-    [V.S_CET, V.CR4],
-    (s) => !bit(s, V.CR4, CR4.CET) || (s.low(V.S_CET) & 0x3c0) === 0,
+    'bits 9:6 of S_CET are 0, on a processor with CET',
+    [V.S_CET],
+    (s) => (s.low(V.S_CET) & 0x3c0) === 0 || ((s.cr4Supported >>> CR4.CET) & 1) === 0,
   ],
   [
     'svm.cr4.cet_needs_wp',
@@ -148,47 +136,65 @@ const stateRows: readonly SvmRow[] = [
     [V.CR4, V.CR0],
     (s) => !bit(s, V.CR4, CR4.CET) || bit(s, V.CR0, CR0.WP),
   ],
+  [
+    'svm.cr4.cet_in_v86',
+    'U_CET.SH_STK_EN is 0 where CR4.CET and RFLAGS.VM are 1',
+    [V.CR4, V.RFLAGS, 'userShadowStack'],
+    (s) => !bit(s, V.CR4, CR4.CET) || !bit(s, V.RFLAGS, RFLAGS_VM) || !s.has('userShadowStack'),
+  ],
 ];
 
-const VALID = 31;
-const injects = (s: SvmCheckState): boolean => bit(s, V.EVENT_INJ, VALID);
-const type = (s: SvmCheckState): number => (s.low(V.EVENT_INJ) >>> 8) & 7;
-const vector = (s: SvmCheckState): number => s.low(V.EVENT_INJ) & 0xff;
-/** External interrupt, NMI, exception, software interrupt. */
-const TYPES = new Set([0, 2, 3, 4]);
-const EXCEPTION = 3;
+/** PAE paging outside long mode, whose four PDPEs VMRUN loads where it does not nest. */
+const loadsPdpes = (s: SvmCheckState): boolean =>
+  !nested(s) && bit(s, V.CR0, CR0.PG) && bit(s, V.CR4, CR4.PAE) && !bit(s, V.EFER, EFER.LME);
+/** Bits 2:1 and 8:5 of a PDPE. */
+const PDPE_RESERVED = 0x1e6;
+
+const pdpeRows: readonly SvmRow[] = [0, 1, 2, 3].map(
+  (i): SvmRow => [
+    `svm.pdpe${i}.reserved`,
+    `reserved bits of PDPE ${i} are 0 where it is present, with PAE paging and without nested paging`,
+    [V.CR3, V.CR0, V.CR4, V.EFER, V.NESTED_CTL, 'memory'],
+    (s) => {
+      if (!loadsPdpes(s)) return true;
+      const at = ((s.low(V.CR3) & 0xffff_ffe0) >>> 0) + 8 * i;
+      const low = s.memory(at, 0);
+      return (
+        (low & 1) === 0 ||
+        ((low & PDPE_RESERVED) === 0 && s.memory(at + 4, 0) >>> Math.min(31, s.physicalBits - 32) === 0)
+      );
+    },
+  ],
+);
+
+const TYPES: ReadonlySet<number> = new Set(Object.values(EVENT));
 const NMI_VECTOR = 2;
 const LAST_EXCEPTION = 31;
 /** Vectors below 32 that the manual reserves: 9 was the coprocessor segment overrun. */
 const NO_EXCEPTION = new Set([9, 15, 20, 22, 23, 24, 25, 26, 27, 31]);
+
+const isException = (s: SvmCheckState): boolean => eventType(s) === EVENT.exception;
 
 const injectionRows: readonly SvmRow[] = [
   [
     'svm.injection.type',
     'an injected event has type 0, 2, 3 or 4',
     [V.EVENT_INJ],
-    (s) => !injects(s) || TYPES.has(type(s)),
+    (s) => !injects(s) || TYPES.has(eventType(s)),
   ],
   [
     'svm.injection.vector',
     'an injected exception has a vector of at most 31 other than 2 (NMI)',
     [V.EVENT_INJ],
-    (s) => !injects(s) || type(s) !== EXCEPTION || (vector(s) <= LAST_EXCEPTION && vector(s) !== NMI_VECTOR),
+    (s) => !injects(s) || !isException(s) || (eventVector(s) <= LAST_EXCEPTION && eventVector(s) !== NMI_VECTOR),
   ],
-];
-const reservedVectorRows: readonly SvmRow[] = [
   [
     'svm.injection.reserved_vector',
     'an injected exception does not have a vector that the manual reserves',
     [V.EVENT_INJ],
-    (s) => !injects(s) || type(s) !== EXCEPTION || !NO_EXCEPTION.has(vector(s)),
+    (s) => !injects(s) || !isException(s) || !NO_EXCEPTION.has(eventVector(s)),
   ],
 ];
-
-const NP = 0;
-const nested = (s: SvmCheckState): boolean => bit(s, V.NESTED_CTL, NP);
-const SEV = 1;
-const SEV_ES = 2;
 
 /** Eight memory types, none of them 2, 3 or above 7. */
 function validPat(s: SvmCheckState): boolean {
@@ -198,13 +204,15 @@ function validPat(s: SvmCheckState): boolean {
   return true;
 }
 
-const nestedRows: readonly SvmRow[] = [
+const hostRows: readonly SvmRow[] = [
   [
     'svm.nested_paging.host',
     'the host runs with CR0.PG where nested paging is on',
-    [V.NESTED_CTL],
-    (s) => !nested(s) || s.hostPaging,
+    [V.NESTED_CTL, 'hostPaging'],
+    (s) => !nested(s) || s.has('hostPaging'),
   ],
+];
+const nestedRows: readonly SvmRow[] = [
   [
     'svm.nested_cr3.reserved',
     'nCR3 has no bit beyond the physical-address width, with nested paging',
@@ -220,61 +228,16 @@ const nestedRows: readonly SvmRow[] = [
   ],
 ];
 
-const V_NMI_ENABLE = 26;
-const NMI_INTERCEPT = 1;
-const AVIC_ENABLE = 31;
-const avic = (s: SvmCheckState): boolean => bit(s, V.INT_CTL, AVIC_ENABLE);
-const avicRow = (name: string, field: number, what: string): SvmRow => [
-  `svm.avic.${name}`,
-  `the ${what} does not exceed the physical-address width, with AVIC`,
-  [field, V.INT_CTL],
-  (s) => !avic(s) || inWidth(s, field),
-];
-
-const LBR = 0;
 const TLB_COMMANDS = new Set([0, 1, 3, 7]);
 
 export const SVM_CHECKS: readonly SvmCheck[] = [
   ...svmSection(CITE.consistency, stateRows),
+  ...svmSection(CITE.vmrun, pdpeRows),
   ...svmSection(CITE.injection, injectionRows),
-  ...svmSection(CITE.injection, reservedVectorRows, true),
+  ...svmSection(CITE.enablingNested, hostRows),
   ...svmSection(CITE.nested, nestedRows),
-  ...svmSection(CITE.nmi, [
-    [
-      'svm.nmi_virtualization',
-      'NMIs are intercepted where NMI virtualization is on',
-      [V.INT_CTL, V.INTERCEPT_WORD3],
-      (s) => !bit(s, V.INT_CTL, V_NMI_ENABLE) || bit(s, V.INTERCEPT_WORD3, NMI_INTERCEPT),
-    ],
-  ]),
-  ...svmSection(CITE.avic, [
-    avicRow('backing_page', V.AVIC_BACKING_PAGE, 'AVIC backing page'),
-    avicRow('logical_table', V.AVIC_LOGICAL_ID, 'AVIC logical table'),
-    avicRow('physical_table', V.AVIC_PHYSICAL_ID, 'AVIC physical table'),
-  ]),
-  ...svmSection(CITE.sev, [
-    [
-      'svm.sev.nested_paging',
-      'nested paging is on where SEV is on',
-      [V.NESTED_CTL],
-      (s) => !bit(s, V.NESTED_CTL, SEV) || nested(s),
-    ],
-  ]),
-  ...svmSection(CITE.sevEs, [
-    [
-      'svm.sev_es.sev',
-      'SEV is on where SEV-ES is on',
-      [V.NESTED_CTL],
-      (s) => !bit(s, V.NESTED_CTL, SEV_ES) || bit(s, V.NESTED_CTL, SEV),
-    ],
-    [
-      'svm.sev_es.lbr',
-      'LBR virtualization is on where SEV-ES is on',
-      [V.VIRT_EXT, V.NESTED_CTL],
-      (s) => !bit(s, V.NESTED_CTL, SEV_ES) || bit(s, V.VIRT_EXT, LBR),
-      'kvm_amd was loaded with lbrv=0, or the hypervisor switched LBR virtualization off after the guest used DEBUGCTL',
-    ],
-  ]),
+  ...svmApicChecks,
+  ...svmEncryptedChecks,
   ...svmSection(
     CITE.tlb,
     [
@@ -285,6 +248,6 @@ export const SVM_CHECKS: readonly SvmCheck[] = [
         (s) => TLB_COMMANDS.has(s.low(V.TLB_CONTROL)),
       ],
     ],
-    true,
+    { optional: true },
   ),
 ];
