@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CompressionType, compressionRegistry, type StructRow, tableFromIPC } from 'apache-arrow';
 import fc from 'fast-check';
 import { decompressFrameSync } from 'lz4-napi';
+import { decodeBatch } from '../../traces/arrow/batch.js';
+import { openFile, readBytes } from '../../traces/arrow/files.js';
+import { END_OF_STREAM } from '../../traces/arrow/ipc.js';
+import { Stream } from '../../traces/arrow/stream.js';
 import { joinLanes, splitLanes } from '../../traces/lanes.js';
 import { createTrace } from '../../traces/open.js';
 import { TABLE_NAMES, TABLES } from '../../traces/schema.js';
@@ -104,4 +109,34 @@ test('validity: a bit a row, counted, and back again', () => {
       else assert.deepEqual(unpackValidity(bits, valid.length), valid);
     }),
   );
+});
+
+test('a record batch with bytes changed at random is decoded or refused, in the memory that its rows take', () => {
+  const path = mkdtempSync(join(tmpdir(), 'trapline-batch-'));
+  try {
+    const writer = createTrace(join(path, 'batch.arrow'));
+    fillLong(writer, 300, 0);
+    writer.finish();
+    const { start, file } = new Stream(openFile(join(path, 'batch.arrow', 'event.arrow')), 'event');
+    const length = file.size - start - END_OF_STREAM.length;
+    const good = readBytes(file, start, length);
+    closeSync(file.descriptor);
+    const { columns } = TABLES.event;
+    assert.equal(decodeBatch(good, columns, columns, 300).length, columns.length);
+    const change = fc.record({ at: fc.nat(length - 1), byte: fc.constantFrom(0, 1, 0x7f, 0x80, 0xff) });
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 8 }), (changes) => {
+        const bad = good.slice();
+        for (const { at, byte } of changes) bad[at] = byte;
+        try {
+          for (const { vector } of decodeBatch(bad, columns, columns, 300)) assert.equal(vector.rows, 300);
+        } catch (error) {
+          assert.ok(error instanceof Error && !(error instanceof TypeError), String(error));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  } finally {
+    rmSync(path, { recursive: true });
+  }
 });

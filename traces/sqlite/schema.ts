@@ -1,7 +1,8 @@
 /**
  * How a trace lies in SQLite: each table of the schema is a plain table with the same columns, rows in order of rowid
  * (row i of a table has rowid i + 1). 64-bit integers are two's complement. Table `chunk` says which rows were written
- * together and carries their tags. `application_id` and `user_version` are in the file's header.
+ * together and carries their tags; descriptions of no rows only take room (backend.ts). `application_id` and
+ * `user_version` are in the file's header.
  */
 import type Database from 'better-sqlite3';
 import { type ColumnType, TABLE_NAMES, TABLES, type TableName } from '../schema.js';
