@@ -1,6 +1,6 @@
 /**
- * How fast binary recordings come in: the pages that a real kernel wrote, repeated with their times moved on, so that the
- * importer never reads what its own inverse made. Beside it, what trace-cmd needs for the same file.
+ * How fast recordings come in: what a real kernel and real tools wrote, repeated with its times moved on, so that the
+ * importer never reads what its own inverse made. Beside it, what trace-cmd and perf need for the same files.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,91 +13,188 @@ import { importTrace } from '../../recorder/import/import.js';
 import { openSource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { createTrace } from '../../traces/open.js';
+import { asPlain, repeated } from '../recorder/perf-files.js';
 import { asVersion6 } from '../recorder/trace-dat-files.js';
 import type { Measured } from './stores.js';
 
-const COPIES = 400;
-/** Two vCPUs, every event of kvm; exits and entries alone are a third of it. */
-const RECORDING = 'svm-two-vcpus.trace.dat';
+/** Events, or lines, that each file has at the least. */
+const LENGTH = 800_000;
+const PASSES = 3;
 
-function fixture(): Uint8Array {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return readFileSync(join(folder, 'test', 'recorder', 'fixtures', RECORDING));
+let root = dirname(fileURLToPath(import.meta.url));
+while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+
+/** A recording of every event of kvm, from beside the checkout where it is there, else the one that is committed. */
+function recording(shared: string, committed: string): Buffer {
+  const path = join(root, '..', 'shared', 'data', 'kvm', shared);
+  return readFileSync(existsSync(path) ? path : join(root, 'test', 'recorder', 'fixtures', committed));
 }
 
-/** Events a second of processor time, the best of `times` passes: other work on the machine must not count. */
-function rate(times: number, pass: () => number): number {
-  let best = 0;
-  for (let i = 0; i < times; i++) {
-    const before = process.cpuUsage();
-    const events = pass();
-    const { user, system } = process.cpuUsage(before);
-    best = Math.max(best, (events * 1e6) / (user + system));
-  }
-  return best;
+const TIME = /(\s\[\d{3}\]\s+(?:[\w.]{4,8}\s+)?)(\d+)(\.\d+:)/;
+
+/** Lines of a text, again and again, each time `SPAN` seconds later. */
+function repeatedText(text: string): string {
+  const SPAN = 1000;
+  const lines = text.trimEnd().split('\n');
+  const copies = Math.ceil(LENGTH / lines.length);
+  return Array.from(
+    { length: copies },
+    (_, copy) =>
+      `${lines.map((line) => line.replace(TIME, (_all, before, s, rest) => `${before}${Number(s) + copy * SPAN}${rest}`)).join('\n')}\n`,
+  ).join('');
 }
 
+/** The same file with as many copies as make it long enough. */
+function longEnough(make: (copies: number) => Uint8Array, path: string): void {
+  writeFileSync(path, make(1));
+  writeFileSync(path, make(Math.ceil(LENGTH / profilePass(path))));
+}
+
+/** Events, or lines of a text. */
 function profilePass(path: string): number {
   const profiler = new Profiler();
   const source = openSource(path);
   try {
     const writer = new StreamWriter((chunk) => profiler.take(chunk));
-    return importTrace(source, () => writer, { columns: COLUMNS, brief: true }).counts.events;
+    const { counts } = importTrace(source, () => writer, { columns: COLUMNS, brief: true });
+    return counts.lines || counts.events;
   } finally {
     source.close();
   }
 }
 
-function storePass(path: string, trace: string): number {
+function storePass(path: string, trace: string, threads: boolean): number {
   const source = openSource(path);
   try {
-    return importTrace(source, () => createTrace(trace, { replace: true })).counts.events;
+    const { counts } = importTrace(source, () => createTrace(trace, { replace: true, threads }));
+    return counts.lines || counts.events;
   } finally {
     source.close();
   }
 }
 
-/** Events a second of `trace-cmd report` on the file, or null where it is not installed. */
-function traceCmd(path: string, events: number): number | null {
-  if (spawnSync('trace-cmd', ['--version']).error !== undefined) return null;
-  const script = `trace-cmd report -i '${path}' > /dev/null 2>&1; times`;
-  const children = execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n').at(-1) ?? '';
-  const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
-    (sum, [, m, s]) => sum + 60 * Number(m) + Number(s),
-    0,
-  );
-  return seconds > 0 ? events / seconds : null;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+
+interface Rate {
+  /** Items a second of processor time of all threads, which other work on the machine does not slow, and of real time. */
+  readonly cpu: number;
+  readonly wall: number;
 }
 
-/** Measures the importers of binary recordings. */
+/** Medians of a few passes, after one that warms up the compiler. */
+function rate(pass: () => number): Rate {
+  pass();
+  const passes = Array.from({ length: PASSES }, () => {
+    const before = process.cpuUsage();
+    const start = performance.now();
+    const items = pass();
+    const { user, system } = process.cpuUsage(before);
+    return { cpu: (items * 1e6) / (user + system), wall: (items * 1e3) / (performance.now() - start) };
+  });
+  return { cpu: median(passes.map(({ cpu }) => cpu)), wall: median(passes.map(({ wall }) => wall)) };
+}
+
+const installed = (tool: string): boolean => spawnSync(tool, ['--version']).error === undefined;
+
+/** Items a second of processor time of another tool, or null where it is not installed. */
+function peer(tool: string, options: string, items: number): number | null {
+  if (!installed(tool)) return null;
+  const times = Array.from({ length: PASSES }, () => {
+    const script = `${tool} ${options} > /dev/null 2>&1; times`;
+    const children = execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n').at(-1) ?? '';
+    return [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + 60 * Number(m) + Number(s), 0);
+  });
+  const seconds = median(times);
+  return seconds > 0 ? items / seconds : null;
+}
+
+type Unit = 'events' | 'lines';
+
+const line = (name: string, value: number, unit: Unit, bound: number): Measured => ({
+  name,
+  value: value / 1e6,
+  unit: `M ${unit}/s`,
+  bound,
+  atMost: false,
+});
+
+/** Rows of one file: a profile, a compressed trace on one core, and the same with the store's thread, in real time. */
+function rows(name: string, path: string, unit: Unit, bounds: { profile: number; store: number }): Measured[] {
+  const trace = `${path}.arrow`;
+  const threaded = rate(() => storePass(path, trace, true));
+  return [
+    line(`${name}, profile without storing`, rate(() => profilePass(path)).cpu, unit, bounds.profile),
+    line(
+      `${name} into a compressed Arrow trace, on one core`,
+      rate(() => storePass(path, trace, false)).cpu,
+      unit,
+      bounds.store,
+    ),
+    line('the same with a thread that writes, real time', threaded.wall, unit, 0),
+    line('the same, processor time of both', threaded.cpu, unit, 0),
+  ];
+}
+
+const BINARY = { profile: 5, store: 2 };
+const TEXT = { profile: 1, store: 1 };
+
+function peers(path: string, runs: readonly (readonly [tool: string, options: string])[]): Measured[] {
+  const items = profilePass(path);
+  return runs.flatMap(([tool, options]) => {
+    const value = peer(tool, options.replace('FILE', path), items);
+    return value === null
+      ? []
+      : [
+          line(
+            `${tool} ${options.replace(' -i FILE', '').replace('-i FILE ', '')} on the same file`,
+            value,
+            'events',
+            0,
+          ),
+        ];
+  });
+}
+
+/** Measures the importers, and beside them the tools whose recordings they read. */
 export function measureImports(): readonly Measured[] {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-bench-'));
+  const at = (name: string): string => join(folder, name);
   try {
-    const path = join(folder, 'trace.dat');
-    writeFileSync(path, asVersion6(fixture(), { copies: COPIES }));
-    const line = (name: string, value: number, bound: number): Measured => ({
-      name,
-      value: value / 1e6,
-      unit: 'M events/s',
-      bound,
-      atMost: false,
-    });
-    const events = profilePass(path);
-    const measured = [
-      line(
-        'trace.dat, profile without storing',
-        rate(3, () => profilePass(path)),
-        5,
-      ),
-      line(
-        'trace.dat into a compressed Arrow trace',
-        rate(2, () => storePass(path, join(folder, 'a.arrow'))),
-        2,
-      ),
+    const measured: Measured[] = [];
+    const dat = recording('svm/svm_2vcpu.trace.dat', 'svm-two-vcpus.trace.dat');
+    longEnough((copies) => asVersion6(dat, { copies }), at('trace.dat'));
+    measured.push(...rows('trace.dat 6', at('trace.dat'), 'events', BINARY));
+    measured.push(...peers(at('trace.dat'), [['trace-cmd', 'report -i FILE']]));
+    const convert = [
+      'convert',
+      '--file-version',
+      '7',
+      '--compression',
+      'zstd',
+      '-i',
+      at('trace.dat'),
+      '-o',
+      at('7.dat'),
     ];
-    const other = traceCmd(path, events);
-    return other === null ? measured : [...measured, line('trace-cmd report on the same file', other, 0)];
+    if (installed('trace-cmd') && spawnSync('trace-cmd', convert).status === 0)
+      measured.push(...rows('trace.dat 7, zstd', at('7.dat'), 'events', BINARY));
+    const perf = asPlain(recording('svm/svm_basic_perf.perf.data', 'svm-exit-entry.zstd.perf.data'));
+    longEnough((copies) => repeated(perf, copies), at('perf.data'));
+    measured.push(...rows('perf.data', at('perf.data'), 'events', BINARY));
+    measured.push(
+      ...peers(at('perf.data'), [
+        ['perf', 'script -i FILE'],
+        ['perf', 'kvm -i FILE stat report'],
+      ]),
+    );
+    const report = recording('svm/svm_2vcpu.report.txt', 'svm-two-vcpus.report.txt');
+    writeFileSync(at('report.txt'), repeatedText(report.toString('latin1')), 'latin1');
+    measured.push(...rows('text of trace-cmd report', at('report.txt'), 'lines', TEXT));
+    const script = recording('svm/svm_basic_perf.script.txt', 'svm-basic.script.txt');
+    writeFileSync(at('script.txt'), repeatedText(script.toString('latin1')), 'latin1');
+    measured.push(...rows('text of perf script', at('script.txt'), 'lines', TEXT));
+    return measured;
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -74,11 +74,17 @@ function withData(file: Buffer, data: Uint8Array): Buffer {
 export function repeated(file: Buffer, copies: number): Buffer {
   const [from, size] = [number(file, 40), number(file, 48)];
   const attribute = new Scanner(bytesInMemory(file, 'source'), number(file, 24), file.length, true);
-  const { time } = readAttribute(attribute, number(file, 16) - 16).layout;
+  const { time, trailer } = readAttribute(attribute, number(file, 16) - 16).layout;
   const all = whole(file.subarray(from, from + size));
   const samples = all.filter((record) => record.readUInt32LE(0) === SAMPLE);
-  const times = BigUint64Array.from(samples, (record) => record.readBigUInt64LE(time)).sort();
-  const span = (times.at(-1) ?? 0n) - (times[0] ?? 0n) + 1_000_000n;
+  const begin = samples[0]?.readBigUInt64LE(time) ?? 0n;
+  // what the kernel says of threads goes on behind the last sample
+  const times = all.flatMap((record) => {
+    const type = record.readUInt32LE(0);
+    if (type === SAMPLE) return [record.readBigUInt64LE(time)];
+    return type < ATTRIBUTE && trailer.time < 0 ? [record.readBigUInt64LE(record.length + trailer.time)] : [];
+  });
+  const span = times.reduce((latest, each) => (each > latest ? each : latest), begin) - begin + 1_000_000n;
   const round = Buffer.alloc(HEADER);
   round.writeUInt32LE(FINISHED_ROUND, 0);
   round.writeUInt16LE(HEADER, 6);
