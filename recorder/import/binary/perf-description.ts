@@ -12,6 +12,8 @@ const FEATURE_TRACING_DATA = 1;
 const FEATURE_EVENT_DESC = 12;
 export const FEATURE_BITS = 256;
 const UPDATE_NAME = 2;
+/** Ids below are looked up in an array. */
+const FEW = 1 << 16;
 
 export interface Section {
   readonly offset: number;
@@ -25,10 +27,8 @@ export class PerfDescription {
   readonly #damage: (error: ImportError) => void;
   /** Attributes by id, as a number where it is exact. */
   readonly #byId = new Map<number | bigint, Attribute>();
-  /** By the halves of the id, the last one found: ids are few and come in runs. */
-  #lastLow = -1;
-  #lastHigh = -1;
-  #last: Attribute | null = null;
+  /** Those of small ids once more, for speed: the kernel counts them up. */
+  readonly #few: (Attribute | null)[] = [];
 
   constructor(little: boolean, damage: (error: ImportError) => void) {
     this.#little = little;
@@ -49,18 +49,16 @@ export class PerfDescription {
     if (id < 0 || id + 8 > size) return first;
     const low = view.getUint32(at + id + (this.#little ? 0 : 4), this.#little);
     const high = view.getUint32(at + id + (this.#little ? 4 : 0), this.#little);
-    if (low === this.#lastLow && high === this.#lastHigh) return this.#last;
-    this.#lastLow = low;
-    this.#lastHigh = high;
+    if (high === 0 && low < this.#few.length) return this.#few[low] ?? null;
     const exact = high < EXACT;
-    const key = exact ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low);
-    this.#last = this.#byId.get(key) ?? null;
-    return this.#last;
+    return this.#byId.get(exact ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low)) ?? null;
   }
 
   #name(id: bigint, attribute: Attribute): void {
     this.#byId.set(keyOf(id), attribute);
-    this.#lastLow = -1;
+    if (id >= BigInt(FEW)) return;
+    while (this.#few.length <= Number(id)) this.#few.push(null);
+    this.#few[Number(id)] = attribute;
   }
 
   /** The attributes of file mode, of `each` bytes. */

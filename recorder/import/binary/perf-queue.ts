@@ -23,6 +23,12 @@ export class QueuedRecord {
   offset = 0;
 }
 
+/** Where records come from: bytes, and the same as words. */
+interface Source {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+}
+
 /** Records [index, to) of the queue, which are in order. */
 class Run implements Timed {
   readonly #queue: PerfQueue;
@@ -57,8 +63,6 @@ export class PerfQueue {
   #words = new Uint32Array(1 << 14);
   #bytes = new Uint8Array(this.#words.buffer);
   #view = new DataView(this.#words.buffer);
-  /** Words of the input that records are copied from. */
-  #source: Uint32Array = this.#words;
   #filled = 0;
   #count = 0;
   /** Bytes of records that have gone on, and their number. */
@@ -87,7 +91,7 @@ export class PerfQueue {
   }
 
   /** Takes a copy of the record of `size` bytes at `at`. */
-  add(source: Uint8Array, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
+  add({ bytes, words }: Source, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
     if (this.#filled - this.#idle + size > MOST || this.#count - this.#gone >= MOST_RECORDS) this.#relieve();
     this.#reserve(size);
     const index = this.#count;
@@ -96,7 +100,7 @@ export class PerfQueue {
       this.#runs.push({ from: this.#begin, to: index });
       this.#begin = index;
     }
-    this.#copy(source, at, size);
+    this.#copy(bytes, words, at, size);
     this.#places[index] = this.#filled;
     this.#sizes[index] = size;
     this.lows[index] = timeLow;
@@ -112,22 +116,15 @@ export class PerfQueue {
   }
 
   /** Records of files lie at multiples of 8: words of them are copied faster by a loop than bytes by a call. */
-  #copy(source: Uint8Array, at: number, size: number): void {
-    const from = source.byteOffset + at;
-    if ((from & 3) !== 0 || (size & 3) !== 0) {
-      this.#bytes.set(source.subarray(at, at + size), this.#filled);
+  #copy(bytes: Uint8Array, words: Uint32Array, at: number, size: number): void {
+    if (((at | size) & 3) !== 0) {
+      this.#bytes.set(bytes.subarray(at, at + size), this.#filled);
       return;
     }
-    const words = this.#wordsOf(source);
     const target = this.#words;
-    const first = from >>> 2;
+    const first = at >>> 2;
     const to = this.#filled >>> 2;
     for (let i = 0; i < size >>> 2; i++) target[to + i] = words[first + i] as number;
-  }
-
-  #wordsOf({ buffer }: Uint8Array): Uint32Array {
-    if (this.#source.buffer !== buffer) this.#source = new Uint32Array(buffer, 0, buffer.byteLength >>> 2);
-    return this.#source;
   }
 
   /** Ends a round. */

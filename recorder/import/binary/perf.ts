@@ -160,13 +160,14 @@ class PerfImport {
     }
   }
 
-  #record(type: number, { bytes, view, start, offset }: Window, size: number): void {
+  #record(type: number, window: Window, size: number): void {
+    const { bytes, start, offset } = window;
     switch (type) {
       case RECORD.sample:
       case RECORD.lost:
       case RECORD.lostSamples:
       case RECORD.comm:
-        this.#enqueue(type, bytes, view, start, size, offset);
+        this.#enqueue(type, window, size);
         return;
       case RECORD.finishedRound:
         this.#queue.round();
@@ -264,7 +265,8 @@ class PerfImport {
     return time < 0 && size + time >= HEADER ? size + time : -1;
   }
 
-  #enqueue(type: number, bytes: Uint8Array, view: DataView, at: number, size: number, offset: number): void {
+  #enqueue(type: number, window: Window, size: number): void {
+    const { view, start: at, offset } = window;
     const time = this.#timeAt(type, size);
     if (time < 0) {
       this.#events.take(Object.assign(this.#timeless, { view, at, size, offset }));
@@ -272,8 +274,8 @@ class PerfImport {
     }
     const first = view.getUint32(at + time, this.#little);
     const second = view.getUint32(at + time + 4, this.#little);
-    if (this.#little) this.#queue.add(bytes, at, size, first, second, offset);
-    else this.#queue.add(bytes, at, size, second, first, offset);
+    if (this.#little) this.#queue.add(window, at, size, first, second, offset);
+    else this.#queue.add(window, at, size, second, first, offset);
   }
 
   /** Ends reading at an error, if there is something to keep. */

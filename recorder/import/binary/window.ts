@@ -7,6 +7,8 @@ const SIZE = 1 << 20;
 export class Window {
   bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
+  /** The same bytes, but for up to three at the end. */
+  words: Uint32Array;
   /** Bytes [start, end) have not been consumed. */
   start = 0;
   end = 0;
@@ -18,6 +20,7 @@ export class Window {
   constructor(more: (target: Uint8Array, at: number) => number, offset = 0, size = SIZE) {
     this.bytes = new Uint8Array(size);
     this.view = new DataView(this.bytes.buffer);
+    this.words = wordsOf(this.bytes);
     this.#more = more;
     this.offset = offset;
   }
@@ -73,11 +76,15 @@ export class Window {
       bytes.set(kept);
       this.bytes = bytes;
       this.view = new DataView(bytes.buffer);
+      this.words = wordsOf(bytes);
     } else this.bytes.copyWithin(0, this.start, this.end);
     this.end -= this.start;
     this.start = 0;
   }
 }
+
+const wordsOf = ({ buffer }: Uint8Array<ArrayBuffer>): Uint32Array =>
+  new Uint32Array(buffer, 0, buffer.byteLength >>> 2);
 
 export const pipeWindow = (source: ByteSource): Window => new Window((target, at) => source.read(target, at));
 
