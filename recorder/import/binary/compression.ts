@@ -1,5 +1,5 @@
 /** Decompression with a bound that is known beforehand: what a file says of itself is never believed. */
-import { constants, inflateSync } from 'node:zlib';
+import zlib, { constants, inflateSync } from 'node:zlib';
 import { Decompress, decompress } from 'fzstd';
 
 /** What may come out of compressed data beyond RATIO times its size, in all: most of a ring buffer may be empty. */
@@ -42,9 +42,18 @@ function asTarget(target: Uint8Array): Uint8Array {
   return target;
 }
 
+/** Node's own zstd, from 22.15 on: more than twice as fast as one in JavaScript. */
+const native = (zlib as { readonly zstdDecompressSync?: (data: Uint8Array, options: object) => Uint8Array })
+  .zstdDecompressSync;
+
+const unzstd = (data: Uint8Array, target: Uint8Array): Uint8Array =>
+  native === undefined
+    ? decompress(data, asTarget(target))
+    : native(data, { maxOutputLength: Math.max(1, target.length) });
+
 /** By the name that trace.dat gives its compression. */
 export const INFLATE: ReadonlyMap<string, Inflate> = new Map<string, Inflate>([
-  ['zstd', (data, target) => guard(target, () => decompress(data, asTarget(target)))],
+  ['zstd', (data, target) => guard(target, () => unzstd(data, target))],
   [
     'zlib',
     (data, target) =>
