@@ -2,8 +2,10 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
 import { type Bits, type Information, LAYOUTS, OPERANDS, VM_INSTRUCTION_ERRORS } from './detail-bits.js';
+import { violatedChecks } from './detail-checks.js';
 import { RegisterHistory } from './detail-registers.js';
 import { codeWidth, disassemble } from './profile/code.js';
+import type { Symbols } from './symbols/symbols.js';
 import type { Timeline } from './timeline.js';
 import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
 import { codeDomain } from './timeline-filter.js';
@@ -32,8 +34,11 @@ export class Details {
   /** The chunk of events that was read last: neighbours are asked for next. */
   #chunk: Chunk | null = null;
 
-  constructor(reader: TraceReader, timeline: Timeline) {
+  readonly #symbols: Symbols | null;
+
+  constructor(reader: TraceReader, timeline: Timeline, symbols: Symbols | null = null) {
     this.#reader = reader;
+    this.#symbols = symbols;
     this.#timeline = timeline;
     this.#registers = new RegisterHistory(reader, (seq) => this.#vcpuOf(seq));
   }
@@ -59,7 +64,7 @@ export class Details {
       decoded: decode(this.#reader, row, registers, kind),
       registers,
       code: codeOf(row),
-      checks: this.#checks(seq, kind),
+      checks: this.#checks(seq, kind, row),
       messages: this.#messages(seq),
       parents: this.#parents(row, seq),
       end: this.#end(place),
@@ -109,32 +114,33 @@ export class Details {
       // the manual numbers VMX reasons in decimal, SVM codes in hexadecimal
       return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
     }
+    if (name === 'rip') return this.#symbols?.label(levelOf(row), big(cell)) ?? null;
     if (name === 'code' && kind === EVENT_KINDS.vmfail) return VM_INSTRUCTION_ERRORS[Number(cell)] ?? null;
     const domain = name === 'code' ? codeDomain(kind) : null;
     return domain === null ? null : this.#reader.name(domain, big(cell));
   }
 
   /** Violated checks are events right before the failure that they explain. */
-  #checks(seq: number, kind: number): Said[] {
-    if (kind === EVENT_KINDS.check) return this.#check(seq);
-    if (kind !== EVENT_KINDS.entry_failed && kind !== EVENT_KINDS.vmfail) return [];
+  #checks(seq: number, kind: number, row: Row): Detail['checks'] {
     const vcpu = this.#vcpuOf(seq);
-    const checks: Said[][] = [];
-    for (let at = seq - 1; at >= 0 && checks.length < MAX_CHECKS && this.#vcpuOf(at) === vcpu; at--) {
-      const { categories, category } = this.#timeline.index;
-      if (categories[category[at] ?? 0]?.kind !== EVENT_KINDS.check) break;
-      checks.unshift(this.#check(at));
+    const rows: number[] = kind === EVENT_KINDS.check ? [seq] : [];
+    if (kind === EVENT_KINDS.entry_failed || kind === EVENT_KINDS.vmfail) {
+      for (let at = seq - 1; at >= 0 && rows.length < MAX_CHECKS && this.#vcpuOf(at) === vcpu; at--) {
+        const { categories, category } = this.#timeline.index;
+        if (categories[category[at] ?? 0]?.kind !== EVENT_KINDS.check) break;
+        rows.unshift(at);
+      }
     }
-    return checks.flat();
-  }
-
-  #check(seq: number): Said[] {
-    const code = this.#row(seq)?.code ?? null;
-    const check = code === null ? undefined : this.#reader.dictionary('check').get(big(code));
-    const says = check?.says ?? null;
-    return check === undefined
-      ? []
-      : [{ name: 'check', value: check.name.slice(0, MAX_SAYS), says: says?.slice(0, MAX_TEXT) ?? null }];
+    const dictionary = this.#reader.dictionary('check');
+    const checks = rows.flatMap((at) => {
+      const code = this.#row(at)?.code ?? null;
+      const check = code === null ? undefined : dictionary.get(big(code));
+      return check === undefined ? [] : [{ id: check.name, says: check.says }];
+    });
+    if (checks.length === 0) return [];
+    const { vmcs = null } = row;
+    const failed = { seq, vmcs: vmcs === null ? null : big(vmcs) };
+    return violatedChecks(this.#reader, this.#timeline.index, checks, failed);
   }
 
   #messages(seq: number): Said[] {
@@ -188,6 +194,10 @@ export class Details {
 
 const clip = (says: string | null): string | null => says?.slice(0, MAX_SAYS) ?? null;
 const big = (cell: Cell): bigint => (typeof cell === 'bigint' ? cell : typeof cell === 'number' ? BigInt(cell) : 0n);
+const levelOf = (row: Row): number | null => {
+  const level = row.from_level ?? null;
+  return level === null ? null : Number(level);
+};
 const isaOf = (row: Row): number | null => (row.isa === null || row.isa === undefined ? null : Number(row.isa));
 
 function shownValue(name: string, cell: Cell): string {

@@ -26,6 +26,8 @@ const ATTEMPTS: readonly { readonly match: Match; readonly share: number }[] = [
 const ENOUGH = 0.1;
 
 export interface Divergence {
+  /** Seq of the exit at which each side is where they part; of its last exit where it merely ends. */
+  readonly at: { readonly left: number; readonly right: number };
   /** Exits that both have, right before. */
   readonly before: readonly ExitLine[];
   /** What each has instead; empty where one merely has more. */
@@ -204,7 +206,10 @@ function firstDivergence(left: DiffSide, right: DiffSide, hunks: readonly Hunk[]
   const lane = laneStart(left, first.left);
   const shown = 2 * CONTEXT;
   const next = Math.min(first.leftEnd + CONTEXT, laneEnd(left, first.leftEnd));
+  const seqAt = (side: DiffSide, at: number): number =>
+    side.exits === 0 ? 0 : side.line(Math.min(at, side.exits - 1)).seq;
   return {
+    at: { left: seqAt(left, first.left), right: seqAt(right, first.right) },
     before: lines(left, Math.max(lane, first.left - CONTEXT), first.left),
     left: lines(left, first.left, Math.min(first.leftEnd, first.left + shown)),
     right: lines(right, first.right, Math.min(first.rightEnd, first.right + shown)),

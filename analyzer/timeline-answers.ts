@@ -60,9 +60,15 @@ export interface Overview {
   readonly complete: boolean;
   readonly events: number;
   readonly axes: { readonly [axis in Axis]?: Domain };
+  /** What the host's clock said where the time axis begins, in nanoseconds, decimal; null where the trace has no time. */
+  readonly timeBase: string | null;
+  /** Whether symbols were given, so that the guest's functions are known. */
+  readonly symbols: boolean;
   readonly lanes: readonly Lane[];
   readonly categories: readonly Category[];
   readonly gaps: number;
+  /** Events that the source says it lost. */
+  readonly lost: number;
   readonly failures: number;
   /** Facts of the run, for people: CPU model, image, outcome, ... */
   readonly facts: readonly { readonly name: string; readonly value: string }[];
@@ -79,6 +85,8 @@ export interface Filter {
   readonly levels: readonly number[];
   /** Words, joined by AND: part of a name or of the event's text, or a number (0x...) that one of its fields holds. */
   readonly text: string;
+  /** Frames of the flame graph from the root down: exits whose stack begins with them. */
+  readonly stack: readonly string[];
 }
 
 export interface LaneView {
@@ -140,6 +148,32 @@ export interface Register {
   readonly changed: boolean;
 }
 
+/** A field that a check reads, as it was when the entry failed. */
+export interface CheckedField {
+  readonly name: string;
+  /** Hex; null where the trace does not tell it. */
+  readonly value: string | null;
+  /** Its bits in words. */
+  readonly says: string | null;
+  /** Hex of what it was before the last VMWRITE; null where there was none. */
+  readonly old: string | null;
+  /** Seq of that VMWRITE; null where there is none in the trace. */
+  readonly by: number | null;
+  /** An exit came after it, which may have saved another value. */
+  readonly stale: boolean;
+}
+
+/** A rule that an entry violated. */
+export interface ViolatedCheck {
+  readonly id: string;
+  /** The rule in words; null where the trace does not say. */
+  readonly says: string | null;
+  readonly cites: string | null;
+  /** What usually causes it. */
+  readonly causes: readonly string[];
+  readonly fields: readonly CheckedField[];
+}
+
 /** One event with all that the trace says of it. */
 export interface Detail {
   readonly place: Place;
@@ -159,8 +193,8 @@ export interface Detail {
     readonly bits: 16 | 32 | 64;
     readonly decodings: readonly { readonly bits: 16 | 32 | 64; readonly text: string }[];
   } | null;
-  /** Rules that a failed entry violated: name, what the rule says and where it stands. */
-  readonly checks: readonly Said[];
+  /** Rules that a failed entry violated. */
+  readonly checks: readonly ViolatedCheck[];
   /** What a guest and a monitor said to each other with this event. */
   readonly messages: readonly Said[];
   /** The exit that this work serves, the one that that serves, and so on up. */
@@ -173,7 +207,9 @@ export interface Detail {
 export interface ProfileTimes {
   readonly mean: number;
   readonly p50: number;
+  readonly p90: number;
   readonly p99: number;
+  readonly p999: number;
   readonly max: number;
   readonly total: number;
 }
@@ -199,6 +235,8 @@ export interface ProfileLine {
   readonly keys: readonly ProfileKeyLine[];
   /** Keys that were left out. */
   readonly keysLeft: number;
+  /** Handler times: (least, beyond the greatest, count) times n, ascending, each a bucket or some neighbours. */
+  readonly histogram: readonly number[];
 }
 
 /** An instruction that exits often. */
@@ -210,6 +248,14 @@ export interface ProfileRipLine {
   readonly share: number;
   readonly total: number;
   readonly instruction: string | null;
+  /** `name+0x1a`, where symbols were given and have the address. */
+  readonly symbol: string | null;
+}
+
+/** What a profile is made of: exits that begin in a stretch of an axis (null: all), of these vCPUs (empty: all). */
+export interface Scope {
+  readonly window: (Domain & { readonly axis: Axis }) | null;
+  readonly vcpus: readonly number[];
 }
 
 export interface ProfileTable {
@@ -223,4 +269,72 @@ export interface ProfileTable {
   /** Lines that were left out, because an answer is bounded. */
   readonly left: number;
   readonly rips: readonly ProfileRipLine[];
+}
+
+/** A frame of the flame graph. */
+export interface FlameFrame {
+  /** Index of the frame below, which comes before this one; -1 of the root. */
+  readonly parent: number;
+  /** Level, function (with symbols), reason, sub-key. */
+  readonly name: string;
+  /** Name of the exit reason that the frame is of, or lies on. */
+  readonly reason: string | null;
+  readonly failure: boolean;
+  readonly exits: number;
+  /** Handler time, in ticks or nanoseconds. */
+  readonly time: number;
+}
+
+export interface Flame {
+  readonly unit: 'ticks' | 'ns';
+  readonly frames: readonly FlameFrame[];
+  /** Frames that were left out, the smallest ones, because an answer is bounded. */
+  readonly left: number;
+}
+
+/** An exit on one side of a comparison. */
+export interface ComparedExit {
+  readonly seq: number;
+  readonly level: number | null;
+  readonly reason: string;
+  readonly failure: boolean;
+  readonly key: string;
+  readonly rip: string | null;
+}
+
+export interface ComparedReason {
+  readonly level: number | null;
+  readonly reason: string;
+  readonly failure: boolean;
+  readonly left: number;
+  readonly right: number;
+  readonly leftTimes: ProfileTimes | null;
+  readonly rightTimes: ProfileTimes | null;
+}
+
+/** What changed from one trace to another. */
+export interface Comparison {
+  readonly match: 'rip' | 'key' | 'reason';
+  /** False where the two have next to nothing in common. */
+  readonly related: boolean;
+  readonly exact: boolean;
+  readonly units: readonly [left: 'ticks' | 'ns', right: 'ticks' | 'ns'];
+  readonly exits: readonly [left: number, right: number];
+  readonly matched: number;
+  readonly vanished: number;
+  readonly appeared: number;
+  /** Places where the runs part. */
+  readonly hunks: number;
+  readonly first: {
+    /** Seq of each side's exit where they part; of its last one where that side merely ends. */
+    readonly at: readonly [left: number, right: number];
+    readonly before: readonly ComparedExit[];
+    readonly left: readonly ComparedExit[];
+    readonly right: readonly ComparedExit[];
+    readonly more: number;
+    readonly after: readonly ComparedExit[];
+  } | null;
+  readonly reasons: readonly ComparedReason[];
+  /** Reasons that were left out, because an answer is bounded. */
+  readonly left: number;
 }

@@ -1,18 +1,27 @@
 /** A trace as the page looks at it: read once, then every viewport is answered from memory. */
 import type { TraceReader } from '../traces/store.js';
+import type { ExitIndex } from './profile/exit-index.js';
+import type { NameOf } from './profile/profile.js';
+import type { Symbols } from './symbols/symbols.js';
 import {
   AXES,
   type Axis,
   type Domain,
   type Filter,
+  type Flame,
   type Gap,
   type Overview,
   type Place,
+  type ProfileTable,
+  type Scope,
   type View,
 } from './timeline-answers.js';
+import { type Exits, indexOf, markStack, readExits } from './timeline-exits.js';
 import { categoryMask, lanesOf, textMask } from './timeline-filter.js';
+import { flameOf } from './timeline-flame.js';
 import { type EventIndex, type Hole, IndexBuilder, LIMITS, NO_LANE } from './timeline-index.js';
 import { type LaneColumns, layOut, lowerBound } from './timeline-lanes.js';
+import { profileTable } from './timeline-profile.js';
 import { gapsOf, viewOf } from './timeline-view.js';
 
 export interface Window {
@@ -37,6 +46,9 @@ export interface Timeline {
   step(seq: number, direction: 1 | -1, filter: Filter, failures: boolean): Promise<Place | null>;
   /** Null where there is no such event, or it cannot be read. */
   place(seq: number): Place | null;
+  /** Profile and flame graph of the exits that begin in a stretch. */
+  profile(scope: Scope): Promise<ProfileTable>;
+  flame(scope: Scope): Promise<Flame>;
 }
 
 /** Facts of the run that the page shows, in this order. */
@@ -48,20 +60,22 @@ const KEPT_LAYOUTS = 4;
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * Reads a trace's events and makes a timeline of them. `progress` is told the share that was read, 0 to 1.
+ * Reads a trace's events and makes a timeline of them. `progress` is told the share that was read, 0 to 1; `symbols`
+ * name the guest's functions.
  * Never throws for a damaged trace: what cannot be read is a gap, and `overview.problems` says so.
  */
 export async function readTimeline(
   reader: TraceReader,
   name: string,
   progress?: (share: number) => void,
+  symbols: Symbols | null = null,
 ): Promise<Timeline> {
   const builder = new IndexBuilder(reader);
   while (builder.next()) {
     progress?.(builder.progress);
     await breathe();
   }
-  return new IndexedTimeline(reader, name, builder.finish());
+  return new IndexedTimeline(reader, name, builder.finish(), symbols);
 }
 
 class IndexedTimeline implements Timeline {
@@ -71,15 +85,20 @@ class IndexedTimeline implements Timeline {
   readonly #layouts = new Map<string, Promise<LaneColumns[]>>();
   readonly #masks = new Map<string, Promise<Uint8Array | null>>();
   readonly #gaps = new Map<Axis, Gap[]>();
+  readonly #symbols: Symbols | null;
+  readonly #nameOf: NameOf;
+  #exits: Promise<Exits> | null = null;
 
-  constructor(reader: TraceReader, name: string, index: EventIndex) {
+  constructor(reader: TraceReader, name: string, index: EventIndex, symbols: Symbols | null) {
     this.#reader = reader;
+    this.#symbols = symbols;
+    this.#nameOf = (domain, code) => reader.name(domain, code);
     this.index = index;
-    this.overview = overviewOf(reader, name, index);
+    this.overview = overviewOf(reader, name, index, symbols !== null);
   }
 
   async view(window: Window, filter: Filter): Promise<View> {
-    const all = await this.#layout(window.axis, filter.text);
+    const all = await this.#layout(window.axis, filter);
     const lanes = lanesOf(this.index, filter).flatMap((lane) => all[lane] ?? []);
     const x = this.#x(window.axis);
     const categories = categoryMask(this.index, filter);
@@ -91,7 +110,7 @@ class IndexedTimeline implements Timeline {
   }
 
   async nearest(axis: Axis, lane: number, x: number, filter: Filter): Promise<Place | null> {
-    const columns = (await this.#layout(axis, filter.text))[lane];
+    const columns = (await this.#layout(axis, filter))[lane];
     if (columns === undefined) return null;
     const mask = categoryMask(this.index, filter);
     const start = lowerBound(columns.x, x);
@@ -113,7 +132,7 @@ class IndexedTimeline implements Timeline {
         mask[at] = category.failure ? 1 : 0;
       });
     const lanes = new Set(lanesOf(this.index, filter));
-    const keep = await this.#mask(filter.text);
+    const keep = await this.#mask(filter);
     const { category, lane, rows } = this.index;
     for (let row = Math.max(-1, Math.min(seq, rows)) + direction; row >= 0 && row < rows; row += direction) {
       if (mask[category[row] ?? 0] === 1 && lanes.has(lane[row] ?? NO_LANE) && (keep === null || keep[row] === 1)) {
@@ -137,13 +156,54 @@ class IndexedTimeline implements Timeline {
     return axis === 'tick' ? this.index.tick : axis === 'time' ? this.index.time : null;
   }
 
-  #mask(text: string): Promise<Uint8Array | null> {
-    return remember(this.#masks, text.trim(), () => textMask(this.#reader, this.index, text, breathe));
+  async profile(scope: Scope): Promise<ProfileTable> {
+    const { index, lost } = await this.#scoped(scope);
+    return profileTable(index, this.#nameOf, this.#symbols, lost);
   }
 
-  #layout(axis: Axis, text: string): Promise<LaneColumns[]> {
-    return remember(this.#layouts, `${axis} ${text.trim()}`, async () =>
-      layOut(this.index, this.#x(axis), await this.#mask(text)),
+  async flame(scope: Scope): Promise<Flame> {
+    return flameOf((await this.#scoped(scope)).index, this.#nameOf, this.#symbols);
+  }
+
+  /** The exits of a scope, and how many events were lost in it. */
+  async #scoped({ window, vcpus }: Scope): Promise<{ readonly index: ExitIndex; readonly lost: number }> {
+    const { lane, lanes, holes } = this.index;
+    const x = window === null ? null : this.#x(window.axis);
+    const shown = new Set(vcpus);
+    const keep = (row: number): boolean => {
+      const at = x === null ? row : (x[row] ?? 0);
+      if (window !== null && (at < window.from || at >= window.to)) return false;
+      return shown.size === 0 || shown.has(lanes[lane[row] ?? NO_LANE]?.vcpu ?? -1);
+    };
+    const lost = holes.reduce(
+      (sum, hole) => sum + (hole.after !== null && (window === null || keep(hole.after)) ? (hole.lost ?? 0) : 0),
+      0,
+    );
+    return { index: indexOf(await this.#allExits(), keep), lost };
+  }
+
+  #allExits(): Promise<Exits> {
+    this.#exits ??= readExits(this.#reader, breathe);
+    return this.#exits;
+  }
+
+  #mask({ text, stack }: Filter): Promise<Uint8Array | null> {
+    return remember(this.#masks, maskId(text, stack), async () => {
+      const words = await textMask(this.#reader, this.index, text, breathe);
+      if (stack.length === 0) return words;
+      const keep = new Uint8Array(this.index.rows);
+      markStack(await this.#allExits(), stack, { nameOf: this.#nameOf, symbols: this.#symbols }, keep);
+      for (let row = 0; row < keep.length; row++) {
+        const failed = this.index.categories[this.index.category[row] ?? 0]?.failure === true;
+        keep[row] = failed || (keep[row] === 1 && (words === null || words[row] === 1)) ? 1 : 0;
+      }
+      return keep;
+    });
+  }
+
+  #layout(axis: Axis, filter: Filter): Promise<LaneColumns[]> {
+    return remember(this.#layouts, `${axis} ${maskId(filter.text, filter.stack)}`, async () =>
+      layOut(this.index, this.#x(axis), await this.#mask(filter)),
     );
   }
 
@@ -157,6 +217,8 @@ class IndexedTimeline implements Timeline {
     return gaps;
   }
 }
+
+const maskId = (text: string, stack: readonly string[]): string => JSON.stringify([text.trim(), stack]);
 
 /** A cache of the latest answers: the map's own order is the order of use. */
 function remember<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
@@ -193,7 +255,7 @@ function domainOf(x: Float64Array): Domain {
   return { from, to: to + 1 };
 }
 
-function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overview {
+function overviewOf(reader: TraceReader, name: string, index: EventIndex, symbols: boolean): Overview {
   const axes: { [axis in Axis]?: Domain } = {};
   for (const axis of AXES) {
     const x = axis === 'tick' ? index.tick : axis === 'time' ? index.time : null;
@@ -207,6 +269,8 @@ function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overv
     complete: reader.complete,
     events: index.rows,
     axes,
+    timeBase: index.timeBase === null ? null : String(index.timeBase),
+    symbols,
     lanes: index.lanes.map((lane) => ({ ...lane, categories: [...lane.categories].sort((a, b) => a - b) })),
     categories: index.categories.map(({ kindName, reason, isa, failure, count }) => ({
       kind: kindName,
@@ -216,6 +280,7 @@ function overviewOf(reader: TraceReader, name: string, index: EventIndex): Overv
       count,
     })),
     gaps: index.holes.length,
+    lost: index.holes.reduce((sum, { lost }) => sum + (lost ?? 0), 0),
     failures: index.categories.reduce((sum, { failure, count }) => sum + (failure ? count : 0), 0),
     facts: FACTS.flatMap((key) => {
       const value = reader.run(key);

@@ -114,11 +114,9 @@ export const command: Command = {
     const traces: TraceReader[] = [];
     try {
       for (const path of shown) traces.push(openTrace(path));
-      await serveUntilInterrupted(
-        traces,
-        port,
-        (line) => call.out.note(line),
-        (url) => call.out.line(`${call.out.paint('bold', `The timeline: ${url}`)} (Ctrl-C ends)`),
+      const report = (line: string): void => call.out.note(line);
+      await serveUntilInterrupted({ traces, port, report }, (url) =>
+        call.out.line(`${call.out.paint('bold', `The timeline: ${url}`)} (Ctrl-C ends)`),
       );
       return EXIT.holds;
     } finally {

@@ -102,7 +102,7 @@ export const command: Command = {
     vanished: 'exits of LEFT alone',
     appeared: 'exits of RIGHT alone',
     hunks: 'places where the runs part',
-    first: 'the first of them: before, left, right, more, after; or null',
+    first: 'the first of them: at (seq on either side), before, left, right, more, after; or null',
     changes: 'by content: { exit, vanished, appeared }, at most 1000',
     reasons: 'level, reason, failed, left, right, delta, leftTimes, rightTimes',
     events: 'kinds whose number changed: { kind, left, right }',

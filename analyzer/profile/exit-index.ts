@@ -42,7 +42,7 @@ const MOST_CELLS = 1 << 20;
 const TAG_BITS = 0xff00;
 
 /** Takes numbers into arrays that grow by doubling. */
-class Growing<T extends Float64Array | Uint32Array> {
+export class Growing<T extends Float64Array | Uint32Array> {
   readonly #make: (length: number) => T;
   #cells: T;
   length = 0;
@@ -74,21 +74,29 @@ class Growing<T extends Float64Array | Uint32Array> {
   }
 }
 
-/** Gathers exits, from whatever walks over the events. */
-export class ExitCounter {
+/** The cells of exits, from whatever walks over the events. */
+export class ExitCells {
   readonly #cells = new CellTable();
   readonly #most: number;
-  #coarse = 0;
   readonly #key = new Uint32Array(CELL_WORDS);
-  readonly #counts = new Growing((length) => new Float64Array(length));
-  readonly #timed = new Growing((length) => new Uint32Array(length));
-  readonly #durations = new Growing((length) => new Float64Array(length));
+  /** Exits that were put into a coarser cell than their own. */
+  coarse = 0;
 
   constructor(most = MOST_CELLS) {
     this.#most = most;
   }
 
-  take(exit: WalkedExit): void {
+  get size(): number {
+    return this.#cells.size;
+  }
+
+  /** The words of all cells. */
+  get words(): Uint32Array {
+    return this.#cells.words;
+  }
+
+  /** Index of the cell that an exit belongs to. */
+  index(exit: WalkedExit): number {
     const key = this.#key;
     const marks =
       (exit.failed ? WHAT.failed : 0) | (exit.hasRip ? WHAT.hasRip : 0) | (exit.reflected ? WHAT.reflected : 0);
@@ -100,11 +108,7 @@ export class ExitCounter {
     key[CELL.keyHigh] = exit.key.high;
     key[CELL.ripLow] = exit.hasRip ? exit.ripLow : 0;
     key[CELL.ripHigh] = exit.hasRip ? exit.ripHigh : 0;
-    const cell = this.#cell(key);
-    this.#counts.add(cell, 1);
-    if (exit.time < 0) return;
-    this.#timed.push(cell);
-    this.#durations.push(exit.time);
+    return this.#cell(key);
   }
 
   /** Where there are too many, the RIP goes first, then the sub-key. */
@@ -112,7 +116,7 @@ export class ExitCounter {
     if (this.#cells.size < this.#most) return this.#cells.index(key);
     const found = this.#cells.find(key);
     if (found >= 0) return found;
-    this.#coarse += 1;
+    this.coarse += 1;
     key[CELL.what] = ((key[CELL.what] as number) & ~WHAT.hasRip) >>> 0;
     key.fill(0, CELL.ripLow);
     if (this.#cells.size < 2 * this.#most) return this.#cells.index(key);
@@ -122,10 +126,30 @@ export class ExitCounter {
     key.fill(0, CELL.keyLow);
     return this.#cells.index(key);
   }
+}
+
+/** Gathers exits, from whatever walks over the events. */
+export class ExitCounter {
+  readonly #cells: ExitCells;
+  readonly #counts = new Growing((length) => new Float64Array(length));
+  readonly #timed = new Growing((length) => new Uint32Array(length));
+  readonly #durations = new Growing((length) => new Float64Array(length));
+
+  constructor(most = MOST_CELLS) {
+    this.#cells = new ExitCells(most);
+  }
+
+  take(exit: WalkedExit): void {
+    const cell = this.#cells.index(exit);
+    this.#counts.add(cell, 1);
+    if (exit.time < 0) return;
+    this.#timed.push(cell);
+    this.#durations.push(exit.time);
+  }
 
   finish(): Pick<ExitIndex, 'cells' | 'counts' | 'times' | 'coarse'> {
     return {
-      coarse: this.#coarse,
+      coarse: this.#cells.coarse,
       cells: this.#cells.words,
       counts: this.#counts.values.slice(),
       times: sortCells(this.#timed.values, this.#durations.values, this.#cells.size),

@@ -210,7 +210,7 @@ describe('an event', () => {
     });
     const failed = await details.of(4);
     assert.deepEqual(
-      failed?.checks.map(({ value }) => value),
+      failed?.checks.map(({ id }) => id),
       ['guest.rflags.bit1', 'guest.gdtr.base'],
     );
     assert.equal(failed?.checks[0]?.says, 'bit 1 of guest RFLAGS is 1');

@@ -15,7 +15,7 @@ import { writeSynthetic } from '../web/synthetic.js';
 const folder = mkdtempSync(join(tmpdir(), 'trapline-timeline-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const ALL: Filter = { kinds: [], reasons: [], vcpus: [], levels: [], text: '' };
+const ALL: Filter = { kinds: [], reasons: [], vcpus: [], levels: [], text: '', stack: [] };
 const SEED = 20_240_607;
 
 interface Case {
@@ -75,6 +75,7 @@ describe('timeline', () => {
     vcpus: fc.subarray([0, 1, 2, 99]),
     levels: fc.subarray([0, 1, 2, -1]),
     text: fc.constant(''),
+    stack: fc.constant([]),
   });
   const windows = fc.record({
     a: fc.double({ min: -0.1, max: 1.1, noNaN: true }),

@@ -79,6 +79,8 @@ describe('page of a million events, in Chromium', { skip }, () => {
   async function settled(of: Page = page): Promise<void> {
     const states = ['ready', 'empty', 'error'].map((state) => `#timeline[data-state="${state}"]`);
     await of.locator(states.join(', ')).waitFor({ ...WAIT, state: 'attached' });
+    const empty = await of.locator('#timeline[data-state="empty"]').count();
+    if (empty === 0) await of.locator('#answers[data-state="ready"]').waitFor({ ...WAIT, state: 'attached' });
     let before = '';
     for (;;) {
       const now = await of.evaluate<string>(IN_PAGE.fingerprint);

@@ -23,9 +23,17 @@ const states = fc.record(
     vcpus: fc.array(whole, { maxLength: 4 }),
     levels: fc.array(fc.integer({ min: -1, max: 255 }), { maxLength: 4 }),
     text: fc.string({ maxLength: 30, unit: 'grapheme' }).map((text) => text.trim()),
+    stack: fc.array(name, { maxLength: 4 }),
+    panel: fc.constantFrom('profile' as const, 'flame' as const, 'compare' as const),
+    scoped: fc.boolean(),
+    absolute: fc.boolean(),
+    other: fc.option(name),
   },
   { noNullPrototype: true },
 );
+
+/** What the server is not told. */
+const ARRANGED = { panel: 'profile', scoped: false, absolute: false, other: null } as const;
 
 describe('the address of a view', () => {
   it('brings back what it was made of', () => {
@@ -41,14 +49,15 @@ describe('the address of a view', () => {
     fc.assert(
       fc.property(states, (state) => {
         const query = new URLSearchParams(
-          toHash({ ...START, ...state, trace: null, axis: null, range: null, event: null }).slice(1),
+          toHash({ ...START, ...state, trace: null, axis: null, range: null, event: null, ...ARRANGED }).slice(1),
         );
         query.delete('kind');
-        const filter = new Parameters(query, ['reason', 'vcpu', 'level', 'text']).filter();
+        const filter = new Parameters(query, ['reason', 'vcpu', 'level', 'text', 'stack']).filter();
         assert.deepEqual(filter.reasons, state.reasons);
         assert.deepEqual(filter.vcpus, state.vcpus);
         assert.deepEqual(filter.levels, state.levels);
         assert.equal(filter.text, state.text);
+        assert.deepEqual(filter.stack, state.stack);
       }),
       { numRuns: 200, seed: 8 },
     );

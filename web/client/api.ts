@@ -1,5 +1,16 @@
 /** Questions to the server. A failure is an ApiError that says what, why and what to do. */
-import type { Axis, Detail, Filter, Overview, Place, ProfileTable, View } from '../../analyzer/timeline-answers.js';
+import type {
+  Axis,
+  Comparison,
+  Detail,
+  Filter,
+  Flame,
+  Overview,
+  Place,
+  ProfileTable,
+  Scope,
+  View,
+} from '../../analyzer/timeline-answers.js';
 import { filterParameters } from './state.js';
 
 export interface TraceState {
@@ -38,7 +49,18 @@ async function ask<T>(path: string, query?: URLSearchParams): Promise<T> {
 export const listTraces = (): Promise<readonly TraceState[]> => ask('api/traces');
 export const openTrace = (id: number): Promise<Overview> => ask(`api/traces/${id}`);
 export const detailOf = (id: number, seq: number): Promise<Detail> => ask(`api/traces/${id}/events/${seq}`);
-export const profileOf = (id: number): Promise<ProfileTable> => ask(`api/traces/${id}/profile`);
+export const profileOf = (id: number, scope: Scope): Promise<ProfileTable> =>
+  ask(`api/traces/${id}/profile`, scopeParameters(scope));
+export const flameOf = (id: number, scope: Scope): Promise<Flame> =>
+  ask(`api/traces/${id}/flame`, scopeParameters(scope));
+export const compare = (left: number, right: number): Promise<Comparison> => ask(`api/traces/${left}/compare/${right}`);
+
+function scopeParameters({ window, vcpus }: Scope): URLSearchParams {
+  const query = new URLSearchParams();
+  if (window !== null) for (const name of ['axis', 'from', 'to'] as const) query.set(name, String(window[name]));
+  if (vcpus.length > 0) query.set('vcpu', vcpus.join(','));
+  return query;
+}
 
 export function viewOf(id: number, axis: Axis, from: number, to: number, bins: number, filter: Filter): Promise<View> {
   const query = new URLSearchParams({ axis, from: String(from), to: String(to), bins: String(bins) });

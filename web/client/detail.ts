@@ -1,8 +1,9 @@
 /** The panel of one event: what it was, what its bits mean, the registers as of then, the code, and what it served. */
-import type { Axis, Category, Detail, Said } from '../../analyzer/timeline-answers.js';
+import type { Axis, Category, CheckedField, Detail, Said } from '../../analyzer/timeline-answers.js';
 import type { Palette } from './colours.js';
-import { button, byId, el, swatch } from './dom.js';
-import { amount, moment, whole } from './format.js';
+import { button, byId, el } from './dom.js';
+import { amount, clockTime, moment, whole } from './format.js';
+import { swatch } from './ink.js';
 
 export interface DetailActions {
   go(seq: number): void;
@@ -24,6 +25,7 @@ export function showDetail(
   axis: Axis,
   palette: Palette,
   actions: DetailActions,
+  timeBase: string | null,
 ): void {
   const panel = byId('detail', HTMLElement);
   const { seq, at } = detail.place;
@@ -31,20 +33,23 @@ export function showDetail(
   const where = [
     detail.lane,
     `#${whole(seq)}`,
-    here === undefined || axis === 'seq' ? '' : `${axis === 'tick' ? 'tick ' : ''}${moment(axis, here)}`,
+    here === undefined || axis === 'seq' ? '' : `${axis === 'tick' ? 'tick ' : '+'}${moment(axis, here)}`,
+    detail.place.at.time === undefined || timeBase === null
+      ? ''
+      : `host clock ${clockTime(timeBase, detail.place.at.time)}`,
   ];
   panel.replaceChildren(
     el(
       'div',
       { class: 'head' },
-      el('h2', {}, category === undefined ? null : swatch(palette.category(category)), detail.title),
+      el('h2', {}, category === undefined ? null : swatch(palette.style(category)), detail.title),
       button('‹', { title: 'Previous event (P)', 'aria-label': 'Previous event' }, () => actions.step(-1)),
       button('›', { title: 'Next event (N)', 'aria-label': 'Next event' }, () => actions.step(1)),
       button('×', { title: 'Close (Esc)', 'aria-label': 'Close' }, actions.close),
     ),
     el('p', { class: 'quiet' }, where.filter((part) => part !== '').join(' · ')),
     ...handled(detail, axis, actions),
-    ...section('Violated checks', checksOf(detail)),
+    ...section('Why the entry failed', checksOf(detail, actions)),
     ...section('Message', detail.messages.length === 0 ? null : pairs(detail.messages)),
     ...section('Exit information', detail.decoded.length === 0 ? null : pairs(detail.decoded)),
     ...section('Instruction', codeOf(detail.code)),
@@ -55,13 +60,58 @@ export function showDetail(
   panel.dataset.seq = String(seq);
 }
 
-/** What the manual demands, and this entry did not fulfil. */
-function checksOf({ checks }: Detail): HTMLElement | null {
+/** What the manual demands, what this entry had instead, and who wrote that. */
+function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTMLElement | null {
   if (checks.length === 0) return null;
   const list = el('ul', { class: 'checks' });
-  for (const { value, says } of checks)
-    list.append(el('li', {}, el('code', {}, value), says === null ? null : el('p', {}, says)));
+  const answer = fields.find(({ name }) => name === 'code' || name === 'reason');
+  if (answer?.says !== undefined && answer.says !== null && kind !== 'check') {
+    list.append(el('li', {}, `The processor answered: ${answer.says} (${answer.value}).`));
+  }
+  for (const { id, says, cites, causes, fields: read } of checks) {
+    list.append(
+      el(
+        'li',
+        {},
+        el('p', { class: 'rule' }, says === null ? id : `Broken rule: ${says}.`),
+        read.length === 0 ? null : fieldTable(read, go),
+        ...causes.map((cause) => el('p', {}, `Usual cause: ${cause}.`)),
+        el('p', { class: 'quiet' }, el('code', {}, id), cites === null ? '' : ` · ${cites}`),
+      ),
+    );
+  }
   return list;
+}
+
+function fieldTable(fields: readonly CheckedField[], go: DetailActions['go']): HTMLElement {
+  const body = el('tbody');
+  for (const { name, value, says, old, by, stale } of fields) {
+    const link =
+      by === null
+        ? null
+        : el('button', { type: 'button', class: 'link', on: { click: () => go(by) } }, `#${whole(by)}`);
+    const was = old === null || old === value ? '' : ` over ${old}`;
+    body.append(
+      el(
+        'tr',
+        {},
+        el('th', {}, el('code', {}, name)),
+        el(
+          'td',
+          {},
+          value === null ? el('span', { class: 'quiet' }, 'never written in this trace') : el('code', {}, value),
+        ),
+        el(
+          'td',
+          {},
+          ...(link === null ? [] : ['written by ', link, was]),
+          stale ? el('span', { class: 'quiet' }, ' (an exit since then may have saved another)') : null,
+          says === null ? null : el('div', { class: 'quiet' }, says),
+        ),
+      ),
+    );
+  }
+  return el('table', { class: 'fields' }, body);
 }
 
 function section(title: string, content: HTMLElement | null): HTMLElement[] {

@@ -38,9 +38,15 @@ export function button(label: string, properties: Properties, press: () => void)
   return el('button', { type: 'button', ...properties, on: { click: press } }, label);
 }
 
-/** A small square of a category's colour; coloured by script, as the policy of the page forbids inline styles. */
-export function swatch(colour: string): HTMLElement {
-  const square = el('i', { class: 'swatch', 'aria-hidden': 'true' });
-  square.style.backgroundColor = colour;
-  return square;
+const SVG = 'http://www.w3.org/2000/svg';
+
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: { readonly [name: string]: string | number } = {},
+  text?: string,
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  if (text !== undefined) element.textContent = text;
+  return element;
 }

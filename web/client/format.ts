@@ -25,10 +25,16 @@ const TIME_UNITS = [
   { size: 1, name: 'ns' },
 ] as const;
 
-/** Nanoseconds in the unit that suits them. */
-export function duration(ns: number): string {
+/** Nanoseconds in the unit that suits them, with so many digits that count. */
+export function duration(ns: number, figures = 4): string {
   const { size, name } = TIME_UNITS.find((unit) => Math.abs(ns) >= unit.size) ?? TIME_UNITS[3];
-  const digits = size === 1 ? whole(ns) : (ns / size).toPrecision(4).replace(/\.?0+$/, '');
+  const digits =
+    size === 1
+      ? whole(ns)
+      : (ns / size)
+          .toPrecision(figures)
+          .replace(/(\.\d*?)0+$/, '$1')
+          .replace(/\.$/, '');
   return `${digits}${THIN}${name}`;
 }
 
@@ -61,3 +67,11 @@ export const AXIS_NAMES: { readonly [axis in Axis]: string } = { tick: 'Ticks', 
 export const levelName = (level: number | null): string => (level === null ? 'L–' : `L${level}`);
 export const laneTitle = (lane: Lane | undefined): string =>
   lane === undefined ? '' : lane.level === null ? lane.name : `${lane.name} · L${lane.level}`;
+
+/** Nanoseconds of the host's clock, `base` (decimal) and so many more, in seconds: as trace-cmd and perf print them. */
+export function clockTime(base: string, offset: number, digits = 9): string {
+  const at = BigInt(base) + BigInt(Math.round(offset));
+  const size = at < 0n ? -at : at;
+  const fraction = (size % 1_000_000_000n).toString().padStart(9, '0').slice(0, digits);
+  return `${at < 0n ? '−' : ''}${size / 1_000_000_000n}${digits === 0 ? '' : '.'}${fraction}${THIN}s`;
+}

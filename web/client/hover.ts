@@ -1,7 +1,8 @@
 /** What lies under the pointer, and the tooltip that tells it. */
 import type { Gap } from '../../analyzer/timeline-answers.js';
-import { byId, el, swatch } from './dom.js';
+import { byId, el } from './dom.js';
 import { amount, laneTitle, moment, place, whole } from './format.js';
+import { swatch } from './ink.js';
 import type { LaneRow } from './layout.js';
 import { eventBox, type Scene } from './paint.js';
 
@@ -123,13 +124,7 @@ function tell(scene: Scene, hit: Hit): Node[] | null {
     const at = lane.events[hit.event + 2] ?? 0;
     const end = lane.events[hit.event + 3] ?? -1;
     const name = category?.reason ?? category?.kind ?? '';
-    const title = el(
-      'p',
-      {},
-      category === undefined ? null : swatch(palette.category(category)),
-      ' ',
-      el('b', {}, name),
-    );
+    const title = el('p', {}, category === undefined ? null : swatch(palette.style(category)), ' ', el('b', {}, name));
     lines.push(
       title,
       el('p', { class: 'quiet' }, `${laneTitle(hit.row.lane)} · #${whole(lane.events[hit.event] ?? 0)}`),
@@ -153,7 +148,7 @@ function tell(scene: Scene, hit: Hit): Node[] | null {
         const of = categories[category];
         if (of === undefined) continue;
         const name = `${of.reason ?? of.kind}${of.failure ? ' (failed)' : ''}`;
-        list.append(swatch(palette.category(of)), el('dt', {}, name), el('dd', {}, whole(count)));
+        list.append(swatch(palette.style(of)), el('dt', {}, name), el('dd', {}, whole(count)));
       }
       if (counts.length > MOST_LINES)
         list.append(el('i'), el('dt', {}, `and ${counts.length - MOST_LINES} more`), el('dd'));

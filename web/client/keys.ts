@@ -15,6 +15,8 @@ export function listen(keys: readonly Key[]): void {
     const { target } = event;
     const writing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
     if (writing && event.key !== 'Escape') return;
+    // Enter presses what has the focus
+    if (event.key === 'Enter' && target instanceof Element && target.closest('button, summary, a') !== null) return;
     const found = keys.find((each) => each.keys.includes(event.key));
     if (found === undefined) return;
     event.preventDefault();

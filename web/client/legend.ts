@@ -1,15 +1,16 @@
 /** The legend: a chip a reason with its count in the viewport. A press shows that reason alone, with others that are pressed. */
 import type { Overview, View } from '../../analyzer/timeline-answers.js';
-import type { Palette } from './colours.js';
-import { byId, el, swatch } from './dom.js';
+import type { Palette, Style } from './colours.js';
+import { byId, el } from './dom.js';
 import { whole } from './format.js';
+import { swatch } from './ink.js';
 
 interface Entry {
   /** What the filter calls it: a reason, or a kind that has no reasons. */
   readonly name: string;
   readonly isReason: boolean;
   readonly failure: boolean;
-  readonly colour: string;
+  readonly style: Style;
   readonly count: number;
   readonly total: number;
 }
@@ -25,12 +26,25 @@ export function showLegend(
   const legend = byId('legend', HTMLElement);
   const focused = document.activeElement instanceof HTMLElement && legend.contains(document.activeElement);
   const held = focused ? document.activeElement?.getAttribute('data-name') : null;
+  const entries = entriesOf(overview, view, kinds, palette);
   legend.replaceChildren(
-    ...entriesOf(overview, view, kinds, palette).map((entry) => chipOf(entry, kinds, reasons, toggle)),
+    ...entries.map((entry) => chipOf(entry, kinds, reasons, toggle)),
+    ...remarks(entries, palette.shared),
   );
   if (typeof held === 'string') {
     for (const chip of legend.querySelectorAll('button')) if (chip.dataset.name === held) chip.focus();
   }
+}
+
+/** What tells apart what colours alone do not. */
+function remarks(entries: readonly Entry[], shared: number): HTMLElement[] {
+  const styles = entries.map(({ style }) => style);
+  const parts = [
+    styles.some(({ texture }) => texture !== 'solid') ? 'patterns tell related reasons apart' : '',
+    styles.filter(({ shape }) => shape !== null).length > 1 ? 'shapes tell failures apart' : '',
+    shared > 0 ? `${shared} reasons share one grey grid: point at them for their names` : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? [] : [el('span', { class: 'quiet remark' }, parts.join('; '))];
 }
 
 function entriesOf(overview: Overview, view: View, kinds: readonly string[], palette: Palette): Entry[] {
@@ -47,7 +61,7 @@ function entriesOf(overview: Overview, view: View, kinds: readonly string[], pal
       name,
       isReason: reason !== null,
       failure,
-      colour: palette.category(category),
+      style: palette.style(category),
       count: (known?.count ?? 0) + (counts.get(at) ?? 0),
       total: (known?.total ?? 0) + category.count,
     });
@@ -62,7 +76,7 @@ function chipOf(
   reasons: readonly string[],
   toggle: (name: string, isReason: boolean) => void,
 ): HTMLElement {
-  const { name, isReason, failure, colour, count, total } = entry;
+  const { name, isReason, failure, style, count, total } = entry;
   const pressed = isReason ? reasons.includes(name) : kinds.includes(name);
   const off = !failure && isReason && reasons.length > 0 && !pressed;
   const chip = el(
@@ -77,7 +91,7 @@ function chipOf(
       title: `${name}: ${whole(count)} in view, ${whole(total)} in the trace`,
       on: { click: () => toggle(name, isReason) },
     },
-    swatch(colour),
+    swatch(style),
     failure && isReason ? `${name} failed` : name,
     el('b', {}, whole(count)),
   );

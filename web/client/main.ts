@@ -1,14 +1,14 @@
 /** The page: joins the address, the controls, the timeline and the panels. */
 import type { Axis, Domain, Filter, Overview, View } from '../../analyzer/timeline-answers.js';
+import { Answers } from './answers.js';
 import * as api from './api.js';
 import { closeChoices, showChoices } from './choices.js';
 import { Palette } from './colours.js';
-import { button, byId, el } from './dom.js';
-import { AXIS_NAMES, whole } from './format.js';
-import { homeOf } from './home.js';
+import { byId, el } from './dom.js';
+import { showAxes, showFacts } from './facts.js';
+import { Hint } from './hint.js';
 import { type Key, listen, showKeys } from './keys.js';
 import { showLegend } from './legend.js';
-import { ProfilePanel } from './profile.js';
 import { Selection } from './selection.js';
 import { fromHash, START, toHash, type ViewState } from './state.js';
 import { showStatus } from './status.js';
@@ -33,14 +33,18 @@ class Page {
   #opening = -1;
   #view: View | null = null;
   #palette = new Palette(startTheme((dark) => this.#recolour(dark)));
-  /** The viewport of an address that asks for none. */
-  #home: Domain = { from: 0, to: 1 };
   #written = '';
   #writing = 0;
-  readonly #profile = new ProfilePanel(this.#palette, {
+  readonly #answers = new Answers(this.#palette, {
     reason: (reason) => this.#toggleReason(reason),
     text: (text) => this.#choose({ text: this.#state.text === text ? '' : text }),
+    stack: (stack) => this.#choose({ stack }),
+    panel: (panel) => this.#arrange({ panel }),
+    scoped: (scoped) => this.#arrange({ scoped }),
+    other: (other) => this.#arrange({ other }),
+    go: (side, seq) => this.#lookAt(side, seq),
   });
+  readonly #hint = new Hint((range) => this.#timeline.setRange(range));
   readonly #strip = new Strip(this.#palette, (range) => this.#timeline.setRange(range));
   readonly #timeline = new TimelineView(this.#palette, {
     moved: (range) => this.#moved(range),
@@ -75,9 +79,10 @@ class Page {
     {
       keys: ['0'],
       shown: '0',
-      says: 'all that passes the filter; again: the whole trace',
-      press: () => this.#timeline.fit(),
+      says: 'the whole trace',
+      press: () => this.#timeline.showAll(),
     },
+    { keys: ['b'], shown: 'B', says: 'the busy part, where most events are', press: () => this.#hint.go() },
     {
       keys: ['n', 'p', ']', '['],
       shown: 'N P',
@@ -91,6 +96,7 @@ class Page {
       press: ({ key }) => this.#selection.step(key === 'f' ? 1 : -1, true),
     },
     { keys: ['z', 'Enter'], shown: 'Z', says: 'zoom to the event', press: () => this.#selection.zoom() },
+    { keys: ['c'], shown: 'C', says: 'times from the start, or of the host’s clock', press: () => this.#toggleClock() },
     { keys: ['/'], shown: '/', says: 'filter', press: () => byId('text', HTMLInputElement).focus() },
     { keys: ['t'], shown: 'T', says: 'light, dark, or as the system', press: () => nextTheme() },
     { keys: ['Escape'], shown: 'Esc', says: 'close, or clear the filter', press: () => this.#escape() },
@@ -103,7 +109,9 @@ class Page {
     byId('theme', HTMLButtonElement).addEventListener('click', () => nextTheme());
     byId('zoom-in', HTMLButtonElement).addEventListener('click', () => this.#timeline.zoomBy(ZOOM));
     byId('zoom-out', HTMLButtonElement).addEventListener('click', () => this.#timeline.zoomBy(1 / ZOOM));
-    byId('zoom-fit', HTMLButtonElement).addEventListener('click', () => this.#timeline.fit());
+    byId('zoom-all', HTMLButtonElement).addEventListener('click', () => this.#timeline.showAll());
+    byId('axis-name', HTMLButtonElement).addEventListener('click', () => this.#toggleClock());
+    byId('stack', HTMLButtonElement).addEventListener('click', () => this.#choose({ stack: [] }));
     document.addEventListener('click', ({ target }) => {
       if (target instanceof Element && target.closest('.choice') === null) closeChoices();
     });
@@ -143,8 +151,8 @@ class Page {
   get #filter(): Filter {
     const categories = this.#open?.overview.categories ?? [];
     const exits = categories.filter(({ kind }) => kind === 'exit').length > 0 ? ['exit'] : [];
-    const { kinds, reasons, vcpus, levels, text } = this.#state;
-    return { kinds: kinds ?? exits, reasons, vcpus, levels, text };
+    const { kinds, reasons, vcpus, levels, text, stack } = this.#state;
+    return { kinds: kinds ?? exits, reasons, vcpus, levels, text, stack };
   }
 
   #restore(): void {
@@ -163,18 +171,20 @@ class Page {
     this.#selection.close();
     this.#state = { ...this.#state, event };
     byId('trace', HTMLSelectElement).value = wanted.name;
-    this.#profile.say('Reading …');
+    this.#answers.say('Reading …');
     const stop = this.#reading(wanted.id, wanted.name);
     try {
       const overview = await api.openTrace(wanted.id);
       if (this.#opening !== wanted.id) return;
       this.#open = { id: wanted.id, name: wanted.name, overview };
       document.title = `${wanted.name} · Trapline`;
+      this.#palette = new Palette(this.#palette.dark, overview.categories);
+      this.#timeline.recolour(this.#palette);
+      this.#strip.recolour(this.#palette);
       this.#show();
-      void this.#loadProfile(wanted.id);
     } catch (error) {
       if (this.#opening !== wanted.id) return;
-      this.#profile.say('');
+      this.#answers.say('');
       this.#say(`${wanted.name} cannot be read`, error);
     } finally {
       stop();
@@ -192,15 +202,6 @@ class Page {
     return () => clearInterval(timer);
   }
 
-  async #loadProfile(id: number): Promise<void> {
-    try {
-      const table = await api.profileOf(id);
-      if (this.#open?.id === id) this.#profile.show(table);
-    } catch (error) {
-      if (this.#open?.id === id) this.#profile.say(error instanceof Error ? error.message : '');
-    }
-  }
-
   /** Shows the state on an open trace. */
   #show(): void {
     const open = this.#open;
@@ -208,24 +209,10 @@ class Page {
     const { overview } = open;
     const axis = this.#axis;
     this.#message();
-    const problems = byId('problems', HTMLElement);
-    const more = overview.problems.length - MOST_PROBLEMS;
-    problems.replaceChildren(
-      overview.problems.slice(0, MOST_PROBLEMS).join(' · '),
-      more > 0 ? ` · and ${more} more` : '',
-    );
-    problems.title = overview.problems.join('\n');
-    problems.hidden = overview.problems.length === 0;
-    const facts = [
-      overview.source,
-      `${whole(overview.events)} events`,
-      ...FACTS.flatMap((name) => overview.facts.find((fact) => fact.name === name)?.value ?? []),
-    ];
-    byId('facts', HTMLElement).replaceChildren(facts.filter((fact) => fact !== null).join(' · '));
+    showFacts(overview);
     byId('text', HTMLInputElement).value = this.#state.text;
-    this.#showAxes(overview, axis);
-    showChoices(overview, this.#filter, (part) => this.#choose(part));
-    this.#profile.mark(this.#state.reasons, this.#palette);
+    showAxes(overview, axis, this.#state.absolute, (chosen) => this.#chooseAxis(chosen));
+    this.#showFilter();
     if (overview.events === 0) {
       this.#say(
         'This trace has no events',
@@ -239,51 +226,88 @@ class Page {
     void this.#showTimeline(open, axis);
   }
 
-  #showAxes({ axes }: Overview, current: Axis): void {
-    const choices = (Object.keys(axes) as Axis[]).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
-    byId('axis', HTMLElement).replaceChildren(
-      ...choices.map((axis) =>
-        button(AXIS_NAMES[axis], { 'aria-pressed': String(axis === current), 'data-axis': axis }, () => {
-          this.#state = { ...this.#state, axis, range: null };
-          this.#show();
-        }),
-      ),
-    );
-  }
-
-  /** Where nothing else is asked for, the viewport is where the events are that pass the filter. */
   async #showTimeline(open: Open, axis: Axis): Promise<void> {
     const { id, overview } = open;
-    const filter = this.#filter;
-    const { range } = this.#state;
-    const view = await this.#loadStrip(open, axis);
-    if (this.#open !== open || this.#axis !== axis) return;
-    const domain = overview.axes[axis] ?? { from: 0, to: 1 };
-    this.#home = view === null ? domain : homeOf(view, domain);
-    this.#timeline.show({ id, overview, axis, filter }, range ?? this.#home);
-    const { event } = this.#state;
+    const { range, absolute, event } = this.#state;
+    this.#timeline.show({ id, overview, axis, filter: this.#filter, absolute }, range);
     if (event === null) this.#selection.close();
     else if (event === this.#selection.seq) this.#selection.redraw();
-    else void this.#selection.goTo(event, false);
+    else void this.#selection.goTo(event, range === null);
+    await this.#loadStrip(open, axis);
   }
 
-  async #loadStrip({ id, overview }: Open, axis: Axis): Promise<View | null> {
+  async #loadStrip({ id, overview }: Open, axis: Axis): Promise<void> {
     const domain = overview.axes[axis] ?? { from: 0, to: 1 };
     const bins = Math.max(1, Math.floor(byId('strip', HTMLElement).clientWidth / 2));
     const view = await api.viewOf(id, axis, domain.from, domain.to, bins, this.#filter).catch(() => null);
-    if (this.#open?.id === id && this.#axis === axis) this.#strip.show(view, overview.categories, domain);
-    return view;
+    if (this.#open?.id !== id || this.#axis !== axis) return;
+    this.#strip.show(view, overview.categories, domain);
+    this.#hint.show(view, domain, this.#timeline.range);
+  }
+
+  #showFilter(): void {
+    const open = this.#open;
+    if (open === null) return;
+    const { text, stack } = this.#state;
+    byId('text', HTMLInputElement).value = text;
+    showChoices(open.overview, this.#filter, (part) => this.#choose(part));
+    const chip = byId('stack', HTMLButtonElement);
+    chip.hidden = stack.length === 0;
+    chip.textContent = `${stack.join(' › ')} ×`;
+    this.#showAnswers();
+  }
+
+  #showAnswers(): void {
+    const open = this.#open;
+    if (open === null) return;
+    const { panel, scoped, vcpus, reasons, stack, other, range } = this.#state;
+    const axis = this.#axis;
+    const whole = open.overview.axes[axis] ?? { from: 0, to: 1 };
+    const asked = { ...open, axis, panel, scoped, vcpus, reasons, stack, other, range: range ?? whole };
+    this.#answers.show({ ...asked, traces: this.#traces }, this.#palette);
+  }
+
+  /** Arranges the panels, which changes nothing of the timeline. */
+  #arrange(part: Partial<Pick<ViewState, 'panel' | 'scoped' | 'other'>>): void {
+    this.#state = { ...this.#state, ...part };
+    this.#showAnswers();
+    this.#write();
+  }
+
+  /** An event of this trace, or of the one that it is compared with. */
+  #lookAt(side: 0 | 1, seq: number): void {
+    const others = this.#traces.filter(({ id }) => id !== this.#open?.id);
+    const other = others.find(({ name }) => name === this.#state.other) ?? others[0];
+    if (side === 0 || other === undefined) {
+      void this.#selection.goTo(seq, true);
+      return;
+    }
+    this.#state = { ...START, trace: other.name, event: seq, panel: 'compare', other: this.#open?.name ?? null };
+    void this.#openTrace();
+  }
+
+  #toggleClock(): void {
+    const open = this.#open;
+    if (open === null) return;
+    const absolute = !this.#state.absolute;
+    this.#state = { ...this.#state, absolute };
+    this.#timeline.setAbsolute(absolute);
+    showAxes(open.overview, this.#axis, absolute, (axis) => this.#chooseAxis(axis));
+    this.#write();
+  }
+
+  #chooseAxis(axis: Axis): void {
+    this.#state = { ...this.#state, axis, range: null };
+    this.#show();
+    this.#write();
   }
 
   #choose(part: Partial<ViewState>): void {
     const open = this.#open;
     this.#state = { ...this.#state, ...part };
     if (open === null) return;
-    const filter = this.#filter;
-    byId('text', HTMLInputElement).value = this.#state.text;
-    showChoices(open.overview, filter, (next) => this.#choose(next));
-    this.#profile.mark(filter.reasons, this.#palette);
-    this.#timeline.refilter(filter);
+    this.#showFilter();
+    this.#timeline.refilter(this.#filter);
     void this.#loadStrip(open, this.#axis);
     this.#write();
   }
@@ -301,10 +325,13 @@ class Page {
   }
 
   #moved(range: Domain): void {
-    const { from, to } = this.#home;
-    const home = Math.abs(range.from - from) + Math.abs(range.to - to) < (to - from) * 1e-9;
-    this.#state = { ...this.#state, range: home ? null : range };
+    const { from, to } = this.#open?.overview.axes[this.#axis] ?? { from: 0, to: 1 };
+    const whole = Math.abs(range.from - from) + Math.abs(range.to - to) < (to - from) * 1e-9;
+    this.#state = { ...this.#state, range: whole ? null : range };
+    byId('zoom-all', HTMLButtonElement).disabled = whole;
     this.#strip.setRange(range);
+    this.#hint.moved(range);
+    if (this.#state.scoped) this.#showAnswers();
     this.#write();
   }
 
@@ -323,15 +350,16 @@ class Page {
   #escape(): void {
     if (closeChoices()) return;
     if (document.activeElement instanceof HTMLInputElement) document.activeElement.blur();
+    else if (this.#state.stack.length > 0) this.#choose({ stack: [] });
     else if (this.#selection.seq !== null) this.#selection.close();
     else this.#choose({ reasons: [], text: '', vcpus: [], levels: [], kinds: null });
   }
 
   #recolour(dark: boolean): void {
-    this.#palette = new Palette(dark);
+    this.#palette = new Palette(dark, this.#open?.overview.categories ?? []);
     this.#timeline.recolour(this.#palette);
     this.#strip.recolour(this.#palette);
-    this.#profile.mark(this.#state.reasons, this.#palette);
+    this.#showAnswers();
     if (this.#view !== null) this.#answered(this.#view, this.#timeline.range);
     this.#selection.redraw();
   }
@@ -362,9 +390,5 @@ class Page {
     byId('timeline', HTMLElement).dataset.state = why instanceof Error ? 'error' : 'empty';
   }
 }
-
-const MOST_PROBLEMS = 2;
-const FACTS = ['image_name', 'cpu'] as const;
-const ORDER: readonly Axis[] = ['tick', 'time', 'seq'];
 
 void new Page().start();

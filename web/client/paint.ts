@@ -1,6 +1,8 @@
 /** Draws a view on a canvas. Counts are stacked once when an answer arrives; a frame only moves them. */
 import type { Category, Gap, LaneView, View } from '../../analyzer/timeline-answers.js';
 import { inkOn, type Palette } from './colours.js';
+import { brief } from './format.js';
+import { drawMark, fillOf } from './ink.js';
 import type { LaneRow } from './layout.js';
 
 /** A lane's bars: for each category in turn, bins with their foot and top as shares of the lane's peak. */
@@ -50,6 +52,8 @@ export interface Scene {
     readonly accent: string;
     readonly ink: string;
     readonly hatch: string;
+    readonly paper: string;
+    readonly lost: string;
   };
   /** Pixel of a place on the axis. */
   readonly x: (value: number) => number;
@@ -63,6 +67,8 @@ export interface Scene {
 
 /** Room above the bars of a lane, for marks. */
 const HEAD = 9;
+/** Gaps that say how much was lost; where there are more, the tooltip tells. */
+const MOST_LABELLED = 8;
 const LABEL_FONT = '11px system-ui, sans-serif';
 
 export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
@@ -115,7 +121,7 @@ function drawBars(context: CanvasRenderingContext2D, scene: Scene, row: LaneRow)
   for (const { category, bars: run } of bars.get(row.index)?.runs ?? []) {
     const of = categories[category];
     if (of === undefined) continue;
-    context.fillStyle = palette.category(of);
+    context.fillStyle = fillOf(context, palette.style(of));
     for (let i = 0; i < run.length; i += 3) {
       const left = origin + (run[i] ?? 0) * step;
       if (left > scene.width || left + step < 0) continue;
@@ -144,24 +150,26 @@ function drawEvents(context: CanvasRenderingContext2D, scene: Scene, row: LaneRo
     const end = events[i + 3] ?? -1;
     const right = end < 0 ? left : x(end);
     if (left > width || right < -2) continue;
-    const colour = palette.category(category);
+    const style = palette.style(category);
     const { top, height } = eventBox(row, category.kind.endsWith('exit'));
-    context.fillStyle = colour;
+    context.fillStyle = fillOf(context, style);
     if (end >= 0) {
       context.globalAlpha = 0.78;
       context.fillRect(left, top, Math.max(1, right - left - 0.5), height);
       context.globalAlpha = 1;
     }
+    context.fillStyle = style.colour;
     context.fillRect(left, top, 2, height);
     const from = Math.max(0, left) + 6;
     const space = Math.min(width, right) - from - 4;
-    const label = category.reason ?? category.kind;
-    if (space > 30 && height >= 14) {
-      const text = fit(context, label, space);
-      if (text === '') continue;
-      context.fillStyle = inkOn(colour);
-      context.fillText(text, from, top + height / 2);
+    if (space <= 30 || height < 14) continue;
+    const text = fit(context, category.reason ?? category.kind, space);
+    if (text === '') continue;
+    if (style.texture !== 'solid') {
+      context.fillRect(from - 3, top + height / 2 - 8, context.measureText(text).width + 6, 16);
     }
+    context.fillStyle = inkOn(style.colour);
+    context.fillText(text, from, top + height / 2);
   }
 }
 
@@ -175,27 +183,37 @@ function fit(context: CanvasRenderingContext2D, text: string, space: number): st
   return '';
 }
 
-/** A failed entry is a red mark at the head of its lane and a line down to its foot, however many events surround it. */
+/** A failure is a red mark at the head of its lane and a line down to its foot, however many events surround it. */
 function drawFailures(context: CanvasRenderingContext2D, scene: Scene, row: LaneRow, lane: LaneView | undefined): void {
   if (lane === undefined) return;
-  const { view, x, categories, palette } = scene;
-  const marks: number[] = [];
-  for (let i = 0; i < lane.failures.length; i += 3)
-    marks.push(view.start + ((lane.failures[i] ?? 0) + 0.5) * view.step);
+  const { view, x, categories, palette, colours } = scene;
+  const marks: [at: number, category: Category | undefined][] = [];
+  const failed = failedCategories(lane, categories);
+  for (let i = 0; i < lane.failures.length; i += 3) {
+    const bin = lane.failures[i] ?? 0;
+    marks.push([view.start + (bin + 0.5) * view.step, categories[failed.get(bin) ?? -1]]);
+  }
   for (let i = 0; i < lane.events.length; i += 4) {
-    if (categories[lane.events[i + 1] ?? 0]?.failure === true) marks.push(lane.events[i + 2] ?? 0);
+    const category = categories[lane.events[i + 1] ?? 0];
+    if (category?.failure === true) marks.push([lane.events[i + 2] ?? 0, category]);
   }
-  context.fillStyle = palette.failure;
-  for (const mark of marks) {
+  for (const [mark, category] of marks) {
     const at = x(mark);
-    context.fillRect(at - 0.5, row.top + 1, 1, row.height - 2);
-    context.beginPath();
-    context.moveTo(at - 4.5, row.top + 1);
-    context.lineTo(at + 4.5, row.top + 1);
-    context.lineTo(at, row.top + 8.5);
-    context.closePath();
-    context.fill();
+    const style = category === undefined ? palette.failure : palette.style(category);
+    context.fillStyle = style.colour;
+    context.fillRect(at - 0.5, row.top + 5, 1, row.height - 6);
+    drawMark(context, style, at, row.top + 5, colours.paper);
   }
+}
+
+/** The category of each bin's failures; of several, one. */
+function failedCategories({ cells, failures }: LaneView, categories: readonly Category[]): Map<number, number> {
+  const found = new Map<number, number>();
+  if (failures.length === 0) return found;
+  for (let i = 0; i < cells.length; i += 3) {
+    if (categories[cells[i + 1] ?? 0]?.failure === true) found.set(cells[i] ?? 0, cells[i + 1] ?? 0);
+  }
+  return found;
 }
 
 function gapBox({ rows, x }: Scene, gap: Gap): { left: number; right: number; top: number; bottom: number } | null {
@@ -239,6 +257,16 @@ function gapEdge(context: CanvasRenderingContext2D, scene: Scene, gap: Gap): voi
   const at = Math.round(box.right) - 1;
   context.fillRect(at, box.top, 1, box.bottom - box.top);
   context.fillRect(at - 3, box.top, 7, 3);
+  if (gap.lost === null || scene.view.gaps.length > MOST_LABELLED) return;
+  context.font = LABEL_FONT;
+  context.textBaseline = 'middle';
+  const text = `${brief(gap.lost)} lost`;
+  const { width } = context.measureText(text);
+  const left = at + 6 + width > scene.width ? at - 8 - width : at + 6;
+  context.fillStyle = scene.colours.paper;
+  context.fillRect(left - 2, box.top + 3, width + 4, 15);
+  context.fillStyle = scene.colours.lost;
+  context.fillText(text, left, box.top + 11);
 }
 
 function drawSelection(

@@ -1,8 +1,10 @@
 /** The profile: where the exits go, by level and reason, what they were about, and which instructions cause them. */
 import type { ProfileKeyLine, ProfileLine, ProfileTable, ProfileTimes } from '../../analyzer/timeline-answers.js';
-import type { Palette } from './colours.js';
-import { byId, el, swatch } from './dom.js';
+import type { Palette, Style } from './colours.js';
+import { byId, el } from './dom.js';
 import { duration, levelName, percent, whole } from './format.js';
+import { histogramOf } from './histogram.js';
+import { fillElement, swatch } from './ink.js';
 
 interface Column {
   readonly name: string;
@@ -12,7 +14,9 @@ interface Column {
   order(line: ProfileLine): number | string;
 }
 
-const TIMES = ['mean', 'p50', 'p99', 'max'] as const;
+const TIMES = ['mean', 'p50', 'p90', 'p99', 'p999', 'max'] as const;
+/** Left out where there is little room. */
+const WIDE: ReadonlySet<string> = new Set(['mean', 'p90']);
 const by = (pick: keyof ProfileTimes): ((line: ProfileLine) => number) => {
   return ({ times }) => times?.[pick] ?? -1;
 };
@@ -24,14 +28,20 @@ const COLUMNS: readonly Column[] = [
   { name: 'Time %', says: 'share of all handler time, in %', order: ({ timeShare }) => timeShare },
   { name: 'Mean', says: 'mean time of the handler', wide: true, order: by('mean') },
   { name: 'p50', says: 'median', order: by('p50') },
+  { name: 'p90', says: 'of 10 exits, 9 took no longer', wide: true, order: by('p90') },
   { name: 'p99', says: 'of 100 exits, 99 took no longer', order: by('p99') },
+  { name: 'p99.9', says: 'of 1000 exits, 999 took no longer', order: by('p999') },
   { name: 'Max', says: 'longest', order: by('max') },
 ];
-const BAR_PIXELS = 32;
+const BAR_PIXELS = 28;
+const NO_EXIT =
+  'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 
 export interface ProfileActions {
   /** Shows one reason alone, or no longer. */
   reason(reason: string): void;
+  /** Names what the table is of: the whole trace, or what is in view. */
+  of(): string;
   /** Filters by text. */
   text(text: string): void;
 }
@@ -53,7 +63,7 @@ export class ProfilePanel {
   say(text: string): void {
     this.#table = null;
     this.#unfolded.clear();
-    this.#panel.replaceChildren(el('h2', {}, 'Profile'), el('p', { class: 'none' }, text));
+    this.#panel.replaceChildren(el('p', { class: 'none' }, text));
   }
 
   show(table: ProfileTable): void {
@@ -71,21 +81,21 @@ export class ProfilePanel {
     const table = this.#table;
     if (table === null) return;
     if (table.exits === 0) {
-      this.say(
-        'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.',
+      this.#panel.replaceChildren(
+        el('p', { class: 'none' }, this.#actions.of() === 'whole trace' ? NO_EXIT : 'No exit begins in view.'),
       );
       return;
     }
     const facts = [
       `${whole(table.exits)} exits`,
       table.unit === 'ticks' ? 'handler in ticks' : 'handler time',
-      'whole trace',
+      this.#actions.of(),
       table.lost > 0 ? `${whole(table.lost)} events lost` : '',
       table.left > 0 ? `${table.left} lines left out` : '',
     ];
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
     this.#panel.replaceChildren(
-      el('h2', {}, 'Profile', el('span', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
+      el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
       el('table', {}, this.#head(), el('tbody', {}, ...lines)),
       ...this.#instructions(table),
     );
@@ -118,7 +128,7 @@ export class ProfilePanel {
   }
 
   #line(line: ProfileLine, table: ProfileTable): HTMLElement[] {
-    const colour = this.#palette.category({ kind: 'exit', reason: line.reason, failure: line.failure });
+    const style = this.#palette.style({ kind: 'exit', reason: line.reason, failure: line.failure });
     const key = `${line.level} ${line.isa} ${line.failure} ${line.reason}`;
     const open = this.#unfolded.has(key);
     const most = table.lines.reduce((peak, { share, timeShare }) => Math.max(peak, share, timeShare), 0);
@@ -127,48 +137,79 @@ export class ProfilePanel {
       {
         class: this.#reasons.includes(line.reason) ? 'on' : '',
         'data-reason': line.reason,
-        on: { click: () => this.#actions.reason(line.reason) },
+        on: { click: () => this.#fold(key) },
       },
       el('td', {}, levelName(line.level)),
-      el('td', {}, this.#reason(line, key, colour, open)),
+      el('td', {}, this.#reason(line, key, style, open)),
       el('td', {}, whole(line.count)),
-      shareCell(line.share, most, colour),
-      shareCell(line.timeShare, most, colour),
+      shareCell(line.share, most, style),
+      shareCell(line.timeShare, most, style),
       ...timeCells(line.times, table.unit),
     );
-    if (!open) return [row];
-    const more = el('tr', { class: 'key' }, el('td'), el('td', {}, `${whole(line.keysLeft)} more`));
-    return [row, ...line.keys.map((each) => keyLine(each, table)), ...(line.keysLeft > 0 ? [more] : [])];
+    return open ? [row, this.#more(line, table, style), ...keyLines(line, table)] : [row];
   }
 
-  #reason({ reason, failure, keys }: ProfileLine, key: string, colour: string, open: boolean): HTMLElement {
-    const fold = el('button', {
-      type: 'button',
-      class: 'fold',
-      'aria-expanded': String(open),
-      title: 'What these exits were about',
-    });
-    fold.append(open ? '▾' : '▸');
-    fold.addEventListener('click', (event) => {
-      event.stopPropagation();
-      if (!this.#unfolded.delete(key)) this.#unfolded.add(key);
-      this.#draw();
-    });
+  #fold(key: string): void {
+    if (!this.#unfolded.delete(key)) this.#unfolded.add(key);
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.key : undefined;
+    this.#draw();
+    if (focused === undefined) return;
+    for (const fold of this.#panel.querySelectorAll<HTMLElement>('.fold'))
+      if (fold.dataset.key === focused) fold.focus();
+  }
+
+  #reason({ reason, failure }: ProfileLine, key: string, style: Style, open: boolean): HTMLElement {
     const name = failure ? `${reason} failed` : reason;
-    return el('span', { class: 'reason' }, swatch(colour), name, keys.length === 0 ? null : fold);
+    const fold = el(
+      'button',
+      {
+        type: 'button',
+        class: 'fold',
+        'aria-expanded': String(open),
+        'data-key': key,
+        title: 'Spread of the handler times, and what these exits were about',
+      },
+      swatch(style),
+      el('span', {}, name),
+      el('span', { class: 'arrow', 'aria-hidden': 'true' }, open ? '▾' : '▸'),
+    );
+    return el('span', { class: 'reason' }, fold);
+  }
+
+  /** The histogram of a line, and the way to its exits. */
+  #more(line: ProfileLine, { unit }: ProfileTable, style: Style): HTMLElement {
+    const picture = histogramOf(line, unit, style);
+    const on = this.#reasons.includes(line.reason);
+    const show = el(
+      'button',
+      {
+        type: 'button',
+        'aria-pressed': String(on),
+        on: { click: () => this.#actions.reason(line.reason) },
+      },
+      on ? 'Show all reasons again' : `Show only ${line.reason} on the timeline`,
+    );
+    const cell = el('td', {}, picture ?? el('p', { class: 'quiet' }, 'No handler time is known of these exits.'), show);
+    cell.colSpan = COLUMNS.length - 1;
+    return el('tr', { class: 'more' }, el('td'), cell);
   }
 
   #instructions({ rips, unit }: ProfileTable): HTMLElement[] {
     if (rips.length === 0) return [];
     const body = el('tbody');
-    for (const { rip, level, reason, count, share, total, instruction } of rips) {
+    for (const { rip, level, reason, count, share, total, instruction, symbol } of rips) {
       const press = (): void => this.#actions.text(`rip:${rip}`);
       body.append(
         el(
           'tr',
-          { title: `Show the exits at ${rip}`, on: { click: press } },
+          { on: { click: press } },
           el('td', {}, levelName(level)),
-          el('td', {}, el('code', {}, rip)),
+          el(
+            'td',
+            {},
+            el('button', { type: 'button', class: 'link', title: `Show the exits at ${rip}` }, el('code', {}, rip)),
+            symbol === null ? null : el('span', { class: 'symbol' }, symbol),
+          ),
           el('td', { class: 'text' }, instruction === null ? '' : el('code', {}, instruction)),
           el('td', { class: 'text wide' }, reason),
           el('td', {}, whole(count)),
@@ -189,16 +230,21 @@ export class ProfilePanel {
   }
 }
 
-function shareCell(share: number, most: number, colour: string): HTMLElement {
+function shareCell(share: number, most: number, style: Style): HTMLElement {
   const bar = el('i');
   bar.style.width = `${most === 0 ? 0 : (share / most) * BAR_PIXELS}px`;
-  bar.style.backgroundColor = colour;
+  fillElement(bar, style);
   return el('td', {}, el('span', { class: 'share' }, bar, el('span', {}, percent(share))));
 }
 
 function timeCells(times: ProfileTimes | null, unit: ProfileTable['unit']): HTMLElement[] {
-  const show = unit === 'ticks' ? whole : duration;
-  return TIMES.map((key) => el('td', { class: key === 'mean' ? 'wide' : '' }, times === null ? '–' : show(times[key])));
+  const show = (value: number): string => (unit === 'ticks' ? whole(value) : duration(value, 3));
+  return TIMES.map((key) => el('td', { class: WIDE.has(key) ? 'wide' : '' }, times === null ? '–' : show(times[key])));
+}
+
+function keyLines(line: ProfileLine, table: ProfileTable): HTMLElement[] {
+  const more = el('tr', { class: 'key' }, el('td'), el('td', {}, `${whole(line.keysLeft)} more`));
+  return [...line.keys.map((each) => keyLine(each, table)), ...(line.keysLeft > 0 ? [more] : [])];
 }
 
 function keyLine({ label, count, times }: ProfileKeyLine, { exits, unit }: ProfileTable): HTMLElement {

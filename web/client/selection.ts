@@ -81,11 +81,18 @@ export class Selection {
     const context = this.#context();
     const detail = this.#detail;
     if (context === null || detail === null) return;
-    showDetail(detail, context.overview.categories[detail.place.category], context.axis, context.palette, {
-      go: (to) => void this.goTo(to, true),
-      step: (direction) => this.step(direction, false),
-      close: () => this.close(),
-    });
+    showDetail(
+      detail,
+      context.overview.categories[detail.place.category],
+      context.axis,
+      context.palette,
+      {
+        go: (to) => void this.goTo(to, true),
+        step: (direction) => this.step(direction, false),
+        close: () => this.close(),
+      },
+      context.overview.timeBase,
+    );
   }
 
   /** To the next (1) or previous (-1) event that passes the filter, or failure. */

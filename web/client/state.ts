@@ -2,6 +2,9 @@
 import type { Axis, Filter } from '../../analyzer/timeline-answers.js';
 
 const AXES: readonly Axis[] = ['tick', 'time', 'seq'];
+/** What is shown below the timeline, beside the event. */
+export const PANELS = ['profile', 'flame', 'compare'] as const;
+export type PanelName = (typeof PANELS)[number];
 
 export interface ViewState {
   /** Name of the trace; null: the first one. */
@@ -18,6 +21,15 @@ export interface ViewState {
   readonly vcpus: readonly number[];
   readonly levels: readonly number[];
   readonly text: string;
+  /** Frames of the flame graph that exits have to have. */
+  readonly stack: readonly string[];
+  readonly panel: PanelName;
+  /** Whether the panel is of what is in view alone. */
+  readonly scoped: boolean;
+  /** Whether times are shown as the host's clock had them. */
+  readonly absolute: boolean;
+  /** Name of the trace that this one is compared with. */
+  readonly other: string | null;
 }
 
 export const START: ViewState = {
@@ -30,6 +42,11 @@ export const START: ViewState = {
   vcpus: [],
   levels: [],
   text: '',
+  stack: [],
+  panel: 'profile',
+  scoped: false,
+  absolute: false,
+  other: null,
 };
 
 /** Names joined by commas; a comma or backslash of a name gets a backslash. */
@@ -61,6 +78,10 @@ export function toHash(state: ViewState): string {
   set('event', state.event === null ? null : String(state.event));
   set('kind', state.kinds === null ? null : state.kinds.length === 0 ? '*' : join(state.kinds));
   filterParameters(query, { ...state, kinds: [] });
+  set('panel', state.panel === 'profile' ? null : state.panel);
+  set('of', state.scoped ? 'view' : null);
+  set('clock', state.absolute ? 'host' : null);
+  set('with', state.other);
   return `#${query.toString()}`;
 }
 
@@ -81,12 +102,17 @@ export function fromHash(hash: string): ViewState {
     vcpus: numbers(query.get('vcpu')),
     levels: numbers(query.get('level')),
     text: query.get('text') ?? '',
+    stack: split(query.get('stack')),
+    panel: PANELS.find((panel) => panel === query.get('panel')) ?? 'profile',
+    scoped: query.get('of') === 'view',
+    absolute: query.get('clock') === 'host',
+    other: query.get('with'),
   };
 }
 
 /** Adds a filter to the parameters of a question. */
 export function filterParameters(query: URLSearchParams, filter: Filter): void {
-  const lists = { kind: filter.kinds, reason: filter.reasons, vcpu: filter.vcpus } as const;
+  const lists = { kind: filter.kinds, reason: filter.reasons, vcpu: filter.vcpus, stack: filter.stack } as const;
   for (const [name, list] of Object.entries(lists)) if (list.length > 0) query.set(name, join(list));
   if (filter.levels.length > 0) query.set('level', join(filter.levels.map((level) => (level < 0 ? 'none' : level))));
   if (filter.text.trim() !== '') query.set('text', filter.text.trim());

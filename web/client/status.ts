@@ -18,6 +18,7 @@ export function showStatus(view: View, range: Domain): void {
   ];
   const status = byId('status', HTMLElement);
   status.textContent = parts.filter((part) => part !== '').join(' · ');
+  byId('canvas', HTMLCanvasElement).setAttribute('aria-label', `Timeline: ${status.textContent}`);
   const { from, to } = range;
   Object.assign(status.dataset, { shown: String(shown), from: String(from), to: String(to), detail: view.detail });
 }

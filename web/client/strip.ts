@@ -3,6 +3,7 @@ import { brushX, type D3BrushEvent, scaleLinear, select } from 'd3';
 import type { Category, Domain, View } from '../../analyzer/timeline-answers.js';
 import type { Palette } from './colours.js';
 import { byId } from './dom.js';
+import { fillOf } from './ink.js';
 
 export class Strip {
   readonly #canvas = byId('strip-canvas', HTMLCanvasElement);
@@ -113,12 +114,12 @@ export class Strip {
         const of = this.#categories[category];
         if (of === undefined) continue;
         const tall = (count / peak) * (height - 6);
-        context.fillStyle = this.#palette.category(of);
+        context.fillStyle = fillOf(context, this.#palette.style(of));
         context.fillRect(left, foot - tall, Math.max(1, step), tall);
         foot -= tall;
       }
     }
-    context.fillStyle = this.#palette.failure;
+    context.fillStyle = this.#palette.failure.colour;
     for (const bin of failures) context.fillRect(this.#scale(view.start + bin * view.step), 0, Math.max(2, step), 4);
   }
 }

@@ -1,29 +1,22 @@
 /** The timeline: D3 scale, axis and zoom over a canvas that is painted from the latest answer of the server. */
-import {
-  axisBottom,
-  type ScaleLinear,
-  scaleLinear,
-  select,
-  type ZoomTransform,
-  zoom,
-  zoomIdentity,
-  zoomTransform,
-} from 'd3';
+import { type ScaleLinear, scaleLinear, select, type ZoomTransform, zoom, zoomIdentity, zoomTransform } from 'd3';
 import type { Axis, Category, Domain, Filter, Overview, Place, View } from '../../analyzer/timeline-answers.js';
 import * as api from './api.js';
 import type { Palette } from './colours.js';
-import { byId, el } from './dom.js';
-import { AXIS_NAMES, brief, laneTitle, levelName, place as placeName } from './format.js';
-import { fitted } from './home.js';
+import { byId } from './dom.js';
 import { Hover } from './hover.js';
+import { nameLanes } from './lane-names.js';
 import { type LaneRow, layLanes } from './layout.js';
 import { type Bars, paint, type Scene, stack } from './paint.js';
+import { drawRuler, ticksOf } from './ruler.js';
 
 export interface Shown {
   readonly id: number;
   readonly overview: Overview;
   readonly axis: Axis;
   readonly filter: Filter;
+  /** Whether times are those of the host's clock, not from the start of the trace. */
+  readonly absolute: boolean;
 }
 
 interface Listeners {
@@ -104,7 +97,6 @@ export class TimelineView {
     this.#view = null;
     const { from, to } = shown.overview.axes[shown.axis] ?? { from: 0, to: 1 };
     this.#base = scaleLinear().domain([from, to]);
-    byId('axis-name', HTMLElement).textContent = AXIS_NAMES[shown.axis];
     this.#resize();
     this.setRange(range ?? { from, to });
   }
@@ -133,13 +125,17 @@ export class TimelineView {
     select(this.#canvas).call(this.#zoom.transform, transform);
   }
 
-  /** Shows all that passes the filter; from there, the whole trace. */
-  fit(): void {
+  /** Shows the whole trace. */
+  showAll(): void {
     const [from = 0, to = 1] = this.#base.domain();
-    const extent = this.#view?.extent ?? null;
-    const home = extent === null ? null : fitted(extent, { from, to });
-    const there = home !== null && Math.abs(home.from - this.range.from) + Math.abs(home.to - this.range.to) < 1;
-    this.setRange(home === null || there ? { from, to } : home);
+    this.setRange({ from, to });
+  }
+
+  /** Times from the start of the trace, or those of the host's clock. */
+  setAbsolute(absolute: boolean): void {
+    if (this.#shown === null) return;
+    this.#shown = { ...this.#shown, absolute };
+    this.redraw();
   }
 
   zoomBy(factor: number): void {
@@ -188,6 +184,8 @@ export class TimelineView {
         accent: colour('accent'),
         ink: colour('ink'),
         hatch: colour('hatch'),
+        paper: colour('surface'),
+        lost: colour('lost'),
       },
       x: (value) => scale(value),
       ticks: this.#ticks(scale),
@@ -205,9 +203,13 @@ export class TimelineView {
   }
 
   #ticks(scale: ScaleLinear<number, number>): number[] {
-    const most = Math.max(2, Math.floor(this.#width / 130));
-    // a label that would reach over the right edge is left out
-    return scale.ticks(most).filter((tick) => Number.isInteger(tick) && scale(tick) < this.#width - 36);
+    return ticksOf(scale, this.#width, this.#clock !== null);
+  }
+
+  /** The host's clock at the start of the axis, where times are shown as it had them. */
+  get #clock(): string | null {
+    const shown = this.#shown;
+    return shown?.axis === 'time' && shown.absolute ? shown.overview.timeBase : null;
   }
 
   /** The wheel zooms; where lanes overflow it scrolls, and zooms with Ctrl. */
@@ -266,26 +268,8 @@ export class TimelineView {
   }
 
   #nameLanes(): void {
-    this.#names.replaceChildren(
-      ...this.#rows.map(({ lane, index, top, height, first }) => {
-        const name = el(
-          'div',
-          { class: first ? 'lane first' : 'lane', title: `${laneTitle(lane)}: ${lane.count} events` },
-          el('span', { class: 'who' }, ...(first ? nameOf(lane.name) : [])),
-          el('span', { class: 'level' }, levelName(lane.level)),
-          el('span', { class: 'peak' }, this.#peak(index, height)),
-        );
-        name.style.top = `${top}px`;
-        name.style.height = `${height}px`;
-        return name;
-      }),
-    );
-  }
-
-  /** What a full bar of the lane stands for. */
-  #peak(lane: number, height: number): string {
-    const peak = this.#view?.detail === 'bins' ? this.#bars.get(lane)?.peak : undefined;
-    return peak === undefined || peak === 0 || height < 34 ? '' : `↑ ${brief(peak)}`;
+    const binned = this.#view?.detail === 'bins';
+    nameLanes(this.#names, this.#rows, (lane) => (binned ? (this.#bars.get(lane)?.peak ?? 0) : 0));
   }
 
   #ask(): void {
@@ -332,15 +316,8 @@ export class TimelineView {
   #paint(): void {
     const context = this.#canvas.getContext('2d');
     if (context === null || this.#shown === null) return;
-    const { axis } = this.#shown;
     const scale = this.#scale();
-    const ticks = this.#ticks(scale);
-    const step = Math.abs((ticks[1] ?? 1) - (ticks[0] ?? 0)) || 1;
-    const ruler = axisBottom(scale)
-      .tickValues(ticks)
-      .tickSize(5)
-      .tickFormat((value) => placeName(axis, Number(value), step));
-    select(this.#ruler).call(ruler);
+    drawRuler(this.#ruler, scale, this.#ticks(scale), this.#shown.axis, this.#clock);
     const scene = this.scene();
     if (scene === null) context.clearRect(0, 0, this.#width, this.#height);
     else paint(context, scene);
@@ -381,12 +358,4 @@ export class TimelineView {
       this.#listeners.failed(error);
     }
   }
-}
-
-/** The vCPU first, then what else the name says of it: VM, thread. */
-function nameOf(name: string): (Node | string)[] {
-  const parts = name.split(', ');
-  const first = parts.find((part) => part.startsWith('vCPU ')) ?? parts[0] ?? '';
-  const rest = parts.filter((part) => part !== first);
-  return rest.length === 0 ? [first] : [first, el('small', {}, rest.join(', '))];
 }

@@ -1,5 +1,5 @@
 /** Parameters of a question, checked: anything else is answered with BAD_PARAMETER. */
-import { AXES, type Axis, type Filter } from '../../analyzer/timeline-answers.js';
+import { AXES, type Axis, type Filter, type Scope } from '../../analyzer/timeline-answers.js';
 import { WebError } from './errors.js';
 
 export const PARAMETER_LIMITS = { bins: 4096, list: 256, text: 200, name: 120, url: 8192 } as const;
@@ -63,7 +63,23 @@ export class Parameters {
       vcpus: this.#list('vcpu').map((item) => whole('vcpu', item, 0xffff_ffff)),
       levels: this.#list('level').map((item) => (item === 'none' ? -1 : whole('level', item, 255))),
       text,
+      stack: this.#list('stack'),
     };
+  }
+
+  /** What a profile is of: a stretch of an axis where one is given, and these vCPUs. */
+  scope(): Scope {
+    const { vcpus } = this.filter();
+    if (!this.has('axis')) return { window: null, vcpus };
+    return { window: { axis: this.axis(), ...this.stretch() }, vcpus };
+  }
+
+  /** From below to. */
+  stretch(): { readonly from: number; readonly to: number } {
+    const from = this.number('from');
+    const to = this.number('to');
+    if (!(to > from)) throw new WebError('BAD_PARAMETER', 'to', 'not above from');
+    return { from, to };
   }
 
   /** Names joined by commas; a comma or backslash of a name has a backslash before it. */
@@ -78,7 +94,8 @@ export class Parameters {
   }
 }
 
-export const FILTER_PARAMETERS = ['kind', 'reason', 'vcpu', 'level', 'text'] as const;
+export const FILTER_PARAMETERS = ['kind', 'reason', 'vcpu', 'level', 'text', 'stack'] as const;
+export const SCOPE_PARAMETERS = ['axis', 'from', 'to', 'vcpu'] as const;
 
 function whole(name: string, text: string, max: number): number {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : -1;

@@ -2,9 +2,10 @@
 import { createServer, type Server } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import express, { type NextFunction, type Request, type Response } from 'express';
+import type { Axis, Overview } from '../../analyzer/timeline-answers.js';
 import { WebError } from './errors.js';
 import { guard } from './guard.js';
-import { FILTER_PARAMETERS, PARAMETER_LIMITS, Parameters } from './parameters.js';
+import { FILTER_PARAMETERS, PARAMETER_LIMITS, Parameters, SCOPE_PARAMETERS } from './parameters.js';
 import { type GivenTrace, ServedTrace } from './traces.js';
 
 /** No answer is larger than this. */
@@ -95,8 +96,8 @@ function distinct(traces: readonly GivenTrace[]): GivenTrace[] {
 
 /** Each question, by its path. */
 function routes(served: readonly ServedTrace[]): { readonly [path: string]: Answer } {
-  const traceOf = (request: Request): ServedTrace => {
-    const id = String(request.params.id);
+  const traceOf = (request: Request, name: 'id' | 'other' = 'id'): ServedTrace => {
+    const id = String(request.params[name]);
     const trace = /^\d{1,6}$/.test(id) ? served[Number(id)] : undefined;
     if (trace === undefined) throw new WebError('NO_SUCH_TRACE', id.slice(0, 40));
     return trace;
@@ -113,12 +114,10 @@ function routes(served: readonly ServedTrace[]): { readonly [path: string]: Answ
     '/api/traces/:id/view': async (request) => {
       const parameters = parametersOf(request, ['axis', 'from', 'to', 'bins', ...FILTER_PARAMETERS]);
       const axis = parameters.axis();
-      const from = parameters.number('from');
-      const to = parameters.number('to');
-      if (!(to > from)) throw new WebError('BAD_PARAMETER', 'to', 'not above from');
+      const { from, to } = parameters.stretch();
       const bins = parameters.integer('bins', 1, PARAMETER_LIMITS.bins);
       const { timeline } = await traceOf(request).open();
-      if (timeline.overview.axes[axis] === undefined) throw new WebError('BAD_PARAMETER', 'axis', 'the trace has none');
+      demandAxis(timeline.overview, axis);
       return timeline.view({ axis, from, to, bins }, parameters.filter());
     },
     '/api/traces/:id/nearest': async (request) => {
@@ -144,10 +143,26 @@ function routes(served: readonly ServedTrace[]): { readonly [path: string]: Answ
       return detail;
     },
     '/api/traces/:id/profile': async (request) => {
+      const scope = parametersOf(request, SCOPE_PARAMETERS).scope();
+      const { timeline } = await traceOf(request).open();
+      if (scope.window !== null) demandAxis(timeline.overview, scope.window.axis);
+      return timeline.profile(scope);
+    },
+    '/api/traces/:id/flame': async (request) => {
+      const scope = parametersOf(request, SCOPE_PARAMETERS).scope();
+      const { timeline } = await traceOf(request).open();
+      if (scope.window !== null) demandAxis(timeline.overview, scope.window.axis);
+      return timeline.flame(scope);
+    },
+    '/api/traces/:id/compare/:other': async (request) => {
       parametersOf(request, []);
-      return traceOf(request).profile();
+      return traceOf(request).comparison(traceOf(request, 'other'));
     },
   };
+}
+
+function demandAxis({ axes }: Overview, axis: Axis): void {
+  if (axes[axis] === undefined) throw new WebError('BAD_PARAMETER', 'axis', 'the trace has none');
 }
 
 function parametersOf(request: Request, known: readonly string[]): Parameters {

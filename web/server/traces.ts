@@ -1,13 +1,17 @@
 /** The traces that are served: each read once, when somebody first asks for it. */
 import type { Details } from '../../analyzer/detail.js';
+import { compare } from '../../analyzer/diff.js';
+import type { DiffSide } from '../../analyzer/diff-side.js';
 import type { Timeline } from '../../analyzer/timeline.js';
-import type { ProfileTable } from '../../analyzer/timeline-answers.js';
+import type { Comparison } from '../../analyzer/timeline-answers.js';
+import { comparisonOf } from '../../analyzer/timeline-compare.js';
 
 /** A trace that has been opened, with the questions that can be put to it. */
 export interface OpenedTrace {
   readonly timeline: Timeline;
   readonly details: Details;
-  profile(): Promise<ProfileTable>;
+  /** The trace as one side of a comparison. */
+  side(): Promise<DiffSide>;
 }
 
 /** A trace as it is given to the server. `open` is called once; `progress` takes the share that was read, 0 to 1. */
@@ -30,7 +34,7 @@ export class ServedTrace {
   readonly name: string;
   readonly #given: GivenTrace;
   #opened: Promise<OpenedTrace> | null = null;
-  #profile: Promise<ProfileTable> | null = null;
+  readonly #comparisons = new Map<ServedTrace, Promise<Comparison>>();
   #state: TraceState['state'] = 'idle';
   #progress = 0;
   #problem: string | null = null;
@@ -45,9 +49,16 @@ export class ServedTrace {
     return this.#opened;
   }
 
-  profile(): Promise<ProfileTable> {
-    this.#profile ??= this.open().then((opened) => opened.profile());
-    return this.#profile;
+  /** What changed from this trace to another one. */
+  comparison(other: ServedTrace): Promise<Comparison> {
+    const known = this.#comparisons.get(other) ?? this.#compare(other);
+    this.#comparisons.set(other, known);
+    return known;
+  }
+
+  async #compare(other: ServedTrace): Promise<Comparison> {
+    const left = await (await this.open()).side();
+    return comparisonOf(compare(left, await (await other.open()).side()));
   }
 
   state(id: number): TraceState {

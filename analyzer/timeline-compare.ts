@@ -1,0 +1,53 @@
+/** A comparison of two traces as the page shows it. */
+import type { Diff, ExitLine, ReasonDelta } from './diff.js';
+import type { ComparedExit, ComparedReason, Comparison } from './timeline-answers.js';
+import { pick } from './timeline-profile.js';
+
+const MAX = { name: 120, reasons: 300 } as const;
+
+const exitOf = ({ seq, level, reason, failed, key, rip }: ExitLine): ComparedExit => ({
+  seq,
+  level,
+  reason: reason.slice(0, MAX.name),
+  failure: failed,
+  key: key.slice(0, MAX.name),
+  rip: rip === null ? null : `0x${rip.toString(16)}`,
+});
+
+const reasonOf = ({ level, reason, failed, left, right, leftTimes, rightTimes }: ReasonDelta): ComparedReason => ({
+  level,
+  reason: reason.slice(0, MAX.name),
+  failure: failed,
+  left,
+  right,
+  leftTimes: pick(leftTimes),
+  rightTimes: pick(rightTimes),
+});
+
+export function comparisonOf(diff: Diff): Comparison {
+  const { match, related, exact, left, right, matched, vanished, appeared, hunks, first, reasons } = diff;
+  return {
+    match,
+    related,
+    exact,
+    units: [left.unit ?? 'ticks', right.unit ?? 'ticks'],
+    exits: [left.exits, right.exits],
+    matched,
+    vanished,
+    appeared,
+    hunks,
+    first:
+      first === null
+        ? null
+        : {
+            at: [first.at.left, first.at.right],
+            before: first.before.map(exitOf),
+            left: first.left.map(exitOf),
+            right: first.right.map(exitOf),
+            more: first.more,
+            after: first.after.map(exitOf),
+          },
+    reasons: reasons.slice(0, MAX.reasons).map(reasonOf),
+    left: Math.max(0, reasons.length - MAX.reasons),
+  };
+}

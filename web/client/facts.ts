@@ -1,0 +1,47 @@
+/** What is known of the trace as such: the line of facts, its problems, its axes. */
+import type { Axis, Overview } from '../../analyzer/timeline-answers.js';
+import { button, byId } from './dom.js';
+import { AXIS_NAMES, whole } from './format.js';
+
+const MOST_PROBLEMS = 2;
+const FACTS = ['image_name', 'cpu'] as const;
+const ORDER: readonly Axis[] = ['tick', 'time', 'seq'];
+
+export function showFacts({ source, events, facts, problems, lost, gaps }: Overview): void {
+  const parts = [
+    source,
+    `${whole(events)} events`,
+    ...FACTS.flatMap((name) => facts.find((fact) => fact.name === name)?.value ?? []),
+  ];
+  const line = byId('facts', HTMLElement);
+  line.textContent = parts.filter((part) => part !== null).join(' · ');
+  line.title = facts.map(({ name, value }) => `${name}: ${value}`).join('\n');
+  const place = byId('problems', HTMLElement);
+  const more = problems.length - MOST_PROBLEMS;
+  const shown = [...problems.slice(0, MOST_PROBLEMS), ...(more > 0 ? [`and ${more} more`] : [])];
+  place.textContent = shown.join(' · ');
+  place.title = problems.join('\n');
+  place.hidden = problems.length === 0;
+  const loss = byId('loss', HTMLElement);
+  loss.hidden = gaps === 0 || problems.length > 0;
+  const many = `${whole(gaps)} gap${gaps === 1 ? '' : 's'}`;
+  loss.textContent =
+    lost > 0
+      ? `The recorder lost ${whole(lost)} events in ${many}. Counts and times are of what is left; hatched stretches are unknown.`
+      : `This trace has ${many}: of the hatched stretches nothing is known.`;
+}
+
+/** The choice of axes, and on that of time, of what its labels count from. */
+export function showAxes(overview: Overview, current: Axis, absolute: boolean, choose: (axis: Axis) => void): void {
+  const choices = (Object.keys(overview.axes) as Axis[]).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
+  byId('axis', HTMLElement).replaceChildren(
+    ...choices.map((axis) =>
+      button(AXIS_NAMES[axis], { 'aria-pressed': String(axis === current), 'data-axis': axis }, () => choose(axis)),
+    ),
+  );
+  const name = byId('axis-name', HTMLButtonElement);
+  const clock = current === 'time' && overview.timeBase !== null;
+  name.disabled = !clock;
+  name.textContent = clock ? (absolute ? 'Host clock ⇄' : 'From start ⇄') : AXIS_NAMES[current];
+  name.title = clock ? 'Times since the first event, or as the host’s clock had them (C)' : '';
+}
