@@ -74,7 +74,7 @@ function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTML
         'li',
         {},
         el('p', { class: 'rule' }, says === null ? id : `Broken rule: ${says}.`),
-        read.length === 0 ? null : fieldTable(read, go),
+        read.length === 0 ? null : fieldList(read, go),
         ...causes.map((cause) => el('p', {}, `Usual cause: ${cause}.`)),
         el('p', { class: 'quiet' }, el('code', {}, id), cites === null ? '' : ` · ${cites}`),
       ),
@@ -83,35 +83,30 @@ function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTML
   return list;
 }
 
-function fieldTable(fields: readonly CheckedField[], go: DetailActions['go']): HTMLElement {
-  const body = el('tbody');
+/** Each field that the rule reads, with its value and the VMWRITE that gave it. */
+function fieldList(fields: readonly CheckedField[], go: DetailActions['go']): HTMLElement {
+  const list = el('dl', { class: 'fields' });
   for (const { name, value, says, old, by, stale } of fields) {
     const link =
       by === null
         ? null
         : el('button', { type: 'button', class: 'link', on: { click: () => go(by) } }, `#${whole(by)}`);
     const was = old === null || old === value ? '' : ` over ${old}`;
-    body.append(
+    list.append(
       el(
-        'tr',
+        'dt',
         {},
-        el('th', {}, el('code', {}, name)),
-        el(
-          'td',
-          {},
-          value === null ? el('span', { class: 'quiet' }, 'never written in this trace') : el('code', {}, value),
-        ),
-        el(
-          'td',
-          {},
-          ...(link === null ? [] : ['written by ', link, was]),
-          stale ? el('span', { class: 'quiet' }, ' (an exit since then may have saved another)') : null,
-          says === null ? null : el('div', { class: 'quiet' }, says),
-        ),
+        el('code', {}, name),
+        value === null
+          ? el('span', { class: 'quiet' }, 'never written in this trace')
+          : el('code', { class: 'value' }, value),
+        link === null ? null : el('span', {}, 'written by ', link, was),
+        stale ? el('span', { class: 'quiet' }, 'an exit since then may have saved another value') : null,
       ),
     );
+    if (says !== null) list.append(el('dd', { class: 'quiet' }, says));
   }
-  return el('table', { class: 'fields' }, body);
+  return list;
 }
 
 function section(title: string, content: HTMLElement | null): HTMLElement[] {

@@ -52,7 +52,15 @@ const FAMILIES: { readonly [hue in Hue]: readonly RegExp[] } = {
     /^(VMPTRLD|VMCLEAR|VMPTRST|STGI)$/,
     /^(VMXON|VMXOFF|VMON|VMOFF|VMFUNC|CLGI|SKINIT)$/,
   ],
-  yellow: [/^(CR_ACCESS|CR|(READ|WRITE)_CR\d+|CR\d+_.*)$/, /^(DR_ACCESS|(READ|WRITE)_DR\d+)$/],
+  yellow: [
+    /^(CR_ACCESS|CR|CR\d+_.*|WRITE_CR0)$/,
+    /^(DR_ACCESS|(READ|WRITE)_DR\d+)$/,
+    /^READ_CR0$/,
+    /^WRITE_CR3$/,
+    /^(READ_CR3|WRITE_CR8)$/,
+    /^WRITE_CR4$/,
+    /^(READ_CR4|READ_CR8)$/,
+  ],
   brown: [/^(WBINVD|INVD|WBNOINVD)$/, /^(TASK_SWITCH|LDTR_TR.*|GDTR_IDTR.*|RSM)$/],
 };
 const HUE_NAMES = Object.keys(FAMILIES) as Hue[];

@@ -16,7 +16,7 @@ interface Column {
 
 const TIMES = ['mean', 'p50', 'p90', 'p99', 'p999', 'max'] as const;
 /** Left out where there is little room. */
-const WIDE: ReadonlySet<string> = new Set(['mean', 'p90']);
+const WIDE: ReadonlySet<string> = new Set(['mean', 'p90', 'max']);
 const by = (pick: keyof ProfileTimes): ((line: ProfileLine) => number) => {
   return ({ times }) => times?.[pick] ?? -1;
 };
@@ -24,14 +24,14 @@ const COLUMNS: readonly Column[] = [
   { name: 'Level', says: 'level that exited', order: ({ level }) => level ?? -1 },
   { name: 'Reason', says: 'exit reason', order: ({ reason }) => reason },
   { name: 'Count', says: 'exits', order: ({ count }) => count },
-  { name: '%', says: 'share of all exits, in %', order: ({ count }) => count },
+  { name: '%', says: 'share of all exits, in %', wide: true, order: ({ count }) => count },
   { name: 'Time %', says: 'share of all handler time, in %', order: ({ timeShare }) => timeShare },
   { name: 'Mean', says: 'mean time of the handler', wide: true, order: by('mean') },
   { name: 'p50', says: 'median', order: by('p50') },
   { name: 'p90', says: 'of 10 exits, 9 took no longer', wide: true, order: by('p90') },
   { name: 'p99', says: 'of 100 exits, 99 took no longer', order: by('p99') },
   { name: 'p99.9', says: 'of 1000 exits, 999 took no longer', order: by('p999') },
-  { name: 'Max', says: 'longest', order: by('max') },
+  { name: 'Max', says: 'longest', wide: true, order: by('max') },
 ];
 const BAR_PIXELS = 28;
 const NO_EXIT =
@@ -142,8 +142,8 @@ export class ProfilePanel {
       el('td', {}, levelName(line.level)),
       el('td', {}, this.#reason(line, key, style, open)),
       el('td', {}, whole(line.count)),
-      shareCell(line.share, most, style),
-      shareCell(line.timeShare, most, style),
+      shareCell(line.share, most, style, 'wide'),
+      shareCell(line.timeShare, most, style, ''),
       ...timeCells(line.times, table.unit),
     );
     return open ? [row, this.#more(line, table, style), ...keyLines(line, table)] : [row];
@@ -230,11 +230,11 @@ export class ProfilePanel {
   }
 }
 
-function shareCell(share: number, most: number, style: Style): HTMLElement {
+function shareCell(share: number, most: number, style: Style, shown: string): HTMLElement {
   const bar = el('i');
   bar.style.width = `${most === 0 ? 0 : (share / most) * BAR_PIXELS}px`;
   fillElement(bar, style);
-  return el('td', {}, el('span', { class: 'share' }, bar, el('span', {}, percent(share))));
+  return el('td', { class: shown }, el('span', { class: 'share' }, bar, el('span', {}, percent(share))));
 }
 
 function timeCells(times: ProfileTimes | null, unit: ProfileTable['unit']): HTMLElement[] {
@@ -254,7 +254,7 @@ function keyLine({ label, count, times }: ProfileKeyLine, { exits, unit }: Profi
     el('td'),
     el('td', {}, label),
     el('td', {}, whole(count)),
-    el('td', {}, percent(count / exits)),
+    el('td', { class: 'wide' }, percent(count / exits)),
     el('td'),
     ...timeCells(times, unit),
   );

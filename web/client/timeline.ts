@@ -203,7 +203,7 @@ export class TimelineView {
   }
 
   #ticks(scale: ScaleLinear<number, number>): number[] {
-    return ticksOf(scale, this.#width, this.#clock !== null);
+    return ticksOf(scale, this.#width, this.#clock);
   }
 
   /** The host's clock at the start of the axis, where times are shown as it had them. */
