@@ -56,7 +56,7 @@ export async function readExits(reader: TraceReader, breathe: () => Promise<void
 }
 
 /** A profile's index of the exits whose row is kept. */
-export function indexOf(exits: Exits, keep: (row: number) => boolean): ExitIndex {
+export function indexWithin(exits: Exits, keep: (row: number) => boolean): ExitIndex {
   const { rows, cells, times, words, unit, code } = exits;
   const place = new Int32Array(words.length / CELL_WORDS).fill(-1);
   const used: number[] = [];

@@ -1,5 +1,7 @@
 /** A trace as the page looks at it: read once, then every viewport is answered from memory. */
+import { TraceError } from '../traces/errors.js';
 import type { TraceReader } from '../traces/store.js';
+import { indexOf } from './profile/beside.js';
 import type { ExitIndex } from './profile/exit-index.js';
 import type { NameOf } from './profile/profile.js';
 import type { Symbols } from './symbols/symbols.js';
@@ -16,7 +18,7 @@ import {
   type Scope,
   type View,
 } from './timeline-answers.js';
-import { type Exits, indexOf, markStack, readExits } from './timeline-exits.js';
+import { type Exits, indexWithin, markStack, readExits } from './timeline-exits.js';
 import { categoryMask, lanesOf, textMask } from './timeline-filter.js';
 import { flameOf } from './timeline-flame.js';
 import { type EventIndex, type Hole, IndexBuilder, LIMITS, NO_LANE } from './timeline-index.js';
@@ -85,6 +87,8 @@ class IndexedTimeline implements Timeline {
   readonly #layouts = new Map<string, Promise<LaneColumns[]>>();
   readonly #masks = new Map<string, Promise<Uint8Array | null>>();
   readonly #gaps = new Map<Axis, Gap[]>();
+  readonly #tables = new Map<string, Promise<ProfileTable>>();
+  readonly #flames = new Map<string, Promise<Flame>>();
   readonly #symbols: Symbols | null;
   readonly #nameOf: NameOf;
   #exits: Promise<Exits> | null = null;
@@ -156,13 +160,17 @@ class IndexedTimeline implements Timeline {
     return axis === 'tick' ? this.index.tick : axis === 'time' ? this.index.time : null;
   }
 
-  async profile(scope: Scope): Promise<ProfileTable> {
-    const { index, lost } = await this.#scoped(scope);
-    return profileTable(index, this.#nameOf, this.#symbols, lost);
+  profile(scope: Scope): Promise<ProfileTable> {
+    return remember(this.#tables, JSON.stringify(scope), async () => {
+      const { index, lost } = await this.#scoped(scope);
+      return profileTable(index, this.#nameOf, this.#symbols, lost);
+    });
   }
 
-  async flame(scope: Scope): Promise<Flame> {
-    return flameOf((await this.#scoped(scope)).index, this.#nameOf, this.#symbols);
+  flame(scope: Scope): Promise<Flame> {
+    return remember(this.#flames, JSON.stringify(scope), async () =>
+      flameOf((await this.#scoped(scope)).index, this.#nameOf, this.#symbols),
+    );
   }
 
   /** The exits of a scope, and how many events were lost in it. */
@@ -179,7 +187,18 @@ class IndexedTimeline implements Timeline {
       (sum, hole) => sum + (hole.after !== null && (window === null || keep(hole.after)) ? (hole.lost ?? 0) : 0),
       0,
     );
-    return { index: indexOf(await this.#allExits(), keep), lost };
+    const whole = window === null && vcpus.length === 0 ? this.#kept() : null;
+    return { index: whole ?? indexWithin(await this.#allExits(), keep), lost };
+  }
+
+  /** The index of the whole trace, which may lie beside it; null where a part of the trace cannot be read. */
+  #kept(): ExitIndex | null {
+    try {
+      return indexOf(this.#reader);
+    } catch (error) {
+      if (error instanceof TraceError) return null;
+      throw error;
+    }
   }
 
   #allExits(): Promise<Exits> {

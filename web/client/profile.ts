@@ -9,7 +9,7 @@ import { fillElement, swatch } from './ink.js';
 interface Column {
   readonly name: string;
   readonly says: string;
-  /** Left out where there is little room. */
+  /** Left out where there is little room, or less. */
   readonly wide?: true;
   order(line: ProfileLine): number | string;
 }
@@ -24,14 +24,14 @@ const COLUMNS: readonly Column[] = [
   { name: 'Level', says: 'level that exited', order: ({ level }) => level ?? -1 },
   { name: 'Reason', says: 'exit reason', order: ({ reason }) => reason },
   { name: 'Count', says: 'exits', order: ({ count }) => count },
-  { name: '%', says: 'share of all exits, in %', wide: true, order: ({ count }) => count },
-  { name: 'Time %', says: 'share of all handler time, in %', order: ({ timeShare }) => timeShare },
-  { name: 'Mean', says: 'mean time of the handler', wide: true, order: by('mean') },
+  { name: '%', says: 'share of all exits, in %', shown: 'wide', order: ({ count }) => count },
+  { name: 'Time %', says: 'share of all handler time, in %', shown: 'mid', order: ({ timeShare }) => timeShare },
+  { name: 'Mean', says: 'mean time of the handler', shown: 'wide', order: by('mean') },
   { name: 'p50', says: 'median', order: by('p50') },
-  { name: 'p90', says: 'of 10 exits, 9 took no longer', wide: true, order: by('p90') },
+  { name: 'p90', says: 'of 10 exits, 9 took no longer', shown: 'wide', order: by('p90') },
   { name: 'p99', says: 'of 100 exits, 99 took no longer', order: by('p99') },
   { name: 'p99.9', says: 'of 1000 exits, 999 took no longer', order: by('p999') },
-  { name: 'Max', says: 'longest', wide: true, order: by('max') },
+  { name: 'Max', says: 'longest', shown: 'wide', order: by('max') },
 ];
 const BAR_PIXELS = 28;
 const NO_EXIT =
@@ -103,14 +103,14 @@ export class ProfilePanel {
 
   #head(): HTMLElement {
     const row = el('tr');
-    for (const { name, says, wide } of COLUMNS) {
+    for (const { name, says, shown = '' } of COLUMNS) {
       const sorted = this.#sort.column === name;
       const press = (): void => {
         this.#sort = { column: name, down: sorted ? !this.#sort.down : name !== 'Reason' && name !== 'Level' };
         this.#draw();
       };
       const label = `${name}${sorted ? (this.#sort.down ? ' ↓' : ' ↑') : ''}`;
-      const head = el('th', { class: wide ? 'wide' : '', title: says });
+      const head = el('th', { class: shown, title: says });
       head.append(el('button', { type: 'button', on: { click: press } }, label));
       if (sorted) head.setAttribute('aria-sort', this.#sort.down ? 'descending' : 'ascending');
       row.append(head);
@@ -143,7 +143,7 @@ export class ProfilePanel {
       el('td', {}, this.#reason(line, key, style, open)),
       el('td', {}, whole(line.count)),
       shareCell(line.share, most, style, 'wide'),
-      shareCell(line.timeShare, most, style, ''),
+      shareCell(line.timeShare, most, style, 'mid'),
       ...timeCells(line.times, table.unit),
     );
     return open ? [row, this.#more(line, table, style), ...keyLines(line, table)] : [row];
@@ -255,7 +255,7 @@ function keyLine({ label, count, times }: ProfileKeyLine, { exits, unit }: Profi
     el('td', {}, label),
     el('td', {}, whole(count)),
     el('td', { class: 'wide' }, percent(count / exits)),
-    el('td'),
+    el('td', { class: 'mid' }),
     ...timeCells(times, unit),
   );
 }
