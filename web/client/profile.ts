@@ -10,7 +10,7 @@ interface Column {
   readonly name: string;
   readonly says: string;
   /** Left out where there is little room, or less. */
-  readonly wide?: true;
+  readonly shown?: 'wide' | 'mid';
   order(line: ProfileLine): number | string;
 }
 
