@@ -32,6 +32,7 @@ export const ANALYSIS_ERRORS = {
     what: 'no symbols can be read',
     advice: 'give an ELF file, System.map, /proc/kallsyms or a perf map',
   },
+  NO_SYMBOL: { what: 'file has no such symbol', advice: 'name one that it has' },
   TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },
 } as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;

@@ -136,18 +136,23 @@ export class Histogram {
     });
   }
 
-  /** The same in powers of two, empty ones between the first and the last included: what people look at. */
-  octaves(): Bucket[] {
-    const sums: number[] = [];
+  /**
+   * What people look at: powers of two, each cut into `parts` (a power of two, 128 at the most), empty ones between the
+   * first and the last included. Exact, since their bounds are bounds of buckets.
+   */
+  octaves(parts = 1): Bucket[] {
+    const counts: { from: number; to: number; count: number }[] = [];
     for (const [index, count] of this.#filled()) {
-      const { from } = bucketRange(index);
-      const octave = from === 0 ? 0 : 1 + bitOf(from);
-      sums[octave] = (sums[octave] ?? 0) + count;
+      const { from, to } = partOf(bucketRange(index).from, parts);
+      let last = counts.at(-1);
+      while (last !== undefined && last.to + 1 < from) {
+        last = { ...partOf(last.to + 1, parts), count: 0 };
+        counts.push(last);
+      }
+      if (last?.from === from) last.count += count;
+      else counts.push({ from, to, count });
     }
-    const first = sums.findIndex((sum) => sum !== undefined);
-    return Array.from(sums, (count = 0, octave) => ({ octave, count }))
-      .slice(Math.max(0, first))
-      .map(({ octave, count }) => ({ from: octave === 0 ? 0 : 2 ** (octave - 1), to: 2 ** octave - 1, count }));
+    return counts;
   }
 
   toData(): HistogramData {
@@ -199,6 +204,15 @@ export class Histogram {
     grown.set(this.#counts);
     this.#counts = grown;
   }
+}
+
+/** The part of an octave that a value lies in. */
+function partOf(value: number, parts: number): { from: number; to: number } {
+  if (value === 0) return { from: 0, to: 0 };
+  const start = 2 ** bitOf(value);
+  const width = Math.max(1, start / parts);
+  const from = start + Math.floor((value - start) / width) * width;
+  return { from, to: from + width - 1 };
 }
 
 /** Standard error of a mean as a part of it, from the sum of the squared distances from it. */

@@ -9,6 +9,8 @@ import { formatBar, formatCount, formatHex, formatNs, formatNumber, formatPercen
 
 const BAR = 8;
 const HISTOGRAM_BAR = 40;
+const PARTS = [8, 4, 2] as const;
+const FEW_BUCKETS = 16;
 
 export type Unit = Profile['unit'];
 
@@ -167,7 +169,16 @@ export function printLanes(out: Output, { unit, lanes }: Profile): void {
   );
 }
 
-/** Histograms of rows, a bucket of a power of two a line. */
+/** Powers of two, or parts of them where that gives few lines. */
+function bucketsOf(histogram: Histogram): Bucket[] {
+  for (const parts of PARTS) {
+    const buckets = histogram.octaves(parts);
+    if (buckets.length <= FEW_BUCKETS) return buckets;
+  }
+  return histogram.octaves();
+}
+
+/** Histograms of rows, a bucket a line. */
 export function printHistograms(
   out: Output,
   unit: Unit,
@@ -177,7 +188,7 @@ export function printHistograms(
     if (histogram === null || histogram.count === 0) continue;
     out.line();
     out.title(`${name}, ${formatCount(histogram.count, 'sample')}`);
-    const buckets = Histogram.fromData(histogram).octaves();
+    const buckets = bucketsOf(Histogram.fromData(histogram));
     const most = buckets.reduce((peak, { count }) => Math.max(peak, count), 0);
     const line = ({ from, to, count }: Bucket): string[] => [
       formatTime(unit, from),
@@ -205,7 +216,7 @@ export function printHead(
     `${formatNumber(entries)} entries`,
     unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
     span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
-    halted > 0 && span > 0 ? `${formatPercent(halted / span)} halted` : '',
+    halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
     open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
     lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',

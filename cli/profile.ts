@@ -129,7 +129,10 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const { by, sort, event, keys, most, wide } = wanted;
   if (fed.remark !== null) out.line(fed.remark);
   printHead(out, answer, EVENTS[event].noun);
-  if (answer.exits === 0) return;
+  if (answer.exits === 0) {
+    if (event !== 'vmexit') out.line('No event says what was emulated; --by reason,key has what the exits were about.');
+    return;
+  }
   const { unit } = answer;
   const place = placeOf(fed);
   const noun = event === 'vmexit' ? 'Exits' : 'Accesses';

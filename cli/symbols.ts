@@ -75,7 +75,7 @@ export function readUse(text: string): Omit<SymbolUse, 'file'> & { readonly path
 
 /**
  * Symbols of all files that a call names, null where it names none. What their user has to know is noted.
- * @throws CliError BAD_VALUE, AnalysisError BAD_SYMBOLS, or the error of the operating system
+ * @throws CliError BAD_VALUE, AnalysisError BAD_SYMBOLS or NO_SYMBOL, or the error of the operating system
  */
 export function openSymbols(call: Call): Symbols | null {
   const uses = call.values(SYMBOLS_OPTION.name).map((text): SymbolUse => {

@@ -38,7 +38,7 @@ export class Symbols {
   readonly #placed: readonly Placed[];
   readonly #known = new Map<string, Symbolized | null>();
 
-  /** Throws AnalysisError BAD_SYMBOLS where a pair names a symbol that its file has not. */
+  /** Throws AnalysisError NO_SYMBOL where a pair names a symbol that its file has not. */
   constructor(uses: readonly SymbolUse[]) {
     this.#placed = uses.map((use) => ({ use, offset: offsetOf(use, uses) }));
   }
@@ -94,7 +94,7 @@ function offsetOf(use: SymbolUse, uses: readonly SymbolUse[]): bigint {
   if (typeof offset === 'bigint') return offset;
   if (offset !== null) {
     const start = file.table.address(offset.symbol);
-    if (start === null) throw new AnalysisError('BAD_SYMBOLS', file.name, `it has no symbol ${offset.symbol}`);
+    if (start === null) throw new AnalysisError('NO_SYMBOL', file.name, offset.symbol);
     return offset.address - start;
   }
   const running = uses.find((other) => other.file.running && other.level === use.level);

@@ -21,7 +21,7 @@ export interface SymbolFacts {
   readonly size: bigint;
   /** Whether instructions lie there; others only bound those that come before. */
   readonly code: boolean;
-  /** Which of several names of an address is told: the highest, then the one with fewer leading underscores. */
+  /** Which of several names of an address is told: the highest, then the fewest leading underscores, then the last. */
   readonly rank: number;
 }
 
@@ -84,7 +84,7 @@ export class SymbolTableBuilder {
       (this.#code[a] as number) - (this.#code[b] as number) ||
       sized ||
       (this.#ranks[a] as number) - (this.#ranks[b] as number);
-    return order > 0 || (order === 0 && underscores(nameOf(a)) < underscores(nameOf(b)));
+    return order > 0 || (order === 0 && underscores(nameOf(a)) <= underscores(nameOf(b)));
   }
 
   #grow(): void {

@@ -100,6 +100,26 @@ describe('histogram', () => {
     ]);
   });
 
+  it('counts in parts of octaves all values, each once', () => {
+    fc.assert(
+      fc.property(values, fc.constantFrom(1, 2, 4, 8, 128), (numbers, parts) => {
+        const buckets = histogramOf(numbers.map((number) => number % 2 ** 20)).octaves(parts);
+        buckets.forEach(({ from, to, count }, i) => {
+          assert.equal(count, numbers.filter((number) => number % 2 ** 20 >= from && number % 2 ** 20 <= to).length);
+          assert.equal(from, i === 0 ? from : (buckets[i - 1]?.to ?? 0) + 1);
+        });
+        assert.equal(
+          buckets.reduce((sum, { count }) => sum + count, 0),
+          numbers.length,
+        );
+      }),
+    );
+    assert.deepEqual(histogramOf([56, 64]).octaves(4), [
+      { from: 56, to: 63, count: 1 },
+      { from: 64, to: 79, count: 1 },
+    ]);
+  });
+
   it('takes what is no duration as the nearest one', () => {
     const histogram = histogramOf([-5, Number.NaN, 3.9, Number.POSITIVE_INFINITY]);
     assert.deepEqual([histogram.count, histogram.min, histogram.max], [4, 0, Number.MAX_SAFE_INTEGER]);

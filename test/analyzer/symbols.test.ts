@@ -62,6 +62,7 @@ describe('symbols as text', () => {
     assert.equal(at(text, 0x7f00_1000_2008n), 'LazyCompile:~f file.js:1+0x8');
     assert.equal(at(text, 0x7f00_1000_3008n), null);
     assert.equal(fileOf(text).format, 'perf map');
+    assert.equal(at(`${text}7f0010003000 8 again\n`, 0x7f00_1000_3000n), 'again', 'code that was compiled anew');
   });
 
   it('are read from a list of addresses and names', () => {
@@ -204,7 +205,10 @@ describe('several files', () => {
     assert.equal(found.label(1, moved), 'native_cpuid');
     assert.deepEqual(found.remarks, ['file: moved by 0x1d400000']);
     assert.equal(new Symbols([use(kernel, { level: 1 }), use(kallsyms, { level: 2 })]).label(1, moved), null);
-    assert.throws(() => new Symbols([use(kernel, { offset: { symbol: 'none', address: 1n } })]), /no symbol none/);
+    assert.throws(
+      () => new Symbols([use(kernel, { offset: { symbol: 'none', address: 1n } })]),
+      /no such symbol: file: none/,
+    );
   });
 
   it('say that a file which can be loaded anywhere needs an address', () => {
