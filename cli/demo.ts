@@ -31,7 +31,14 @@ function stepsIn(folder: string): { readonly steps: readonly Step[]; readonly sh
   const verify = (name: string): Step =>
     step('Replay it, from the start and from every checkpoint', ['verify', at(name), '--every-checkpoint']);
   return {
-    shown: ['hypervisor.sqlite', 'more-cpuid.arrow', 'ymir.sqlite', 'backdoor.sqlite', 'kvm.arrow'].map(at),
+    shown: [
+      'hypervisor.sqlite',
+      'more-cpuid.arrow',
+      'failing.sqlite',
+      'ymir.sqlite',
+      'backdoor.sqlite',
+      'kvm.arrow',
+    ].map(at),
     steps: [
       record(
         'hypervisor',
@@ -57,6 +64,8 @@ function stepsIn(folder: string): { readonly steps: readonly Step[]; readonly sh
         ['diff', at('hypervisor.sqlite'), at('more-cpuid.arrow')],
         EXIT.differs,
       ),
+      record('hypervisor', 'failing.sqlite', 'Record one whose VM entry fails', '--set', 'fail=blocking'),
+      step('Why did that VM entry fail?', ['explain', at('failing.sqlite')], EXIT.differs),
       record('ymir-hello', 'ymir.sqlite', 'Record a guest that calls the hypervisor ymir'),
       verify('ymir.sqlite'),
       record('backdoor', 'backdoor.sqlite', "Record a guest that talks over VMware's Backdoor"),
@@ -80,6 +89,7 @@ const TOUR: readonly CommandEntry[] = [
   { name: 'verify', summary: '', load: () => import('./verify.js') },
   { name: 'profile', summary: '', load: () => import('./profile.js') },
   { name: 'diff', summary: '', load: () => import('./diff.js') },
+  { name: 'explain', summary: '', load: () => import('./explain.js') },
   { name: 'import', summary: '', load: () => import('./import.js') },
 ];
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { reading, scratch } from '../traces/rows.js';
 import { trapline } from './process.js';
 
-test('demo --no-serve records, replays, profiles, compares and imports, in 80 columns', async (t) => {
+test('demo --no-serve records, replays, profiles, compares, explains and imports, in 80 columns', async (t) => {
   const folder = scratch(t);
   const { code, out, err } = await trapline(['demo', '--no-serve', 'tour'], folder);
   assert.equal(code, 0, err);
