@@ -1,5 +1,6 @@
 /** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
 import { bochsMissing } from './bochs.js';
+import { measureDiffs } from './diffs.js';
 import { measureImports } from './imports.js';
 import {
   measureBochsRoundTrips,
@@ -52,4 +53,5 @@ print(measureStores(scale));
 print(measureProfile(runs, scale));
 print(measureReplay(scale));
 if (!quick) print(measureImports());
+print(measureDiffs(runs, scale));
 print(measurePeak(scale));
