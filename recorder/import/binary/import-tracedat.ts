@@ -3,6 +3,7 @@ import type { TraceWriter } from '../../../traces/store.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
+import { Clock } from './clock.js';
 import { Growth } from './compression.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
@@ -13,34 +14,6 @@ import { type Buffer, type CpuData, latency, TraceDat } from './tracedat.js';
 
 const FORMAT = 'trace-cmd';
 const PROGRESS = 0x3fff;
-/** Clocks of ftrace that do not count nanoseconds (Documentation/trace/ftrace.rst, "trace_clock"). */
-const NOT_TIME = new Set(['counter', 'x86-tsc', 'ppc-tb']);
-
-/** Time stamps as the file means them: cycles turned to nanoseconds, the offset added. */
-class Clock {
-  readonly hasTime: boolean;
-  readonly #file: TraceDat;
-  timeLow = 0;
-  timeHigh = 0;
-
-  constructor(file: TraceDat, clock: string) {
-    this.#file = file;
-    this.hasTime = file.tsc !== null || !NOT_TIME.has(clock);
-  }
-
-  at(low: number, high: number): this {
-    const { tsc, timeOffset } = this.#file;
-    this.timeLow = low;
-    this.timeHigh = high;
-    if (tsc === null && timeOffset === 0n) return this;
-    const raw = (BigInt(high) << 32n) | BigInt(low);
-    const ns = (tsc === null ? raw : (raw * tsc.multiplier) >> tsc.shift) + timeOffset;
-    this.timeLow = Number(ns & 0xffff_ffffn);
-    this.timeHigh = Number((ns >> 32n) & 0xffff_ffffn);
-    return this;
-  }
-}
-
 /** Data of a CPU, and the first byte that is not its own. */
 interface Area {
   readonly buffer: Buffer;
@@ -62,7 +35,7 @@ class TraceDatImport {
     this.#options = options;
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
-    this.#clock = new Clock(file, file.buffers[0]?.clock || file.clock);
+    this.#clock = new Clock(file.tsc, file.timeOffset, file.buffers[0]?.clock || file.clock);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
   }
 

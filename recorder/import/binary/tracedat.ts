@@ -3,6 +3,7 @@
  * offsets are checked against the file before anything is read from them.
  */
 import { ImportError } from '../errors.js';
+import type { TscClock } from './clock.js';
 import { INFLATE, type Inflate } from './compression.js';
 import { Formats } from './formats.js';
 import {
@@ -60,12 +61,6 @@ export interface Guest {
   readonly name: string;
   /** Host thread of each vCPU. */
   readonly threads: ReadonlyMap<number, number>;
-}
-
-/** Multiplier, shift and offset that turn cycles into nanoseconds. */
-export interface TscClock {
-  readonly multiplier: bigint;
-  readonly shift: bigint;
 }
 
 export class TraceDat {
