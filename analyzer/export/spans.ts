@@ -5,7 +5,7 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
-import { type ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
+import { ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import { type NameOf, reasonName } from '../profile/profile.js';
 import { COLUMNS, EventView, type Wide, wide } from '../profile/view.js';
 import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
@@ -57,17 +57,7 @@ export class SpanWalker {
   readonly #lanes = new Map<number, Lane>();
   readonly #names = new Map<string, string>();
   readonly #key = new SubKey();
-  readonly #words: ExitWords = {
-    has: 0,
-    code: 0,
-    codeHigh: 0,
-    qualification: 0,
-    info2: 0,
-    info2High: 0,
-    intr: 0,
-    gpa: 0,
-    gpaHigh: 0,
-  };
+  readonly #words = new ExitWords();
   /** Null: the trace has no clock, and events are one unit apart. */
   unit: 'ticks' | 'ns' | null = null;
   #originLow = 0;

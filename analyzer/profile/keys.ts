@@ -16,16 +16,16 @@ const VMX = 1;
 const SVM = 2;
 
 /** The fields of an exit that can say what it is about; `has` bits as in HAS. */
-export interface ExitWords {
-  has: number;
-  code: number;
-  codeHigh: number;
-  qualification: number;
-  info2: number;
-  info2High: number;
-  intr: number;
-  gpa: number;
-  gpaHigh: number;
+export class ExitWords {
+  has = 0;
+  code = 0;
+  codeHigh = 0;
+  qualification = 0;
+  info2 = 0;
+  info2High = 0;
+  intr = 0;
+  gpa = 0;
+  gpaHigh = 0;
 }
 export const HAS = { code: 1, qualification: 2, info2: 4, intr: 8, gpa: 16 } as const;
 

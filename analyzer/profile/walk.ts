@@ -5,7 +5,7 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
-import { type ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
+import { ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
 import { Clock, EventView, type Narrow, type Unit, type Wide } from './view.js';
 
 /** A level that the trace does not say. */
@@ -56,17 +56,7 @@ export interface Code {
 export class ExitWalker {
   readonly #take: (exit: WalkedExit) => void;
   readonly #lanes = new Map<number, Lane>();
-  readonly #words: ExitWords = {
-    has: 0,
-    code: 0,
-    codeHigh: 0,
-    qualification: 0,
-    info2: 0,
-    info2High: 0,
-    intr: 0,
-    gpa: 0,
-    gpaHigh: 0,
-  };
+  readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
   /** Events by kind. */

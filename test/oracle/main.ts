@@ -7,9 +7,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bochsMissing, runUnderBochs } from '../bench/bochs.js';
+import { consoleHere } from '../engine/console.js';
 import { CORRECTIONS, corrected, correctionOf } from '../engine/vmx/corrections.js';
 import { baseInclude, includeOf, SUITES, type Suite } from '../engine/vmx/oracle.js';
-import { assembled, consoleHere, imageOf, imagePath, ORACLE_FOLDER, vectorsPath } from '../engine/vmx/oracle-run.js';
+import { assembled, imageOf, imagePath, ORACLE_FOLDER, vectorsPath } from '../engine/vmx/oracle-run.js';
 import { missing } from '../nasm.js';
 
 const AGREES = 0;

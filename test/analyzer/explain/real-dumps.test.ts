@@ -3,42 +3,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { FAULTS } from '../../engine/vmx/dump-faults.js';
 import { explained, fixture, ids, only, SKIP, shared } from './helpers.js';
-
-/** By file of the collection: the checks that the manual has for the fault that was made. */
-const MADE: { readonly [file: string]: readonly string[] } = {
-  cs_conforming_dpl_gt_ss: ['guest.cs.dpl_conforming'],
-  cs_g0_biglimit: ['guest.cs.granularity'],
-  cs_l1_d1: ['guest.cs.d_with_l'],
-  cs_type_data7: ['guest.cs.type'],
-  ds_base_high: ['guest.ds.base'],
-  ds_type_xonly: ['guest.ds.readable'],
-  efer_bit63: ['guest.efer.reserved'],
-  es_g0_biglimit: ['guest.es.granularity'],
-  gdtr_base_noncanon: ['guest.gdtr.base'],
-  gs_base_noncanon: ['guest.gs.base'],
-  inject_int_if0: ['guest.rflags.if_for_injection'],
-  ldtr_s1: ['guest.ldtr.s'],
-  ldtr_ti: ['guest.ldtr.ti'],
-  'ldtr_type3+tr_unusable': ['guest.ldtr.type', 'guest.tr.usable'],
-  movss_inject_int: ['guest.interruptibility.injected_interrupt'],
-  movss_nmi_inj: ['guest.interruptibility.injected_nmi_mov_ss'],
-  pae_pdpte_rsvd: ['guest.pdpte2.reserved'],
-  rflags_bit15: ['guest.rflags.reserved'],
-  rflags_bit63: ['guest.rflags.reserved'],
-  rip_high_compat: ['guest.rip.high'],
-  'rip_noncanon+rflags_bit15': ['guest.rflags.reserved'],
-  ss_dpl3_cs_dpl0: ['guest.cs.dpl_nonconforming'],
-  ss_type1: ['guest.ss.type'],
-  tr_base_noncanon: ['guest.tr.base'],
-  tr_g0_biglimit: ['guest.tr.granularity'],
-  tr_s1: ['guest.tr.s'],
-  'tr_s1+gdtr_base_noncanon': ['guest.gdtr.base', 'guest.tr.s'],
-  tr_ti: ['guest.tr.ti'],
-  tr_type9_avail: ['guest.tr.type'],
-  v86_cs_base: ['guest.cs.v86_base'],
-  v86_ss_ar: ['guest.ss.v86_rights'],
-};
 
 describe('dumps of entries that hardware refused', { skip: SKIP }, () => {
   const folder = shared(join('kvm', 'dumps-vmx')) ?? '';
@@ -48,11 +14,11 @@ describe('dumps of entries that hardware refused', { skip: SKIP }, () => {
       const { violated, suspects, outcome } = only(readFileSync(join(folder, file), 'utf8'));
       if (name === 'inject_gp_noerr') {
         // VM-instruction error 7; a processor with IA32_VMX_BASIC bit 56 would have taken it.
-        assert.deepEqual([ids(violated), ids(suspects)], [[], ['controls.injection.error_code']]);
+        assert.deepEqual([ids(violated), ids(suspects)], [[], FAULTS[name]]);
         assert.equal(outcome.kind, 'vmfail');
         return;
       }
-      assert.deepEqual(ids(violated), MADE[name]);
+      assert.deepEqual(ids(violated), FAULTS[name]);
       assert.equal(outcome.kind, 'guest-state');
     });
   }

@@ -6,11 +6,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { nullObserver } from '../../../engine/observer.js';
-import { start } from '../../../engine/start.js';
 import { inPackage } from '../../../traces/guests/guest.js';
 import { bochsMissing, runUnderBochs } from '../../bench/bochs.js';
 import { assemble, missing } from '../../nasm.js';
+import { consoleHere } from '../console.js';
 
 const FOLDER = inPackage('test', 'engine', 'system');
 const SOURCES = [
@@ -22,8 +21,6 @@ const SOURCES = [
 ] as const;
 
 const INCLUDE = ['-I', `${inPackage('traces', 'guests')}/`];
-/** Far more than any image needs. */
-const BUDGET = 50_000_000;
 
 const imageOf = (name: string): Uint8Array => new Uint8Array(readFileSync(join(FOLDER, 'oracle', `${name}.img`)));
 const vectorsOf = (name: string): string => readFileSync(join(FOLDER, 'vectors', `${name}.txt`), 'latin1');
@@ -51,25 +48,6 @@ const corrected = (line: string): string =>
     line,
   );
 
-/** What an image prints on COM1 of this machine. */
-function consoleOf(name: string): string {
-  const chunks: Uint8Array[] = [];
-  const observer = { ...nullObserver, output: (_port: string, bytes: Uint8Array) => chunks.push(bytes.slice()) };
-  const configuration = {
-    cpu: 'skylake',
-    monitor: 'none',
-    memoryBytes: 16 << 20,
-    commandLine: name,
-    flat: null,
-    epoch: 0,
-    checkpointEvery: BUDGET,
-    guestinfo: {},
-  };
-  const machine = start(configuration, imageOf(name), `${name}.img`, observer);
-  assert.equal(machine.run(BUDGET), 'exit');
-  return Buffer.concat(chunks).toString('latin1');
-}
-
 for (const { name, source, options } of SOURCES) {
   test(`${name}: the committed image is what its source assembles to`, { skip: missing('nasm') }, () => {
     const rebuilt = assemble(join(FOLDER, 'oracle'), source, ['-f', 'bin', ...options, ...INCLUDE]);
@@ -78,7 +56,7 @@ for (const { name, source, options } of SOURCES) {
 
   test(`${name}: this machine answers as Bochs does, but for the corrections`, () => {
     const expected = vectorsOf(name).split('\n').map(corrected);
-    const answered = consoleOf(name).split('\n');
+    const answered = consoleHere(imageOf(name), name).split('\n');
     for (const [i, line] of expected.entries()) assert.equal(answered[i], line);
     assert.equal(answered.length, expected.length);
   });

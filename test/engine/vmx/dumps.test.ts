@@ -10,6 +10,7 @@ import { VMX_MSR } from '../../../engine/vmx/capabilities.js';
 import type { CheckState } from '../../../engine/vmx/checks/check.js';
 import { CHECKS } from '../../../engine/vmx/checks/table.js';
 import { F, type FieldName } from '../../../engine/vmx/fields.js';
+import { FAULTS } from './dump-faults.js';
 
 const FOLDER = fileURLToPath(new URL('../../../../../shared/data/kvm/dumps-vmx/', import.meta.url));
 
@@ -141,43 +142,6 @@ class Dump implements CheckState {
     return unknown();
   }
 }
-
-/** The check that the manual has for each fault: the collection's own list says which fault was made. */
-const FAULTS: { readonly [file: string]: readonly string[] } = {
-  cs_conforming_dpl_gt_ss: ['guest.cs.dpl_conforming'],
-  cs_g0_biglimit: ['guest.cs.granularity'],
-  cs_l1_d1: ['guest.cs.d_with_l'],
-  cs_type_data7: ['guest.cs.type'],
-  ds_base_high: ['guest.ds.base'],
-  ds_type_xonly: ['guest.ds.readable'],
-  efer_bit63: ['guest.efer.reserved'],
-  es_g0_biglimit: ['guest.es.granularity'],
-  gdtr_base_noncanon: ['guest.gdtr.base'],
-  gs_base_noncanon: ['guest.gs.base'],
-  inject_gp_noerr: ['controls.injection.error_code'],
-  inject_int_if0: ['guest.rflags.if_for_injection'],
-  ldtr_s1: ['guest.ldtr.s'],
-  ldtr_ti: ['guest.ldtr.ti'],
-  'ldtr_type3+tr_unusable': ['guest.ldtr.type', 'guest.tr.usable'],
-  movss_inject_int: ['guest.interruptibility.injected_interrupt'],
-  movss_nmi_inj: ['guest.interruptibility.injected_nmi_mov_ss'],
-  pae_pdpte_rsvd: ['guest.pdpte2.reserved'],
-  rflags_bit15: ['guest.rflags.reserved'],
-  rflags_bit63: ['guest.rflags.reserved'],
-  rip_high_compat: ['guest.rip.high'],
-  // RIP is not canonical, but the manual asks less of it: bits 63:48 are equal.
-  'rip_noncanon+rflags_bit15': ['guest.rflags.reserved'],
-  ss_dpl3_cs_dpl0: ['guest.cs.dpl_nonconforming'],
-  ss_type1: ['guest.ss.type'],
-  tr_base_noncanon: ['guest.tr.base'],
-  tr_g0_biglimit: ['guest.tr.granularity'],
-  tr_s1: ['guest.tr.s'],
-  'tr_s1+gdtr_base_noncanon': ['guest.gdtr.base', 'guest.tr.s'],
-  tr_ti: ['guest.tr.ti'],
-  tr_type9_avail: ['guest.tr.type'],
-  v86_cs_base: ['guest.cs.v86_base'],
-  v86_ss_ar: ['guest.ss.v86_rights'],
-};
 
 function violated(state: CheckState): string[] {
   const broken = CHECKS.filter((check) => {

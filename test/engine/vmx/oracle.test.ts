@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { bochsMissing, runUnderBochs } from '../../bench/bochs.js';
 import { missing } from '../../nasm.js';
+import { consoleHere } from '../console.js';
 import { CORRECTIONS, corrected, correctionOf } from './corrections.js';
 import { baseInclude, includeOf, SUITES } from './oracle.js';
-import { assembled, consoleHere, imageOf, ORACLE_FOLDER, vectorsPath } from './oracle-run.js';
+import { assembled, imageOf, ORACLE_FOLDER, vectorsPath } from './oracle-run.js';
 
 it('the base state of the images is the bench’s', () => {
   assert.equal(readFileSync(join(ORACLE_FOLDER, 'base.inc'), 'utf8'), baseInclude());
