@@ -6,6 +6,7 @@ import { recordingForms } from './recordings.js';
 import { requestForms } from './requests.js';
 import type { Form } from './run.js';
 import { settingForms } from './settings.js';
+import { symbolForms } from './symbols.js';
 import { textForms } from './texts.js';
 
 export const FORMS = async (): Promise<readonly Form[]> => [
@@ -13,6 +14,7 @@ export const FORMS = async (): Promise<readonly Form[]> => [
   ...textForms(),
   ...logForms(),
   ...settingForms(),
+  ...symbolForms(),
   ...imageForms(),
   ...queryForms(),
   ...(await requestForms()),
