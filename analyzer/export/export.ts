@@ -1,7 +1,8 @@
 /** Formats that a trace can be exported to. */
 import type { TableName } from '../../traces/schema.js';
 import type { TraceReader } from '../../traces/store.js';
-import { ExitIndexBuilder } from '../profile/exit-index.js';
+import { IndexBeside } from '../profile/beside.js';
+import { type ExitIndex, ExitIndexBuilder } from '../profile/exit-index.js';
 import { COLUMNS } from '../profile/view.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { exportCsv } from './csv.js';
@@ -22,14 +23,21 @@ export interface ExportOptions {
 
 type Exporter = (reader: TraceReader, sink: TextSink, options: ExportOptions) => Exported;
 
+/** The index that is kept beside a trace, else what its events give, up to the damage if there is any. */
+function readIndex(reader: TraceReader): { index: ExitIndex; damage: Exported['damage'] } {
+  const kept = new IndexBeside(reader).read();
+  if (kept !== null) return { index: kept, damage: null };
+  const builder = new ExitIndexBuilder();
+  const damage = readChunks(reader, 'event', COLUMNS, (chunk) => builder.take(chunk));
+  return { index: builder.finish(), damage };
+}
+
 function stacks(
   reader: TraceReader,
   { weight, symbols = null }: ExportOptions,
   write: (stacks: readonly Stack[], unit: string) => void,
 ): Exported {
-  const builder = new ExitIndexBuilder();
-  const damage = readChunks(reader, 'event', COLUMNS, (chunk) => builder.take(chunk));
-  const index = builder.finish();
+  const { index, damage } = readIndex(reader);
   const found = stacksOf(index, (domain, code) => reader.name(domain, code), { weight, symbols });
   write(found, weight === 'exits' ? 'exits' : (index.unit ?? 'exits'));
   return { written: found.length, damage };
