@@ -1,11 +1,15 @@
 /** What to look at next, by what happened and what was missing. */
 import type { Conclusion } from './conclude.js';
-import type { Dump } from './dump.js';
+import { type Dump, fieldOf } from './dump.js';
 import type { Missing } from './evaluate.js';
-import type { Outcome } from './outcome.js';
+import type { Host, Outcome } from './outcome.js';
+
+const EFER_LMA = 0x400n;
 
 interface Advice {
   readonly applies: (dump: Dump, outcome: Outcome, conclusion: Conclusion) => boolean;
+  /** Said only where the log has no dump of a control structure. */
+  readonly wantsDump?: true;
   readonly says: string;
 }
 
@@ -48,10 +52,17 @@ const ADVICE: readonly Advice[] = [
   {
     applies: ({ format }, { failed, kind }) =>
       (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid',
+    wantsDump: true,
     says: 'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.',
   },
   {
+    applies: (dump, { kind }) =>
+      dump.format === 'qemu' && kind === 'guest-state' && ((fieldOf(dump, 'qemu.efer') ?? EFER_LMA) & EFER_LMA) === 0n,
+    says: 'Outside long mode the PDPTEs are checked too: with EPT the PDPTR fields, without it four entries of page tables that the hypervisor itself made, also for a guest without paging. Qualification 2 in the dump of the VMCS would say so.',
+  },
+  {
     applies: ({ format }, { kind }) => format === 'qemu' && kind === 'vmrun-invalid',
+    wantsDump: true,
     says: 'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.',
   },
   {
@@ -72,9 +83,11 @@ const ADVICE: readonly Advice[] = [
   },
 ];
 
-export const adviceFor = (dump: Dump, outcome: Outcome, conclusion: Conclusion): string[] => [
+export const adviceFor = (dump: Dump, outcome: Outcome, conclusion: Conclusion, host: Host): string[] => [
   ...new Set([
     ...conclusion.violated.flatMap(({ check }) => check.causes ?? []).map((cause) => `Often: ${cause}.`),
-    ...ADVICE.filter(({ applies }) => applies(dump, outcome, conclusion)).map(({ says }) => says),
+    ...ADVICE.filter(
+      ({ applies, wantsDump }) => applies(dump, outcome, conclusion) && !(wantsDump && host !== null),
+    ).map(({ says }) => says),
   ]),
 ];

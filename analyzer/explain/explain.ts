@@ -14,7 +14,7 @@ import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
 import { type Judged, judge, type Missing } from './evaluate.js';
 import { findDumps } from './find.js';
-import { type Outcome, outcomeOf } from './outcome.js';
+import { type Host, type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
 import type { Verdict } from './sentences.js';
@@ -159,9 +159,9 @@ function judgeAll(dump: Dump, processor: Processor): Judged[] {
 }
 
 /** Judges one dump. */
-export function explainDump(dump: Dump, processor: Processor): DumpReport {
-  const outcome = outcomeOf(dump);
-  const isSvm = FORMATS[dump.format].isa === 'svm' || outcome.kind === 'vmrun-invalid';
+export function explainDump(dump: Dump, processor: Processor, host: Host = null): DumpReport {
+  const outcome = outcomeOf(dump, host);
+  const isSvm = outcome.isa === 'svm';
   const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
   const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome, dump);
   const conclusion = conclude(dump, outcome, judged);
@@ -169,7 +169,7 @@ export function explainDump(dump: Dump, processor: Processor): DumpReport {
   return {
     format: dump.format,
     title: FORMATS[dump.format].says,
-    isa: isSvm ? 'svm' : dump.format === 'qemu' && outcome.reason === null && outcome.error === null ? null : 'vmx',
+    isa: outcome.isa,
     first: dump.first,
     last: dump.last,
     outcome,
@@ -181,7 +181,7 @@ export function explainDump(dump: Dump, processor: Processor): DumpReport {
     holds: judged.filter(({ answer }) => answer === 'holds').length,
     damage: dump.damage.map((damage) => ({ ...damage, says: DAMAGES[damage.kind] })),
     traps: trapsOf(dump, outcome),
-    next: adviceFor(dump, outcome, conclusion),
+    next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
   };
 }
@@ -192,5 +192,9 @@ export function explainDump(dump: Dump, processor: Processor): DumpReport {
 export function explain(text: string, where: string, processor: Processor = UNKNOWN): Explanation {
   const dumps = findDumps(text);
   if (dumps.length === 0) throw new AnalysisError('NO_DUMP', where);
-  return { processor: processor.name, dumps: dumps.map((dump) => explainDump(dump, processor)) };
+  const [host = null, ...others] = new Set(dumps.flatMap(({ format }) => FORMATS[format].isa ?? []));
+  return {
+    processor: processor.name,
+    dumps: dumps.map((dump) => explainDump(dump, processor, others.length > 0 ? null : host)),
+  };
 }

@@ -16,6 +16,8 @@ export type OutcomeKind =
 
 export interface Outcome {
   readonly kind: OutcomeKind;
+  /** Whose: null where it could be either's. */
+  readonly isa: 'vmx' | 'svm' | null;
   /** An entry failed; null: the dump does not say. */
   readonly failed: boolean | null;
   /** Exit reason (VMX) or exit code (SVM), whole. */
@@ -44,7 +46,7 @@ const HIGHEST_BASIC = 0x100n;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
-const blank = { reason: null, qualification: null, error: null, passed: [] } as const;
+const blank = { isa: null, reason: null, qualification: null, error: null, passed: [] } as const;
 
 const failedEntry = (reason: bigint, qualification: bigint | null): Outcome => {
   const [kind, says, passed] = BASIC_FAILURES[Number(reason & BASIC)] ?? ['unknown', 'VM entry failed', []];
@@ -52,6 +54,7 @@ const failedEntry = (reason: bigint, qualification: bigint | null): Outcome => {
   return {
     ...blank,
     kind,
+    isa: 'vmx',
     failed: true,
     reason,
     qualification,
@@ -63,6 +66,7 @@ const failedEntry = (reason: bigint, qualification: bigint | null): Outcome => {
 const vmfail = (error: number): Outcome => ({
   ...blank,
   kind: 'vmfail',
+  isa: 'vmx',
   failed: error === 7 || error === 8 || error === 26,
   error,
   says: `VMfail with VM-instruction error ${error}: ${VM_INSTRUCTION_ERRORS[error] ?? 'no such error in the manual'}`,
@@ -87,6 +91,7 @@ function hardwareError(value: bigint): Outcome {
 const svmInvalid = (reason: bigint): Outcome => ({
   ...blank,
   kind: 'vmrun-invalid',
+  isa: 'svm',
   failed: true,
   reason,
   says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',
@@ -102,7 +107,7 @@ function svmOutcome(dump: Dump): Outcome {
   if (failure !== undefined && (code >> 32n === 0n || code === failure.code)) {
     if (failure.code === SVM_EXIT_INVALID) return svmInvalid(code);
     const says = `VMRUN failed: VMEXIT_${failure.name} (exit code ${BigInt.asIntN(64, failure.code)}): ${failure.says}`;
-    return { ...blank, kind: 'vmrun-invalid', failed: true, reason: code, says };
+    return { ...blank, kind: 'vmrun-invalid', isa: 'svm', failed: true, reason: code, says };
   }
   const name = SVM_EXIT_CODES.find((exit) => exit.code === code)?.name ?? 'unknown';
   return {
@@ -144,7 +149,16 @@ function vmxOutcome(dump: Dump): Outcome {
   };
 }
 
-export function outcomeOf(dump: Dump): Outcome {
+/** Architecture of the host, where a dump of its control structure in the same log tells it. */
+export type Host = 'vmx' | 'svm' | null;
+
+/** What happened. */
+export function outcomeOf(dump: Dump, host: Host = null): Outcome {
+  const outcome = ownOutcome(dump);
+  return { ...outcome, isa: outcome.isa ?? FORMATS[dump.format].isa ?? host };
+}
+
+function ownOutcome(dump: Dump): Outcome {
   if (dump.format === 'qemu') {
     const error = fieldOf(dump, 'error.hardware');
     if (error !== null) return hardwareError(error);

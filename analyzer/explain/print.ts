@@ -3,7 +3,7 @@
  * 5.15, Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c). Lines are data: `{FIELD:n}` is a value of n hexadecimal
  * digits, `{:n}` one of 0. A line is printed where its control is set.
  */
-import { ENTRY, EXIT, PRIMARY, SECONDARY } from '../../engine/vmx/controls.js';
+import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../engine/vmx/controls.js';
 import { VM_ENTRY_FAILURE } from '../../engine/vmx/exit-reasons.js';
 import type { FieldName } from '../../engine/vmx/fields.js';
 
@@ -79,11 +79,49 @@ const EVENTS = lines(
   'TSC Offset = 0x{TSC_OFFSET:16}',
 );
 
-const PDPTRS = when(
-  secondary(SECONDARY.ept),
-  'PDPTR0 = 0x{GUEST_PDPTR0:16}  PDPTR1 = 0x{GUEST_PDPTR1:16}',
-  'PDPTR2 = 0x{GUEST_PDPTR2:16}  PDPTR3 = 0x{GUEST_PDPTR3:16}',
+const both =
+  (...conditions: readonly Condition[]): Condition =>
+  (vmcs) =>
+    conditions.every((condition) => condition(vmcs));
+
+const CR4_PAE = 1 << 5;
+/** PAE paging with EPT: the PDPTEs are fields that count. */
+const USES_PDPTES = both(secondary(SECONDARY.ept), control('GUEST_CR4', CR4_PAE), not(entry(ENTRY.ia32e)));
+const DELIVERS = secondary(SECONDARY.interruptDelivery);
+const TPR_SHADOW = control('CPU_BASED_VM_EXEC_CONTROL', PRIMARY.tprShadow);
+const APIC_ACCESSES = secondary(SECONDARY.apicAccesses);
+
+/** What both print between debug state and the host's, and behind the host's. */
+const GUEST_OPTIONS: readonly Line[] = [
+  ...when(entry(ENTRY.loadPerf), 'PerfGlobCtl = 0x{GUEST_IA32_PERF_GLOBAL_CTRL:16}'),
+  ...when(entry(ENTRY.loadBndcfgs), 'BndCfgS = 0x{GUEST_BNDCFGS:16}'),
+];
+const GUEST_END: readonly Line[] = [
+  ...lines(INTERRUPTIBILITY),
+  ...when(DELIVERS, 'InterruptStatus = {GUEST_INTR_STATUS:4}'),
+];
+const GUEST_CET = when(
+  entry(ENTRY.loadCet),
+  'S_CET = 0x{GUEST_S_CET:16}',
+  'SSP = 0x{GUEST_SSP:16}',
+  'SSP TABLE = 0x{GUEST_INTR_SSP_TABLE:16}',
 );
+const HOST_CET = when(
+  exit(EXIT.loadCet),
+  'S_CET = 0x{HOST_S_CET:16}',
+  'SSP = 0x{HOST_SSP:16}',
+  'SSP TABLE = 0x{HOST_INTR_SSP_TABLE:16}',
+);
+const HOST_PERF = when(exit(EXIT.loadPerf), 'PerfGlobCtl = 0x{HOST_IA32_PERF_GLOBAL_CTRL:16}');
+const PLE = when(secondary(SECONDARY.pauseLoop), 'PLE Gap={PLE_GAP:8} Window={PLE_WINDOW:8}');
+const VIRTUAL_INTERRUPTS = 'SVI|RVI = {svi:2}|{rvi:2} TPR Threshold = 0x{TPR_THRESHOLD:2}';
+
+const pdptrs = (condition: Condition): Line[] =>
+  when(
+    condition,
+    'PDPTR0 = 0x{GUEST_PDPTR0:16}  PDPTR1 = 0x{GUEST_PDPTR1:16}',
+    'PDPTR2 = 0x{GUEST_PDPTR2:16}  PDPTR3 = 0x{GUEST_PDPTR3:16}',
+  );
 const KVM_REGISTERS: readonly Line[] = [
   ...lines(
     'RSP = 0x{GUEST_RSP:16}  RIP = 0x{GUEST_RIP:16}',
@@ -99,9 +137,26 @@ const KVM_REGISTERS: readonly Line[] = [
 const KVM_TAIL: readonly Line[] = [
   ...EVENTS,
   ...when(secondary(SECONDARY.tscScaling), 'TSC Multiplier = 0x{TSC_MULTIPLIER:16}'),
-  ...when(control('CPU_BASED_VM_EXEC_CONTROL', PRIMARY.tprShadow), 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),
+  ...when(both(TPR_SHADOW, DELIVERS), VIRTUAL_INTERRUPTS),
+  ...when(both(TPR_SHADOW, not(DELIVERS)), 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),
+  ...when(
+    both(TPR_SHADOW, APIC_ACCESSES),
+    'APIC-access addr = 0x{APIC_ACCESS_ADDR:16} virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}',
+  ),
+  ...when(both(TPR_SHADOW, not(APIC_ACCESSES)), 'virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}'),
+  ...when(control('PIN_BASED_VM_EXEC_CONTROL', PIN.posted), 'PostedIntrVec = 0x{POSTED_INTR_NV:2}'),
   ...when(secondary(SECONDARY.ept), 'EPT pointer = 0x{EPT_POINTER:16}'),
+  ...PLE,
   ...when(secondary(SECONDARY.vpid), 'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}'),
+  ...HOST_CET,
+];
+
+const KVM_HOST: readonly Line[] = [
+  ...lines(DEBUG),
+  ...GUEST_OPTIONS,
+  ...GUEST_END,
+  ...GUEST_CET,
+  ...lines('*** Host State ***', 'RIP = 0x{HOST_RIP:16}  RSP = 0x{HOST_RSP:16}'),
 ];
 
 const LOADS_EFER = entry(ENTRY.loadEfer);
@@ -113,15 +168,16 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
   kvm: [
     ...lines('VMCS 0000000000000000, last attempted VM-entry on CPU 0', '*** Guest State ***'),
     ...CONTROL_REGISTERS,
-    ...PDPTRS,
+    ...pdptrs(({ fields }) => fields.has('GUEST_PDPTR0')),
     ...KVM_REGISTERS,
     ...when(LOADS_EFER, 'EFER= 0x{GUEST_IA32_EFER:16}'),
     ...when(not(LOADS_EFER), 'EFER= 0x{efer:16} (effective)'),
-    ...when(LOADS_PAT, 'PAT = 0x{GUEST_IA32_PAT:16}'),
-    ...lines(DEBUG, INTERRUPTIBILITY, '*** Host State ***', 'RIP = 0x{HOST_RIP:16}  RSP = 0x{HOST_RSP:16}'),
+    ...when(either(LOADS_PAT, exit(EXIT.savePat)), 'PAT = 0x{GUEST_IA32_PAT:16}'),
+    ...KVM_HOST,
     ...HOST,
     ...when(exit(EXIT.loadEfer), 'EFER= 0x{HOST_IA32_EFER:16}'),
     ...when(exit(EXIT.loadPat), 'PAT = 0x{HOST_IA32_PAT:16}'),
+    ...HOST_PERF,
     ...lines(
       '*** Control State ***',
       'CPUBased=0x{CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec=0x{SECONDARY_VM_EXEC_CONTROL:8} TertiaryExec=0x{TERTIARY_VM_EXEC_CONTROL:16}',
@@ -132,12 +188,13 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
   'kvm-old': [
     ...lines('*** Guest State ***'),
     ...CONTROL_REGISTERS,
-    ...PDPTRS,
+    ...pdptrs(USES_PDPTES),
     ...KVM_REGISTERS,
     ...when(EFER_OR_PAT, 'EFER =     0x{GUEST_IA32_EFER:16}  PAT = 0x{GUEST_IA32_PAT:16}'),
-    ...lines(DEBUG, INTERRUPTIBILITY, '*** Host State ***', 'RIP = 0x{HOST_RIP:16}  RSP = 0x{HOST_RSP:16}'),
+    ...KVM_HOST,
     ...HOST,
     ...when(HOST_EFER_OR_PAT, 'EFER = 0x{HOST_IA32_EFER:16}  PAT = 0x{HOST_IA32_PAT:16}'),
+    ...HOST_PERF,
     ...lines(
       '*** Control State ***',
       'PinBased={PIN_BASED_VM_EXEC_CONTROL:8} CPUBased={CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}',
@@ -149,7 +206,7 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
     ...lines('************* VMCS Area **************', '*** Guest State ***'),
     ...CONTROL_REGISTERS,
     ...when(
-      secondary(SECONDARY.ept),
+      USES_PDPTES,
       'PDPTE0 = 0x{GUEST_PDPTR0:16}  PDPTE1 = 0x{GUEST_PDPTR1:16}',
       'PDPTE2 = 0x{GUEST_PDPTR2:16}  PDPTE3 = 0x{GUEST_PDPTR3:16}',
     ),
@@ -166,15 +223,13 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
     ),
     ...when(LOADS_EFER, 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}  PAT = 0x{GUEST_IA32_PAT:16}'),
     ...when(not(LOADS_EFER), 'EFER(MSR LL) = 0x{efer:16}  PAT = 0x{GUEST_IA32_PAT:16}'),
-    ...lines(
-      'PreemptionTimer = 0x{VMX_PREEMPTION_TIMER_VALUE:8}  SM Base = 0x{GUEST_SMBASE:8}',
-      DEBUG,
-      INTERRUPTIBILITY,
-      '*** Host State ***',
-      'RIP = 0x{HOST_RIP:16} (vmx_asm_vmexit_handler)  RSP = 0x{HOST_RSP:16}',
-    ),
+    ...lines('PreemptionTimer = 0x{VMX_PREEMPTION_TIMER_VALUE:8}  SM Base = 0x{GUEST_SMBASE:8}', DEBUG),
+    ...GUEST_OPTIONS,
+    ...GUEST_END,
+    ...lines('*** Host State ***', 'RIP = 0x{HOST_RIP:16} (vmx_asm_vmexit_handler)  RSP = 0x{HOST_RSP:16}'),
     ...HOST,
     ...when(HOST_EFER_OR_PAT, 'EFER = 0x{HOST_IA32_EFER:16}  PAT = 0x{HOST_IA32_PAT:16}'),
+    ...HOST_PERF,
     ...lines(
       '*** Control State ***',
       'PinBased={PIN_BASED_VM_EXEC_CONTROL:8} CPUBased={CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}',
@@ -182,11 +237,13 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
     ),
     ...EVENTS.slice(0, -1),
     ...lines('TSC Offset = 0x{TSC_OFFSET:16}  TSC Multiplier = 0x{TSC_MULTIPLIER:16}'),
+    ...when(both(TPR_SHADOW, DELIVERS), VIRTUAL_INTERRUPTS),
     ...when(
-      control('CPU_BASED_VM_EXEC_CONTROL', PRIMARY.tprShadow),
+      both(TPR_SHADOW, not(DELIVERS)),
       'TPR Threshold = 0x{TPR_THRESHOLD:2}  PostedIntrVec = 0x{POSTED_INTR_NV:2}',
     ),
     ...when(secondary(SECONDARY.ept), 'EPT pointer = 0x{EPT_POINTER:16}  EPTP index = 0x{EPTP_INDEX:4}'),
+    ...PLE,
     ...when(
       secondary(SECONDARY.vpid),
       'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4} VMfunc controls = {VM_FUNCTION_CONTROL:16}',
@@ -215,7 +272,9 @@ function headline(as: PrintedAs, { fields }: Printed, error: bigint | null): str
  * @param error VM-instruction error number of an entry that ended in VMfail; null where it did not
  */
 export function printVmcs(as: PrintedAs, vmcs: Printed, error: bigint | null): string[] {
-  const value = (name: string): bigint => (name === 'efer' ? vmcs.efer : (vmcs.fields.get(name) ?? 0n));
+  const status = vmcs.fields.get('GUEST_INTR_STATUS') ?? 0n;
+  const other: { readonly [name: string]: bigint } = { efer: vmcs.efer, svi: status >> 8n, rvi: status & 0xffn };
+  const value = (name: string): bigint => other[name] ?? vmcs.fields.get(name) ?? 0n;
   const prefix = as === 'xen' ? '(XEN) ' : '';
   const body = LAYOUTS[as]
     .filter((line) => line.when?.(vmcs) ?? true)

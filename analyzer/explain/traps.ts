@@ -48,7 +48,9 @@ const TRAPS: readonly Trap[] = [
       `VMEntry intr_info ${hex(fieldOf(dump, 'VM_ENTRY_INTR_INFO_FIELD'))} has its valid bit (31) clear: nothing is injected, the rest is left over from an earlier event.`,
   },
   {
-    applies: (_dump, { kind }) => kind === 'guest-state' || kind === 'msr-load',
+    applies: (dump, { kind }) =>
+      (kind === 'guest-state' || kind === 'msr-load') &&
+      (fieldOf(dump, 'VM_EXIT_INTR_INFO') !== null || fieldOf(dump, 'IDT_VECTORING_INFO_FIELD') !== null),
     says: () =>
       'A failed entry writes the exit reason and the qualification only: VMExit intr_info, ilen and IDTVectoring are left over from an earlier exit.',
   },
@@ -71,7 +73,8 @@ const TRAPS: readonly Trap[] = [
       'Hardware error 0x0 means that KVM took a success for a failure (flags clobbered after VMLAUNCH, or a stale error field): look at the hypervisor, not at the guest state.',
   },
   {
-    applies: ({ format }) => format === 'qemu',
+    applies: ({ format, sections }, { kind, isa }) =>
+      format === 'qemu' && isa !== 'svm' && kind !== 'vmrun-invalid' && sections.includes('registers'),
     says: () =>
       'QEMU prints the registers as the guest sees them. The VMCS holds others: CR0 and CR4 with the bits that VMX demands, EFER, DR7, and without "unrestricted guest" also real-mode segments.',
   },

@@ -261,3 +261,35 @@ describe('hostile input', () => {
     assert.ok(process.cpuUsage(began).user < 5_000_000);
   });
 });
+
+describe('registers of QEMU beside a dump', () => {
+  const registers = [
+    'KVM internal error. Suberror: 1',
+    'RAX=0000000000000000 RBX=0000000000000000 RCX=0000000000000000 RDX=0000000000000000',
+    'CS =0010 0000000000000000 ffffffff 00a09b00 DPL=0 CS64 [-RA]',
+    'CR0=80050033 CR2=0000000000000000 CR3=0000000001000000 CR4=000006f0',
+    'EFER=0000000000000d01',
+  ].join('\n');
+
+  it('of AMD are not judged by the rules of Intel', () => {
+    const [first] = explained(`${registers}\n${fixture('svm-cs')}`).dumps;
+    assert.deepEqual([first?.format, first?.isa, first?.undecidable.length], ['qemu', 'svm', 0]);
+    const [alone] = explained(registers).dumps;
+    assert.ok((alone?.undecidable.length ?? 0) > 100);
+  });
+
+  it('are no reason to ask for the dump that is there', () => {
+    const failed = registers.replace(/^.*/, 'KVM: entry failed, hardware error 0x80000021');
+    const asks = (text: string): boolean =>
+      explained(text).dumps.some(({ next }) => next.some((line) => line.startsWith('Get the VMCS')));
+    assert.deepEqual([asks(failed), asks(`${failed}\n${fixture('vmx-two-faults')}`)], [true, false]);
+  });
+
+  it('a busy VMSA is a failed VMRUN', () => {
+    const text = fixture('svm-cs').replace(/(exit_code: +)\w+/, '$1fffffffe');
+    assert.notEqual(text, fixture('svm-cs'));
+    const { outcome } = only(text);
+    assert.deepEqual([outcome.kind, outcome.failed], ['vmrun-invalid', true]);
+    assert.match(outcome.says, /VMEXIT_BUSY \(exit code -2\)/);
+  });
+});
