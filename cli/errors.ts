@@ -63,7 +63,7 @@ export const SYSTEM_ERRORS: { readonly [code: string]: CliErrorSpec } = {
   EADDRINUSE: { what: 'address in use', advice: 'choose another port' },
 };
 
-interface Described {
+export interface Described {
   readonly code: string;
   readonly what: string;
   readonly where: string | null;

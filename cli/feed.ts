@@ -8,7 +8,7 @@ import { TraceError } from '../traces/errors.js';
 import { openTrace, traceKind } from '../traces/open.js';
 import type { Chunk, TraceReader } from '../traces/store.js';
 import { describeError, formatError } from './errors.js';
-import { describeCounts, printNotes } from './import.js';
+import { describeCounts, printNotes } from './import-text.js';
 import type { Output } from './output.js';
 
 export interface Fed {

@@ -1,48 +1,38 @@
 /** `trapline import`: a trace that another tool recorded, in our format. */
 import { basename } from 'node:path';
 import { importTrace } from '../recorder/import/import.js';
-import type { ImportResult } from '../recorder/import/result.js';
 import { openSource } from '../recorder/import/source.js';
 import { createTrace } from '../traces/open.js';
-import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
-import { describeError, formatError } from './errors.js';
-import type { Output } from './output.js';
-import { formatDigest, formatNumber } from './table.js';
-
-const count = (n: number, one: string, many = `${one}s`): string => `${formatNumber(n)} ${n === 1 ? one : many}`;
-
-/** A recorder may say that events are missing and not how many. */
-const lostEvents = (lost: number): string => (lost === 0 ? 'events' : count(lost, 'event'));
-
-/** What came in, in words; counts of zero are left out but for the exits. */
-export function describeCounts({ counts }: ImportResult): string {
-  const parts = [
-    count(counts.events - counts.gaps, 'event'),
-    count(counts.exits, 'exit'),
-    counts.failedEntries === 0 ? '' : count(counts.failedEntries, 'failed entry', 'failed entries'),
-    counts.nestedExits === 0 ? '' : count(counts.nestedExits, 'nested exit'),
-    counts.threads === 0 ? '' : count(counts.threads, 'thread'),
-    counts.gaps === 0 ? '' : `${lostEvents(counts.lost)} lost by the recorder in ${count(counts.gaps, 'gap')}`,
-    counts.damaged === 0 ? '' : count(counts.damaged, counts.lines === 0 ? 'damaged place' : 'damaged line'),
-    counts.frames === 0 ? '' : `${count(counts.frames, 'call-chain line')} left out`,
-  ];
-  return parts.filter((part) => part !== '').join(', ');
-}
-
-/** Remarks on the input, each on a line of its own. */
-export function printNotes(out: Output, result: ImportResult): void {
-  for (const { line, says } of result.notes) out.note(line === null ? says : `line ${line}: ${says}`);
-}
+import { type Call, type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+import { CliError, describeError, formatError } from './errors.js';
+import { describeCounts, printNotes } from './import-text.js';
+import { formatDigest } from './table.js';
 
 export const command: Command = {
   arguments: [{ name: 'FILE', says: 'the file; - reads standard input' }],
-  options: [OUTPUT_OPTION, REPLACE_OPTION, JSON_OPTION],
+  options: [
+    OUTPUT_OPTION,
+    REPLACE_OPTION,
+    { name: 'follow', says: 'show where the exits go while the recording goes on; -o is optional then' },
+    { name: 'interval', value: 'SECONDS', says: 'with --follow: from one look to the next; 1 without it' },
+    { name: 'by', value: 'WHAT', says: 'with --follow: rows by level, vm or vcpu; level without it' },
+    JSON_OPTION,
+  ],
   details: [
     'Reads `trace.dat` (trace-cmd record) and `perf.data` (perf record, perf kvm stat record), and the text of ' +
       '`trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
       'does not say stays unknown.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept.',
+    '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
+      'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
+      'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +
+      "the recording's clock. Ctrl-C ends the recorder, and what it still writes is read.",
+    'What can be followed: `perf record -o - ...`, and the text of `trace-cmd stream`, of trace_pipe and of `perf ' +
+      'script -i -`. perf hands on nothing until half of the ring of a CPU is full (seen with 6.1), and order is known ' +
+      'one round later: `-m 16` makes rings small, --no-buffering wakes perf for each event, which costs the host more. ' +
+      '`trace-cmd record -o -` is no pipe: trace-cmd (3.1.6 to 3.4) writes a file of the name "-", and trace.dat is ' +
+      'complete only at its end.',
   ],
   json: {
     path: 'the trace that was written',
@@ -54,35 +44,58 @@ export const command: Command = {
     notes: 'what to know of the input: { line, says }, line null where it is about all of it',
     stopped: 'null, or the error that ended the import early: { code, what, where, why, advice }',
     digest: 'logical digest of the trace',
+    type:
+      'with --follow, one document a line: `interval` or, the last, `end`, which has path to digest too; number, ' +
+      'elapsed (ms), bytes, lag and quiet (ms behind, ms since an event), group',
+    profile:
+      'with --follow: unit, newest (ns), all and recent (span in ns, events, exits, entries, failedEntries, lost, gaps), rows: ' +
+      'group, level, isa, reason, failed, and for all and recent count, rate (1/s), share, timeShare, times (total, ' +
+      'mean, p50, p99, max in ns)',
   },
   examples: [
     { line: 'trapline import trace.dat -o run.sqlite', says: 'import a file' },
     { line: 'trace-cmd report trace.dat | trapline import - -o run.arrow', says: 'import a pipe' },
+    {
+      line: "perf record -m 16 -o - -e 'kvm:*' -a | trapline import - --follow -o run.arrow",
+      says: 'watch the exits of this host, and keep them',
+    },
+    { line: 'trace-cmd stream -e kvm | trapline import - --follow', says: 'the same with trace-cmd, as text' },
   ],
-  run(call) {
+  async run(call) {
     const [file = '-'] = call.args;
-    const path = call.needed('output');
-    const source = openSource(file);
-    const progress = call.out.progress(basename(source.name));
-    try {
-      const result = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
-        progress: (done, total) => progress.update(done, total),
-      });
-      progress.end();
-      const stopped = result.stopped === null ? null : describeError(result.stopped);
-      if (call.flag('json')) {
-        call.out.json({ path, ...result, stopped });
-      } else {
-        call.out.line(`${source.name}: ${describeCounts(result)}`);
-        call.out.line(`${path}: digest ${formatDigest(result.digest)}`);
-        printNotes(call.out, { ...result, notes: stopped === null ? result.notes : result.notes.slice(0, -1) });
-      }
-      if (stopped === null) return EXIT.holds;
-      call.out.note(formatError(stopped));
-      return EXIT.wrong;
-    } finally {
-      progress.end();
-      source.close();
+    if (call.flag('follow')) {
+      const { follow } = await import('./follow.js');
+      return follow(call, file);
     }
+    for (const name of ['interval', 'by']) {
+      if (call.value(name) !== null) throw new CliError('BAD_VALUE', `import --${name}`, 'it goes with --follow');
+    }
+    return importFile(call, file);
   },
 };
+
+function importFile(call: Call, file: string): number {
+  const path = call.needed('output');
+  const source = openSource(file);
+  const progress = call.out.progress(basename(source.name));
+  try {
+    const result = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
+      progress: (done, total) => progress.update(done, total),
+    });
+    progress.end();
+    const stopped = result.stopped === null ? null : describeError(result.stopped);
+    if (call.flag('json')) {
+      call.out.json({ path, ...result, stopped });
+    } else {
+      call.out.line(`${source.name}: ${describeCounts(result)}`);
+      call.out.line(`${path}: digest ${formatDigest(result.digest)}`);
+      printNotes(call.out, { ...result, notes: stopped === null ? result.notes : result.notes.slice(0, -1) });
+    }
+    if (stopped === null) return EXIT.holds;
+    call.out.note(formatError(stopped));
+    return EXIT.wrong;
+  } finally {
+    progress.end();
+    source.close();
+  }
+}

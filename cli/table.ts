@@ -15,12 +15,17 @@ const COLOUR = /\u001b\[[0-9;]*m/g;
 /** Width of a text on the terminal: without colour codes, in code points. */
 export const widthOf = (text: string): number => Array.from(text.replace(COLOUR, '')).length;
 
+/** A text of at most `width`; what is cut loses its colours. */
+export const cutText = (text: string, width: number): string =>
+  widthOf(text) <= width
+    ? text
+    : `${Array.from(text.replace(COLOUR, ''))
+        .slice(0, Math.max(0, width - 1))
+        .join('')}…`;
+
 function fit(text: string, width: number, align: 'left' | 'right'): string {
   const excess = widthOf(text) - width;
-  if (excess > 0)
-    return `${Array.from(text.replace(COLOUR, ''))
-      .slice(0, Math.max(0, width - 1))
-      .join('')}…`;
+  if (excess > 0) return cutText(text, width);
   const pad = ' '.repeat(-excess);
   return align === 'right' ? pad + text : text + pad;
 }

@@ -55,7 +55,9 @@ export interface Totals {
   readonly exits: number;
   readonly entries: number;
   readonly failedEntries: number;
+  /** Events that the recorder lost, and where it did: it may not say how many. */
   readonly lost: number;
+  readonly gaps: number;
 }
 
 export interface Rolling {
@@ -88,8 +90,9 @@ interface Tally {
   entries: number;
   failedEntries: number;
   lost: number;
+  gaps: number;
 }
-const nothing = (): Tally => ({ events: 0, exits: 0, entries: 0, failedEntries: 0, lost: 0 });
+const nothing = (): Tally => ({ events: 0, exits: 0, entries: 0, failedEntries: 0, lost: 0, gaps: 0 });
 
 export class RollingProfile {
   readonly #walker = new ExitWalker((exit) => this.#exit(exit));
@@ -107,7 +110,7 @@ export class RollingProfile {
   #edge: number | null = null;
   #recentSpan = 0;
 
-  /** Events so far. */
+  /** Rows of the event table so far. */
   get events(): number {
     return this.#events;
   }
@@ -172,7 +175,7 @@ export class RollingProfile {
   /** Ends the window that is open and begins another; without events the last one stays. */
   turn(): void {
     const now = this.#tally();
-    if (now.events === this.#before.events && this.#open.size === 0) return;
+    if (now.events + now.gaps === this.#before.events + this.#before.gaps && this.#open.size === 0) return;
     for (const cell of this.#closed) {
       cell.recentCount = 0;
       cell.recentTimes = null;
@@ -193,12 +196,14 @@ export class RollingProfile {
 
   #tally(): Tally {
     const { kinds, lost } = this.#walker;
+    const gaps = kinds[EVENT_KINDS.lost] ?? 0;
     return {
-      events: this.#events,
+      events: this.#events - gaps,
       exits: kinds[EVENT_KINDS.exit] ?? 0,
       entries: kinds[EVENT_KINDS.entry] ?? 0,
       failedEntries: kinds[EVENT_KINDS.entry_failed] ?? 0,
       lost,
+      gaps,
     };
   }
 
@@ -250,6 +255,7 @@ const less = (now: Tally, before: Tally): Tally => ({
   entries: now.entries - before.entries,
   failedEntries: now.failedEntries - before.failedEntries,
   lost: now.lost - before.lost,
+  gaps: now.gaps - before.gaps,
 });
 
 interface Part {

@@ -1,0 +1,149 @@
+/**
+ * The thread that reads a recording that is still going on. It reads, stores and counts without ever waiting for whoever
+ * shows it: a terminal that takes nothing more must not hold up the recorder.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { RollingProfile } from '../analyzer/profile/rolling.js';
+import { COLUMNS } from '../analyzer/profile/view.js';
+import { importTrace } from '../recorder/import/import.js';
+import type { Lane } from '../recorder/import/lanes.js';
+import type { ImportResult } from '../recorder/import/result.js';
+import { StreamWriter } from '../recorder/import/stream.js';
+import { Lag } from '../recorder/live/lag.js';
+import { type LiveSource, openLive } from '../recorder/live/source.js';
+import { TapWriter } from '../recorder/live/tap.js';
+import { createTrace } from '../traces/open.js';
+import { describeError } from './errors.js';
+import { Control, type FollowStart, type Group, type Message, type Snapshot } from './follow-protocol.js';
+
+/** Columns that a rolling profile reads: texts and bytes need not be decoded. */
+const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
+
+class Follower {
+  readonly #start: FollowStart;
+  readonly #control: Control;
+  readonly #profile = new RollingProfile();
+  readonly #lag = new Lag();
+  readonly #began = performance.now();
+  #source: LiveSource | null = null;
+  #tap: TapWriter | null = null;
+  #lanes: readonly Lane[] = [];
+  #number = 0;
+  #sent = Number.NEGATIVE_INFINITY;
+  #group: Group = 'level';
+  #counted = 0;
+  #arrived: number | null = null;
+
+  constructor(start: FollowStart) {
+    this.#start = start;
+    this.#control = new Control(start.control);
+  }
+
+  run(): void {
+    this.#source = openLive(this.#start.file, { tick: this.#tick, stopped: () => this.#control.stopped });
+    try {
+      this.#end(this.#import(this.#source));
+    } finally {
+      this.#source.close();
+    }
+  }
+
+  /** Null where the person ended it before there was anything. */
+  #import(source: LiveSource): ImportResult | null {
+    const { output, replace } = this.#start;
+    const open = (): TapWriter => {
+      const writer = output === null ? new StreamWriter(() => {}) : createTrace(output, { replace });
+      this.#tap = new TapWriter(writer, (chunk) => this.#profile.take(chunk));
+      return this.#tap;
+    };
+    const lanes = (all: readonly Lane[]): void => {
+      this.#lanes = all;
+    };
+    const progress = this.#tick;
+    try {
+      const look = { lanes, progress };
+      return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
+    } catch (error) {
+      if (this.#control.stopped && this.#tap === null) return null;
+      throw error;
+    }
+  }
+
+  #end(result: ImportResult | null): void {
+    this.#profile.end();
+    const snapshot = this.#snapshot(true);
+    if (result === null) {
+      send({ kind: 'end', snapshot, result: null, stopped: null });
+      return;
+    }
+    const { stopped, ...rest } = result;
+    // who ends the input anywhere cuts a record
+    const cut = this.#control.stopped && stopped?.code === 'TRUNCATED';
+    send({
+      kind: 'end',
+      snapshot,
+      result: stopped === null ? rest : { ...rest, notes: rest.notes.slice(0, -1) },
+      stopped: stopped === null || cut ? null : describeError(stopped),
+    });
+  }
+
+  /** Sends a snapshot when it is time, unless the one before still waits to be shown. */
+  readonly #tick = (): void => {
+    const due = performance.now() - this.#sent >= this.#start.interval;
+    const asked = this.#control.group !== this.#group;
+    if ((!due && !asked) || this.#control.seen < this.#number) return;
+    send({ kind: 'snapshot', snapshot: this.#snapshot(due) });
+  };
+
+  /** `turns` says whether a window ends here. */
+  #snapshot(turns: boolean): Snapshot {
+    this.#tap?.show();
+    const now = performance.now();
+    const { events, newest } = this.#profile;
+    if (events > this.#counted) {
+      this.#counted = events;
+      this.#arrived = now;
+      if (newest !== null) this.#lag.arrived(newest, now);
+    }
+    if (turns) {
+      this.#profile.turn();
+      this.#sent = now;
+    }
+    this.#group = this.#control.group;
+    this.#number += 1;
+    return {
+      number: this.#number,
+      elapsed: now - this.#began,
+      bytes: this.#source?.bytes ?? 0,
+      lag: this.#lag.behind,
+      quiet: this.#arrived === null ? null : now - this.#arrived,
+      group: this.#group,
+      profile: this.#profile.read(this.#groupOf[this.#group]),
+    };
+  }
+
+  readonly #groupOf: { readonly [group in Group]: (lane: number) => string } = {
+    level: () => '',
+    vm: (lane) => {
+      const vm = this.#lanes[lane]?.vm ?? null;
+      return vm === null ? '' : `VM ${vm}`;
+    },
+    vcpu: (id) => {
+      const lane = this.#lanes[id];
+      if (lane === undefined) return '';
+      return lane.vm === null || lane.vcpu === null ? lane.name : `VM ${lane.vm} vCPU ${lane.vcpu}`;
+    },
+  };
+}
+
+function send(message: Message): void {
+  parentPort?.postMessage(message);
+}
+
+try {
+  new Follower(workerData as FollowStart).run();
+} catch (error) {
+  const described = describeError(error);
+  if (described === null) throw error;
+  send({ kind: 'failed', error: described });
+}

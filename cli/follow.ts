@@ -1,0 +1,302 @@
+/**
+ * `trapline import --follow`: where the exits go, while the recording goes on. One thread reads, stores and counts
+ * (follow-worker.ts); this one shows what it sends, on a terminal, as tables in a pipe, or as JSON lines.
+ */
+import { isatty } from 'node:tty';
+import { Worker } from 'node:worker_threads';
+import { type Call, EXIT } from './command.js';
+import { CliError, formatError } from './errors.js';
+import { Control, type FollowStart, GROUPS, type Group, type Message, type Snapshot } from './follow-protocol.js';
+import { Screen } from './follow-screen.js';
+import { type Choice, formatClock, frame, type Order, ordered, rowLines, totals, trouble } from './follow-view.js';
+import { describeCounts, printNotes } from './import-text.js';
+import { toJsonLine } from './json.js';
+import type { Output } from './output.js';
+import { formatDigest } from './table.js';
+
+type End = Extract<Message, { kind: 'end' }>;
+
+/** Something that shows snapshots as they come. */
+interface View {
+  show(snapshot: Snapshot): void;
+  /** What the person should know meanwhile. */
+  say(text: string): void;
+  /** Nothing is shown afterwards but what is printed. */
+  close(): void;
+}
+
+/** Rows of a table that is printed again and again. */
+const ROWS = 20;
+/** Milliseconds in which a recorder that was interrupted too is expected to end its output. */
+const GRACE = 5000;
+
+const KEY_ORDERS: { readonly [key: string]: Order } = {
+  c: 'count',
+  r: 'rate',
+  t: 'time',
+  m: 'mean',
+  '9': 'p99',
+  x: 'max',
+};
+/** Keys that scroll, and by how many rows: arrows as a terminal sends them in either mode, and vi's. */
+const SCROLLS: { readonly [key: string]: number } = {
+  '\u001b[A': -1,
+  '\u001b[B': 1,
+  '\u001bOA': -1,
+  '\u001bOB': 1,
+  '\u001b[5~': -10,
+  '\u001b[6~': 10,
+  k: -1,
+  j: 1,
+};
+
+class ScreenView implements View {
+  readonly #out: Output;
+  readonly #control: Control;
+  readonly #title: string;
+  readonly #quit: () => void;
+  readonly #screen: Screen;
+  #choice: Choice = { order: 'count', span: 'all', paused: false, from: 0 };
+  #snapshot: Snapshot | null = null;
+  #says: string | null = null;
+
+  constructor(out: Output, control: Control, title: string, quit: () => void) {
+    this.#out = out;
+    this.#control = control;
+    this.#title = title;
+    this.#quit = quit;
+    this.#screen = new Screen(process.stdout, { key: (key) => this.#key(key), resize: () => this.#draw() });
+  }
+
+  show(snapshot: Snapshot): void {
+    const regrouped = snapshot.group !== this.#snapshot?.group;
+    if (!this.#choice.paused || regrouped) this.#snapshot = snapshot;
+    if (!this.#choice.paused || regrouped) this.#draw();
+  }
+
+  say(text: string): void {
+    this.#says = text;
+    this.#draw();
+  }
+
+  close(): void {
+    this.#screen.close();
+  }
+
+  #key(key: string): void {
+    const { paused, span, from } = this.#choice;
+    const order = KEY_ORDERS[key];
+    const rows = this.#snapshot?.profile.rows.length ?? 0;
+    if (key === 'q') this.#quit();
+    else if (key === ' ' || key === 'p') this.#choose({ paused: !paused });
+    else if (key === 'w') this.#choose({ span: span === 'all' ? 'recent' : 'all' });
+    else if (key === 'v') this.#control.group = next(this.#control.group);
+    else if (order !== undefined) this.#choose({ order, from: 0 });
+    else if (SCROLLS[key] !== undefined) {
+      this.#choose({ from: Math.max(0, Math.min(rows - 1, from + (SCROLLS[key] ?? 0))) });
+    }
+  }
+
+  #choose(change: Partial<Choice>): void {
+    this.#choice = { ...this.#choice, ...change };
+    this.#draw();
+  }
+
+  #draw(): void {
+    const { width, height, keys } = this.#screen;
+    const [title, choice, says] = [this.#title, this.#choice, this.#says];
+    if (this.#snapshot === null) return;
+    const paint = this.#out.paint.bind(this.#out);
+    this.#screen.draw(frame(this.#snapshot, { title, choice, width, height, keys, says, paint }));
+  }
+}
+
+const next = (group: Group): Group => GROUPS[(GROUPS.indexOf(group) + 1) % GROUPS.length] ?? 'level';
+
+/** A table each interval in which something came. */
+class TableView implements View {
+  readonly #out: Output;
+  #events = 0;
+
+  constructor(out: Output) {
+    this.#out = out;
+  }
+
+  show(snapshot: Snapshot): void {
+    const { profile } = snapshot;
+    if (profile.all.events === this.#events) return;
+    this.#events = profile.all.events;
+    const remark = trouble(snapshot);
+    printTable(this.#out, snapshot, 'recent', ROWS);
+    if (remark !== null) this.#out.line(remark);
+    this.#out.line();
+  }
+
+  say(text: string): void {
+    this.#out.note(text);
+  }
+
+  close(): void {}
+}
+
+/** One JSON document a line. */
+class LineView implements View {
+  readonly #out: Output;
+
+  constructor(out: Output) {
+    this.#out = out;
+  }
+
+  show(snapshot: Snapshot): void {
+    this.#out.line(toJsonLine({ type: 'interval', ...snapshot }));
+  }
+
+  say(text: string): void {
+    this.#out.note(text);
+  }
+
+  close(): void {}
+}
+
+function printTable(out: Output, snapshot: Snapshot, rates: 'all' | 'recent', most: number): void {
+  const { profile, group } = snapshot;
+  const paint = out.paint.bind(out);
+  out.line(`${formatClock(profile.all.span)}  ${totals(snapshot, rates, paint).join(', ')}`);
+  const rows = ordered(profile.rows, 'count', 'all');
+  const options = { group, order: 'count', span: 'all', rates, width: out.width, paint } as const;
+  if (rows.length > 0) for (const line of rowLines(rows.slice(0, most), options)) out.line(line);
+  if (rows.length > most) out.line(paint('dim', `${rows.length - most} more`));
+}
+
+/** Milliseconds from a number of seconds, as a person writes it. */
+function readInterval(text: string | null): number {
+  if (text === null) return 1000;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds >= 0.1 && seconds <= 3600) return seconds * 1000;
+  throw new CliError('BAD_VALUE', `import --interval ${text}`, 'seconds from 0.1 to 3600 are meant');
+}
+
+function readGroup(text: string | null): Group {
+  const group = GROUPS.find((name) => name === (text ?? 'level'));
+  if (group !== undefined) return group;
+  throw new CliError('BAD_VALUE', `import --by ${text}`, `one of ${GROUPS.join(', ')} is meant`);
+}
+
+/** Resolves with what the reading thread ends with; rejects with its error. */
+function finished(worker: Worker, show: (snapshot: Snapshot) => void): Promise<End | null> {
+  return new Promise((resolve, reject) => {
+    worker.on('message', (message: Message) => {
+      if (message.kind === 'snapshot') show(message.snapshot);
+      else if (message.kind === 'end') resolve(message);
+      else reject(Object.assign(new Error(message.error.what), message.error));
+    });
+    worker.on('error', reject);
+    worker.on('exit', () => resolve(null));
+  });
+}
+
+/** Signals while a recording is followed. */
+class Signals {
+  readonly #end: () => void;
+  readonly #say: (text: string) => void;
+  readonly #mayWait: boolean;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** `mayWait` says that whoever writes the input gets an interrupt from the keyboard too. */
+  constructor(end: () => void, say: (text: string) => void, mayWait: boolean) {
+    this.#end = end;
+    this.#say = say;
+    this.#mayWait = mayWait;
+    process.on('SIGINT', this.#interrupt);
+    process.on('SIGTERM', end);
+    process.on('SIGHUP', end);
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    process.off('SIGINT', this.#interrupt);
+    process.off('SIGTERM', this.#end);
+    process.off('SIGHUP', this.#end);
+  }
+
+  /** The recorder ends in order at the first, and what it still writes is read; the second ends at once. */
+  readonly #interrupt = (): void => {
+    if (this.#timer !== null || !this.#mayWait) {
+      this.#end();
+      return;
+    }
+    this.#say('interrupted: reading what the recorder still writes; once more ends at once');
+    this.#timer = setTimeout(this.#end, GRACE);
+  };
+}
+
+function printEnd(call: Call, { snapshot, result, stopped }: End, path: string | null): void {
+  const { out } = call;
+  if (call.flag('json')) {
+    out.line(toJsonLine({ type: 'end', ...snapshot, path, ...result, stopped }));
+    return;
+  }
+  if (result === null) {
+    out.note('ended before the first event');
+    return;
+  }
+  printTable(out, snapshot, 'all', Number.POSITIVE_INFINITY);
+  out.line();
+  out.line(`${result.source}: ${describeCounts(result)}`);
+  if (path !== null) out.line(`${path}: digest ${formatDigest(result.digest)}`);
+  printNotes(out, result);
+}
+
+/** Follows a recording to its end. */
+export async function follow(call: Call, file: string): Promise<number> {
+  const { out } = call;
+  const interval = readInterval(call.value('interval'));
+  const group = readGroup(call.value('by'));
+  if (file === '-' && isatty(0))
+    throw new CliError('BAD_VALUE', 'import -', 'standard input is a terminal', 'pipe a recorder into it');
+  const output = call.value('output');
+  const memory = Control.create();
+  const control = new Control(memory);
+  control.group = group;
+  const start: FollowStart = { file, output, replace: call.flag('replace'), interval, control: memory };
+  const worker = new Worker(new URL('./follow-worker.js', import.meta.url), { workerData: start });
+  const quit = (): void => {
+    control.stop();
+    // where the input cannot be asked, its reader waits for it and hears nothing
+    setTimeout(() => void worker.terminate(), GRACE).unref();
+  };
+  const name = file === '-' ? 'standard input' : file;
+  const title = `trapline  ${name}${output === null ? '' : ` → ${output}`}`;
+  const view = chooseView(call, control, title, quit);
+  const signals = new Signals(quit, (text) => view.say(text), file === '-');
+  let end: End | null;
+  try {
+    end = await finished(worker, (snapshot) => {
+      view.show(snapshot);
+      const seen = (): void => {
+        control.seen = snapshot.number;
+      };
+      // what nobody takes must not pile up
+      if (process.stdout.writableNeedDrain) process.stdout.once('drain', seen);
+      else seen();
+    });
+  } finally {
+    view.close();
+    signals.close();
+  }
+  if (end === null) {
+    out.note('ended while waiting for input');
+    return EXIT.holds;
+  }
+  printEnd(call, end, end.result === null ? null : output);
+  if (end.stopped === null) return EXIT.holds;
+  out.note(formatError(end.stopped));
+  return EXIT.wrong;
+}
+
+function chooseView(call: Call, control: Control, title: string, quit: () => void): View {
+  const { out } = call;
+  if (call.flag('json')) return new LineView(out);
+  const screen = out.width !== Number.POSITIVE_INFINITY && process.env.TERM !== 'dumb';
+  return screen ? new ScreenView(out, control, title, quit) : new TableView(out);
+}
