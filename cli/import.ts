@@ -33,6 +33,11 @@ export const command: Command = {
       'one round later: `-m 16` makes rings small, --no-buffering wakes perf for each event, which costs the host more. ' +
       '`trace-cmd record -o -` is no pipe: trace-cmd (3.1.6 to 3.4) writes a file of the name "-", and trace.dat is ' +
       'complete only at its end.',
+    'With --follow, --json prints one document a line: type `interval`, and at last `end`, which has the keys below too. ' +
+      'Each has number, elapsed (ms), bytes, lag and quiet (ms behind, ms since an event), group, and profile: unit, ' +
+      'newest (ns), all and recent (span in ns, events, exits, entries, failedEntries, lost, gaps), and rows: group, ' +
+      'level, isa, reason, failed, and for all and recent count, rate (1/s), share, timeShare, and times (total, mean, ' +
+      'p50, p99, max in ns).',
   ],
   json: {
     path: 'the trace that was written',
@@ -44,13 +49,6 @@ export const command: Command = {
     notes: 'what to know of the input: { line, says }, line null where it is about all of it',
     stopped: 'null, or the error that ended the import early: { code, what, where, why, advice }',
     digest: 'logical digest of the trace',
-    type:
-      'with --follow, one document a line: `interval` or, the last, `end`, which has path to digest too; number, ' +
-      'elapsed (ms), bytes, lag and quiet (ms behind, ms since an event), group',
-    profile:
-      'with --follow: unit, newest (ns), all and recent (span in ns, events, exits, entries, failedEntries, lost, gaps), rows: ' +
-      'group, level, isa, reason, failed, and for all and recent count, rate (1/s), share, timeShare, times (total, ' +
-      'mean, p50, p99, max in ns)',
   },
   examples: [
     { line: 'trapline import trace.dat -o run.sqlite', says: 'import a file' },
