@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Overview, View } from '../../analyzer/timeline-answers.js';
+import type { Comparison, Flame, Overview, ProfileTable, View } from '../../analyzer/timeline-answers.js';
 import { serve } from '../../cli/serve.js';
 import { EVENT_KINDS } from '../../engine/observer.js';
 import { createTrace, openTrace } from '../../traces/open.js';
@@ -172,6 +172,13 @@ describe('server of the page', () => {
     await code('traces/0/step?seq=1&direction=0', 400, 'BAD_PARAMETER');
     await code('traces/0/nearest?axis=tick&lane=-1&x=0', 400, 'BAD_PARAMETER');
     await code(`traces/0/view?${window}&text=${'%20'.repeat(3000)}`, 400, 'BAD_PARAMETER');
+    for (const path of ['profile', 'flame']) {
+      await code(`traces/0/${path}?axis=tick`, 400, 'BAD_PARAMETER');
+      await code(`traces/0/${path}?axis=tick&from=9&to=9`, 400, 'BAD_PARAMETER');
+      await code(`traces/0/${path}?axis=time&from=0&to=9`, 400, 'BAD_PARAMETER');
+      await code(`traces/0/${path}?reason=CPUID`, 400, 'BAD_PARAMETER');
+    }
+    for (const other of ['9', '-1', 'x', '0x1']) await code(`traces/0/compare/${other}`, 404, 'NO_SUCH_TRACE');
     await code('nothing', 404, 'NO_SUCH_PAGE');
   });
 
@@ -194,6 +201,39 @@ describe('server of the page', () => {
     assert.equal(overview.categories[step.category]?.kind, 'entry');
   });
 
+  it('answers of a stretch with what begins there, and of its parts with as much as of the whole', async () => {
+    const { from, to } = (JSON.parse((await api('traces/0')).body) as Overview).axes.tick ?? { from: 0, to: 0 };
+    const middle = Math.round((from + to) / 3);
+    const parts = [`axis=tick&from=${from}&to=${middle}`, `axis=tick&from=${middle}&to=${to}`];
+    const profileOf = async (query: string): Promise<ProfileTable> =>
+      JSON.parse((await api(`traces/0/profile?${query}`)).body);
+    const whole = await profileOf('');
+    const [first, second] = await Promise.all(parts.map(profileOf));
+    assert.ok(first !== undefined && second !== undefined && first.exits > 0 && second.exits > 0);
+    assert.equal(first.exits + second.exits, whole.exits);
+    assert.equal(first.handled + second.handled, whole.handled);
+    assert.equal(first.lost + second.lost, whole.lost);
+    assert.deepEqual(await profileOf('vcpu=0,1'), whole, 'made from the events, it is the same as from the kept index');
+    for (const { histogram, times, count } of whole.lines) {
+      const held = histogram.filter((_, i) => i % 3 === 2).reduce((sum, each) => sum + each, 0);
+      assert.ok(times === null ? held === 0 : held > 0 && held <= count);
+      for (let i = 0; i < histogram.length; i += 3) assert.ok((histogram[i] ?? 0) < (histogram[i + 1] ?? 0));
+    }
+    const { frames }: Flame = JSON.parse((await api('traces/0/flame')).body);
+    assert.equal(frames[0]?.exits, whole.exits);
+    assert.equal(frames[0]?.time, whole.handled);
+    const sums = new Map<number, number>();
+    for (const { parent, exits } of frames) sums.set(parent, (sums.get(parent) ?? 0) + exits);
+    for (const [parent, sum] of sums) assert.ok(parent < 0 || sum <= (frames[parent]?.exits ?? 0));
+  });
+
+  it('finds no difference between a trace and itself', async () => {
+    const same: Comparison = JSON.parse((await api('traces/0/compare/0')).body);
+    assert.deepEqual([same.vanished, same.appeared, same.hunks, same.first], [0, 0, 0, null]);
+    assert.equal(same.matched, same.exits[0]);
+    assert.ok(same.reasons.every((each) => each.left === each.right));
+  });
+
   it('sends names of a hostile trace as text, and only their beginning', async () => {
     const { headers, body } = await api('traces/1');
     assert.match(String(headers['content-type']), /^application\/json/);
@@ -205,6 +245,8 @@ describe('server of the page', () => {
       'traces',
       'traces/1/events/0',
       'traces/1/profile',
+      'traces/1/flame',
+      'traces/1/compare/0',
       'traces/1/view?axis=tick&from=0&to=9&bins=9',
     ]) {
       const answer = await api(path);
@@ -216,6 +258,9 @@ describe('server of the page', () => {
 
   it('keeps every answer within its bound', async () => {
     const { from, to } = (JSON.parse((await api('traces/0')).body) as Overview).axes.tick ?? { from: 0, to: 0 };
+    for (const path of ['profile', 'flame', 'compare/1']) {
+      assert.ok((await api(`traces/0/${path}`)).body.length < MAX_ANSWER_BYTES / 2);
+    }
     for (const bins of [1, 100, 4096]) {
       const { body } = await api(`traces/0/view?axis=tick&from=${from}&to=${to}&bins=${bins}`);
       assert.ok(body.length < MAX_ANSWER_BYTES / 2);

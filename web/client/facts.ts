@@ -42,6 +42,8 @@ export function showAxes(overview: Overview, current: Axis, absolute: boolean, c
   const name = byId('axis-name', HTMLButtonElement);
   const clock = current === 'time' && overview.timeBase !== null;
   name.disabled = !clock;
-  name.textContent = clock ? (absolute ? 'Host clock ⇄' : 'From start ⇄') : AXIS_NAMES[current];
-  name.title = clock ? 'Times since the first event, or as the host’s clock had them (C)' : '';
+  name.textContent = clock ? (absolute ? 'Clock ⇄' : 'Start ⇄') : AXIS_NAMES[current];
+  name.title = clock
+    ? `Times ${absolute ? 'as the host’s clock had them' : 'since the first event'}: a press shows the others (C)`
+    : '';
 }

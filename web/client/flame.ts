@@ -15,6 +15,8 @@ interface Frame extends FlameFrame {
 }
 type Node = HierarchyRectangularNode<Frame>;
 
+/** Separates the names of a path (ASCII unit separator). */
+const UNIT = '\u001f';
 const ROW = 22;
 /** Frames that are narrower than this many pixels are not drawn. */
 const NARROWEST = 1.5;
@@ -77,7 +79,7 @@ export class FlamePanel {
     }
     const weight = (flame.frames[0]?.time ?? 0) > 0 ? this.#weight : 'exits';
     const root = treeOf(flame, weight);
-    const focus = root.descendants().find((node) => pathOf(node).join('\0') === this.#stack.join('\0')) ?? root;
+    const focus = root.descendants().find((node) => pathOf(node).join(UNIT) === this.#stack.join(UNIT)) ?? root;
     const graph = this.#graph();
     this.#panel.replaceChildren(this.#head(flame, weight, focus), graph);
     this.#frames(graph, root, focus, flame.unit, weight);
@@ -134,15 +136,15 @@ export class FlamePanel {
     const width = (node: Node): number => (above.has(node) ? this.#width : (node.x1 - node.x0) * scale);
     const depth = Math.max(...shown.map((node) => node.depth));
     graph.style.height = `${(depth + 1) * ROW}px`;
-    const held = shown.some((node) => pathOf(node).join('\0') === this.#held) ? this.#held : pathOf(focus).join('\0');
+    const held = shown.some((node) => pathOf(node).join(UNIT) === this.#held) ? this.#held : pathOf(focus).join(UNIT);
     select(graph)
       .selectAll<HTMLButtonElement, Node>('button')
-      .data(shown, (node) => pathOf(node).join('\0'))
+      .data(shown, (node) => pathOf(node).join(UNIT))
       .join('button')
       .attr('type', 'button')
       .attr('class', (node) => (above.has(node) && node !== focus ? 'frame above' : 'frame'))
-      .attr('tabindex', (node) => (pathOf(node).join('\0') === held ? '0' : '-1'))
-      .attr('data-path', (node) => pathOf(node).join('\0'))
+      .attr('tabindex', (node) => (pathOf(node).join(UNIT) === held ? '0' : '-1'))
+      .attr('data-path', (node) => pathOf(node).join(UNIT))
       .attr('aria-label', (node) => says(node, root, unit, weight))
       .attr('title', (node) => says(node, root, unit, weight))
       .style('left', (node) => `${left(node)}px`)
@@ -166,7 +168,7 @@ export class FlamePanel {
   }
 
   #hold(graph: HTMLElement, node: Node): void {
-    this.#held = pathOf(node).join('\0');
+    this.#held = pathOf(node).join(UNIT);
     for (const frame of graph.querySelectorAll<HTMLElement>('.frame'))
       frame.tabIndex = frame.dataset.path === this.#held ? 0 : -1;
   }
