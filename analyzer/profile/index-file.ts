@@ -145,15 +145,29 @@ class ByteReader {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
+const isSpan = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  isCount(Reflect.get(value, 'lane')) &&
+  Number.isFinite(Reflect.get(value, 'span'));
+
 function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | null {
   const end = bytes.indexOf(0x0a);
   if (end < 0) return null;
   try {
     const head: unknown = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString('utf8'));
     if (typeof head !== 'object' || head === null) return null;
-    const { trapline, version, of: named, cells, samples, code } = head as Partial<Head>;
-    const fits = trapline === 'exit index' && version === INDEX_VERSION && named === of;
-    return fits && [cells, samples, code].every(isCount) ? { head: head as Head, at: end + 1 } : null;
+    const { trapline, version, of: named, unit, lanes, ...counts } = head as Partial<Head>;
+    const { entries, lost, coarse, cells, samples, code } = counts;
+    const fits =
+      trapline === 'exit index' &&
+      version === INDEX_VERSION &&
+      named === of &&
+      (unit === null || unit === 'ticks' || unit === 'ns') &&
+      [entries, lost, coarse, cells, samples, code].every(isCount) &&
+      Array.isArray(lanes) &&
+      lanes.every(isSpan);
+    return fits ? { head: head as Head, at: end + 1 } : null;
   } catch {
     return null;
   }

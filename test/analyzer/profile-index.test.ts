@@ -97,6 +97,21 @@ describe('index as bytes', () => {
     }
   });
 
+  it('is no index where it was made to mislead', () => {
+    const index = indexOf([]);
+    const forged: readonly Record<string, unknown>[] = [
+      { lanes: 'none' },
+      { lanes: [null] },
+      { lanes: [{ lane: 0, span: 'long' }] },
+      { unit: 'years' },
+      { lost: -1 },
+      { entries: '7' },
+    ];
+    for (const change of forged) {
+      assert.equal(decodeIndex(encodeIndex({ ...index, ...change } as ExitIndex, 'a trace'), 'a trace'), null);
+    }
+  });
+
   it('can be limited to some lanes', () => {
     fc.assert(
       fc.property(drafts, fc.subarray([0, 1, 2, 3]), (events, lanes) => {
