@@ -6,7 +6,7 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { Assembly, MAX_NAMES } from './assembly.js';
-import { ascii, Cursor, isBlank, isDigit, isHex, NameTable } from './cursor.js';
+import { ascii, Cursor, isBlank, isDigit, isHex, isWord, NameTable } from './cursor.js';
 import { type DecodeContext, Decoder } from './decode.js';
 import { ImportError } from './errors.js';
 import { EVENTS, type EventSpec } from './events.js';
@@ -22,6 +22,9 @@ import type { ByteSource } from './source.js';
 const PATIENCE = 16 << 20;
 /** Longer names of tasks and events are cut: they are kept until the end. */
 const MAX_NAME = 256;
+/** Mail breaks no shorter lines. */
+const SHORTEST_WRAP = 50;
+const INFO = ascii(' info');
 const PROGRESS_LINES = 0x3fff;
 
 const COLON_BLANK = ascii(': ');
@@ -179,26 +182,42 @@ class TextImport {
     this.#trace.damage(this.#reader.line, 'no event', text);
   }
 
-  /** Puts the line behind the one before, where together they say more than that one alone. */
+  /**
+   * Puts the line behind the one before, where together they say more than that one alone: as words apart, or where mail
+   * broke a word or a number in two, as one.
+   */
   #join(bytes: Uint8Array, start: number, end: number): boolean {
     const { previousStart, previousEnd } = this.#reader;
-    const { heldLane: lane, held, row } = this.#trace;
+    const { heldLane: lane, held } = this.#trace;
     if (bytes === this.#quoted.bytes) return false; // its long lines are whole again
     if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE) return false;
-    let length = previousEnd - previousStart;
-    const joined = this.#joined;
-    joined.set(bytes.subarray(previousStart, previousEnd));
     let from = start;
     while (from < end && (isBlank(bytes[from] as number) || bytes[from] === 0x3e)) from += 1;
-    joined[length] = 0x20;
-    joined.set(bytes.subarray(from, end), length + 1);
-    length += 1 + end - from;
+    const before = bytes.subarray(previousStart, previousEnd);
+    const behind = bytes.subarray(from, end);
+    const broken = before.length >= SHORTEST_WRAP && isWord(before.at(-1) ?? 0) && isWord(behind[0] ?? 0);
+    // `info` and `1` are a key each, and `info1` is one
+    const wordFirst = broken && endsWith(before, INFO) && !isBlank(behind[0] ?? 0) && isBlank(behind[1] ?? 0);
+    if (wordFirst && this.#together(before, behind, false)) return true;
+    return this.#together(before, behind, true) || (broken && this.#together(before, behind, false));
+  }
+
+  /** Reads both parts as one line, with a blank between them or without; false where that is not better. */
+  #together(before: Uint8Array, behind: Uint8Array, apart: boolean): boolean {
+    const { held, row } = this.#trace;
+    const joined = this.#joined;
+    joined.set(before);
+    joined[before.length] = 0x20;
+    joined.set(behind, before.length + (apart ? 1 : 0));
+    const length = before.length + behind.length + (apart ? 1 : 0);
     if (!this.#prefix.parse(joined, 0, length)) return false;
     const spec = EVENTS.get(joined, this.#prefix.nameStart, this.#prefix.nameEnd);
     if (spec === undefined || spec.whole) return false;
     this.#decode(joined, length, spec, row);
     const more = countBits(row.mask) > countBits(held.mask) || held.problem !== null;
-    if (row.problem !== null || !more || row.textLength > held.textLength) return false;
+    // without a blank, the last value may merely become longer
+    const longer = !apart && row.mask === held.mask;
+    if (row.problem !== null || !(more || longer) || row.textLength > held.textLength) return false;
     this.#hold();
     return true;
   }
@@ -223,6 +242,9 @@ function readLost(text: string): { readonly count: number; readonly cpu: number 
   const perf = PERF_LOST.exec(text);
   return perf === null ? null : { count: Number(perf[1]), cpu: -1 };
 }
+
+const endsWith = (bytes: Uint8Array, end: Uint8Array): boolean =>
+  bytes.length >= end.length && end.every((byte, i) => bytes[bytes.length - end.length + i] === byte);
 
 function countBits(mask: number): number {
   let count = 0;

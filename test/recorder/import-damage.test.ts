@@ -34,6 +34,18 @@ describe('lines that mail and people broke', () => {
     }
   });
 
+  it('puts together a word or a number that was broken in two', () => {
+    for (let i = Math.max(50, EXIT.indexOf('reason')); i < EXIT.length; i++) {
+      assertWhole(`${EXIT.slice(0, i)}\n${EXIT.slice(i)}\n${ENTRY}\n`);
+      assertWhole(`> ${EXIT.slice(0, i)}\n> ${EXIT.slice(i)}\n> ${ENTRY}\n`);
+    }
+    const entry = '            kvmc-645 [000]    35.980956: kvm_entry: vcpu 0, rip 0x40';
+    const { events } = importText(`${entry}\n28b7\n`);
+    assert.equal(events[0]?.rip, 0x40_28b7);
+    const apart = importText(`${entry}\n28b7 was here\n`);
+    assert.deepEqual([apart.events[0]?.rip, apart.result.counts.damaged], [0x40, 1]);
+  });
+
   it('reads quoted-printable with its soft breaks', () => {
     assertWhole(`${EXIT.slice(0, 70)}=\n${EXIT.slice(70)}\n${ENTRY}\n`);
     const { events } = importText('t-1 [000] 1.0: kvm_msr: msr_read ce =3D 0x5\n');
