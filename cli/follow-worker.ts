@@ -19,6 +19,9 @@ import { Control, type FollowStart, type Group, type Message, type Snapshot } fr
 /** Columns that a rolling profile reads: texts and bytes need not be decoded. */
 const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
 
+/** Milliseconds after which to send what is known before a read that may take any time. */
+const SOON = 100;
+
 class Follower {
   readonly #start: FollowStart;
   readonly #control: Control;
@@ -59,7 +62,7 @@ class Follower {
     const lanes = (all: readonly Lane[]): void => {
       this.#lanes = all;
     };
-    const progress = this.#tick;
+    const progress = (): void => this.#tick(false);
     try {
       const look = { lanes, progress };
       return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
@@ -88,8 +91,9 @@ class Follower {
   }
 
   /** Sends a snapshot when it is time, unless the one before still waits to be shown. */
-  readonly #tick = (): void => {
-    const due = performance.now() - this.#sent >= this.#start.interval;
+  readonly #tick = (mayWait: boolean): void => {
+    const { interval } = this.#start;
+    const due = performance.now() - this.#sent >= (mayWait ? Math.min(interval, SOON) : interval);
     const asked = this.#control.group !== this.#group;
     if ((!due && !asked) || this.#control.seen < this.#number) return;
     send({ kind: 'snapshot', snapshot: this.#snapshot(due) });

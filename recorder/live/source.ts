@@ -11,8 +11,11 @@ export interface LiveSource extends ByteSource {
 }
 
 export interface LiveHooks {
-  /** Called before each read and while there is nothing to read, every few milliseconds where the input can be asked. */
-  readonly tick: () => void;
+  /**
+   * Called before each read and while there is nothing to read, every few milliseconds where the input can be asked.
+   * `mayWait` says that it cannot: the read that follows may take any time.
+   */
+  readonly tick: (mayWait: boolean) => void;
   /** True once the input is to end here. */
   readonly stopped: () => boolean;
 }
@@ -64,7 +67,7 @@ export function openLive(path: string, { tick, stopped }: LiveHooks): LiveSource
   let bytes = 0;
   const read = (target: Uint8Array, at: number): number => {
     for (let idle = 0; ; idle++) {
-      tick();
+      tick(quiet === null);
       if (stopped()) return 0;
       const count = attempt(fd, target, at);
       if (count !== null) {
@@ -75,7 +78,7 @@ export function openLive(path: string, { tick, stopped }: LiveHooks): LiveSource
     }
   };
   const readAt = (target: Uint8Array, offset: number): number => {
-    tick();
+    tick(false);
     if (stopped()) return 0;
     let done = 0;
     while (done < target.length) {
