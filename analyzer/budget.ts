@@ -3,6 +3,7 @@
  * `exits.total <= baseline`, `exits.L2.CPUID == baseline`, `ticks.MSR_WRITE <= baseline + 5%`,
  * `latency.p99.MSR_WRITE <= 20us`. This file reads them; analyzer/budget-judge.ts judges runs by them.
  */
+import { CodedError, type ErrorSpec } from '../engine/errors.js';
 
 export const BUDGET_ERRORS = {
   BAD_BUDGET: {
@@ -22,23 +23,11 @@ export const BUDGET_ERRORS = {
     what: 'times of two kinds cannot be held against each other',
     advice: 'compare ticks with ticks and host times with host times',
   },
-} as const;
+} as const satisfies { readonly [code: string]: ErrorSpec };
 
-export class BudgetError extends Error {
-  readonly code: keyof typeof BUDGET_ERRORS;
-  readonly what: string;
-  readonly where: string;
-  readonly why: string | null;
-  readonly advice: string;
-
+export class BudgetError extends CodedError<keyof typeof BUDGET_ERRORS> {
   constructor(code: keyof typeof BUDGET_ERRORS, where: string, why: string | null = null) {
-    super(`${BUDGET_ERRORS[code].what}: ${where}`);
-    this.name = 'BudgetError';
-    this.code = code;
-    this.what = BUDGET_ERRORS[code].what;
-    this.where = where;
-    this.why = why;
-    this.advice = BUDGET_ERRORS[code].advice;
+    super(BUDGET_ERRORS[code], code, where, why);
   }
 }
 

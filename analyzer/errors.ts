@@ -1,4 +1,6 @@
 /** Errors of this room that a user can cause: what happened and what to do; where and why come with the error. */
+import { CodedError, type ErrorSpec } from '../engine/errors.js';
+
 export const ANALYSIS_ERRORS = {
   NOT_REPLAYABLE: { what: 'trace cannot be replayed', advice: 'replay a trace that trapline record wrote' },
   OTHER_SEMANTICS: {
@@ -34,24 +36,11 @@ export const ANALYSIS_ERRORS = {
   },
   NO_SYMBOL: { what: 'file has no such symbol', advice: 'name one that it has' },
   TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },
-} as const satisfies { readonly [code: string]: { readonly what: string; readonly advice: string } };
+} as const satisfies { readonly [code: string]: ErrorSpec };
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;
 
-export class AnalysisError extends Error {
-  readonly code: AnalysisErrorCode;
-  readonly what: string;
-  readonly where: string;
-  readonly why: string | null;
-  readonly advice: string;
-
+export class AnalysisError extends CodedError<AnalysisErrorCode> {
   constructor(code: AnalysisErrorCode, where: string, why: string | null = null) {
-    const { what, advice } = ANALYSIS_ERRORS[code];
-    super(`${what}: ${where}${why === null ? '' : `: ${why}`}`);
-    this.name = 'AnalysisError';
-    this.code = code;
-    this.what = what;
-    this.where = where;
-    this.why = why;
-    this.advice = advice;
+    super(ANALYSIS_ERRORS[code], code, where, why);
   }
 }

@@ -1,9 +1,5 @@
 /** Errors of the call itself, and the one way in which every error of every room is printed. */
-
-interface CliErrorSpec {
-  readonly what: string;
-  readonly advice: string;
-}
+import { CodedError, type ErrorSpec } from '../engine/errors.js';
 
 /** Table of this room's errors: what happened and what to do; where and why come with the error. */
 export const CLI_ERRORS = {
@@ -26,29 +22,17 @@ export const CLI_ERRORS = {
   SAME_TRACE: { what: 'a trace cannot be written over the one that it is made from', advice: 'choose another name' },
   NO_SOCKET: { what: 'socket cannot be made', advice: 'remove what is there, or choose another path' },
   BAD_VALUE: { what: 'bad value', advice: 'see --help of the command' },
-} as const satisfies { readonly [code: string]: CliErrorSpec };
+} as const satisfies { readonly [code: string]: ErrorSpec };
 export type CliErrorCode = keyof typeof CLI_ERRORS;
 
-export class CliError extends Error {
-  readonly code: CliErrorCode;
-  readonly what: string;
-  readonly where: string;
-  readonly why: string | null;
-  readonly advice: string;
-
+export class CliError extends CodedError<CliErrorCode> {
   constructor(code: CliErrorCode, where: string, why: string | null = null, advice: string | null = null) {
-    super(`${CLI_ERRORS[code].what}: ${where}`);
-    this.name = 'CliError';
-    this.code = code;
-    this.what = CLI_ERRORS[code].what;
-    this.where = where;
-    this.why = why;
-    this.advice = advice ?? CLI_ERRORS[code].advice;
+    super(CLI_ERRORS[code], code, where, why, advice);
   }
 }
 
 /** Failures of the operating system, in words; errno(3). */
-export const SYSTEM_ERRORS: { readonly [code: string]: CliErrorSpec } = {
+export const SYSTEM_ERRORS: { readonly [code: string]: ErrorSpec } = {
   ENOENT: { what: 'no such file', advice: 'check the path' },
   EACCES: { what: 'not allowed', advice: 'check the permissions' },
   EPERM: { what: 'not permitted', advice: 'check the permissions' },

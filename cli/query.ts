@@ -61,6 +61,8 @@ function printVertical(out: Output, columns: readonly AnswerColumn[], rows: Iter
       const cell = row[i] ?? null;
       if (cell !== null) out.line(`  ${column.name.padEnd(width)}  ${show(cell, column)}`);
     }
+    const empty = columns.filter((_, i) => (row[i] ?? null) === null).length;
+    if (empty > 0) out.line(`  (${empty} ${empty === 1 ? 'column is' : 'columns are'} null)`);
   }
 }
 
@@ -75,7 +77,11 @@ export const command: Command = {
   ],
   json: { '[]': 'one object a row, with the names of the columns as keys' },
   options: [
-    { name: 'vertical', short: 'x', says: 'print each row as lines of column and value, without those that are null' },
+    {
+      name: 'vertical',
+      short: 'x',
+      says: 'print each row as lines of column and value; those that are null are counted',
+    },
     { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
     JSON_OPTION,
   ],

@@ -1,8 +1,28 @@
-/** Errors of this room that a user can cause: what happened and what to do; where and why come with the error. */
+/** Errors of this room that a user can cause, and what such errors of every room above it are made of. */
 
-interface EngineErrorSpec {
+/** A line of a room's table: what happened and what to do; where and why come with the error. */
+export interface ErrorSpec {
   readonly what: string;
   readonly advice: string;
+}
+
+/** An error in the words of a room's table. `advice` replaces that of the table where more is known. */
+export abstract class CodedError<Code extends string> extends Error {
+  readonly code: Code;
+  readonly what: string;
+  readonly where: string;
+  readonly why: string | null;
+  readonly advice: string;
+
+  constructor(spec: ErrorSpec, code: Code, where: string, why: string | null = null, advice: string | null = null) {
+    super(`${spec.what}: ${where}${why === null ? '' : `: ${why}`}`);
+    this.name = new.target.name;
+    this.code = code;
+    this.what = spec.what;
+    this.where = where;
+    this.why = why;
+    this.advice = advice ?? spec.advice;
+  }
 }
 
 export const ENGINE_ERRORS = {
@@ -21,24 +41,11 @@ export const ENGINE_ERRORS = {
   IMAGE_TRUNCATED: { what: 'image is cut short', advice: 'build or copy it again' },
   IMAGE_BAD_HEADER: { what: 'image header contradicts itself', advice: 'check how it was built' },
   IMAGE_OUTSIDE_RAM: { what: 'image does not fit into RAM', advice: 'give the machine more memory' },
-} as const satisfies { readonly [code: string]: EngineErrorSpec };
+} as const satisfies { readonly [code: string]: ErrorSpec };
 export type EngineErrorCode = keyof typeof ENGINE_ERRORS;
 
-export class EngineError extends Error {
-  readonly code: EngineErrorCode;
-  readonly what: string;
-  readonly where: string;
-  readonly why: string | null;
-  readonly advice: string;
-
+export class EngineError extends CodedError<EngineErrorCode> {
   constructor(code: EngineErrorCode, where: string, why: string | null = null) {
-    const { what, advice } = ENGINE_ERRORS[code];
-    super(`${what}: ${where}${why === null ? '' : `: ${why}`}`);
-    this.name = 'EngineError';
-    this.code = code;
-    this.what = what;
-    this.where = where;
-    this.why = why;
-    this.advice = advice;
+    super(ENGINE_ERRORS[code], code, where, why);
   }
 }

@@ -3,8 +3,8 @@
  * that of events divided by kind as Hive does (`event/kind=exit/part-0.parquet`), so that a query about exits reads
  * exits alone.
  *
- * Columns have the names and the nulls of the trace (traces/schema.ts). Unsigned integers are INT32 or INT64 with the
- * unsigned type of their width, texts are STRING with dictionaries. Events carry `reason_name` besides, by their own
+ * Columns have the names and the nulls of the trace (traces/schema.ts). Unsigned integers have the unsigned type
+ * of their width, but for those of 32 bits, which are INT64: every engine has that. Texts are STRING with dictionaries. Events carry `reason_name` besides, by their own
  * architecture's table, so that nobody has to join. Row groups are bounded, and so is memory.
  */
 import type { SchemaElement } from 'hyparquet';

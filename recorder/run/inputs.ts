@@ -2,22 +2,21 @@
  * Inputs from a file: one a line, `TICK PORT "TEXT"`, with the text as a JSON string; blank lines and lines that begin
  * with # are passed over. Ticks never fall.
  */
+import { CodedError } from '../../engine/errors.js';
 import type { ScheduledInput } from './recording.js';
 
 const LINE = /^(\d+)\s+([a-z][a-z0-9]*)\s+(".*")$/;
 /** Characters of a bad line that an error quotes. */
 const QUOTED = 60;
 
-export class InputFileError extends Error {
-  readonly code = 'BAD_INPUTS';
-  readonly what = 'input file cannot be read';
-  readonly where: string;
-  readonly why: string;
-  readonly advice = 'write lines of the form: 20000 com1 "text\\n"';
+const BAD_INPUTS = {
+  what: 'input file cannot be read',
+  advice: 'write lines of the form: 20000 com1 "text\\n"',
+};
+
+export class InputFileError extends CodedError<'BAD_INPUTS'> {
   constructor(where: string, why: string) {
-    super(`input file cannot be read: ${where}: ${why}`);
-    this.where = where;
-    this.why = why;
+    super(BAD_INPUTS, 'BAD_INPUTS', where, why);
   }
 }
 

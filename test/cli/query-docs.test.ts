@@ -166,7 +166,7 @@ describe('docs/query.md', () => {
 });
 
 describe('trapline query', () => {
-  it('-x prints a row as lines of what is there', async () => {
+  it('-x prints a row as lines of what is there, and counts what is not', async () => {
     let out = '';
     const sink = {
       write(piece: string): void {
@@ -177,7 +177,7 @@ describe('trapline query', () => {
     assert.equal(await runProgram(['query', trace, '-x', statement], new Output(sink, sink, {}), COMMANDS), 0);
     assert.equal(
       out,
-      'row 1\n  number  7\n  word    word\n  one     1\n\nrow 2\n  number  8\n  nil     x\n  word    y\n  one     2\n',
+      'row 1\n  number  7\n  word    word\n  one     1\n  (1 column is null)\n\nrow 2\n  number  8\n  nil     x\n  word    y\n  one     2\n',
     );
   });
 });

@@ -128,7 +128,7 @@ for (const [line, why] of BAD_LINES) {
   test(`a bad line of inputs is named with file and line: ${line}`, () => {
     assert.throws(
       () => parseInputs(`7 com1 "ok"\n${line}\n`, 'some.txt'),
-      (error) => error instanceof InputFileError && error.where === 'some.txt:2' && why.test(error.why),
+      (error) => error instanceof InputFileError && error.where === 'some.txt:2' && why.test(error.why ?? ''),
     );
   });
 }
