@@ -44,7 +44,7 @@ export type Message =
     }
   | { readonly kind: 'failed'; readonly error: Described };
 
-const WORD = { stop: 0, seen: 1, group: 2 } as const;
+const WORD = { stop: 0, seen: 1, group: 2, waits: 3 } as const;
 
 /** What the showing thread tells the reading one, which never waits for it: words in shared memory. */
 export class Control {
@@ -65,6 +65,15 @@ export class Control {
 
   get stopped(): boolean {
     return Atomics.load(this.#words, WORD.stop) === 1;
+  }
+
+  /** Whether the reading thread is in a read that may take any time, and hears nothing. */
+  set waits(waits: boolean) {
+    Atomics.store(this.#words, WORD.waits, waits ? 1 : 0);
+  }
+
+  get waits(): boolean {
+    return Atomics.load(this.#words, WORD.waits) === 1;
   }
 
   /** Number of the snapshot that was shown last: the next one is sent only then, so that none pile up. */

@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { RollingProfile } from '../analyzer/profile/rolling.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
+import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import type { ImportResult } from '../recorder/import/result.js';
@@ -43,7 +44,7 @@ class Follower {
   }
 
   run(): void {
-    this.#source = openLive(this.#start.file, { tick: this.#tick, stopped: () => this.#control.stopped });
+    this.#source = openLive(this.#start.file, { tick: this.#tick, stopped: this.#stopped });
     try {
       this.#end(this.#import(this.#source));
     } finally {
@@ -90,9 +91,16 @@ class Follower {
     });
   }
 
+  readonly #stopped = (): boolean => {
+    const { stopped } = this.#control;
+    if (stopped) this.#control.waits = false;
+    return stopped;
+  };
+
   /** Sends a snapshot when it is time, unless the one before still waits to be shown. */
   readonly #tick = (mayWait: boolean): void => {
     const { interval } = this.#start;
+    this.#control.waits = mayWait;
     const due = performance.now() - this.#sent >= (mayWait ? Math.min(interval, SOON) : interval);
     const asked = this.#control.group !== this.#group;
     if ((!due && !asked) || this.#control.seen < this.#number) return;
@@ -135,7 +143,7 @@ class Follower {
     vcpu: (id) => {
       const lane = this.#lanes[id];
       if (lane === undefined) return '';
-      return lane.vm === null || lane.vcpu === null ? lane.name : `VM ${lane.vm} vCPU ${lane.vcpu}`;
+      return lane.vm === null || lane.vcpu === null ? printable(lane.name) : `VM ${lane.vm} vCPU ${lane.vcpu}`;
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
+import { printable } from '../recorder/import/errors.js';
 import { type Call, EXIT } from './command.js';
 import { CliError, formatError } from './errors.js';
 import { Control, type FollowStart, GROUPS, type Group, type Message, type Snapshot } from './follow-protocol.js';
@@ -262,10 +263,10 @@ export async function follow(call: Call, file: string): Promise<number> {
   const worker = new Worker(new URL('./follow-worker.js', import.meta.url), { workerData: start });
   const quit = (): void => {
     control.stop();
-    // where the input cannot be asked, its reader waits for it and hears nothing
-    setTimeout(() => void worker.terminate(), GRACE).unref();
+    // where the input cannot be asked, its reader waits for it and hears nothing; who still stores is left to end
+    setTimeout(() => control.waits && void worker.terminate(), GRACE).unref();
   };
-  const name = file === '-' ? 'standard input' : file;
+  const name = file === '-' ? 'standard input' : printable(file);
   const title = `trapline  ${name}${output === null ? '' : ` → ${output}`}`;
   const view = chooseView(call, control, title, quit);
   const signals = new Signals(quit, (text) => view.say(text), file === '-');

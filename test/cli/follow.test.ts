@@ -84,6 +84,14 @@ test('in a pipe a table comes each interval, and the profile of all at the end',
   assert.match(ran.out, /^standard input: \d+ events, \d+ exits, 2 threads$/m);
 });
 
+test('a name in a recording cannot reach the terminal with control characters', async () => {
+  const evil = readFileSync(REPORT, 'latin1').replaceAll(/kvmc-/g, 'e\u001b[2Jvil-');
+  const ran = await trapline(['import', '-', '--follow', '--by', 'vcpu'], folder, evil);
+  assert.equal(ran.code, 0, ran.err);
+  assert.match(ran.out, /vil-\d+ +1/);
+  assert.ok(!ran.out.includes('\u001b'));
+});
+
 const pipeMode = sharedPath('kvm/svm/svm_pipe.perf.data');
 test("perf's pipe mode is read as it comes", {
   skip: pipeMode === null && 'needs kvm/svm/svm_pipe.perf.data of the shared data',
