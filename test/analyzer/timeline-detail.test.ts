@@ -185,6 +185,45 @@ describe('an event', () => {
     assert.equal(await details.of(5), null);
   });
 
+  it('tells the fields that a broken rule reads, and the write that gave each its value', async () => {
+    // encodings of the manual's appendix "Field Encoding in VMCS": GUEST_RFLAGS 6820H, GUEST_INTERRUPTIBILITY_INFO 4824H
+    const [rflags, blocking] = [0x6820, 0x4824];
+    const details = await detailsOf((writer) => {
+      writer.define(
+        'check',
+        1,
+        'guest.interruptibility.sti_needs_if',
+        'blocking by STI is indicated only with RFLAGS.IF',
+      );
+      const table = writer.table('event');
+      const write = { vcpu: 0, kind: EVENT_KINDS.vmwrite, from_level: 0, vmcs: 0x1000 } as const;
+      table.row({ seq: 0, ...write, code: rflags, old: 0, value: 2 });
+      table.row({ seq: 1, ...exit, reason: 12, vmcs: 0x1000 });
+      table.row({ seq: 2, ...write, code: blocking, old: 5, value: 1 });
+      table.row({ seq: 3, ...write, vmcs: 0x2000, code: blocking, old: 0, value: 9 });
+      table.row({ seq: 4, vcpu: 0, kind: EVENT_KINDS.check, from_level: 0, code: 1, vmcs: 0x1000 });
+      table.row({
+        seq: 5,
+        vcpu: 0,
+        kind: EVENT_KINDS.entry_failed,
+        isa: 1,
+        from_level: 0,
+        reason: 0x8000_0021,
+        vmcs: 0x1000,
+      });
+    });
+    const [check] = (await details.of(5))?.checks ?? [];
+    assert.match(check?.cites ?? '', /Non-Register State/);
+    const fields = new Map(check?.fields.map((field) => [field.name, field]));
+    const of = (name: string): unknown[] => {
+      const field = fields.get(name);
+      return [field?.value, field?.old, field?.by, field?.stale];
+    };
+    assert.deepEqual(of('GUEST_INTERRUPTIBILITY_INFO'), ['0x1', '0x5', 2, false], 'of the same VMCS');
+    assert.deepEqual(of('GUEST_RFLAGS'), ['0x2', '0x0', 0, true], 'the exit since then may have saved another');
+    assert.match(fields.get('GUEST_INTERRUPTIBILITY_INFO')?.says ?? '', /STI/);
+  });
+
   it('tells the checks that a failed entry violated, and what was said', async () => {
     const details = await detailsOf((writer) => {
       writer.define('check', 7, 'guest.rflags.bit1', 'bit 1 of guest RFLAGS is 1');

@@ -196,6 +196,19 @@ describe('profile, flame graph and comparison on the page, in Chromium', { skip 
     assert.match((await page.locator('#canvas').getAttribute('aria-label')) ?? '', /in view/);
   });
 
+  it('opens the list of keys, and Escape closes it and nothing else', async () => {
+    await page.locator('#canvas').focus();
+    await page.keyboard.press('n');
+    await page.locator('#detail[data-seq]').waitFor(WAIT);
+    await page.keyboard.press('?');
+    await page.locator('#keys').waitFor(WAIT);
+    await page.keyboard.press('Escape');
+    await page.locator('#keys').waitFor({ ...WAIT, state: 'hidden' });
+    assert.equal(await page.locator('#detail[data-seq]').count(), 1);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('#detail[data-seq]').count(), 0);
+  });
+
   it('had no error, warning or dialog', () => {
     assert.deepEqual(troubles, []);
   });

@@ -60,12 +60,14 @@ export function showDetail(
   panel.dataset.seq = String(seq);
 }
 
+const FAILED: ReadonlySet<string> = new Set(['vmfail', 'entry_failed']);
+
 /** What the manual demands, what this entry had instead, and who wrote that. */
 function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTMLElement | null {
-  if (checks.length === 0) return null;
+  if (checks.length === 0 && !FAILED.has(kind)) return null;
   const list = el('ul', { class: 'checks' });
   const answer = fields.find(({ name }) => name === 'code' || name === 'reason');
-  if (answer?.says !== undefined && answer.says !== null && kind !== 'check') {
+  if (answer?.says !== undefined && answer.says !== null && FAILED.has(kind)) {
     list.append(el('li', {}, `The processor answered: ${answer.says} (${answer.value}).`));
   }
   for (const { id, says, cites, causes, fields: read } of checks) {

@@ -13,6 +13,8 @@ export function listen(keys: readonly Key[]): void {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target } = event;
+    // an open dialog has its own keys, Escape among them
+    if (byId('keys', HTMLDialogElement).open) return;
     const writing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
     if (writing && event.key !== 'Escape') return;
     // Enter presses what has the focus
