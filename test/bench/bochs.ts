@@ -27,6 +27,8 @@ export interface BochsOptions {
   readonly memory?: number;
   /** Wall-clock limit, seconds. */
   readonly timeout?: number;
+  /** One of Bochs's processors. */
+  readonly model?: 'corei7_skylake_x' | 'ryzen';
 }
 
 export interface BochsRun {
@@ -49,14 +51,14 @@ export function bochsMissing(): string | null {
 export async function runUnderBochs(
   image: Uint8Array,
   commandLine: string,
-  { memory = 64, timeout = 120 }: BochsOptions = {},
+  { memory = 64, timeout = 120, model = 'corei7_skylake_x' }: BochsOptions = {},
 ): Promise<BochsRun> {
   const folder = await mkdtemp(join(tmpdir(), 'trapline-bochs-'));
   try {
     const boot = await readFile(inPackage('test', 'bench', 'bochs', 'boot.img'));
     await writeFile(join(folder, 'disk.img'), composeDisk(boot, image, commandLine));
     await writeFile(join(folder, 'debugger.rc'), 'continue\n');
-    await writeFile(join(folder, 'bochsrc'), configuration(memory));
+    await writeFile(join(folder, 'bochsrc'), configuration(memory, model));
     const started = performance.now();
     await start(folder, timeout);
     const seconds = (performance.now() - started) / 1000;
@@ -122,9 +124,9 @@ function addressFields(image: Uint8Array): { loadAddress: number; end: number; e
   throw new Error('no multiboot header in the image');
 }
 
-const configuration = (memory: number): string => `display_library: term
+const configuration = (memory: number, model: string): string => `display_library: term
 config_interface: textconfig
-cpu: model=corei7_skylake_x, count=1, ips=4000000
+cpu: model=${model}, count=1, ips=4000000
 memory: guest=${memory}, host=${memory}
 romimage: file=${DATA}/BIOS-bochs-latest
 vgaromimage: file=${DATA}/VGABIOS-lgpl-latest

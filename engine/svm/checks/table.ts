@@ -196,6 +196,25 @@ const injectionRows: readonly SvmRow[] = [
   ],
 ];
 
+/** #OF and #BR, of INTO and BOUND. */
+const NOT_IN_64_BIT = new Set([4, 5]);
+
+/** As processors and kvm-unit-tests (svm_event_injection) read "a vector that does not correspond to an exception". */
+const injectionRowsByMode: readonly SvmRow[] = [
+  [
+    'svm.injection.bound',
+    'an exception injected in 64-bit mode is neither #OF (4) nor #BR (5), which no instruction raises there',
+    [V.EVENT_INJ, V.CS_ATTRIB, V.EFER, V.CR0],
+    (s) =>
+      !injects(s) ||
+      !isException(s) ||
+      !NOT_IN_64_BIT.has(eventVector(s)) ||
+      !longPaged(s) ||
+      !bit(s, V.CS_ATTRIB, CS_L),
+    'an exception of a 32-bit program was injected after the guest had gone to 64-bit mode',
+  ],
+];
+
 /** Eight memory types, none of them 2, 3 or above 7. */
 function validPat(s: SvmCheckState): boolean {
   for (const word of [s.low(V.G_PAT), s.high(V.G_PAT)]) {
@@ -234,6 +253,7 @@ export const SVM_CHECKS: readonly SvmCheck[] = [
   ...svmSection(CITE.consistency, stateRows),
   ...svmSection(CITE.vmrun, pdpeRows),
   ...svmSection(CITE.injection, injectionRows),
+  ...svmSection(CITE.injection, injectionRowsByMode, { optional: true }),
   ...svmSection(CITE.enablingNested, hostRows),
   ...svmSection(CITE.nested, nestedRows),
   ...svmApicChecks,

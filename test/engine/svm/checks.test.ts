@@ -95,6 +95,7 @@ const BREAKS: { readonly [id: string]: readonly [Values, Processor?] } = {
   'svm.injection.type': [{ EVENT_INJ: 0x8000_0120n }],
   'svm.injection.vector': [{ EVENT_INJ: 0x8000_0302n }],
   'svm.injection.reserved_vector': [{ EVENT_INJ: 0x8000_030fn }],
+  'svm.injection.bound': [{ CS_ATTRIB: 0xa9bn, EVENT_INJ: 0x8000_0305n }],
   'svm.nested_paging.host': [{}, { not: ['hostPaging'] }],
   'svm.nested_cr3.reserved': [{ NESTED_CR3: 1n << 48n }],
   'svm.g_pat': [{ G_PAT: 0x0007_0406_0007_0402n }],
