@@ -95,6 +95,14 @@ test('64-bit integers are twos complement, and the functions read them without s
   }
 });
 
+test('what is no integer is refused by the functions of integers, not answered with nothing', () => {
+  const top = 'select ult(1, 0xffffffff81000000), hex64(0xffffffff81000000), u64(null)';
+  assert.deepEqual(ask(paths.sqlite, top), [[1, '0xffffffff81000000', null]]);
+  for (const call of ['ult(1, 18446744073709551615)', 'ule(1.5, 2)', "hex64('a')", "u64(x'00')"]) {
+    assert.throws(() => ask(paths.sqlite, `select ${call}`), /is no integer/, call);
+  }
+});
+
 test('a statement that would write, or is none, is refused, and the trace is as it was', () => {
   const before = readFileSync(paths.sqlite);
   const refused = [

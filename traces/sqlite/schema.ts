@@ -44,10 +44,16 @@ export const SCHEMA_SQL = [...STATEMENTS.values()].map((sql) => `${sql};`).join(
 
 /**
  * Functions for the two's complement integers: `u64(x)` decimal text, `hex64(x)` such as 0xffff..., and `ult(a, b)`,
- * `ule(a, b)`: unsigned less than, less or equal. All are null where an argument is.
+ * `ule(a, b)`: unsigned less than, less or equal. All are null where an argument is,
+ * and refuse what is no integer.
  */
 export function defineFunctions(db: Database.Database): void {
-  const unsigned = (value: unknown): bigint | null => (typeof value === 'bigint' ? BigInt.asUintN(64, value) : null);
+  const unsigned = (value: unknown): bigint | null => {
+    if (value === null) return null;
+    // SQLite reads a decimal number of 2^63 or more as a real one, which is no longer that number.
+    if (typeof value !== 'bigint') throw new RangeError(`${value} is no integer; write 2^63 and above as 0x...`);
+    return BigInt.asUintN(64, value);
+  };
   const options = { deterministic: true, safeIntegers: true };
   const define = (name: string, answer: (value: bigint) => string) =>
     db.function(name, options, (value: unknown) => {
