@@ -264,6 +264,8 @@ export interface ProfileTable {
   /** Exits that no entry followed: they count, and have no time. */
   readonly open: number;
   readonly lost: number;
+  /** What could not be read, and is missing therefore. */
+  readonly problem: string | null;
   readonly handled: number;
   readonly lines: readonly ProfileLine[];
   /** Lines that were left out, because an answer is bounded. */
@@ -290,6 +292,8 @@ export interface Flame {
   readonly frames: readonly FlameFrame[];
   /** Frames that were left out, the smallest ones, because an answer is bounded. */
   readonly left: number;
+  /** What could not be read, and is missing therefore. */
+  readonly problem: string | null;
 }
 
 /** An exit on one side of a comparison. */

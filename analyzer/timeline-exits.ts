@@ -15,6 +15,7 @@ import { readableEvents } from './timeline-chunks.js';
 
 /** Names of frames are cut to this length. */
 const FRAME_LENGTH = 120;
+const PROBLEM_LENGTH = 300;
 /** A frame of code that no symbol names. */
 const UNNAMED = '[unknown]';
 
@@ -27,6 +28,8 @@ export interface Exits {
   /** CELL_WORDS words a cell. */
   readonly words: Uint32Array;
   readonly code: ReadonlyMap<bigint, Code>;
+  /** What could not be read, and is missing therefore. */
+  readonly problem: string | null;
 }
 
 /** Reads what can be read; nothing is paired across a part of the file that cannot be. */
@@ -40,7 +43,12 @@ export async function readExits(reader: TraceReader, breathe: () => Promise<void
     cells.push(table.index(exit));
     times.push(exit.time);
   });
-  for (const chunk of readableEvents(reader, COLUMNS, () => walker.end())) {
+  let problem: string | null = null;
+  const hole = (from: number, to: number, why: string): void => {
+    walker.end();
+    problem ??= `events ${from} to ${to - 1} cannot be read: ${why}`.slice(0, PROBLEM_LENGTH);
+  };
+  for (const chunk of readableEvents(reader, COLUMNS, hole)) {
     walker.take(chunk);
     await breathe();
   }
@@ -52,6 +60,7 @@ export async function readExits(reader: TraceReader, breathe: () => Promise<void
     times: times.values,
     words: table.words,
     code: walker.code,
+    problem,
   };
 }
 

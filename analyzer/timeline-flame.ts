@@ -50,7 +50,7 @@ function treeOf(index: ExitIndex, nameOf: NameOf, symbols: Symbols | null): Node
 }
 
 /** Frames of an index, those below before those above; the heaviest by either weight. */
-export function flameOf(index: ExitIndex, nameOf: NameOf, symbols: Symbols | null): Flame {
+export function flameOf(index: ExitIndex, nameOf: NameOf, symbols: Symbols | null): Omit<Flame, 'problem'> {
   const root = treeOf(index, nameOf, symbols);
   const all: Node[] = [root];
   for (let at = 0; at < all.length; at++) all.push(...(all[at]?.children.values() ?? []));

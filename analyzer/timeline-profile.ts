@@ -10,16 +10,21 @@ const ISA = { vmx: 1, svm: 2 } as const;
 
 const clip = (name: string): string => name.slice(0, MAX.name);
 
-export function profileTable(index: ExitIndex, nameOf: NameOf, symbols: Symbols | null, lost: number): ProfileTable {
-  return { ...tableOf(profileOf(index, nameOf, { rips: MAX.rips, symbols, histograms: true })), lost };
+/** `more`: what the index does not say: events lost, and what could not be read. */
+export function profileTable(
+  index: ExitIndex,
+  nameOf: NameOf,
+  symbols: Symbols | null,
+  more: Pick<ProfileTable, 'lost' | 'problem'>,
+): ProfileTable {
+  return { ...tableOf(profileOf(index, nameOf, { rips: MAX.rips, symbols, histograms: true })), ...more };
 }
 
-function tableOf({ unit, exits, open, lost, handled, rows, rips }: Profile): ProfileTable {
+function tableOf({ unit, exits, open, handled, rows, rips }: Profile): Omit<ProfileTable, 'lost' | 'problem'> {
   return {
     exits,
     unit: unit ?? 'ticks',
     open,
-    lost,
     handled,
     left: Math.max(0, rows.length - MAX.lines),
     lines: rows.slice(0, MAX.lines).map(lineOf),

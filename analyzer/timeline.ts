@@ -80,6 +80,12 @@ export async function readTimeline(
   return new IndexedTimeline(reader, name, builder.finish(), symbols);
 }
 
+interface Scoped {
+  readonly index: ExitIndex;
+  readonly lost: number;
+  readonly problem: string | null;
+}
+
 class IndexedTimeline implements Timeline {
   readonly index: EventIndex;
   readonly overview: Overview;
@@ -162,19 +168,20 @@ class IndexedTimeline implements Timeline {
 
   profile(scope: Scope): Promise<ProfileTable> {
     return remember(this.#tables, JSON.stringify(scope), async () => {
-      const { index, lost } = await this.#scoped(scope);
-      return profileTable(index, this.#nameOf, this.#symbols, lost);
+      const { index, ...more } = await this.#scoped(scope);
+      return profileTable(index, this.#nameOf, this.#symbols, more);
     });
   }
 
   flame(scope: Scope): Promise<Flame> {
-    return remember(this.#flames, JSON.stringify(scope), async () =>
-      flameOf((await this.#scoped(scope)).index, this.#nameOf, this.#symbols),
-    );
+    return remember(this.#flames, JSON.stringify(scope), async () => {
+      const { index, problem } = await this.#scoped(scope);
+      return { ...flameOf(index, this.#nameOf, this.#symbols), problem };
+    });
   }
 
-  /** The exits of a scope, and how many events were lost in it. */
-  async #scoped({ window, vcpus }: Scope): Promise<{ readonly index: ExitIndex; readonly lost: number }> {
+  /** The exits of a scope, how many events were lost in it, and what could not be read. */
+  async #scoped({ window, vcpus }: Scope): Promise<Scoped> {
     const { lane, lanes, holes } = this.index;
     const x = window === null ? null : this.#x(window.axis);
     const shown = new Set(vcpus);
@@ -188,7 +195,9 @@ class IndexedTimeline implements Timeline {
       0,
     );
     const whole = window === null && vcpus.length === 0 ? this.#kept() : null;
-    return { index: whole ?? indexWithin(await this.#allExits(), keep), lost };
+    if (whole !== null) return { index: whole, lost, problem: null };
+    const exits = await this.#allExits();
+    return { index: indexWithin(exits, keep), lost, problem: exits.problem };
   }
 
   /** The index of the whole trace, which may lie beside it; null where a part of the trace cannot be read. */

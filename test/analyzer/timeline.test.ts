@@ -340,6 +340,11 @@ describe('timeline of a damaged trace', () => {
     assert.ok(lost >= 8192 && lost <= 3 * 8192, 'chunks are lost, and no more than were damaged');
     const last = await timeline.view({ axis: 'seq', from: 29_000, to: 30_000, bins: 1 }, { ...ALL, text: 'exit' });
     assert.ok(last.totals.length > 0, 'a filter of words finds what lies behind the hole');
+    const whole = { window: null, vcpus: [] };
+    const { problem, exits, lost: missing } = await timeline.profile(whole);
+    assert.match(problem ?? '', /cannot be read/, 'a profile says that it is not of all events');
+    assert.ok(exits > 0 && missing >= lost, 'what the recorder lost counts too');
+    assert.equal((await timeline.flame(whole)).frames[0]?.exits, exits);
     reader.close();
   });
 

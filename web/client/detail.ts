@@ -70,6 +70,9 @@ function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTML
   if (answer?.says !== undefined && answer.says !== null && FAILED.has(kind)) {
     list.append(el('li', {}, `The processor answered: ${answer.says} (${answer.value}).`));
   }
+  const told = fields.find(({ name }) => name === 'text');
+  if (told !== undefined && FAILED.has(kind))
+    list.append(el('li', {}, 'The host recorded: ', el('code', {}, told.value)));
   for (const { id, says, cites, causes, fields: read } of checks) {
     list.append(
       el(
@@ -82,7 +85,7 @@ function checksOf({ checks, fields, kind }: Detail, { go }: DetailActions): HTML
       ),
     );
   }
-  return list;
+  return list.childElementCount === 0 ? null : list;
 }
 
 /** Each field that the rule reads, with its value and the VMWRITE that gave it. */

@@ -74,7 +74,8 @@ export class FlamePanel {
     this.#width = this.#panel.clientWidth;
     if (flame === null || this.#panel.hidden || this.#width === 0) return;
     if ((flame.frames[0]?.exits ?? 0) === 0) {
-      this.#panel.replaceChildren(el('p', { class: 'none' }, 'There is no exit to draw.'));
+      const none = flame.problem === null ? 'There is no exit to draw.' : `Nothing to draw: ${flame.problem}`;
+      this.#panel.replaceChildren(el('p', { class: flame.problem === null ? 'none' : 'problem' }, none));
       return;
     }
     const weight = (flame.frames[0]?.time ?? 0) > 0 ? this.#weight : 'exits';
@@ -111,7 +112,11 @@ export class FlamePanel {
       choice.disabled = each === 'time' && (flame.frames[0]?.time ?? 0) === 0;
       choices.append(choice);
     }
-    const facts = [this.#actions.of(), flame.left > 0 ? `${whole(flame.left)} small frames left out` : ''];
+    const facts = [
+      this.#actions.of(),
+      flame.problem === null ? '' : `not all of it: ${flame.problem}`,
+      flame.left > 0 ? `${whole(flame.left)} small frames left out` : '',
+    ];
     const back =
       focus.depth === 0 ? null : button('Show all', { title: 'Zoom out (Esc)' }, () => this.#actions.stack([]));
     return el(

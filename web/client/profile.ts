@@ -80,10 +80,10 @@ export class ProfilePanel {
   #draw(): void {
     const table = this.#table;
     if (table === null) return;
+    const problem = table.problem === null ? [] : [el('p', { class: 'problem' }, `Not all of it: ${table.problem}`)];
     if (table.exits === 0) {
-      this.#panel.replaceChildren(
-        el('p', { class: 'none' }, this.#actions.of() === 'whole trace' ? NO_EXIT : 'No exit begins in view.'),
-      );
+      const none = this.#actions.of() === 'whole trace' ? NO_EXIT : 'No exit begins in view.';
+      this.#panel.replaceChildren(...(problem.length > 0 ? problem : [el('p', { class: 'none' }, none)]));
       return;
     }
     const facts = [
@@ -95,6 +95,7 @@ export class ProfilePanel {
     ];
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
     this.#panel.replaceChildren(
+      ...problem,
       el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
       el('table', {}, this.#head(), el('tbody', {}, ...lines)),
       ...this.#instructions(table),
