@@ -124,14 +124,14 @@ export class Answers {
     const others = traces.filter((trace) => trace.id !== id);
     const chosen = others.find((trace) => trace.name === other) ?? others[0];
     if (chosen === undefined) return () => this.#compare.say('Only one trace is served.');
-    this.#compare.say(`Comparing with ${chosen.name} …`);
-    const comparison = await api.compare(id, chosen.id);
-    return () =>
-      this.#compare.show(
-        [name, chosen.name],
-        comparison,
-        others.map((trace) => trace.name),
-      );
+    const choices = others.map((trace) => trace.name);
+    this.#compare.tell(chosen.name, choices, `Comparing with ${chosen.name} …`);
+    try {
+      const comparison = await api.compare(id, chosen.id);
+      return () => this.#compare.show([name, chosen.name], comparison, choices);
+    } catch (error) {
+      return () => this.#compare.tell(chosen.name, choices, error instanceof Error ? error.message : String(error));
+    }
   }
 }
 

@@ -36,6 +36,13 @@ export class ComparePanel {
     this.#panel.replaceChildren(el('p', { class: 'none' }, text));
   }
 
+  /** Says why there is no comparison with a trace, or not yet; another one can be chosen. */
+  tell(other: string, choices: readonly string[], text: string): void {
+    this.#shown = null;
+    this.#choices = choices;
+    this.#panel.replaceChildren(el('div', { class: 'facts' }, this.#choice(other)), el('p', { class: 'none' }, text));
+  }
+
   /** `choices`: names of the other traces. */
   show(names: readonly [string, string], comparison: Comparison, choices: readonly string[]): void {
     this.#shown = { names, comparison };
