@@ -169,7 +169,13 @@ export class FlamePanel {
     const style = this.#palette.style({ kind: 'exit', reason, failure });
     fillElement(element, style);
     if (style.texture === 'solid') element.style.color = inkOn(style.colour);
-    else element.classList.add('patterned');
+    else if (element.textContent !== '') {
+      // a name on a pattern has plain colour behind it
+      const label = el('span', { class: 'label' }, element.textContent ?? '');
+      label.style.backgroundColor = style.colour;
+      label.style.color = inkOn(style.colour);
+      element.replaceChildren(label);
+    }
   }
 
   #hold(graph: HTMLElement, node: Node): void {
