@@ -23,7 +23,7 @@ const ROOMS: { readonly [folder: string]: Room } = {
     node: true,
     typesOf: ['engine/types'],
   },
-  recorder: { rooms: ['recorder', 'engine', 'traces'], packages: ['fzstd'], node: true },
+  recorder: { rooms: ['recorder', 'engine', 'traces'], packages: ['zstddec'], node: true },
   analyzer: {
     rooms: ['analyzer', 'engine', 'traces'],
     packages: ['iced-x86', 'hyparquet-writer', 'hyparquet'],
