@@ -48,6 +48,26 @@ class Lane {
   lastHigh = 0;
 }
 
+/** Slots of Recent, a power of two. */
+const SLOTS = 1024;
+
+/** RIPs met lately: most events are at few places, and each must not cost a bigint. */
+class Recent {
+  readonly #lows = new Uint32Array(SLOTS);
+  readonly #highs = new Uint32Array(SLOTS);
+  readonly #used = new Uint8Array(SLOTS);
+
+  /** True where it was met and nothing took its slot since; false else, and from now on it was. */
+  meet(low: number, high: number): boolean {
+    const slot = (low ^ (low >>> 10)) & (SLOTS - 1);
+    if (this.#used[slot] === 1 && this.#lows[slot] === low && this.#highs[slot] === high) return true;
+    this.#used[slot] = 1;
+    this.#lows[slot] = low;
+    this.#highs[slot] = high;
+    return false;
+  }
+}
+
 export interface Code {
   readonly bytes: Uint8Array;
   readonly bits: 16 | 32 | 64;
@@ -59,6 +79,7 @@ export class ExitWalker {
   readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
+  readonly #learned = new Recent();
   /** Events by kind. */
   readonly kinds = new Float64Array(256);
   readonly #clock = new Clock();
@@ -169,7 +190,10 @@ export class ExitWalker {
   /** Remembers the instruction bytes at a RIP. */
   #learn({ chunk, bytes, rip }: EventView, i: number): void {
     if (bytes[i] !== 1 || rip.valid[i] === 0 || this.code.size >= MAX_CODE) return;
-    const at = (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number);
+    const low = rip.cells[2 * i] as number;
+    const high = rip.cells[2 * i + 1] as number;
+    if (this.#learned.meet(low, high)) return;
+    const at = (BigInt(high) << 32n) | BigInt(low);
     if (this.code.has(at)) return;
     const row = chunk.row(i);
     if (!(row.bytes instanceof Uint8Array)) return;

@@ -4,6 +4,7 @@
  * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge.
  */
 import { Merge, type Timed } from './ring.js';
+import type { Keeper, Window } from './window.js';
 
 /** Bytes that may wait for the end of a round; beyond them the older half goes on without. */
 const MOST = 64 << 20;
@@ -11,10 +12,14 @@ const MOST = 64 << 20;
 const MOST_RECORDS = 1 << 20;
 /** Bytes that have gone on are kept until there are so many, and more than those that wait. */
 const IDLE = 1 << 20;
+/** Bytes that are reserved for copies at the least. */
+const SMALLEST = 1 << 16;
+
+const padded = (size: number): number => (size + 7) & ~7;
 
 /** The record that goes on, good during the call only. */
 export class QueuedRecord {
-  view = new DataView(new ArrayBuffer(0));
+  view: DataView = new DataView(new ArrayBuffer(0));
   at = 0;
   size = 0;
   timeLow = 0;
@@ -23,11 +28,8 @@ export class QueuedRecord {
   offset = 0;
 }
 
-/** Where records come from: bytes, and the same as words. */
-interface Source {
-  readonly bytes: Uint8Array;
-  readonly words: Uint32Array;
-}
+/** Place of a record that is still in the window. */
+const IN_WINDOW = -1;
 
 /** Records [index, to) of the queue, which are in order. */
 class Run implements Timed {
@@ -57,18 +59,23 @@ class Run implements Timed {
 const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
   high > thanHigh || (high === thanHigh && low > thanLow);
 
-export class PerfQueue {
+export class PerfQueue implements Keeper {
   readonly #emit: (record: QueuedRecord) => void;
   readonly #record = new QueuedRecord();
-  #words = new Uint32Array(1 << 14);
-  #bytes = new Uint8Array(this.#words.buffer);
-  #view = new DataView(this.#words.buffer);
+  /** Records of this window stay in it as long as it keeps them; others are copied. */
+  #window: Window | null = null;
+  /** Offset in the input of the first record that waits in the window. */
+  first = Number.POSITIVE_INFINITY;
+  /** Copies of records that the window does not have, and the bytes of it that are used. */
+  #bytes = new Uint8Array(new ArrayBuffer(0));
+  #view = new DataView(this.#bytes.buffer);
+  #used = 0;
+  /** Bytes of all records, and of those of them that have gone on; their numbers. */
   #filled = 0;
-  #count = 0;
-  /** Bytes of records that have gone on, and their number. */
   #idle = 0;
+  #count = 0;
   #gone = 0;
-  #places = new Uint32Array(1024);
+  #places = new Int32Array(1024);
   #sizes = new Uint32Array(1024);
   lows = new Uint32Array(1024);
   highs = new Uint32Array(1024);
@@ -90,23 +97,31 @@ export class PerfQueue {
     this.#emit = emit;
   }
 
-  /** Takes a copy of the record of `size` bytes at `at`. */
-  add({ bytes, words }: Source, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
+  /** Leaves records of `window`, whose offset goes on by what it consumes, where they are. */
+  stayIn(window: Window): void {
+    this.#window = window;
+    window.keeper = this;
+  }
+
+  /** Takes the record of `size` bytes at `at` of a window. */
+  add(window: Window, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
     if (this.#filled - this.#idle + size > MOST || this.#count - this.#gone >= MOST_RECORDS) this.#relieve();
-    this.#reserve(size);
     const index = this.#count;
+    if (index === this.#places.length) this.#reserve();
     const last = index - 1;
     if (index > this.#begin && later(this.highs[last] as number, this.lows[last] as number, timeHigh, timeLow)) {
       this.#runs.push({ from: this.#begin, to: index });
       this.#begin = index;
     }
-    this.#copy(bytes, words, at, size);
-    this.#places[index] = this.#filled;
+    if (window === this.#window) {
+      this.#places[index] = IN_WINDOW;
+      if (offset < this.first) this.first = offset;
+    } else this.#places[index] = this.#copy(window.bytes, at, size);
     this.#sizes[index] = size;
     this.lows[index] = timeLow;
     this.highs[index] = timeHigh;
     this.#offsets[index] = offset;
-    this.#filled = (this.#filled + size + 7) & ~7;
+    this.#filled += padded(size);
     this.#count += 1;
     if (later(timeHigh, timeLow, this.#newestHigh, this.#newestLow)) {
       this.#newestLow = timeLow;
@@ -115,16 +130,32 @@ export class PerfQueue {
     if (later(this.#doneHigh, this.#doneLow, timeHigh, timeLow)) this.late += 1;
   }
 
-  /** Records of files lie at multiples of 8: words of them are copied faster by a loop than bytes by a call. */
-  #copy(bytes: Uint8Array, words: Uint32Array, at: number, size: number): void {
-    if (((at | size) & 3) !== 0) {
-      this.#bytes.set(bytes.subarray(at, at + size), this.#filled);
-      return;
+  /** Copies a record, and returns where to. */
+  #copy(bytes: Uint8Array, at: number, size: number): number {
+    const place = this.#used;
+    if (place + size > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(SMALLEST, 2 * this.#bytes.length, place + size));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
     }
-    const target = this.#words;
-    const first = at >>> 2;
-    const to = this.#filled >>> 2;
-    for (let i = 0; i < size >>> 2; i++) target[to + i] = words[first + i] as number;
+    this.#bytes.set(bytes.subarray(at, at + size), place);
+    this.#used = padded(place + size);
+    return place;
+  }
+
+  /** Copies what waits in the window, which keeps it no longer. */
+  release(): void {
+    const window = this.#window;
+    if (window === null) return;
+    const start = window.offset - window.start;
+    for (const { from, to } of [...this.#runs, { from: this.#begin, to: this.#count }]) {
+      for (let i = from; i < to; i++) {
+        if (this.#places[i] !== IN_WINDOW) continue;
+        this.#places[i] = this.#copy(window.bytes, (this.#offsets[i] as number) - start, this.#sizes[i] as number);
+      }
+    }
+    this.first = Number.POSITIVE_INFINITY;
   }
 
   /** Ends a round. */
@@ -175,19 +206,35 @@ export class PerfQueue {
     this.#runs = runs.flatMap(({ index, to }) => (index < to ? [{ from: index, to }] : []));
     const empty = this.#runs.length === 0 && this.#begin === this.#count;
     if (empty || (this.#idle > IDLE && 2 * this.#idle > this.#filled)) this.#compact();
+    this.first = this.#firstInWindow();
   }
 
   #hand(index: number): void {
     const record = this.#record;
-    record.view = this.#view;
-    record.at = this.#places[index] as number;
+    const place = this.#places[index] as number;
+    const window = this.#window;
+    record.offset = this.#offsets[index] as number;
+    if (place !== IN_WINDOW) {
+      record.view = this.#view;
+      record.at = place;
+    } else if (window !== null) {
+      record.view = window.view;
+      record.at = record.offset - window.offset + window.start;
+    }
     record.size = this.#sizes[index] as number;
     record.timeLow = this.lows[index] as number;
     record.timeHigh = this.highs[index] as number;
-    record.offset = this.#offsets[index] as number;
-    this.#idle += (record.size + 7) & ~7;
+    this.#idle += padded(record.size);
     this.#gone += 1;
     this.#emit(record);
+  }
+
+  /** Records come in the order in which they lie there. */
+  #firstInWindow(): number {
+    for (const { from, to } of [...this.#runs, { from: this.#begin, to: this.#count }]) {
+      for (let i = from; i < to; i++) if (this.#places[i] === IN_WINDOW) return this.#offsets[i] as number;
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
   /** Moves what waits to the front, in the order in which it came. */
@@ -195,6 +242,7 @@ export class PerfQueue {
     const runs = [...this.#runs, { from: this.#begin, to: this.#count }];
     let count = 0;
     this.#filled = 0;
+    this.#used = 0;
     const moved = runs.map(({ from, to }) => {
       const first = count;
       for (let i = from; i < to; i++, count++) this.#move(i, count);
@@ -210,37 +258,29 @@ export class PerfQueue {
   #move(from: number, to: number): void {
     const size = this.#sizes[from] as number;
     const place = this.#places[from] as number;
-    this.#bytes.copyWithin(this.#filled, place, place + size);
-    this.#places[to] = this.#filled;
+    this.#places[to] = place;
+    if (place !== IN_WINDOW) {
+      this.#bytes.copyWithin(this.#used, place, place + size);
+      this.#places[to] = this.#used;
+      this.#used += padded(size);
+    }
     this.#sizes[to] = size;
     this.lows[to] = this.lows[from] as number;
     this.highs[to] = this.highs[from] as number;
     this.#offsets[to] = this.#offsets[from] as number;
-    this.#filled = (this.#filled + size + 7) & ~7;
+    this.#filled += padded(size);
   }
 
-  #reserve(size: number): void {
-    if (this.#filled + size > this.#bytes.length) {
-      const length = Math.max(2 * this.#bytes.length, this.#filled + size);
-      const words = new Uint32Array((length + 3) >>> 2);
-      words.set(this.#words);
-      this.#words = words;
-      this.#bytes = new Uint8Array(words.buffer);
-      this.#view = new DataView(words.buffer);
-    }
-    if (this.#count < this.#places.length) return;
+  #reserve(): void {
     const length = 2 * this.#places.length;
-    const grow = (old: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> => {
-      const grown = new Uint32Array(length);
+    const grow = <T extends Uint32Array | Int32Array | Float64Array>(old: T, grown: T): T => {
       grown.set(old);
       return grown;
     };
-    this.#places = grow(this.#places);
-    this.#sizes = grow(this.#sizes);
-    this.lows = grow(this.lows);
-    this.highs = grow(this.highs);
-    const offsets = new Float64Array(length);
-    offsets.set(this.#offsets);
-    this.#offsets = offsets;
+    this.#places = grow(this.#places, new Int32Array(length));
+    this.#sizes = grow(this.#sizes, new Uint32Array(length));
+    this.lows = grow(this.lows, new Uint32Array(length));
+    this.highs = grow(this.highs, new Uint32Array(length));
+    this.#offsets = grow(this.#offsets, new Float64Array(length));
   }
 }

@@ -97,6 +97,7 @@ class PerfImport {
   // records
 
   #run(window: Window): void {
+    this.#queue.stayIn(window);
     while (window.left > 0 || window.ensure(1)) {
       if (!window.ensure(HEADER)) {
         this.#cut(window, HEADER);

@@ -3,24 +3,32 @@ import type { ByteSource } from '../source.js';
 import type { RandomBytes } from './scanner.js';
 
 const SIZE = 1 << 20;
+/** Consumed bytes that are kept at the most. */
+const MOST_KEPT = 4 << 20;
+
+/** Who still needs bytes that were consumed. */
+export interface Keeper {
+  /** Offset in the input of the first byte that it needs; Infinity where it needs none. */
+  readonly first: number;
+  /** From now on it must do without them. */
+  release(): void;
+}
 
 export class Window {
   bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
-  /** The same bytes, but for up to three at the end. */
-  words: Uint32Array;
   /** Bytes [start, end) have not been consumed. */
   start = 0;
   end = 0;
   /** Offset in the input of the byte at `start`. */
   offset: number;
+  keeper: Keeper | null = null;
   readonly #more: (target: Uint8Array, at: number) => number;
 
   /** `more` fills its target from `at` on and says how many bytes there were, 0 at the end. */
   constructor(more: (target: Uint8Array, at: number) => number, offset = 0, size = SIZE) {
     this.bytes = new Uint8Array(size);
     this.view = new DataView(this.bytes.buffer);
-    this.words = wordsOf(this.bytes);
     this.#more = more;
     this.offset = offset;
   }
@@ -70,21 +78,30 @@ export class Window {
   /** Makes room for `count` bytes from `start` on. */
   #make(count: number): void {
     if (this.start + count <= this.bytes.length) return;
-    const kept = this.bytes.subarray(this.start, this.end);
-    if (count > this.bytes.length) {
-      const bytes = new Uint8Array(Math.max(count, 2 * this.bytes.length));
-      bytes.set(kept);
+    const first = this.#first();
+    const before = this.start - first;
+    // what is kept must not be moved again for every few bytes
+    if (before + count > this.bytes.length || 2 * before > this.bytes.length) {
+      const bytes = new Uint8Array(Math.max(before + count, 2 * this.bytes.length));
+      bytes.set(this.bytes.subarray(first, this.end));
       this.bytes = bytes;
       this.view = new DataView(bytes.buffer);
-      this.words = wordsOf(bytes);
-    } else this.bytes.copyWithin(0, this.start, this.end);
-    this.end -= this.start;
-    this.start = 0;
+    } else this.bytes.copyWithin(0, first, this.end);
+    this.end -= first;
+    this.start = before;
+  }
+
+  /** Index of the first byte that stays. */
+  #first(): number {
+    const { start, keeper } = this;
+    if (keeper === null) return start;
+    const first = keeper.first - this.offset + start;
+    if (first >= start) return start;
+    if (start - first <= MOST_KEPT) return first;
+    keeper.release();
+    return start;
   }
 }
-
-const wordsOf = ({ buffer }: Uint8Array<ArrayBuffer>): Uint32Array =>
-  new Uint32Array(buffer, 0, buffer.byteLength >>> 2);
 
 export const pipeWindow = (source: ByteSource): Window => new Window((target, at) => source.read(target, at));
 
