@@ -76,6 +76,8 @@ export interface Code {
 export class ExitWalker {
   readonly #take: (exit: WalkedExit) => void;
   readonly #lanes = new Map<number, Lane>();
+  /** The lane of the event before. */
+  #last: Lane | null = null;
   readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
@@ -129,12 +131,14 @@ export class ExitWalker {
   }
 
   #lane(id: number): Lane {
+    if (this.#last !== null && this.#last.exit.lane === id) return this.#last;
     let lane = this.#lanes.get(id);
     if (lane === undefined) {
       lane = new Lane();
       lane.exit.lane = id;
       this.#lanes.set(id, lane);
     }
+    this.#last = lane;
     return lane;
   }
 

@@ -190,6 +190,10 @@ export class Assembly {
   }
 }
 
+const serves = (row: EventRow, parent: number): void => {
+  row.setAt(FIELD.parent, parent >>> 0, parent > 0xffff_ffff ? Math.floor(parent / 0x1_0000_0000) : 0);
+};
+
 /** Levels, parent and pairing: what the row gets from its lane, and the lane from the row. */
 function place(row: EventRow, lane: Lane, seq: number): void {
   const served = lane.exit >= 0 ? lane.exit : lane.reflected;
@@ -200,7 +204,7 @@ function place(row: EventRow, lane: Lane, seq: number): void {
       if (row.isa === 0 && (row.mask & (1 << FIELD.reason)) === 0) break; // a nested entry that KVM refused
       row.fromLevel = lane.guest;
       row.toLevel = 0;
-      if (lane.guest === 1 && lane.reflected >= 0) row.setNumber('parent', lane.reflected);
+      if (lane.guest === 1 && lane.reflected >= 0) serves(row, lane.reflected);
       lane.exit = seq;
       lane.exitIsa = row.isa;
       lane.exitReason = (row.words[2 * FIELD.reason] as number) & 0xffff;
@@ -208,7 +212,7 @@ function place(row: EventRow, lane: Lane, seq: number): void {
     case EVENT_KINDS.entry:
       row.fromLevel = 0;
       row.toLevel = lane.guest;
-      if (lane.exit >= 0) row.setNumber('parent', lane.exit);
+      if (lane.exit >= 0) serves(row, lane.exit);
       lane.exit = -1;
       lane.exitIsa = 0;
       lane.exitReason = -1;
@@ -230,5 +234,5 @@ function place(row: EventRow, lane: Lane, seq: number): void {
       lane.reflected = lane.exit;
       break;
   }
-  if (served >= 0) row.setNumber('parent', served);
+  if (served >= 0) serves(row, served);
 }

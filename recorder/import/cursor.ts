@@ -26,11 +26,15 @@ export const isHex = (byte: number): boolean => HEX[byte] !== 255;
 
 export const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
-/** FNV-1a over bytes [from, to). */
-export function hashBytes(bytes: Uint8Array, from: number, to: number): number {
-  let hash = 0x811c9dc5;
-  for (let i = from; i < to; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
-  return hash;
+/** Bytes at the end of a name that its hash looks at: names that begin alike differ there. */
+const TAIL = 6;
+
+/** FNV-1a over the length, the middle byte and the last bytes of [from, to). */
+function hashName(bytes: Uint8Array, from: number, to: number): number {
+  const length = to - from;
+  let hash = Math.imul(0x811c9dc5 ^ length ^ ((bytes[from + (length >> 1)] as number) << 8), 0x01000193);
+  for (let i = length > TAIL ? to - TAIL : from; i < to; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  return hash ^ (hash >>> 15);
 }
 
 /** A table from names to values that is asked with bytes: open addressing over the hash of the name. */
@@ -53,7 +57,7 @@ export class NameTable<T> {
 
   get(bytes: Uint8Array, from: number, to: number): T | undefined {
     const mask = this.#slots.length - 1;
-    for (let slot = hashBytes(bytes, from, to) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hashName(bytes, from, to) & mask; ; slot = (slot + 1) & mask) {
       const index = this.#slots[slot] as number;
       if (index < 0) return undefined;
       const entry = this.#entries[index] as { readonly name: Uint8Array; readonly value: T };
@@ -64,7 +68,7 @@ export class NameTable<T> {
   #place(index: number): void {
     const { name } = this.#entries[index] as { readonly name: Uint8Array };
     const mask = this.#slots.length - 1;
-    let slot = hashBytes(name, 0, name.length) & mask;
+    let slot = hashName(name, 0, name.length) & mask;
     while ((this.#slots[slot] as number) >= 0) slot = (slot + 1) & mask;
     this.#slots[slot] = index;
   }
@@ -97,37 +101,42 @@ export class Cursor {
   }
 
   skipBlanks(): void {
-    while (this.at < this.end && isBlank(this.bytes[this.at] as number)) this.at += 1;
+    const { bytes, end } = this;
+    let i = this.at;
+    while (i < end && isBlank(bytes[i] as number)) i += 1;
+    this.at = i;
   }
 
   /** Skips blanks and the punctuation that separates fields. */
   skipSeparators(): void {
-    while (this.at < this.end) {
-      const byte = this.bytes[this.at] as number;
-      if (byte !== BLANK && byte !== TAB && byte !== 0x2c /* , */) return;
-      this.at += 1;
-    }
+    const { bytes, end } = this;
+    let i = this.at;
+    while (i < end && (isBlank(bytes[i] as number) || bytes[i] === 0x2c) /* , */) i += 1;
+    this.at = i;
   }
 
   /** Skips a literal, or leaves the cursor where it is. */
   accept(literal: Uint8Array): boolean {
-    if (this.end - this.at < literal.length) return false;
-    for (let i = 0; i < literal.length; i++) if (this.bytes[this.at + i] !== literal[i]) return false;
-    this.at += literal.length;
+    const { bytes, at } = this;
+    if (this.end - at < literal.length) return false;
+    for (let i = 0; i < literal.length; i++) if (bytes[at + i] !== literal[i]) return false;
+    this.at = at + literal.length;
     return true;
   }
 
   /** End of the word of letters, digits and underscores that starts at the cursor. */
   wordEnd(): number {
+    const { bytes, end } = this;
     let i = this.at;
-    while (i < this.end && WORD[this.bytes[i] as number] === 1) i += 1;
+    while (i < end && WORD[bytes[i] as number] === 1) i += 1;
     return i;
   }
 
   /** As wordEnd, with the bytes that names of events and reasons add: `-`, `.`, `/`, `:`. */
   nameEnd(): number {
+    const { bytes, end } = this;
     let i = this.at;
-    while (i < this.end && WORD[this.bytes[i] as number] !== 0) i += 1;
+    while (i < end && WORD[bytes[i] as number] !== 0) i += 1;
     return i;
   }
 
@@ -137,34 +146,34 @@ export class Cursor {
     let first = this.at;
     if (bytes[first] === 0x30 && (bytes[first + 1] === 0x78 || bytes[first + 1] === 0x58) && first + 2 < end)
       first += 2;
-    let last = first;
-    while (last < end && HEX[bytes[last] as number] !== 255) last += 1;
-    if (last === first || (last < end && WORD[bytes[last] as number] === 1)) return false;
     let i = first;
-    let high = 0;
-    if (last - first > 8) {
-      while (last - i > 16) if (bytes[i++] !== 0x30) return false; // more than 64 bits, unless the rest is zeros
-      for (; i < last - 8; i++) high = (high << 4) | (HEX[bytes[i] as number] as number);
-    }
     let low = 0;
-    for (; i < last; i++) low = (low << 4) | (HEX[bytes[i] as number] as number);
+    let high = 0;
+    for (; i < end; i++) {
+      const digit = HEX[bytes[i] as number] as number;
+      if (digit === 255) break;
+      if (high >>> 28 !== 0) return false; // more than 64 bits
+      high = (high << 4) | (low >>> 28);
+      low = (low << 4) | digit;
+    }
+    if (i === first || (i < end && WORD[bytes[i] as number] === 1)) return false;
     this.low = low >>> 0;
     this.high = high >>> 0;
-    this.at = last;
+    this.at = i;
     return true;
   }
 
   /** A decimal number below 2^53; negative ones are refused. */
   decimal(): boolean {
-    let i = this.at;
+    const { bytes, at, end } = this;
+    let i = at;
     let value = 0;
-    for (; i < this.end; i++) {
-      const digit = (this.bytes[i] as number) - 0x30;
+    for (; i < end; i++) {
+      const digit = (bytes[i] as number) - 0x30;
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }
-    if (i === this.at || value > Number.MAX_SAFE_INTEGER || (i < this.end && WORD[this.bytes[i] as number] === 1))
-      return false;
+    if (i === at || value > Number.MAX_SAFE_INTEGER || (i < end && WORD[bytes[i] as number] === 1)) return false;
     this.low = value >>> 0;
     this.high = Math.floor(value / 0x1_0000_0000);
     this.at = i;

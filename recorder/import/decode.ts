@@ -2,7 +2,7 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
 import { type EventSpec, type Key, type NamedKey, REFUSED } from './events.js';
-import { ISA, ReasonReader } from './reasons.js';
+import { isLinear, isPhysical, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
 
 /** What a line may need to know of the lines before it. */
@@ -50,10 +50,6 @@ const EXCEPTIONS = new NameTable<number>(
   }),
 );
 
-/** Basic exit reasons whose page fault has a guest physical address, and those where it is linear. */
-const PHYSICAL: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [48, 49], [ISA.svm]: [0x400] };
-const LINEAR: { readonly [isa: number]: readonly number[] } = { [ISA.vmx]: [0], [ISA.svm]: [0x4e] };
-
 /** Index of the key at the cursor if it is the expected one or one of the two behind it, which is then skipped; else -1. */
 function nextKey(keys: readonly NamedKey[], expected: number, cursor: Cursor): number {
   const { bytes, at, end } = cursor;
@@ -79,6 +75,8 @@ function findKey(keys: readonly NamedKey[], bytes: Uint8Array, start: number, en
   });
 }
 
+const servesLinear = ({ servedIsa, servedReason }: DecodeContext): boolean => isLinear(servedIsa, servedReason);
+
 function skipAssignment(cursor: Cursor): void {
   const { bytes, end } = cursor;
   let i = cursor.at;
@@ -91,8 +89,6 @@ export class Decoder {
   /** vCPU number that the last line gave, or -1. */
   vcpu = -1;
   #text = 0;
-  #physical = false;
-  #linear = false;
 
   /**
    * Decodes the text at the cursor into `row`, whose kind is set; false where the text is not what the event prints.
@@ -101,9 +97,6 @@ export class Decoder {
   decode(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     this.vcpu = -1;
     row.kind = spec.kind;
-    const served = context.servedIsa;
-    this.#physical = PHYSICAL[served]?.includes(context.servedReason) ?? false;
-    this.#linear = LINEAR[served]?.includes(context.servedReason) ?? false;
     cursor.skipBlanks();
     this.#skipApology(cursor);
     this.#text = cursor.at;
@@ -174,10 +167,13 @@ export class Decoder {
       case 'info':
         return this.#info(cursor, row);
       case 'address':
-        return cursor.hex() && this.#address(cursor, row);
+        return cursor.hex() && this.#address(cursor, row, context);
       case 'fault':
         // with nested paging this is the exit qualification or EXITINFO1 again, not a #PF error code
-        return cursor.hex() && row.put(this.#linear ? FIELD.error_code : FIELD.qualification, cursor.low, cursor.high);
+        return (
+          cursor.hex() &&
+          row.put(servesLinear(context) ? FIELD.error_code : FIELD.qualification, cursor.low, cursor.high)
+        );
       case 'count':
         return this.#count(cursor, row);
       case 'requests':
@@ -205,9 +201,9 @@ export class Decoder {
   }
 
   /** Physical behind a nested page fault, linear behind an exception; where neither is known, text. */
-  #address(cursor: Cursor, row: EventRow): boolean {
-    if (this.#physical) return row.put(FIELD.gpa, cursor.low, cursor.high);
-    if (this.#linear) return row.put(FIELD.gva, cursor.low, cursor.high);
+  #address(cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    if (isPhysical(context.servedIsa, context.servedReason)) return row.put(FIELD.gpa, cursor.low, cursor.high);
+    if (servesLinear(context)) return row.put(FIELD.gva, cursor.low, cursor.high);
     row.addText(cursor.bytes, this.#text, cursor.at);
     return true;
   }

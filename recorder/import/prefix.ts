@@ -18,6 +18,8 @@ const CLOSE_PAREN = 0x29;
 const CPU = [0x43, 0x50, 0x55]; // CPU
 
 const NS = 1_000_000_000;
+/** Nanoseconds of the last digit of a fraction, by the number of its digits. */
+const UNIT = Array.from({ length: 10 }, (_, digits) => 10 ** (9 - digits));
 
 /** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
 class KnownTask {
@@ -68,6 +70,10 @@ export class Prefix {
   nameEnd = 0;
   payload = 0;
   readonly #cursor = new Cursor();
+  /** The second of the last time, and when it began in nanoseconds. */
+  #seconds = 0;
+  #secondLow = 0;
+  #secondHigh = 0;
   /** Tasks of the lines before, and the slot of the last: most lines are of the few threads that run vCPUs. */
   readonly #tasks = Array.from({ length: 4 }, () => new KnownTask());
   #last = 0;
@@ -158,15 +164,22 @@ export class Prefix {
     for (; i < end && isDigit(bytes[i] as number); i++) fraction = fraction * 10 + (bytes[i] as number) - 0x30;
     const digits = i - point;
     if (digits === 0 || digits > 9 || bytes[i] !== COLON) return false;
-    for (let d = digits; d < 9; d++) fraction *= 10;
-    // seconds * 1e9 may pass 2^53: in two parts of seconds, 16 bits apart
-    const upper = Math.floor(seconds / 65_536) * NS;
-    const lower = (seconds % 65_536) * NS + fraction;
-    const sum = (upper % 65_536) * 65_536 + lower;
-    this.timeLow = sum >>> 0;
-    this.timeHigh = Math.floor(upper / 65_536) + Math.floor(sum / 0x1_0000_0000);
+    if (seconds !== this.#seconds) this.#begin(seconds);
+    const low = this.#secondLow + fraction * (UNIT[digits] as number);
+    this.timeLow = low >>> 0;
+    this.timeHigh = this.#secondHigh + (low > 0xffff_ffff ? 1 : 0);
     cursor.at = i + 1;
     return true;
+  }
+
+  /** Remembers when a second begins, in nanoseconds: most lines are of the same second as the line before. */
+  #begin(seconds: number): void {
+    // seconds * 1e9 may pass 2^53: in two parts of seconds, 16 bits apart
+    const upper = Math.floor(seconds / 65_536) * NS;
+    const sum = (upper % 65_536) * 65_536 + (seconds % 65_536) * NS;
+    this.#seconds = seconds;
+    this.#secondLow = sum >>> 0;
+    this.#secondHigh = Math.floor(upper / 65_536) + Math.floor(sum / 0x1_0000_0000);
   }
 
   /** `group:event:` or `event:`, after the period that some versions of perf print. */
@@ -184,8 +197,7 @@ export class Prefix {
     if (to < end && !isBlank(bytes[to] as number)) return false;
     this.payload = to;
     this.nameEnd = to - 1;
-    this.nameStart = start;
-    if (isKvmGroup(bytes, start, to)) this.nameStart = bytes.indexOf(COLON, start) + 1;
+    this.nameStart = behindGroup(bytes, start, to);
     return !bare || isKvmName(bytes, this.nameStart);
   }
 
@@ -254,12 +266,12 @@ export class Prefix {
 const isKvm = (bytes: Uint8Array, at: number): boolean =>
   bytes[at] === 0x6b && bytes[at + 1] === 0x76 && bytes[at + 2] === 0x6d;
 
-/** `kvm:` or `kvmmmu:` before an event name. */
-function isKvmGroup(bytes: Uint8Array, start: number, end: number): boolean {
-  if (!isKvm(bytes, start)) return false;
+/** Where an event's name begins behind `kvm:` or `kvmmmu:`, or `start` where it has no such group. */
+function behindGroup(bytes: Uint8Array, start: number, end: number): number {
+  if (!isKvm(bytes, start)) return start;
   const mmu = bytes[start + 3] === 0x6d && bytes[start + 4] === 0x6d && bytes[start + 5] === 0x75;
   const colon = mmu ? start + 6 : start + 3;
-  return bytes[colon] === COLON && colon + 1 < end - 1;
+  return bytes[colon] === COLON && colon + 1 < end - 1 ? colon + 1 : start;
 }
 
 /** Events that count without a prefix: those whose name says that they are KVM's. */

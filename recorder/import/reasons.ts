@@ -5,6 +5,13 @@ import { ascii, type Cursor, NameTable } from './cursor.js';
 
 export const ISA = { vmx: 1, svm: 2 } as const;
 
+/** True for the basic reasons whose page fault has a guest physical address. */
+export const isPhysical = (isa: number, reason: number): boolean =>
+  isa === ISA.vmx ? reason === 48 || reason === 49 : isa === ISA.svm && reason === 0x400;
+/** True for those where it is linear. */
+export const isLinear = (isa: number, reason: number): boolean =>
+  isa === ISA.vmx ? reason === 0 : isa === ISA.svm && reason === 0x4e;
+
 interface Reason {
   readonly isa: number;
   readonly low: number;

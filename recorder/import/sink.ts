@@ -71,7 +71,8 @@ export class EventSink {
   write(seq: number, row: EventRow): void {
     const table = this.#table;
     const { slab, filled } = table;
-    if (this.#wantsSeq) put64(slab, this.#seq, filled, seq >>> 0, Math.floor(seq / 0x1_0000_0000));
+    if (this.#wantsSeq)
+      put64(slab, this.#seq, filled, seq >>> 0, seq > 0xffff_ffff ? Math.floor(seq / 0x1_0000_0000) : 0);
     put32(slab, this.#vcpu, filled, row.vcpu);
     put8(slab, this.#kind, filled, row.kind);
     if (row.hasTime) put64(slab, this.#time, filled, row.timeLow, row.timeHigh);

@@ -3,7 +3,7 @@ import { EVENT_FIELDS, EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer
 import { VM_ENTRY_FAILURE } from '../../../engine/vmx/exit-reasons.js';
 import { ascii } from '../cursor.js';
 import type { Lane } from '../lanes.js';
-import { ISA } from '../reasons.js';
+import { ISA, isLinear, isPhysical } from '../reasons.js';
 import { type EventRow, FIELD } from '../row.js';
 import type { EventSink } from '../sink.js';
 import { addBytes, addDecimal, addHex, addSpace } from './ink.js';
@@ -29,12 +29,6 @@ const MODES: readonly (Uint8Array | null)[] = Array.from({ length: 16 }, (_, fla
   const name = { 0: 'real', 3: 'vm16', 1: 'prot16', 5: 'prot32', 9: 'prot64' }[flags];
   return name === undefined ? null : ascii(`(${name})`);
 });
-
-/** Basic reasons whose page fault has a guest physical address, and those where it is linear. */
-const isPhysical = (isa: number, reason: number): boolean =>
-  isa === ISA.vmx ? reason === 48 || reason === 49 : isa === ISA.svm && reason === 0x400;
-const isLinear = (isa: number, reason: number): boolean =>
-  isa === ISA.vmx ? reason === 0 : isa === ISA.svm && reason === 0x4e;
 
 export class RecordDecoder {
   readonly little: boolean;

@@ -1,0 +1,61 @@
+/** Numbers and times of a text, read from bytes in 32-bit halves, against those that BigInt reads. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { ascii, Cursor, NameTable } from '../../recorder/import/cursor.js';
+import { Prefix } from '../../recorder/import/prefix.js';
+
+const cursorOver = (text: string): Cursor => new Cursor().over(ascii(text), 0, text.length);
+const whole = ({ low, high }: { readonly low: number; readonly high: number }): bigint =>
+  (BigInt(high) << 32n) | BigInt(low);
+
+describe('hexadecimal numbers', () => {
+  it('of up to 64 bits, with 0x and zeros before them or without', () => {
+    const blank = fc.constantFrom('', ' ', ')', ':');
+    fc.assert(
+      fc.property(fc.bigInt(0n, (1n << 64n) - 1n), fc.boolean(), fc.nat(20), blank, (value, marked, zeros, behind) => {
+        const text = `${marked ? '0x' : ''}${'0'.repeat(zeros)}${value.toString(16)}`;
+        const cursor = cursorOver(text + behind);
+        assert.ok(cursor.hex());
+        assert.equal(whole(cursor), value);
+        assert.equal(cursor.at, text.length);
+      }),
+    );
+  });
+
+  it('of more bits, or that are none, leave the cursor where it is', () => {
+    for (const text of ['10000000000000000', '0x1ffffffffffffffff', '12g', '0x', 'x', '', '1_']) {
+      const cursor = cursorOver(text);
+      assert.equal(cursor.hex(), false, text);
+      assert.equal(cursor.at, 0);
+    }
+  });
+});
+
+it('times are nanoseconds, exactly, line after line', () => {
+  const prefix = new Prefix();
+  fc.assert(
+    fc.property(fc.nat(9_999_999_999), fc.integer({ min: 1, max: 9 }), fc.nat(999_999_999), (seconds, digits, part) => {
+      const fraction = String(part).padStart(9, '0').slice(0, digits);
+      const line = ascii(`task-7 [001] ${seconds}.${fraction}: kvm_entry: vcpu 0`);
+      for (const again of [1, 2]) {
+        assert.ok(prefix.parse(line, 0, line.length), String(again));
+        const time = { low: prefix.timeLow, high: prefix.timeHigh };
+        assert.equal(whole(time), BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0')));
+      }
+    }),
+  );
+});
+
+it('names are told apart wherever they differ', () => {
+  const names = fc.uniqueArray(fc.stringMatching(/^[a-z_0-9]{1,24}$/), { maxLength: 300 });
+  fc.assert(
+    fc.property(names, (all) => {
+      const table = new NameTable(all.map((name, i) => [name, i] as const));
+      all.forEach((name, i) => {
+        assert.equal(table.get(ascii(name), 0, name.length), i);
+      });
+      assert.equal(table.get(ascii('A'), 0, 1), undefined);
+    }),
+  );
+});
