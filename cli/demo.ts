@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { inPackage } from '../traces/guests/guest.js';
 import { openTrace } from '../traces/open.js';
 import type { TraceReader } from '../traces/store.js';
-import { type Command, type CommandEntry, EXIT } from './command.js';
+import { type Command, type CommandEntry, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
-import type { Output } from './output.js';
+import { Output } from './output.js';
 import { runProgram } from './program.js';
 
 const DEFAULT_FOLDER = 'trapline-demo';
@@ -65,6 +65,7 @@ function stepsIn(folder: string): { readonly steps: readonly Step[]; readonly sh
         EXIT.differs,
       ),
       record('hypervisor', 'failing.sqlite', 'Record one whose VM entry fails', '--set', 'fail=blocking'),
+      verify('failing.sqlite'),
       step('Why did that VM entry fail?', ['explain', at('failing.sqlite')], EXIT.differs),
       record('ymir-hello', 'ymir.sqlite', 'Record a guest that calls the hypervisor ymir'),
       verify('ymir.sqlite'),
@@ -93,12 +94,16 @@ const TOUR: readonly CommandEntry[] = [
   { name: 'import', summary: '', load: () => import('./import.js') },
 ];
 
-async function runSteps(out: Output, steps: readonly Step[]): Promise<void> {
+/** Runs the steps; with `json`, what they print is left out. */
+async function runSteps(out: Output, steps: readonly Step[], json: boolean): Promise<void> {
+  const silent = new Output({ write() {} }, { write() {} }, {});
   for (const [i, { says, words, exit }] of steps.entries()) {
-    out.line();
-    out.title(`[${i + 1}/${steps.length}] ${says}`);
-    out.line(out.paint('dim', `$ trapline ${words.join(' ')}`));
-    const code = await runProgram(words, out, TOUR);
+    if (!json) {
+      out.line();
+      out.title(`[${i + 1}/${steps.length}] ${says}`);
+      out.line(out.paint('dim', `$ trapline ${words.join(' ')}`));
+    }
+    const code = json ? await runProgram([...words, '--json'], silent, TOUR) : await runProgram(words, out, TOUR);
     if (code !== exit) throw new CliError('STEP_FAILED', `trapline ${words.join(' ')}`, `exit code ${code}`);
   }
 }
@@ -108,16 +113,28 @@ export const command: Command = {
   options: [
     { name: 'no-serve', says: 'end when the traces are made' },
     { name: 'port', value: 'PORT', says: `port of the page on 127.0.0.1; 0 takes any that is free (${DEFAULT_PORT})` },
+    JSON_OPTION,
   ],
+  json: {
+    steps: '{ says, command, exit }: what was run, in order, and its exit code',
+    traces: 'the traces that were made',
+    url: 'where the page is, once it can be opened; null with --no-serve',
+  },
   async run(call) {
     const folder = call.args[0] ?? DEFAULT_FOLDER;
     const port = call.integer('port', 0, 65_535) ?? DEFAULT_PORT;
+    const json = call.flag('json');
     mkdirSync(folder, { recursive: true });
     const { steps, shown } = stepsIn(folder);
-    await runSteps(call.out, steps);
-    call.out.line();
+    await runSteps(call.out, steps, json);
+    const told = steps.map(({ says, words, exit }) => ({ says, command: `trapline ${words.join(' ')}`, exit }));
+    const tell = (url: string | null, sentence: string): void => {
+      if (json) call.out.json({ steps: told, traces: shown, url });
+      else call.out.line(sentence);
+    };
+    if (!json) call.out.line();
     if (call.flag('no-serve')) {
-      call.out.line(`The traces are in ${folder}: see them with trapline serve ${shown.join(' ')}`);
+      tell(null, `The traces are in ${folder}: see them with trapline serve ${shown.join(' ')}`);
       return EXIT.holds;
     }
     const { serveUntilInterrupted } = await import('./serve.js');
@@ -126,7 +143,7 @@ export const command: Command = {
       for (const path of shown) traces.push(openTrace(path));
       const report = (line: string): void => call.out.note(line);
       await serveUntilInterrupted({ traces, port, report }, (url) =>
-        call.out.line(`${call.out.paint('bold', `The timeline: ${url}`)} (Ctrl-C ends)`),
+        tell(url, `${call.out.paint('bold', `The timeline: ${url}`)} (Ctrl-C ends)`),
       );
       return EXIT.holds;
     } finally {

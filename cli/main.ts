@@ -2,12 +2,14 @@
 /** The `trapline` program. */
 import { COMMANDS } from './commands.js';
 import { Output } from './output.js';
+import { stdoutReader } from './pipe.js';
 import { EXIT_DEFECT, runProgram } from './program.js';
 
 /** What a shell reports for a program that SIGPIPE ended: the reader went away before the answer was whole. */
 const EXIT_SIGPIPE = 141;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' && stdoutReader.optional) return;
   process.exit(error.code === 'EPIPE' ? EXIT_SIGPIPE : EXIT_DEFECT);
 });
 process.stderr.on('error', () => {

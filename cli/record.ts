@@ -3,6 +3,7 @@ import { Recording } from '../recorder/run/recording.js';
 import { createTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
+import { stdoutReader } from './pipe.js';
 import { CONSOLE_OPTIONS, KINDS_OPTION, MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
 import { drive, guestOutput, OUTCOME_JSON, openConsole, sayOutcome } from './session.js';
 import { formatCount, formatDigest } from './table.js';
@@ -33,6 +34,8 @@ export const command: Command = {
     const path = call.needed('output');
     const request = runRequest(call);
     const memory = parseMemory(call, call.value('memory') ?? 'off');
+    // What counts is the trace: what the guest prints may go unread.
+    stdoutReader.optional = true;
     const console = await openConsole(call);
     let writer: TraceWriter | null = null;
     let recording: Recording;

@@ -31,7 +31,8 @@ const MIB = 1 << 20;
 const MAX_IMAGE = 256 * MIB;
 const MAX_INPUTS = 64 * MIB;
 const DEFAULT_MIB = 64;
-const DEFAULT_BUDGET = 1_000_000_000;
+/** Ticks of a run that nobody takes part in. */
+export const DEFAULT_BUDGET = 1_000_000_000;
 /** No budget at all: whoever sits at the console ends the run. */
 const UNLIMITED = 2 ** 52;
 const DEFAULT_CHECKPOINT = 50_000_000;
@@ -58,7 +59,7 @@ export const RUN_OPTIONS: readonly Option[] = [
   {
     name: 'budget',
     value: 'TICKS',
-    says: `end the run after so many ticks (${formatNumber(DEFAULT_BUDGET)}; with -i or --socket, never)`,
+    says: `end the run after so many ticks (${formatNumber(DEFAULT_BUDGET)}; with -i or --socket, once nobody can type any more)`,
   },
   { name: 'epoch', value: 'SECONDS', says: 'Unix time at tick 0 (that of 2024-01-01)' },
   {

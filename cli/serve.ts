@@ -8,7 +8,7 @@ import { openTrace } from '../traces/open.js';
 import type { TraceReader } from '../traces/store.js';
 import { type RunningServer, startServer } from '../web/server/server.js';
 import type { GivenTrace } from '../web/server/traces.js';
-import { type Command, EXIT } from './command.js';
+import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 
 export interface ServeOptions {
@@ -48,11 +48,13 @@ export const command: Command = {
   options: [
     { name: 'port', value: 'PORT', says: `port on 127.0.0.1; 0 takes any that is free (${DEFAULT_PORT})` },
     SYMBOLS_OPTION,
+    JSON_OPTION,
   ],
   details: [
     'Serves the page on 127.0.0.1 alone, for these traces alone, until it is interrupted. Two traces can be compared there.',
     SYMBOLS_DETAILS,
   ],
+  json: { url: 'where the page is, once it can be opened', traces: 'names of the traces on it' },
   examples: [
     { line: 'trapline serve run.sqlite kvm.arrow', says: 'two traces on one page' },
     { line: 'trapline serve kvm.arrow --symbols vmlinux', says: 'with names of guest functions' },
@@ -64,7 +66,10 @@ export const command: Command = {
       const port = call.integer('port', 0, 65_535) ?? DEFAULT_PORT;
       const symbols = openSymbols(call);
       const report = (line: string): void => call.out.note(line);
-      await serveUntilInterrupted({ traces, port, report, symbols }, (url) => call.out.line(url));
+      await serveUntilInterrupted({ traces, port, report, symbols }, (url) => {
+        if (call.flag('json')) call.out.json({ url, traces: traces.map(({ path }) => basename(path)) });
+        else call.out.line(url);
+      });
       return EXIT.holds;
     } finally {
       for (const trace of traces) trace.close();

@@ -7,7 +7,7 @@ import type { Call } from './command.js';
 import { type Console, socketConsole, terminalConsole } from './console.js';
 import { CliError } from './errors.js';
 import type { Output } from './output.js';
-import type { RunRequest } from './run-options.js';
+import { DEFAULT_BUDGET, type RunRequest } from './run-options.js';
 import { formatNumber } from './table.js';
 
 /** Keys of `--json` that say how a run ended. */
@@ -86,6 +86,7 @@ export async function drive(
   try {
     return await runSession(runner, {
       budget,
+      alone: DEFAULT_BUDGET,
       inputs,
       console,
       progress: (tick) => {

@@ -5,6 +5,10 @@ import { bytesOf } from './form.js';
 import { TABLE_NAMES, TABLES, type TableName } from './schema.js';
 import type { Appender, Chunk, TraceReader, TraceWriter } from './store.js';
 
+/** Short tables first: a copy that cannot grow to its end then holds all that it takes to replay what it has. */
+const LONG: readonly TableName[] = ['event', 'register', 'memory'];
+const ORDER: readonly TableName[] = [...TABLE_NAMES.filter((name) => !LONG.includes(name)), ...LONG];
+
 /** Facts that the writer sets by itself. */
 const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
 
@@ -15,7 +19,7 @@ const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
  */
 export function convert(reader: TraceReader, writer: TraceWriter): { readonly digest: string } {
   const damage: TraceError[] = [];
-  for (const table of TABLE_NAMES) {
+  for (const table of ORDER) {
     const appender = writer.table(table);
     for (const chunk of readable(reader, table, damage)) {
       if (table === 'run') copyFacts(appender, chunk);

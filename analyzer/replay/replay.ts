@@ -56,18 +56,16 @@ export function replay(reader: TraceReader, options: ReplayOptions): ReplayResul
   const start = options.from === null ? null : (checkpointsOf(reader)[options.from] ?? null);
   const comparer = new Comparer(reader, { from: start, memory: options.memory ? run.memory : 'off' });
   let checkpoints = 0;
-  let beyond = false;
   const player = new Player(reader, run, comparer, {
     from: options.from,
     memory: options.memory ? ringContent(run.memory === 'off' ? EVERYTHING : run.memory) : 'none',
     onCheckpoint: (recorded, reached) => {
       comparer.checkpoint(recorded, reached);
-      if (recorded === null) beyond = true;
-      else checkpoints++;
+      if (recorded !== null) checkpoints++;
     },
   });
   comparer.machine = player.machine;
-  playFrom(reader, player, options.from, () => beyond || comparer.divergence !== null, options);
+  playFrom(reader, player, options.from, () => comparer.divergence !== null, options);
   comparer.end({
     recorded: { tick: String(run.end), digest: run.finalState ?? '' },
     replayed: { tick: String(player.machine.now), digest: run.finalState === null ? '' : player.state().digest },

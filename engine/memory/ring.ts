@@ -7,6 +7,9 @@ import { RING_BYTES } from './map.js';
 /** Records that generated code may write for the rest of a straight line, whatever slow paths wrote before in it. */
 const RESERVE = 256;
 
+/** Level and vCPU of a record: of now, for slow paths also run between two entries to generated code. */
+const whose = (cpu: Cpu): number => (cpu.level << 12) | (cpu.index << 16);
+
 /** What is recorded: nothing, everything but fetches, or everything. */
 export type RingContent = 'none' | 'data' | 'all';
 
@@ -66,7 +69,7 @@ export class AccessRing {
     view.setUint32(at + RING_RECORD.gpa + 4, Math.floor(gpa / 0x1_0000_0000), true);
     view.setUint32(at + RING_RECORD.value, this.#part(source, Math.min(size, 4)), true);
     view.setUint32(at + RING_RECORD.value + 4, size === 8 ? view.getUint32(source + 4, true) : 0, true);
-    view.setUint32(at + RING_RECORD.meta, size | (kind << 8) | cpu.u32(S.RING_META), true);
+    view.setUint32(at + RING_RECORD.meta, size | (kind << 8) | whose(cpu), true);
   }
 
   #part(source: number, size: number): number {
@@ -84,6 +87,6 @@ export class AccessRing {
     view.setUint32(at + RING_RECORD.gpa, gpa >>> 0, true);
     view.setUint32(at + RING_RECORD.gpa + 4, Math.floor(gpa / 0x1_0000_0000), true);
     view.setBigUint64(at + RING_RECORD.value, BigInt.asUintN(8 * size, value), true);
-    view.setUint32(at + RING_RECORD.meta, size | (ACCESS_KINDS.walk << 8) | RING_NO_GVA | cpu.u32(S.RING_META), true);
+    view.setUint32(at + RING_RECORD.meta, size | (ACCESS_KINDS.walk << 8) | RING_NO_GVA | whose(cpu), true);
   }
 }

@@ -7,7 +7,8 @@ import type { ScheduledInput } from './recording.js';
 
 /** What a session drives: a Recording, or a run that nobody records. */
 export interface Runner {
-  readonly machine: Machine;
+  /** Its clock is all that a session looks at. */
+  readonly machine: { readonly now: number };
   runTo(target: number, stopWhenIdle: boolean): Exclude<Stop, 'checkpoint'>;
   receive(port: string, bytes: Uint8Array): boolean;
   flush(): void;
@@ -49,6 +50,8 @@ export interface ConsoleSource {
 export interface SessionOptions {
   /** Ticks after which the run ends in any case. */
   readonly budget: number;
+  /** Ticks that the run may still take once no byte can come from the console any more; without it, the budget alone. */
+  readonly alone?: number;
   /** Ticks between two looks at the host; by default as many as a person does not notice. */
   readonly slice?: number;
   /** By rising tick. */
@@ -73,9 +76,11 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
  */
 export async function runSession(
   runner: Runner,
-  { budget, slice, inputs, console, progress, interrupted, refused }: SessionOptions,
+  { budget, alone = budget, slice, inputs, console, progress, interrupted, refused }: SessionOptions,
 ): Promise<Exclude<Stop, 'checkpoint'> | 'stopped'> {
   const { machine } = runner;
+  let limit = budget;
+  let left = false;
   const step = slice ?? (console ? INTERACTIVE_SLICE : SLICE);
   let next = 0;
   let typed: Uint8Array | null = null;
@@ -91,8 +96,12 @@ export async function runSession(
   const runOn = async (): Promise<Exclude<Stop, 'checkpoint'> | 'stopped' | null> => {
     deliver();
     if (interrupted()) return 'stopped';
-    if (machine.now >= budget) return 'limit';
-    const target = Math.min(budget, machine.now + step, inputs[next]?.tick ?? Number.POSITIVE_INFINITY);
+    if (console?.ended && !left) {
+      left = true;
+      limit = Math.min(budget, machine.now + alone);
+    }
+    if (machine.now >= limit) return 'limit';
+    const target = Math.min(limit, machine.now + step, inputs[next]?.tick ?? Number.POSITIVE_INFINITY);
     // With an input still scheduled, a waiting processor lets time pass until it comes.
     const stop = runner.runTo(target, next >= inputs.length);
     progress(machine.now);

@@ -59,6 +59,7 @@ const CALLS: { readonly [command: string]: () => readonly string[] } = {
   query: () => [at('a.sqlite'), 'select 1 as one'],
   export: () => [at('a.sqlite'), '-o', at('x.csv'), '--as', 'csv'],
   guests: () => [],
+  demo: () => [at('tour'), '--no-serve'],
 };
 
 /** Names of all keys of a document, at any depth; those of its first level alone with `deep` false. */
@@ -93,7 +94,7 @@ describe('--json', () => {
   }
 
   it('every command that documents JSON is called here, or has a test of its own', async () => {
-    const own = ['explain'];
+    const own = ['explain', 'serve'];
     for (const { name, load } of COMMANDS) {
       const { command } = await load();
       if (command.json && !own.includes(name)) assert.ok(Object.hasOwn(CALLS, name), name);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { replay } from '../../analyzer/replay/replay.js';
 import { OUTCOME_JSON } from '../../cli/session.js';
+import { runSession } from '../../recorder/run/session.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 import { smallDisk } from '../disk.js';
 import { STORES } from '../recorder/run/scene.js';
@@ -20,6 +21,8 @@ function sizeOf(path: string): number {
   if (!stat?.isDirectory()) return stat?.size ?? 0;
   return readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
 }
+
+const NO_SHELL = process.platform === 'win32' ? 'needs a POSIX shell' : false;
 
 const identical = (path: string, from: number | null = null): void =>
   reading(path, (reader) => assert.equal(replay(reader, { from, memory: false }).divergence, null));
@@ -244,3 +247,51 @@ for (const store of STORES) {
     identical(join(disk, name));
   });
 }
+
+test('a recording goes on to its end where nobody reads what the guest prints', { skip: NO_SHELL }, async (t) => {
+  const folder = scratch(t);
+  const command = `"${process.execPath}" "${MAIN}" record backdoor -o run.sqlite | head -1`;
+  const { out } = await new Running('/bin/sh', ['-c', command], { cwd: folder }).ended();
+  assert.equal(out, 'GETVERSION is 6: ok\n');
+  reading(join(folder, 'run.sqlite'), (reader) => assert.ok(reader.complete));
+});
+
+test('a console whose input has ended leaves the run its budget, not for ever', async (t) => {
+  const folder = scratch(t);
+  const { code, err } = await trapline(
+    ['record', 'echo', '-i', '-o', 'run.sqlite', '--budget', '3000000'],
+    folder,
+    'x',
+  );
+  assert.equal(code, 0);
+  assert.match(err, /the budget is used up/);
+  let asked = 0;
+  const machine = { now: 0 };
+  const runner = {
+    machine,
+    receive: () => true,
+    flush() {},
+    runTo(to: number): 'limit' {
+      machine.now = to;
+      return 'limit';
+    },
+  };
+  const session = {
+    budget: 2 ** 52,
+    alone: 5000,
+    slice: 1000,
+    inputs: [],
+    console: {
+      take: () => null,
+      wait: () => Promise.resolve(),
+      get ended() {
+        return ++asked > 3;
+      },
+    },
+    progress() {},
+    interrupted: () => false,
+    refused() {},
+  };
+  assert.equal(await runSession(runner, session), 'limit');
+  assert.ok(machine.now >= 5000 && machine.now < 20_000);
+});

@@ -6,9 +6,11 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../../analyzer/replay/replay.js';
 import { EVERYTHING } from '../../../engine/access-filter.js';
+import { EVENT_KINDS } from '../../../engine/observer.js';
 import { convert } from '../../../traces/convert.js';
 import { GUESTS } from '../../../traces/guests/catalogue.js';
 import { createTrace } from '../../../traces/open.js';
+import { TraceSql } from '../../../traces/sql.js';
 import { brief, record, STORES } from '../../recorder/run/scene.js';
 import { reading, scratch } from '../../traces/rows.js';
 
@@ -63,4 +65,39 @@ test('a trace replays in the other store and in another folder, with no image th
     assert.equal(replay(reader, { from: null, memory: false }).divergence, null);
     assert.equal(replay(reader, { from: 1, memory: false }).divergence, null);
   });
+});
+
+for (const monitor of ['none', 'ymir', 'vmware'] as const) {
+  test(`echo under ${monitor}, by interrupts: each checkpoint, with every access of deliveries`, async (t) => {
+    const path = join(scratch(t), 'run.arrow');
+    // Checkpoints that fall between any two instructions, entries and deliveries among them.
+    const configuration = { monitor, checkpointEvery: 7001 };
+    await record(path, { guest: 'echo', settings: { irq: 1 }, memory: EVERYTHING, budget: 130_000, configuration });
+    reading(path, (reader) => {
+      const checkpoints = reader.rows('checkpoint');
+      assert.ok(checkpoints > 10);
+      for (let from = 0; from < checkpoints; from++) {
+        assert.equal(replay(reader, { from, memory: true }).divergence, null, `from ${from}`);
+      }
+    });
+  });
+}
+
+test('what the delivery of an injected event reads and writes belongs to the level that the entry enters', async (t) => {
+  const path = join(scratch(t), 'run.sqlite');
+  await record(path, { guest: 'echo', settings: { irq: 1 }, memory: EVERYTHING, configuration: { monitor: 'ymir' } });
+  const sql = new TraceSql(path);
+  try {
+    // The entry takes a tick, and so does the delivery, whose accesses come then.
+    const { rows } = sql.ask(`select e.to_level, m.level, count(*) from event e join memory m on m.tick = e.tick + 2
+      where e.kind = ${EVENT_KINDS.entry} and e.intr_info & 2147483648 group by 1, 2`);
+    const found = [...rows];
+    assert.deepEqual(
+      found.map(([to, level]) => [to, level]),
+      [[1n, 1n]],
+    );
+    assert.ok(Number(found[0]?.[2]) > 0);
+  } finally {
+    sql.close();
+  }
 });
