@@ -29,6 +29,12 @@ function setMasked(cpu: Cpu, n: number, bytes: 2 | 4 | 8, value: bigint): void {
   cpu.writeRegister(gpr(n), bytes, BigInt.asUintN(8 * bytes, value));
 }
 
+const EFER_LMA = 0x400n;
+const CS_L = 0x2000;
+/** 64-bit mode, whatever the address size of the instruction is. */
+const isMode64 = (cpu: Cpu, { efer }: GuestPaging): boolean =>
+  (efer & EFER_LMA) !== 0n && (vmread32(cpu, 'GUEST_CS_AR_BYTES') & CS_L) !== 0;
+
 /** In 64-bit mode only FS and GS have a base. */
 function segmentBase(cpu: Cpu, segment: number, mode64: boolean): bigint {
   if (mode64 && segment !== SEG.FS && segment !== SEG.GS) return 0n;
@@ -68,7 +74,7 @@ function move(
   if (channel === null) return 0;
 
   const index = how.input ? R.rdi : R.rsi;
-  const mode64 = how.addressSize === 8;
+  const mode64 = isMode64(cpu, paging);
   const base = segmentBase(cpu, how.input ? SEG.ES : how.segment, mode64);
   const linear = BigInt.asUintN(mode64 ? 64 : 32, base + masked(cpu, index, how.addressSize));
   const obstacle = memory.obstacle(cpu, paging, linear, length, { write: how.input, user });

@@ -215,8 +215,13 @@ describe('folded stacks', () => {
   });
 });
 
+/** The Python that has jsonschema, if any: Debian's package is for the system's own. */
+const PYTHON =
+  ['python3', '/usr/bin/python3'].find((name) => spawnSync(name, ['-c', 'import jsonschema']).status === 0) ??
+  'python3';
+
 const python = (script: string, input: string): string | null => {
-  const { status, stdout, stderr, error } = spawnSync('python3', ['-c', script], { input, encoding: 'utf8' });
+  const { status, stdout, stderr, error } = spawnSync(PYTHON, ['-c', script], { input, encoding: 'utf8' });
   if (error !== undefined) return null;
   assert.equal(status, 0, stderr);
   return stdout;
