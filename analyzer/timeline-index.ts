@@ -327,8 +327,9 @@ export class IndexBuilder {
   #describe(kind: number, isa: number | null, reason: bigint | null): IndexedCategory {
     const kindName = clip(this.#reader.name('kind', kind) ?? KIND_NAMES.get(kind) ?? `kind ${kind}`);
     const named = reason === null ? null : clip(reasonName(this.#reader, isa, reason));
-    const failure =
-      kind === EVENT_KINDS.entry_failed || kind === EVENT_KINDS.vmfail || (reason !== null && entryFailed(isa, reason));
+    // What L0 told L1 of a failed entry (nested_exit) is not a second failure.
+    const failedExit = kind === EVENT_KINDS.exit && reason !== null && entryFailed(isa, reason);
+    const failure = kind === EVENT_KINDS.entry_failed || kind === EVENT_KINDS.vmfail || failedExit;
     return { kind, kindName, reason: named, isa, failure, count: 0 };
   }
 

@@ -289,6 +289,25 @@ describe('timeline of exits and entries', () => {
     reader.close();
   });
 
+  it('counts an entry that failed once, whoever was told of it', async () => {
+    const path = join(folder, 'told.arrow');
+    const writer = createTrace(path);
+    const kinds = ['entry_failed', 'nested_exit', 'nested_inject'] as const;
+    kinds.forEach((kind, seq) => {
+      const row = { seq, tick: seq, vcpu: 0, isa: 1, from_level: 2, to_level: seq, reason: 0x8000_0021n };
+      writer.table('event').row({ ...row, kind: EVENT_KINDS[kind] });
+    });
+    writer.finish();
+    const reader = openTrace(path);
+    const { overview } = await readTimeline(reader, 'told');
+    const failures = overview.categories.filter(({ failure }) => failure);
+    assert.deepEqual(
+      failures.map(({ kind, count }) => [kind, count]),
+      [['entry_failed', 1]],
+    );
+    reader.close();
+  });
+
   it('takes the losses of a host CPU for gaps of all lanes, since the event before', async () => {
     const path = join(folder, 'cpu.arrow');
     const writer = createTrace(path);

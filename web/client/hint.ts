@@ -47,7 +47,7 @@ export class Hint {
       el(
         'span',
         {},
-        `Whole trace. ${busy.events === this.#passing ? 'All' : `${whole(busy.events)} of ${whole(this.#passing)}`} events lie in ${percent(busy.share)} % of it.`,
+        `Whole trace. ${busy.events === this.#passing ? 'All' : whole(busy.events)} of the ${whole(this.#passing)} shown lie in ${percent(busy.share)} % of it.`,
       ),
       button('Zoom in there', { title: 'The busy part (B)' }, () => this.go()),
       button('×', { class: 'plain', 'aria-label': 'Hide this hint' }, () => {
