@@ -24,16 +24,8 @@ const ADVICE: readonly Advice[] = [
     says: 'Find who wrote VM_ENTRY_INTR_INFO_FIELD: in KVM vmx_inject_irq, vmx_inject_nmi, vmx_inject_exception, or an event that user space set (KVM_SET_VCPU_EVENTS).',
   },
   {
-    applies: (_dump, _outcome, it) => breaks(it, /^guest\.(cs|ss|ds|es|fs|gs|tr|ldtr|gdtr|idtr)\.|^svm\.state\.cs/),
-    says: 'Segments come from the guest, or from user space through KVM_SET_SREGS: compare with what it set last; after a mode switch in emulation they may be half updated.',
-  },
-  {
-    applies: (_dump, _outcome, it) => breaks(it, /\.(cr0|cr4|efer)\b/),
-    says: 'Control registers come from user space (KVM_SET_SREGS), from the guest by way of the CR intercepts, or from nested state: compare CR0, CR4, EFER with "IA-32e mode guest".',
-  },
-  {
     applies: (_dump, { qualification, kind }, it) =>
-      breaks(it, /pdpte/) || (kind === 'guest-state' && qualification === 2n),
+      kind === 'guest-state' && qualification === 2n && !breaks(it, /pdpte/),
     says: 'PDPTEs: with EPT they are the PDPTR fields (KVM loads them in ept_load_pdptrs); without, the four entries at guest CR3, written by the shadow-paging code.',
   },
   {
@@ -83,9 +75,23 @@ const ADVICE: readonly Advice[] = [
   },
 ];
 
+/** Further causes stand with their checks in the JSON, and say less the more there are. */
+const MOST_CAUSES = 3;
+
+/** What usually causes it: each cause once, however many checks of its family are violated. */
+function causesOf({ violated, suspects }: Conclusion): string[] {
+  const [said, chosen] = violated.length > 0 ? ['Often', violated] : ['If so, often', suspects];
+  const causes = [...new Set(chosen.flatMap(({ check }) => check.causes ?? []))];
+  const left = causes.length - MOST_CAUSES;
+  return [
+    ...causes.slice(0, MOST_CAUSES).map((cause) => `${said}: ${cause}.`),
+    ...(left > 0 ? [`${left} further usual ${left === 1 ? 'cause' : 'causes'}: see "causes" of --json.`] : []),
+  ];
+}
+
 export const adviceFor = (dump: Dump, outcome: Outcome, conclusion: Conclusion, host: Host): string[] => [
   ...new Set([
-    ...conclusion.violated.flatMap(({ check }) => check.causes ?? []).map((cause) => `Often: ${cause}.`),
+    ...causesOf(conclusion),
     ...ADVICE.filter(
       ({ applies, wantsDump }) => applies(dump, outcome, conclusion) && !(wantsDump && host !== null),
     ).map(({ says }) => says),

@@ -2,6 +2,9 @@
  * The checks of VMRUN as data, in the shape of those of a VM entry (vmx/checks/check.ts). The manual gives them no
  * order and one answer: #VMEXIT with VMEXIT_INVALID.
  */
+import { causesOf } from '../../check-causes.js';
+import { SVM_CAUSES } from './causes.js';
+
 export interface SvmCitation {
   readonly section: string;
   readonly title: string;
@@ -82,7 +85,7 @@ export const svmSection = (
     reads,
     holds,
     says,
-    ...(causes === undefined ? {} : { causes: [causes] }),
+    ...causesOf(id, causes, SVM_CAUSES),
     ...(optional ? { optional } : {}),
     ...(exit === undefined ? {} : { exit }),
   }));

@@ -3,6 +3,8 @@
  * reads. The engine evaluates them over a VMCS in RAM, `explain` over a dump of a real machine that may lack values:
  * a state then throws from the reading method, and a predicate that short-circuits past it still has an answer.
  */
+import { causesOf } from '../../check-causes.js';
+import { VMX_CAUSES } from './causes.js';
 import type { CpuFeature } from './features.js';
 import type { Citation } from './manual.js';
 
@@ -86,7 +88,7 @@ export const section = (
     holds,
     says,
     qualification,
-    ...(causes === undefined ? {} : { causes: [causes] }),
+    ...causesOf(id, causes, VMX_CAUSES),
     ...(error === undefined ? {} : { error }),
     ...(optional ? { optional } : {}),
   }));
