@@ -1,8 +1,8 @@
 /**
  * Judges a run by its budgets. Counts and ticks are exact, and so is the verdict. Host times are samples: a budget on
  * them is broken only where the statistic is over its limit by a noticeable part and a test says that this is no
- * chance; with too few samples there is no verdict. A percentile is judged by the tail that it cuts off: the rank test
- * sees everything below that percentile of both runs as equal.
+ * chance; with too few samples there is no verdict. A percentile is judged by the tail that it cuts off: to the rank
+ * test all below that percentile of both runs is one, smaller than the tail.
  */
 import { SVM_EXIT_CODES } from '../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../engine/vmx/exit-reasons.js';
@@ -136,7 +136,7 @@ function judgeSamples(
     throw new BudgetError('NOISY_BUDGET', nameOf(budget));
   }
   const samples = { left: before?.length ?? null, right: times.length };
-  const least = share === null ? LEAST_SAMPLES : Math.max(LEAST_SAMPLES, Math.ceil(LEAST_TAIL / (1 - share) - 1e-6));
+  const least = leastSamples(share);
   if (Math.min(times.length, before?.length ?? least) < least || value === null || limit === null) {
     const says = `not enough data: ${least} samples are needed of each run`;
     return { outcome: 'undecided', says, test: { p: null, ...samples } };
@@ -155,12 +155,24 @@ const chanceAbove = (times: Float64Array, limit: number, share: number): number 
 /** How likely chance is where the baseline, with what the budget grants on top, gave these times. */
 function chanceOfRanks(times: Float64Array, before: Float64Array, share: number | null, budget: Budget): number {
   const granted = before.map((time) => (budget.percent ? time * (1 + budget.amount / 100) : time + budget.amount));
-  if (share === null) return rankTest(times, granted).p;
-  const pool = new Float64Array(times.length + granted.length);
-  pool.set(times);
-  pool.set(granted, times.length);
-  return rankTest(times, granted, percentile(pool.sort(), share)).p;
+  return chanceLarger(times, granted, share);
 }
+
+/**
+ * How likely chance is where `x` looks larger than `y` by a percentile, or by its mean where `share` is null; both
+ * ascending.
+ */
+export function chanceLarger(x: Float64Array, y: Float64Array, share: number | null): number {
+  if (share === null) return rankTest(x, y).p;
+  const pool = new Float64Array(x.length + y.length);
+  pool.set(x);
+  pool.set(y, x.length);
+  return rankTest(x, y, percentile(pool.sort(), share)).p;
+}
+
+/** Samples of each run without which there is no verdict on a percentile, or on the mean. */
+export const leastSamples = (share: number | null): number =>
+  share === null ? LEAST_SAMPLES : Math.max(LEAST_SAMPLES, Math.ceil(LEAST_TAIL / (1 - share) - 1e-6));
 
 /** How many of ascending values are at most `limit`. */
 function countUpTo(ascending: Float64Array, limit: number): number {

@@ -225,15 +225,43 @@ describe('the rank test', () => {
     );
   });
 
-  it('floors both samples alike', () => {
+  it('takes all below a floor for one value, smaller than the floor', () => {
     const sample = fc.array(fc.nat(20), { minLength: 1, maxLength: 30 });
     fc.assert(
       fc.property(sample, sample, fc.nat(20), (x, y, floor) => {
-        const raised = (values: number[]): Float64Array => ascending(values.map((value) => Math.max(value, floor)));
+        const raised = (values: number[]): Float64Array => ascending(values.map((v) => Math.max(v, floor - 0.5)));
         assert.deepEqual(rankTest(ascending(x), ascending(y), floor), rankTest(raised(x), raised(y)));
       }),
     );
   });
+
+  /** Permutations of one pool differ by nothing: of many, no more than the level may be called larger. */
+  for (const [says, values] of [
+    ['two values', [2, 5]],
+    ['a rare slow one', [...Array.from({ length: 19 }, () => 2), 5]],
+    ['microseconds', [1, 2, 2, 2, 3, 3, 4, 6]],
+    ['no ties', null],
+  ] as const) {
+    it(`keeps its level at percentiles: ${says}`, () => {
+      const next = generator(values?.length ?? 99);
+      const pool = Array.from({ length: 400 }, () => values?.[Math.floor(next() * values.length)] ?? next());
+      for (const share of [0.5, 0.9]) {
+        const floor = ascending(pool)[Math.ceil(share * pool.length) - 1];
+        const rounds = 2000;
+        let alarms = 0;
+        for (let round = 0; round < rounds; round++) {
+          for (let i = pool.length - 1; i > 0; i--) {
+            const j = Math.floor(next() * (i + 1));
+            [pool[i], pool[j]] = [pool[j] as number, pool[i] as number];
+          }
+          const { p } = rankTest(ascending(pool.slice(0, 150)), ascending(pool.slice(150)), floor);
+          if (p < 0.05) alarms += 1;
+        }
+        // Binomial(2000, 0.05) has a standard deviation of 9.7: four of them above 100.
+        assert.ok(alarms <= 139, `${alarms} of ${rounds}`);
+      }
+    });
+  }
 
   /** Binomial(100, 1/2) above 60 has probability 0.0176 (61 and more; exact sum). */
   it('signs: the normal approximation of the binomial', () => {
@@ -270,6 +298,64 @@ describe('budgets of host times', () => {
       assert.equal(outcome(draw(1, 2000, handler), slower, text), 'broken');
       assert.equal(outcome(slower, draw(1, 2000, handler), text), 'kept');
     }
+  });
+
+  for (const statistic of ['mean', 'p50', 'p90', 'p99', 'p99.9']) {
+    const text = `latency.${statistic}.MSR_WRITE <= baseline + 5%`;
+    const times = (seed: number, of: (u: number) => number): EventDraft[] => draw(seed, 14_000, of);
+
+    it(`finds by ${statistic} that all handlers take 5 us instead of 2`, () => {
+      assert.equal(
+        outcome(
+          times(1, () => 2000),
+          times(2, () => 5000),
+          text,
+        ),
+        'broken',
+      );
+      assert.equal(
+        outcome(
+          times(1, () => 5000),
+          times(2, () => 2000),
+          text,
+        ),
+        'kept',
+      );
+      assert.equal(
+        outcome(
+          times(1, () => 2000),
+          times(2, () => 2000),
+          text,
+        ),
+        'kept',
+      );
+    });
+
+    it(`finds by ${statistic} what got twice as slow where the clock has whole microseconds`, () => {
+      const stamped = (factor: number) => (u: number) => 1000 * Math.round((factor * handler(u)) / 1000);
+      assert.equal(outcome(times(3, stamped(1)), times(4, stamped(2)), text), 'broken');
+      assert.equal(outcome(times(3, stamped(2)), times(4, stamped(1)), text), 'kept');
+    });
+  }
+
+  it('finds what got slower whatever the ratio of the samples', () => {
+    for (const [before, after] of [
+      [200, 14_000],
+      [14_000, 200],
+    ] as const) {
+      const runs = [draw(1, before, () => 2000), draw(2, after, () => 5000)] as const;
+      for (const statistic of ['p50', 'p90']) {
+        assert.equal(outcome(...runs, `latency.${statistic}.MSR_WRITE <= baseline + 5%`), 'broken');
+      }
+    }
+  });
+
+  it('rarely calls chance a break where the clock has whole microseconds', () => {
+    const stamped = (u: number): number => 1000 * Math.round(handler(u) / 1000);
+    const broken = Array.from({ length: 100 }, (_, i) =>
+      outcome(draw(i, 500, stamped), draw(1000 + i, 500, stamped), 'latency.p90.MSR_WRITE <= baseline'),
+    ).filter((said) => said === 'broken').length;
+    assert.ok(broken <= 5, `${broken} of 100`);
   });
 
   it('finds a tail that got slower where the middle did not, by the tail', () => {
