@@ -1,6 +1,7 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
 import { Builder } from './builder.js';
 import type { Dump } from './dump.js';
+import { unquoted } from './quoted.js';
 import { type Family, ROWS, type Row } from './rows.js';
 import { type Fit, fit, fold, startsWord } from './template.js';
 
@@ -81,7 +82,7 @@ class Finder {
   #joined = -1;
 
   constructor(text: string) {
-    this.#lines = text.split(/\r\n|\n|\r/);
+    this.#lines = unquoted(text.split(/\r\n|\n|\r/));
   }
 
   find(): Dump[] {

@@ -17,7 +17,10 @@ export type Verdict = keyof typeof VERDICTS;
 const MIXED = new Set(['spliced', 'conflict']);
 /** A value is lost. */
 const LOST = new Set(['cut', 'garbled']);
+/** Lost values from which on a dump that breaks no rule is called damaged, whatever happened. */
+const MANY_LOST = 4;
 
+const lostOf = ({ damage }: Dump): Dump['damage'] => damage.filter(({ kind }) => LOST.has(kind));
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
 /** The values that a rule is about, for the sentence. */
@@ -120,9 +123,15 @@ const CASES: readonly Case[] = [
   },
   {
     verdict: 'damaged',
-    applies: ({ dump, outcome }) => outcome.failed === true && dump.damage.some(({ kind }) => LOST.has(kind)),
+    applies: ({ dump, outcome }) => outcome.failed === true && lostOf(dump).length > 0,
     says: ({ dump, outcome }) =>
-      `The dump is damaged at line ${dump.damage.find(({ kind }) => LOST.has(kind))?.line}, so that the cause may be lost; what is left breaks no rule. ${outcome.says}.`,
+      `The dump is damaged at line ${lostOf(dump)[0]?.line}, so that the cause may be lost; what is left breaks no rule. ${outcome.says}.`,
+  },
+  {
+    verdict: 'damaged',
+    applies: ({ dump }) => lostOf(dump).length >= MANY_LOST,
+    says: ({ dump, outcome }) =>
+      `The dump is damaged in ${lostOf(dump).length} places, the first at line ${lostOf(dump)[0]?.line}; what is left breaks no rule, and that says little. ${outcome.says}.`,
   },
   {
     verdict: 'suspect',

@@ -107,6 +107,13 @@ describe('explain', () => {
     assert.equal(code, 0);
     assert.match(out, /NPF/);
   });
+  it('a damaged dump exits with 1, though what is left breaks no rule', async () => {
+    const segments = ['ES', 'CS', 'SS', 'DS'].map((name) => `${name}: sel=~\n`).join('');
+    const text = `*** Guest State ***\n${segments}CR3 = 0x0000000000001000\n`;
+    const { code, out } = await trapline(file('garbled.txt', text));
+    assert.equal(code, 1);
+    assert.match(out, /damaged in 4 places/);
+  });
   it('capability MSRs decide what the dump leaves open', async () => {
     const injection = fixture('vmx-injection');
     const verdict = async (...words: string[]): Promise<unknown> =>

@@ -1,0 +1,56 @@
+/**
+ * Quoted-printable (RFC 2045, section 6.7), which mail archives leave in pasted logs: `=3D` for `=`, and lines that go on
+ * behind a `=` at their end. Parts of a mail may be plain, so that each line is looked at by itself.
+ */
+
+const ESCAPE = /=([0-9A-Fa-f]{2})/g;
+/** Every `=` begins an escape, or ends the line. */
+const CONFORMS = /^(?:[^=]|=[0-9A-Fa-f]{2})*=?[ \t]*$/;
+const SOFT = /=[ \t]*$/;
+/** Lines with `=3D` from which on a text counts as quoted; a register of a plain one may hold a value like 3D. */
+const ENOUGH = 3;
+const HEADER = /^content-transfer-encoding:\s*quoted-printable/i;
+/** Longer lines are no line of a dump. */
+const LONGEST = 4000;
+
+const conforms = (line: string): boolean => line.length <= LONGEST && CONFORMS.test(line);
+
+/** Whether a text is quoted: its escapes are mostly those of `=`, where those of a plain one are digits of values. */
+function isQuoted(lines: readonly string[]): boolean {
+  let [lined, equals, others] = [0, 0, 0];
+  for (const line of lines) {
+    if (HEADER.test(line)) return true;
+    if (!line.includes('=3D') || !conforms(line)) continue;
+    lined++;
+    for (const [, code] of line.matchAll(ESCAPE)) {
+      if (code === '3D') equals++;
+      else others++;
+    }
+  }
+  return lined >= ENOUGH && equals > others;
+}
+
+const decoded = (line: string): string =>
+  line.replace(SOFT, '').replace(ESCAPE, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+
+/**
+ * The lines of a text, decoded where it is quoted. A line that goes on takes what follows and leaves empty lines there,
+ * so that every line keeps its number.
+ */
+export function unquoted(lines: readonly string[]): readonly string[] {
+  if (!isQuoted(lines)) return lines;
+  const out: string[] = [];
+  let open = -1;
+  for (const [i, line] of lines.entries()) {
+    const goesOn = SOFT.test(line) && conforms(line);
+    const plain = open < 0 && !goesOn && !(line.includes('=3D') && conforms(line));
+    if (open >= 0) {
+      const before = out[open] ?? '';
+      if (before.length < LONGEST) out[open] = before + decoded(line);
+      out.push('');
+    } else out.push(plain ? line : decoded(line));
+    if (goesOn && open < 0) open = i;
+    else if (!goesOn) open = -1;
+  }
+  return out;
+}
