@@ -7,6 +7,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { defineDictionaries } from './dictionaries.js';
 import { type Lane, Lanes } from './lanes.js';
+import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
 import { EventRow, FIELD } from './row.js';
 import { EventSink } from './sink.js';
@@ -26,6 +27,12 @@ const entriesAlone = (count: number): string =>
 const noKvm = (names: readonly string[]): string =>
   `no event of KVM: the recording holds ${names.slice(0, SHOWN).join(', ')}${names.length > SHOWN ? ' and others' : ''}; ` +
   'record the events of kvm, with `trace-cmd record -e kvm` or `perf record -e kvm:*`';
+
+function unknownReasons(coined: readonly CoinedReason[]): string {
+  const shown = coined.slice(0, SHOWN).map(({ name, low }) => `${name} (code 0x${low.toString(16)} here)`);
+  const others = coined.length > SHOWN ? ` and ${coined.length - SHOWN} others` : '';
+  return `exit reasons that are newer than this version's tables, kept by their names: ${shown.join(', ')}${others}`;
+}
 
 const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: USERSPACE } = EVENT_KINDS;
 
@@ -160,6 +167,7 @@ export class Assembly {
   finish(
     { source, format, stopped, line }: Pick<ImportResult, 'source' | 'format' | 'stopped'> & { line: number | null },
     read: Pick<ImportCounts, 'lines' | 'frames'>,
+    coined: readonly CoinedReason[] = [],
   ): ImportResult {
     const { writer } = this;
     if (writer === null) throw new Error('finish without an event');
@@ -180,9 +188,10 @@ export class Assembly {
     };
     if (counts.exits + counts.failedEntries === 0) this.notes.add(null, this.#noExits(counts));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
+    if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     if (stopped !== null) this.notes.add(line, stopped.message);
     const notes = this.notes.finish();
-    defineDictionaries(writer, this.#names);
+    defineDictionaries(writer, this.#names, coined);
     this.lanes.define(writer);
     writer.setRun('source', format);
     writer.setRun('notes', JSON.stringify(notes));

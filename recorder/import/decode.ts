@@ -2,7 +2,7 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
 import { type EventSpec, type Key, type NamedKey, REFUSED } from './events.js';
-import { isLinear, isPhysical, ReasonReader } from './reasons.js';
+import { type CoinedReason, isLinear, isPhysical, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
 
 /** What a line may need to know of the lines before it. */
@@ -89,6 +89,11 @@ export class Decoder {
   /** vCPU number that the last line gave, or -1. */
   vcpu = -1;
   #text = 0;
+
+  /** Names of reasons that no table of ours has. */
+  get coined(): readonly CoinedReason[] {
+    return this.#reason.coined;
+  }
 
   /**
    * Decodes the text at the cursor into `row`, whose kind is set; false where the text is not what the event prints.

@@ -3,6 +3,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import type { TraceWriter } from '../../traces/store.js';
+import { type CoinedReason, ISA } from './reasons.js';
 
 /** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
 const USERSPACE = [
@@ -49,11 +50,19 @@ const USERSPACE = [
   'TDX',
 ];
 
+const COINED = 'exit reason of a newer kernel: the code is of Trapline, made of the name';
+
 /** Writes the dictionaries of kinds, reasons, user-space exits, and of the events that have no kind of their own. */
-export function defineDictionaries(writer: TraceWriter, others: readonly string[]): void {
+export function defineDictionaries(
+  writer: TraceWriter,
+  others: readonly string[],
+  coined: readonly CoinedReason[],
+): void {
   for (const [name, code] of Object.entries(EVENT_KINDS)) writer.define('kind', code, name);
   for (const { code, name, says } of VMX_EXIT_REASONS) writer.define('reason.vmx', code, name, says);
   for (const { code, name, says } of SVM_EXIT_CODES) writer.define('reason.svm', code, name, says);
+  for (const { isa, low, name } of coined)
+    writer.define(isa === ISA.vmx ? 'reason.vmx' : 'reason.svm', low, name, COINED);
   for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
   for (const [code, name] of others.entries()) writer.define('event', code, name);
 }

@@ -55,17 +55,63 @@ function* names(): Generator<readonly [string, Reason]> {
 }
 
 const REASONS = new NameTable(names());
+
+/** A name of a reason that no table of ours has, under a code of its own. */
+export interface CoinedReason extends Reason {
+  readonly name: string;
+}
+/**
+ * Codes of reasons that a newer kernel names and we do not know: 15 bits of the name's hash, the same in every import, so
+ * that traces can be compared. VMX: basic reasons with bit 15 set, which no processor has (Intel SDM volume 3D, appendix C,
+ * counts from 0). SVM: COINED_SVM above them, between the exit codes of the AMD64 APM and KVM's own from 0x80000000.
+ */
+const COINED = 0x8000;
+const COINED_SVM = 0x7fff_0000;
+/** Names that a trace may coin; what comes beyond shares one code. */
+const MOST_COINED = 256;
+const MOST_NAME = 64;
+const BEYOND = 'ONE_OF_MANY_UNKNOWN';
+/** What stands behind the reason in an x86 exit. */
+const BEHIND = ['rip', 'info', 'ext_inf'].map(ascii);
+
+const latin = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+/** FNV-1a. */
+function hashOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  return (hash ^ (hash >>> 15)) & 0x7fff;
+}
 const UNKNOWN = ascii('UNKNOWN (');
 const EXCP = ascii(' excp');
 const FAILED = ascii(' FAILED_VMENTRY');
 /** Basic reasons that come with bit 31: Intel SDM volume 3C, "VM-Entry Failures During or After Loading Guest State". */
 const FAILURES = [33, 34, 41];
 
+const isLetter = (byte: number): boolean => (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
+
+/** Whether a field of an exit, or that the entry failed, stands at the cursor, which stays. */
+function goesOn(cursor: Cursor): boolean {
+  const { at } = cursor;
+  cursor.accept(FAILED);
+  cursor.skipSeparators();
+  const found = cursor.at > at && BEHIND.some((name) => cursor.accept(name));
+  cursor.at = at;
+  return found;
+}
+
 /** What a reason's text says; reused for every line. */
 export class ReasonReader {
   isa = 0;
   low = 0;
   high = 0;
+  /** Reasons that no table of ours has, by name and by architecture and code. */
+  readonly #known = new NameTable<CoinedReason>();
+  readonly #taken = new Map<number, CoinedReason>();
+
+  get coined(): readonly CoinedReason[] {
+    return [...this.#taken.values()];
+  }
 
   /** Reads the text after `reason`; `isa` is that of the lines before, for numbers that have no name. */
   read(cursor: Cursor, isa: number): boolean {
@@ -83,14 +129,37 @@ export class ReasonReader {
       const start = cursor.at;
       cursor.at = cursor.nameEnd();
       cursor.accept(EXCP);
-      const reason = REASONS.get(cursor.bytes, start, cursor.at);
-      if (reason === undefined) return false;
+      const reason = REASONS.get(cursor.bytes, start, cursor.at) ?? this.#coin(cursor, start);
+      if (reason === null) return false;
       this.isa = reason.isa;
       this.low = reason.low;
       this.high = reason.high;
     }
     if (this.isa !== ISA.svm && cursor.accept(FAILED)) this.low = (this.low | VM_ENTRY_FAILURE) >>> 0;
     return true;
+  }
+
+  /** The code of a name that no table has, if the line goes on as that of an exit does; else null. */
+  #coin(cursor: Cursor, start: number): Reason | null {
+    const { bytes, at } = cursor;
+    if (at === start || at - start > MOST_NAME || !isLetter(bytes[start] as number)) return null;
+    const known = this.#known.get(bytes, start, at);
+    if (!goesOn(cursor)) return null;
+    return known ?? this.#name(bytes.slice(start, at));
+  }
+
+  #name(bytes: Uint8Array): Reason {
+    const beyond = this.#taken.size >= MOST_COINED;
+    const name = beyond ? BEYOND : latin(bytes);
+    // Linux prints VMX reasons in capitals and SVM's in small letters; libtraceevent SVM's as EXIT_x
+    const isa = !beyond && /[a-z]|^EXIT_/.test(name) ? ISA.svm : ISA.vmx;
+    const base = isa === ISA.svm ? COINED_SVM + COINED : COINED;
+    let hash = hashOf(name);
+    while (!beyond && this.#taken.has(base + hash)) hash = (hash + 1) & 0x7fff;
+    const reason = { name, isa, low: base + hash, high: 0 };
+    if (!beyond) this.#known.set(bytes, reason);
+    this.#taken.set(reason.low, reason);
+    return reason;
   }
 
   #number(value: number): void {

@@ -227,6 +227,7 @@ class TextImport {
     return this.#trace.finish(
       { source: source.name, format: FORMAT, stopped, line },
       { lines: line, frames: this.#frames },
+      this.#decoder.coined,
     );
   }
 }
