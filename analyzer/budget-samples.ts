@@ -1,8 +1,10 @@
 /** Handler times of a run by level and reason, for budgets on them. */
-import type { NameOf } from './profile/profile.js';
+import type { NameOf, ProfileRow } from './profile/profile.js';
 import { reasonName } from './profile/profile.js';
 import { Numbers, WordTable } from './profile/table.js';
 import { UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
+
+const ISAS = { unknown: 0, vmx: 1, svm: 2 } as const;
 
 export class Samples {
   /** Groups: level << 8 | isa, reason. */
@@ -27,8 +29,20 @@ export class Samples {
         (reason === null || reasonName(a & 0xff, this.#groups.value(g), nameOf) === reason)
       );
     });
+    return this.#ascending((group) => wanted[group] === true);
+  }
+
+  /** Times of a row of a profile, ascending. */
+  ofRow({ level, isa, code }: Pick<ProfileRow, 'level' | 'isa' | 'code'>): Float64Array {
+    const low = Number(code & 0xffff_ffffn);
+    const first = ((level ?? UNKNOWN_LEVEL) << 8) | ISAS[isa ?? 'unknown'];
+    const wanted = this.#groups.find(first, low, Number(code >> 32n));
+    return this.#ascending((group) => group === wanted);
+  }
+
+  #ascending(wanted: (group: number) => boolean): Float64Array {
     const found = new Numbers();
-    for (let i = 0; i < this.#group.length; i++) if (wanted[this.#group.get(i)] === true) found.push(this.#time.get(i));
+    for (let i = 0; i < this.#group.length; i++) if (wanted(this.#group.get(i))) found.push(this.#time.get(i));
     return found.ascending();
   }
 }

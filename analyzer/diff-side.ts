@@ -2,7 +2,7 @@
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
 import { keyLabel } from './profile/keys.js';
-import { type NameOf, type Profile, Profiler, reasonName } from './profile/profile.js';
+import { type NameOf, type Profile, type ProfileRow, Profiler, reasonName } from './profile/profile.js';
 import type { WordTable } from './profile/table.js';
 import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
 import type { Symbols } from './symbols/symbols.js';
@@ -61,21 +61,14 @@ export class DiffSide {
   /** Starts of the lanes in that order; one more than there are lanes. */
   lanes: readonly number[] = [0];
   profile: Profile | null = null;
-  readonly #samples: Samples | null;
+  readonly #samples = new Samples();
   readonly #symbols: Symbols | null;
   #nameOf: NameOf = () => null;
 
-  /**
-   * `ignore` names reasons to leave out of the alignment; `samples` keeps all times, for budgets on them; `symbols` name
-   * the RIPs of lines.
-   */
-  constructor(
-    ignore: Iterable<string> = [],
-    { samples = false, symbols = null }: { readonly samples?: boolean; readonly symbols?: Symbols | null } = {},
-  ) {
+  /** `ignore` names reasons to leave out of the alignment; `symbols` name the RIPs of lines. */
+  constructor(ignore: Iterable<string> = [], { symbols = null }: { readonly symbols?: Symbols | null } = {}) {
     this.#symbols = symbols;
     this.#ignore = new Set(ignore);
-    this.#samples = samples ? new Samples() : null;
   }
 
   /** Takes a chunk of the event table, in order. */
@@ -85,7 +78,7 @@ export class DiffSide {
   }
 
   #exit(exit: WalkedExit): void {
-    this.#samples?.take(exit);
+    this.#samples.take(exit);
     if ((this.#count + 1) * WIDTH > this.#words.length) {
       const grown = new Uint32Array(this.#words.length * 2);
       grown.set(this.#words);
@@ -139,9 +132,14 @@ export class DiffSide {
     return this.#order.length;
   }
 
-  /** Handler times of a level and a reason, ascending, null meaning all; none where they were not asked for. */
+  /** Handler times of a level and a reason, ascending, null meaning all. */
   times(level: number | null, reason: string | null): Float64Array {
-    return this.#samples?.of(level, reason, this.#nameOf) ?? new Float64Array(0);
+    return this.#samples.of(level, reason, this.#nameOf);
+  }
+
+  /** Handler times of a row of the profile, ascending. */
+  rowTimes(row: ProfileRow): Float64Array {
+    return this.#samples.ofRow(row);
   }
 
   /** Events by kind. */

@@ -6,11 +6,13 @@ import { EVENT_KINDS } from '../engine/observer.js';
 import type { TraceReader } from '../traces/store.js';
 import { align, commonSymbols } from './diff-align.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
-import type { Profile, ProfileRow, Times } from './profile/profile.js';
+import { type RowPair, type TimeChange, timeChanges } from './diff-times.js';
+import type { Profile, Times } from './profile/profile.js';
 import { WordTable } from './profile/table.js';
 import { COLUMNS } from './profile/view.js';
 
 export type { ExitLine, Match } from './diff-side.js';
+export type { TimeChange } from './diff-times.js';
 
 /** Exits shown around the first divergence, and changes told one by one. */
 const CONTEXT = 3;
@@ -74,6 +76,8 @@ export interface Diff {
   readonly first: Divergence | null;
   readonly changes: readonly Change[];
   readonly reasons: readonly ReasonDelta[];
+  /** What got slower or faster, the costliest first. */
+  readonly times: readonly TimeChange[];
   /** Events by kind where their number differs. */
   readonly events: readonly { readonly kind: string; readonly left: number; readonly right: number }[];
 }
@@ -107,6 +111,7 @@ export function compare(left: DiffSide, right: DiffSide, options: Pick<DiffOptio
   if (left.profile === null || right.profile === null) throw new Error('compare before finish');
   const aligned = alignSides(left, right, options.match);
   const { hunks } = aligned;
+  const pairs = pairRows(left.profile, right.profile);
   return {
     match: aligned.match,
     related: aligned.related,
@@ -119,7 +124,8 @@ export function compare(left: DiffSide, right: DiffSide, options: Pick<DiffOptio
     hunks: hunks.length,
     first: aligned.related ? firstDivergence(left, right, hunks) : null,
     changes: aligned.related ? changesOf(left, right, aligned) : [],
-    reasons: reasonDeltas(left.profile, right.profile),
+    reasons: reasonDeltas(pairs),
+    times: timeChanges(left, right, pairs),
     events: eventDeltas(left, right),
   };
 }
@@ -246,8 +252,8 @@ function changesOf(left: DiffSide, right: DiffSide, { hunks, symbols }: Aligned)
 }
 
 /** Rows of both profiles side by side, actors held against each other from the innermost guest outwards. */
-function reasonDeltas(left: Profile, right: Profile): ReasonDelta[] {
-  const rows = new Map<string, { left?: ProfileRow; right?: ProfileRow }>();
+function pairRows(left: Profile, right: Profile): RowPair[] {
+  const rows = new Map<string, RowPair>();
   const add = (side: 'left' | 'right', profile: Profile): void => {
     const highest = Math.max(0, ...profile.rows.map(({ level }) => level ?? 0));
     for (const row of profile.rows) {
@@ -258,7 +264,11 @@ function reasonDeltas(left: Profile, right: Profile): ReasonDelta[] {
   };
   add('left', left);
   add('right', right);
-  return [...rows.values()]
+  return [...rows.values()];
+}
+
+function reasonDeltas(pairs: readonly RowPair[]): ReasonDelta[] {
+  return pairs
     .flatMap((pair): ReasonDelta[] => {
       const row = pair.right ?? pair.left;
       if (row === undefined) return [];

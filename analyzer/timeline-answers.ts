@@ -316,6 +316,22 @@ export interface ComparedReason {
   readonly rightTimes: ProfileTimes | null;
 }
 
+/** The statistics of a reason's handler times that moved one way, beyond chance. */
+export interface ComparedTimes {
+  readonly level: number | null;
+  readonly reason: string;
+  readonly slower: boolean;
+  readonly samples: { readonly left: number; readonly right: number };
+  /** Time that the right trace's exits took more than with the mean of the left; null where that did not move. */
+  readonly cost: number | null;
+  readonly shifts: readonly {
+    readonly statistic: 'mean' | 'p50' | 'p90' | 'p99';
+    readonly left: number;
+    readonly right: number;
+    readonly p: number | null;
+  }[];
+}
+
 /** What changed from one trace to another. */
 export interface Comparison {
   readonly match: 'rip' | 'key' | 'reason';
@@ -339,6 +355,8 @@ export interface Comparison {
     readonly after: readonly ComparedExit[];
   } | null;
   readonly reasons: readonly ComparedReason[];
+  /** What got slower or faster, the costliest first. */
+  readonly times: readonly ComparedTimes[];
   /** Reasons that were left out, because an answer is bounded. */
   readonly left: number;
 }

@@ -25,7 +25,7 @@ const reasonOf = ({ level, reason, failed, left, right, leftTimes, rightTimes }:
 });
 
 export function comparisonOf(diff: Diff): Comparison {
-  const { match, related, exact, left, right, matched, vanished, appeared, hunks, first, reasons } = diff;
+  const { match, related, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } = diff;
   return {
     match,
     related,
@@ -48,6 +48,7 @@ export function comparisonOf(diff: Diff): Comparison {
             after: first.after.map(exitOf),
           },
     reasons: reasons.slice(0, MAX.reasons).map(reasonOf),
+    times: times.slice(0, MAX.reasons).map((change) => ({ ...change, reason: change.reason.slice(0, MAX.name) })),
     left: Math.max(0, reasons.length - MAX.reasons),
   };
 }

@@ -5,7 +5,17 @@
 import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
 import type { Profile } from '../analyzer/profile/profile.js';
-import { exitText, groundsOf, levelOf, meanOf, measured, signed } from './diff-text.js';
+import {
+  exitText,
+  groundsOf,
+  levelOf,
+  meanOf,
+  measured,
+  signed,
+  TIME_SECTIONS,
+  TIME_TITLES,
+  timeCells,
+} from './diff-text.js';
 import type { Output } from './output.js';
 import { formatNumber } from './table.js';
 
@@ -106,6 +116,16 @@ function markdown(report: Report, out: Output): void {
       MARKS[verdict.outcome] + (verdict.says === null ? '' : `: ${markdownText(verdict.says)}`),
     ]);
     markdownTable(out, ['budget', 'baseline', 'value', 'limit', ''], rows);
+  }
+  for (const { title, slower } of TIME_SECTIONS) {
+    const rows = answer.times.filter((change) => change.slower === slower);
+    if (rows.length === 0) continue;
+    out.line(`**${title}**\n`);
+    markdownTable(
+      out,
+      TIME_TITLES,
+      rows.map((change) => timeCells(answer.right.unit, change).map(markdownText)),
+    );
   }
   const changed = answer.reasons.filter(({ delta }) => delta !== 0);
   if (changed.length > 0) {

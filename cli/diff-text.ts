@@ -1,6 +1,7 @@
 /** What a comparison says, for a person at a terminal. */
 import type { Verdict } from '../analyzer/budget-judge.js';
-import type { Change, Diff, Divergence, ExitLine, Match } from '../analyzer/diff.js';
+import type { Change, Diff, Divergence, ExitLine, Match, TimeChange } from '../analyzer/diff.js';
+import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile, Times } from '../analyzer/profile/profile.js';
 import type { Output } from './output.js';
 import { formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
@@ -57,9 +58,46 @@ function printChanges(out: Output, changes: readonly Change[], most: number): vo
 }
 
 export const meanOf = (unit: Profile['unit'], times: Times | null): string => {
-  if (times === null) return '';
-  return unit === 'ns' ? formatNs(times.mean) : formatNumber(times.mean, 1);
+  return times === null ? '' : timeText(unit, times.mean);
 };
+
+const timeText = (unit: Profile['unit'], time: number): string =>
+  unit === 'ns' ? formatNs(time) : formatNumber(time, Number.isInteger(time) ? 0 : 1);
+
+/** What slowed, and what got faster: titles, and cells of a row for each reason. */
+export const TIME_TITLES = ['L', 'reason', 'samples', ...SHIFTING, 'cost'] as const;
+export const TIME_SECTIONS = [
+  { title: 'What slowed', slower: true },
+  { title: 'What got faster', slower: false },
+] as const;
+
+export function timeCells(unit: Profile['unit'], { level, reason, samples, cost, shifts }: TimeChange): string[] {
+  const moved = SHIFTING.map((wanted) => {
+    const shift = shifts.find(({ statistic }) => statistic === wanted);
+    return shift === undefined ? '' : `${timeText(unit, shift.left)} → ${timeText(unit, shift.right)}`;
+  });
+  const counts = [samples.left, samples.right].map((count) => formatNumber(count));
+  const more = cost === null ? '' : `${cost < 0 ? '−' : '+'}${timeText(unit, Math.abs(cost))}`;
+  return [levelOf(level), reason, [...new Set(counts)].join(' → '), ...moved, more];
+}
+
+function printTimes(out: Output, { times, right: { unit } }: Diff): void {
+  for (const { title, slower } of TIME_SECTIONS) {
+    const rows = times.filter((change) => change.slower === slower).map((change) => timeCells(unit, change));
+    if (rows.length === 0) continue;
+    out.line();
+    out.title(title);
+    const drops: { readonly [title: string]: number } = { samples: 2, p90: 1 };
+    out.table(
+      TIME_TITLES.map((name) =>
+        name === 'reason'
+          ? { title: name, shrinks: 16 }
+          : { ...right(name), ...(name in drops && { drops: drops[name] }) },
+      ),
+      rows,
+    );
+  }
+}
 
 function printReasons(out: Output, { reasons, left, right: other }: Diff): void {
   out.line();
@@ -120,6 +158,7 @@ export function printDiff(out: Output, answer: Diff, changes: number): void {
   }
   if (answer.first !== null) printDivergence(out, answer.first);
   printChanges(out, answer.changes, changes);
+  printTimes(out, answer);
   if (answer.hunks === 0 && answer.related) return;
   printReasons(out, answer);
   printEvents(out, answer);

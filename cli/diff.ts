@@ -91,7 +91,8 @@ export const command: Command = {
     'Counts and ticks are exact, and so are budgets on them. Host times are samples: a budget on them is broken only ' +
       `where the statistic is over its limit by ${LEAST_EFFECT * 100}% and a rank test (Mann-Whitney, of the tail that a ` +
       `percentile cuts off) gives chance less than ${SIGNIFICANCE * 100}%; with too few samples the answer is that ` +
-      'there is not enough data.',
+      'there is not enough data. What slowed and what got faster is told by the same test, the chance being that of all ' +
+      'reasons together; times alone do not change the exit code.',
     SYMBOLS_DETAILS,
   ],
   json: {
@@ -105,6 +106,9 @@ export const command: Command = {
     first: 'the first of them: at (seq on either side), before, left, right, more, after; or null',
     changes: 'by content: { exit, vanished, appeared }, at most 1000',
     reasons: 'level, reason, failed, left, right, delta, leftTimes, rightTimes',
+    times:
+      'what got slower or faster: { level, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
+      'p50, p90, p99), left, right, p (null of ticks) } }, the costliest first',
     events: 'kinds whose number changed: { kind, left, right }',
     left: '{ path, unit, exits, lost }',
     right: 'the same of RIGHT',
@@ -130,10 +134,9 @@ export const command: Command = {
     const budgets = budgetsOf(call);
     const match = readMatch(call.value('match'));
     const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;
-    const samples = budgets.some(({ measure }) => measure === 'latency');
     const symbols = openSymbols(call);
     const sides = [leftFile, rightFile].map((file) => {
-      const side = new DiffSide(call.values('ignore'), { samples, symbols });
+      const side = new DiffSide(call.values('ignore'), { symbols });
       const fed = feed(file, COLUMNS, (chunk) => side.take(chunk), call.out);
       side.finish(fed.nameOf);
       return { side, whole: fed.whole };

@@ -8,6 +8,7 @@ import { DiffSide } from '../../analyzer/diff-side.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
+import { randomOf } from '../fuzz/random.js';
 import { fixture, sharedPath } from '../recorder/import-helpers.js';
 import { type EventDraft, feedEvents } from './profile-helpers.js';
 
@@ -159,6 +160,93 @@ describe('diff', () => {
     ];
     assert.equal(compare(sideOf(run), sideOf(noisy)).appeared, 1);
     assert.equal(compare(sideOf(run), sideOf(noisy, ['EXTERNAL_INTERRUPT'])).appeared, 0);
+  });
+});
+
+describe('what slowed', () => {
+  /** Exits of CPUID and HLT by turns; the handlers of CPUID take `times`, those of HLT always the same. */
+  const timed = (times: readonly number[], clock: 'tick' | 'time_ns'): EventDraft[] =>
+    times.flatMap((time, i): EventDraft[] => {
+      const round = (reason: number, begin: number, took: number): EventDraft[] => [
+        { kind: 'exit', isa: 1, reason, rip: 1, from_level: 1, [clock]: begin },
+        { kind: 'entry', isa: 1, from_level: 0, [clock]: begin + took },
+      ];
+      return [...round(10, 100_000 * i, time), ...round(12, 100_000 * i + 50_000, 7000)];
+    });
+  const repeat = (count: number, time: (i: number) => number): number[] =>
+    Array.from({ length: count }, (_, i) => time(i));
+
+  it('is told where the exits are the same, and the other way round what got faster', () => {
+    const [before, after] = [repeat(2000, () => 2000), repeat(2000, () => 5000)];
+    for (const [one, other, slower] of [
+      [before, after, true],
+      [after, before, false],
+    ] as const) {
+      const { hunks, times } = diffOf(timed(one, 'time_ns'), timed(other, 'time_ns'));
+      assert.equal(hunks, 0);
+      assert.deepEqual(
+        times.map((change) => [change.level, change.reason, change.slower, change.samples, change.cost]),
+        [[1, 'CPUID', slower, { left: 2000, right: 2000 }, slower ? 6e6 : -6e6]],
+      );
+      assert.deepEqual(
+        times[0]?.shifts.map(({ statistic, left, right }) => [statistic, left, right]),
+        ['mean', 'p50', 'p90', 'p99'].map((statistic) => [statistic, one[0], other[0]]),
+      );
+    }
+  });
+
+  it('is the tail alone where that is all that moved', () => {
+    const slow =
+      (every: number) =>
+      (i: number): number =>
+        i % every === 0 ? 9000 : 2000;
+    const { times } = diffOf(timed(repeat(5000, slow(200)), 'time_ns'), timed(repeat(5000, slow(20)), 'time_ns'));
+    assert.deepEqual(
+      times.map(({ reason, shifts }) => [reason, shifts.map(({ statistic }) => statistic)]),
+      [['CPUID', ['mean', 'p99']]],
+    );
+  });
+
+  it('is not told of host times too few to judge, nor of a part too small to matter', () => {
+    const of = (count: number, time: number): EventDraft[] =>
+      timed(
+        repeat(count, () => time),
+        'time_ns',
+      );
+    assert.deepEqual(diffOf(of(19, 2000), of(19, 5000)).times, []);
+    assert.equal(diffOf(of(20, 2000), of(20, 5000)).times.length, 1);
+    assert.deepEqual(diffOf(of(2000, 2000), of(2000, 2030)).times, []);
+  });
+
+  it('is nothing where host times differ by chance alone', () => {
+    const random = randomOf(7, 7);
+    const noise = (): EventDraft[] =>
+      timed(
+        repeat(500, () => 1000 * (1 + random.below(6))),
+        'time_ns',
+      );
+    const told = Array.from({ length: 60 }, () => diffOf(noise(), noise()).times.length).filter((count) => count > 0);
+    // More than 4 of 60 has a probability below 0.0005 where each has 0.01.
+    assert.ok(told.length <= 4, `${told.length} of 60`);
+  });
+
+  it('is exact in ticks: one tick of one exit', () => {
+    const ticks = (last: number): EventDraft[] => timed([3, 3, last], 'tick');
+    assert.deepEqual(diffOf(ticks(3), ticks(3)).times, []);
+    const [change, ...others] = diffOf(ticks(3), ticks(4)).times;
+    assert.deepEqual(others, []);
+    assert.deepEqual(
+      [change?.reason, change?.slower, change?.shifts.map(({ statistic, p }) => [statistic, p])],
+      [
+        'CPUID',
+        true,
+        [
+          ['mean', null],
+          ['p90', null],
+          ['p99', null],
+        ],
+      ],
+    );
   });
 });
 

@@ -9,7 +9,7 @@ import { DiffSide } from '../../analyzer/diff-side.js';
 import { type EventDraft, feedEvents } from './profile-helpers.js';
 
 function sideOf(events: readonly EventDraft[]): DiffSide {
-  const side = new DiffSide([], { samples: true });
+  const side = new DiffSide();
   feedEvents(events, (chunk) => side.take(chunk));
   side.finish(() => null);
   return side;

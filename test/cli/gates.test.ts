@@ -59,6 +59,29 @@ describe('a gate', () => {
     assert.match(out, /^::error title=/);
   });
 
+  it('tells what slowed though the exits are the same, and passes without a budget on it', async () => {
+    const recording = (name: string, us: number): string => {
+      const path = join(folder, name);
+      const stamp = (at: number): string => `qemu-1 [000] 1.${String(at).padStart(6, '0')}:`;
+      const lines = Array.from({ length: 100 }, (_, i) => [
+        `${stamp(100 * i)} kvm_exit: vcpu 0 reason CPUID rip 0x1000 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0`,
+        `${stamp(100 * i + us)} kvm_entry: vcpu 0, rip 0x1000`,
+      ]);
+      writeFileSync(path, `${lines.flat().join('\n')}\n`);
+      return path;
+    };
+    const [fast, slow] = [recording('fast.txt', 2), recording('slow.txt', 5)];
+    const text = await trapline('diff', fast, slow);
+    assert.equal(text.code, 0);
+    assert.match(text.out, /no difference.*What slowed.*CPUID +100 +2 µs → 5 µs/s);
+    const markdown = await trapline('diff', slow, fast, '--format', 'markdown');
+    assert.match(markdown.out, /\*\*What got faster\*\*.*\| CPUID \| 100 \| 5 µs → 2 µs/s);
+    const { times } = JSON.parse((await trapline('diff', fast, slow, '--json')).out);
+    assert.deepEqual([times.length, times[0].reason, times[0].slower], [1, 'CPUID', true]);
+    assert.equal((await trapline('diff', fast, slow, '--fail-on', 'latency.p90.CPUID <= baseline + 5%')).code, 1);
+    assert.doesNotMatch((await trapline('diff', base, equal)).out, /What slowed|What got faster/);
+  });
+
   it('does not pass what cannot be decided', async () => {
     const empty = join(folder, 'none.budget');
     writeFileSync(empty, '# later\n');

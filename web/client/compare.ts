@@ -79,6 +79,7 @@ export class ComparePanel {
         el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · ')),
       ),
       ...(first === null ? this.#same(comparison) : this.#divergence(names, first)),
+      ...this.#times(comparison),
       el('h3', {}, 'Exits by reason'),
       this.#reasons(names, comparison),
     );
@@ -137,6 +138,29 @@ export class ComparePanel {
     ];
   }
 
+  /** What slowed and what got faster, beyond chance. */
+  #times({ times, units: [, unit] }: Comparison): HTMLElement[] {
+    const show = (time: number): string => (unit === 'ticks' ? whole(time) : duration(time));
+    return SHIFTS.flatMap(({ title, slower }) => {
+      const rows = times.filter((change) => change.slower === slower);
+      if (rows.length === 0) return [];
+      const body = rows.map(({ level, reason, shifts }) =>
+        el(
+          'tr',
+          { 'data-slower': String(slower), 'data-reason': reason },
+          el('td', {}, levelName(level)),
+          el('td', {}, el('span', { class: 'reason' }, swatchOf(this.#palette, reason, false), reason)),
+          ...MOVED.map((wanted) => {
+            const shift = shifts.find(({ statistic }) => statistic === wanted);
+            return el('td', {}, shift === undefined ? '' : `${show(shift.left)} → ${show(shift.right)}`);
+          }),
+        ),
+      );
+      const head = el('tr', {}, ...['Level', 'Reason', ...MOVED].map((name) => el('th', {}, name)));
+      return [el('h3', {}, title), el('table', {}, el('thead', {}, head), el('tbody', {}, ...body))];
+    });
+  }
+
   #reasons([left, right]: readonly [string, string], { reasons, units, left: omitted }: Comparison): HTMLElement {
     const head = el('tr');
     for (const [name, says] of [
@@ -181,6 +205,12 @@ export class ComparePanel {
     return el('table', {}, el('thead', {}, head), body);
   }
 }
+
+const MOVED = ['mean', 'p50', 'p90', 'p99'] as const;
+const SHIFTS = [
+  { title: 'What slowed', slower: true },
+  { title: 'What got faster', slower: false },
+] as const;
 
 const SIGNS: { readonly [sign: string]: string } = { '−': 'vanished', '+': 'appeared' };
 

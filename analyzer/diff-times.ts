@@ -1,0 +1,106 @@
+/**
+ * What got slower or faster from one run to another, reason by reason. Ticks of a deterministic machine are compared as
+ * they are. Host times are samples, and are judged as budgets are: by the rank test and the least effect, the
+ * significance being that of all tests of a comparison together (Bonferroni), so that of a hundred comparisons of equal
+ * runs one at the most says anything.
+ */
+import { chanceLarger, LEAST_EFFECT, leastSamples, SIGNIFICANCE } from './budget-judge.js';
+import type { DiffSide } from './diff-side.js';
+import type { ProfileRow, Times } from './profile/profile.js';
+
+/** Statistics that are compared: the part of the samples at or below each; null: the mean. */
+const SHARES = { mean: null, p50: 0.5, p90: 0.9, p99: 0.99 } as const;
+export type Shifting = keyof typeof SHARES;
+export const SHIFTING = Object.keys(SHARES) as readonly Shifting[];
+
+/** A statistic that moved, in the unit of the runs. */
+export interface Shift {
+  readonly statistic: Shifting;
+  readonly left: number;
+  readonly right: number;
+  /** How likely chance is; null of ticks. */
+  readonly p: number | null;
+}
+
+/** The statistics of a reason that moved one way. */
+export interface TimeChange {
+  /** As in the right run. */
+  readonly level: number | null;
+  readonly reason: string;
+  readonly slower: boolean;
+  readonly samples: { readonly left: number; readonly right: number };
+  /**
+   * Time that the right run's exits took more than they would have with the mean of the left; below 0: less;
+   * null where the mean is not among what moved.
+   */
+  readonly cost: number | null;
+  readonly shifts: readonly Shift[];
+}
+
+/** Rows of both profiles for one reason. */
+export interface RowPair {
+  readonly left?: ProfileRow;
+  readonly right?: ProfileRow;
+}
+
+/** What moved, the costliest first; nothing where the runs have clocks of two kinds. */
+export function timeChanges(left: DiffSide, right: DiffSide, pairs: readonly RowPair[]): TimeChange[] {
+  const unit = right.profile?.unit ?? null;
+  if (unit === null || unit !== left.profile?.unit) return [];
+  const timed = pairs.flatMap(({ left: before, right: after }) =>
+    before?.times && after?.times && !after.failed ? [{ before, after, was: before.times, is: after.times }] : [],
+  );
+  // Each statistic may have moved either way.
+  const level = SIGNIFICANCE / (timed.length * SHIFTING.length * 2);
+  return timed
+    .flatMap(({ before, after, was, is }) => {
+      const shifts =
+        unit === 'ticks'
+          ? exactShifts(was, is)
+          : sampledShifts(was, is, () => [left.rowTimes(before), right.rowTimes(after)], level);
+      return [true, false].flatMap((slower): TimeChange[] => {
+        const moved = shifts.filter((shift) => shift.right > shift.left === slower);
+        if (moved.length === 0) return [];
+        return [
+          {
+            level: after.level,
+            reason: after.reason,
+            slower,
+            samples: { left: was.samples, right: is.samples },
+            cost: moved.some(({ statistic }) => statistic === 'mean') ? (is.mean - was.mean) * is.samples : null,
+            shifts: moved,
+          },
+        ];
+      });
+    })
+    .sort((a, b) => Math.abs(b.cost ?? 0) - Math.abs(a.cost ?? 0));
+}
+
+const exactShifts = (was: Times, is: Times): Shift[] =>
+  SHIFTING.flatMap((statistic) =>
+    was[statistic] === is[statistic] ? [] : [{ statistic, left: was[statistic], right: is[statistic], p: null }],
+  );
+
+/** `samples` are asked for only where a statistic moved enough to be of interest. */
+function sampledShifts(
+  was: Times,
+  is: Times,
+  samples: () => readonly [Float64Array, Float64Array],
+  level: number,
+): Shift[] {
+  const moved = SHIFTING.filter((statistic) => {
+    const [less, more] = [was[statistic], is[statistic]].toSorted((a, b) => a - b) as [number, number];
+    return (
+      more > less &&
+      more >= less * (1 + LEAST_EFFECT) &&
+      Math.min(was.samples, is.samples) >= leastSamples(SHARES[statistic])
+    );
+  });
+  if (moved.length === 0) return [];
+  const [before, after] = samples();
+  return moved.flatMap((statistic) => {
+    const [x, y] = is[statistic] > was[statistic] ? [after, before] : [before, after];
+    const p = chanceLarger(x, y, SHARES[statistic]);
+    return p < level ? [{ statistic, left: was[statistic], right: is[statistic], p }] : [];
+  });
+}
