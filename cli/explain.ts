@@ -123,8 +123,8 @@ export const command: Command = {
       'manual orders stages, not the checks in them: all violated ones are reported, never which the processor met first.',
     'Of a trace that trapline record wrote, every VM entry that failed is explained, each kind once: the run is made ' +
       'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
-    'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry failed or a dump is damaged, 2 ' +
-      'where no dump was found.',
+    'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
+      'damaged, 2 where no dump was found.',
   ],
   json: {
     processor: 'whose capabilities were used; unknown where none were given',
@@ -185,7 +185,8 @@ export const command: Command = {
     else if (as === null) printReports(call.out, processor.name, reports, more, call.flag('all'));
     if (found.includes(null)) return EXIT.wrong;
     const wrong = reports.some(
-      ({ violated, outcome, verdict }) => violated.length > 0 || outcome.failed === true || verdict === 'damaged',
+      ({ format, violated, outcome, verdict }) =>
+        format === 'report' || violated.length > 0 || outcome.failed === true || verdict === 'damaged',
     );
     return wrong ? EXIT.differs : EXIT.holds;
   },

@@ -43,7 +43,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     applies: ({ format }, { failed, kind }) =>
-      (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid',
+      (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid' && kind !== 'access',
     wantsDump: true,
     says: 'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.',
   },
@@ -53,7 +53,7 @@ const ADVICE: readonly Advice[] = [
     says: 'Outside long mode the PDPTEs are checked too: with EPT the PDPTR fields, without it four entries of page tables that the hypervisor itself made, also for a guest without paging. Qualification 2 in the dump of the VMCS would say so.',
   },
   {
-    applies: ({ format }, { kind }) => format === 'qemu' && kind === 'vmrun-invalid',
+    applies: ({ format }, { kind }) => (format === 'qemu' || format === 'report') && kind === 'vmrun-invalid',
     wantsDump: true,
     says: 'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.',
   },

@@ -1,4 +1,5 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
+import { respelled } from './bare-errors.js';
 import { Builder } from './builder.js';
 import type { Dump } from './dump.js';
 import { unquoted } from './quoted.js';
@@ -100,7 +101,7 @@ class Finder {
       this.#closeAll();
       return;
     }
-    const text = fold(raw.slice(0, LONGEST));
+    const text = fold(respelled(raw.slice(0, LONGEST)));
     const places = placesOf(text);
     if (places.length === 0) return;
     const thread = THREAD.exec(raw)?.[1] ?? '';

@@ -3,6 +3,7 @@ import { SVM_EXIT_CODES, SVM_EXIT_INVALID } from '../../engine/svm/exit-codes.js
 import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { type Dump, FORMATS, fieldOf } from './dump.js';
+import { failedAccess } from './instruction.js';
 
 export type OutcomeKind =
   | 'guest-state'
@@ -11,6 +12,7 @@ export type OutcomeKind =
   | 'vmfail'
   | 'vmrun-invalid'
   | 'exit'
+  | 'access'
   | 'no-error'
   | 'unknown';
 
@@ -120,6 +122,8 @@ function svmOutcome(dump: Dump): Outcome {
 }
 
 function vmxOutcome(dump: Dump): Outcome {
+  const access = dump.format === 'report' ? failedAccess(dump) : null;
+  if (access !== null) return { ...blank, kind: 'access', isa: 'vmx', failed: null, says: access };
   const error = fieldOf(dump, 'error.vm');
   if (error !== null) return vmfail(Number(error & 0xffn));
   const reason = fieldOf(dump, 'failure.reason') ?? fieldOf(dump, 'VM_EXIT_REASON');
@@ -171,5 +175,7 @@ function ownOutcome(dump: Dump): Outcome {
       says: `KVM gave up on an exit (suberror ${internal}), not on an entry`,
     };
   }
+  const failure = dump.format === 'report' ? fieldOf(dump, 'error.hardware') : null;
+  if (failure !== null) return hardwareError(failure);
   return FORMATS[dump.format].isa === 'svm' ? svmOutcome(dump) : vmxOutcome(dump);
 }

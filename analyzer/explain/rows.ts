@@ -3,6 +3,7 @@
  * (arch/x86/kvm/svm/svm.c) of all versions since 2.6.39, Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c), QEMU
  * `x86_cpu_dump_state` (target/i386/cpu-dump.c).
  */
+import { BARE } from './bare-errors.js';
 import { type Template, template } from './template.js';
 
 export type Family = 'vmcs' | 'vmcb' | 'qemu' | 'report';
@@ -313,16 +314,12 @@ const QEMU_ROWS: readonly RowSpec[] = [
 
 /** A line that says that an instruction or an entry failed, and needs no dump around it. */
 const REPORT_ROWS: readonly RowSpec[] = [
-  'VMLAUNCH error: 0x{error.vm:1}',
-  'VMRESUME error: 0x{error.vm:1}',
-  'VM-Entry, Code={error.vm:1}',
-  'VM-instruction error {error.vm:1}',
-  'VM instruction error: {error.vm:1}',
-  'VM_INSTRUCTION_ERROR: {error.vm:1}',
-  'VM_INSTRUCTION_ERROR = {error.vm:1}',
-  'vmwrite failed: field={report.vmwrite:1} val={report.value:1} err={error.vm:1}',
+  `${BARE.error} {error.vm:1}`,
+  `${BARE.entry} {error.hardware:1}`,
+  'VM-Entry, Code={error.vm.decimal:1}',
+  'vmwrite failed: field={report.vmwrite:1} val={report.value:1} err={error.vm.decimal:1}',
   'vmread failed: field={report.vmread:1}',
-  'vmwrite error: reg {report.vmwrite:1} value {report.value:1} (err {error.vm:1})',
+  'vmwrite error: reg {report.vmwrite:1} value {report.value:1} (err {error.vm.decimal:1})',
 ].map((text) => ({ section: 'header', text, opens: 'dump', optional: true }));
 
 const rowsOf = (family: Family, specs: readonly RowSpec[]): Row[] =>

@@ -153,6 +153,11 @@ const CASES: readonly Case[] = [
     says: ({ dump, outcome, judged }) => `${outcome.says}: ${qualified(dump, outcome, judged)}.`,
   },
   {
+    verdict: 'undecidable',
+    applies: ({ dump }) => dump.format === 'report',
+    says: ({ outcome }) => `${outcome.says}.`,
+  },
+  {
     verdict: 'valid',
     applies: ({ outcome, judged }) => outcome.failed === false && judged.length === 0,
     says: ({ outcome }) => `${outcome.says}. Registers of QEMU are no VMCB to check.`,
