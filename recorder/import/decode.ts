@@ -1,5 +1,6 @@
 /** Decodes one event's text by its EventSpec. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { fillAbout } from './about.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
 import { type EventSpec, type Key, type NamedKey, REFUSED } from './events.js';
 import { type CoinedReason, isLinear, isPhysical, ReasonReader } from './reasons.js';
@@ -14,6 +15,8 @@ export interface DecodeContext {
   servedReason: number;
 }
 
+/** What an exit must say before it can say what it is about. */
+const INFORMED = (1 << FIELD.qualification) | (1 << FIELD.info2);
 const EQUALS = 0x3d;
 const COLON = 0x3a;
 const CANT_FIND = ascii('<CANT FIND FIELD ');
@@ -108,6 +111,11 @@ export class Decoder {
     if (!this.#head(spec, cursor, row)) return false;
     const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
     if (!done || (row.mask & spec.needs) !== spec.needs) return false;
+    if (row.kind === EVENT_KINDS.exit && (row.mask & INFORMED) === INFORMED) {
+      const { words } = row;
+      const high = words[2 * FIELD.info2 + 1] as number;
+      fillAbout(row, words[2 * FIELD.qualification] as number, words[2 * FIELD.info2] as number, high);
+    }
     if (!spec.whole) this.#leftover(cursor, row);
     return true;
   }

@@ -10,13 +10,16 @@ import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { EVERYTHING } from '../../engine/access-filter.js';
 import { ACCESS_KINDS } from '../../engine/observer.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { openSource } from '../../recorder/import/source.js';
 import { GUESTS } from '../../traces/guests/catalogue.js';
 import { inPackage, valuesOf } from '../../traces/guests/guest.js';
 import { ENTRY_FAILURES, expectedConsole, expectedExits } from '../../traces/guests/hypervisor.js';
-import { openTrace } from '../../traces/open.js';
+import { createTrace, openTrace } from '../../traces/open.js';
 import { TABLES } from '../../traces/schema.js';
 import { TraceSql } from '../../traces/sql.js';
 import { VIEWS } from '../../traces/views.js';
+import { sharedPath } from '../recorder/import-helpers.js';
 import { record } from '../recorder/run/scene.js';
 
 const path = inPackage('docs', 'query.md');
@@ -69,8 +72,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 type Answer = { readonly [column: string]: unknown };
 
-function ask(title: string): Answer[] {
-  const sql = new TraceSql(trace);
+function ask(title: string, of = trace): Answer[] {
+  const sql = new TraceSql(of);
   try {
     const { columns, rows } = sql.ask(examples.get(title) ?? assert.fail(`no example "${title}"`));
     return [...rows].map((row) =>
@@ -116,6 +119,7 @@ const ANSWERS: { readonly [title: string]: (rows: Answer[]) => void } = {
       { port: 'port 0x80 in', n: settings.in },
       { port: 'port 0x80 out', n: settings.out },
     ]),
+  'What an exit was about, by its work': (rows) => assert.ok(rows.every(({ n }) => Number(n) > 0)),
   'Entries that failed, and the checks that they broke': (rows) => {
     // The entry of a VMCS that was not launched breaks no check of state.
     const failures = new Set(rows.map(({ seq }) => seq));
@@ -163,6 +167,59 @@ describe('docs/query.md', () => {
   });
 
   for (const [title, check] of Object.entries(ANSWERS)) it(`"${title}" answers as it must`, () => check(ask(title)));
+});
+
+/** What the guest BASIC did, on hosts of both vendors: the collection's MANIFEST.md. */
+describe('docs/query.md of an imported recording', () => {
+  const total = (rows: Answer[], of: (row: Answer) => boolean): number =>
+    rows.filter(of).reduce((sum, { n }) => sum + Number(n), 0);
+
+  for (const name of ['vmx/vmx_basic.trace.dat', 'vmx/vmx_basic.report.txt', 'svm/svm_basic.trace.dat']) {
+    const path = sharedPath(`kvm/${name}`);
+    it(`answers every example: ${name}`, { skip: path === null }, () => {
+      if (path === null) return;
+      const imported = join(folder, `${name.replace('/', '-')}.sqlite`);
+      const source = openSource(path);
+      try {
+        importTrace(source, () => createTrace(imported));
+      } finally {
+        source.close();
+      }
+      const answers = new Map([...examples.keys()].map((title) => [title, ask(title, imported)]));
+      const of = (title: string): Answer[] => answers.get(title) ?? [];
+      if (name.startsWith('vmx')) {
+        const ports = of('What an exit was about');
+        assert.deepEqual(
+          [' out', ' in'].map((way) => total(ports, ({ port }) => String(port).endsWith(way))),
+          [55, 20],
+        );
+        assert.equal(
+          total(ports, ({ port }) => port === 'port 0x3f8 out'),
+          50,
+        );
+        assert.equal(
+          total(of('Exits by reason'), () => true),
+          409,
+        );
+      }
+      const work = of('What an exit was about, by its work');
+      assert.equal(
+        total(work, (row) => row.work === 'cpuid'),
+        100,
+      );
+      assert.equal(
+        total(work, (row) => row.work === 'vmcall'),
+        25,
+      );
+      const page = name.startsWith('svm') ? "name = 'NPF' and gpa is null" : "name = 'IO_INSTRUCTION' and code is null";
+      const sql = new TraceSql(imported);
+      assert.deepEqual(
+        [...sql.ask(`select count(*) as n from exit where ${page}`).rows].map(([n]) => Number(n)),
+        [0],
+      );
+      sql.close();
+    });
+  }
 });
 
 describe('trapline query', () => {

@@ -1,6 +1,7 @@
 /** Decodes records by their programs: columns in place in the trace's slab, the rest by way of the row. */
 import { EVENT_FIELDS, EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { VM_ENTRY_FAILURE } from '../../../engine/vmx/exit-reasons.js';
+import { fillAbout } from '../about.js';
 import { ascii } from '../cursor.js';
 import type { Lane } from '../lanes.js';
 import { ISA, isLinear, isPhysical } from '../reasons.js';
@@ -68,6 +69,7 @@ export class RecordDecoder {
     if (program.code >= 0) row.put(FIELD.code, program.code, 0);
     if (program.flags !== 0) row.put(FIELD.flags, program.flags, 0);
     this.#steps(program.steps, view, at, sink, row, lane);
+    if (row.kind === exit) this.#about(program, view, at, row);
     if (program.special !== null) this.#special(program, view, at, row);
     if (this.#text === null) return;
     if (program.heading !== null) addBytes(row, program.heading);
@@ -180,6 +182,14 @@ export class RecordDecoder {
     this.#numbers.low = this.#numbers.high = 0;
     if (width !== 0) this.#numbers.read(view, at + (program.slots[2 * slot] as number), width);
     return this.#numbers.low;
+  }
+
+  #about(program: Program, view: DataView, at: number, row: EventRow): void {
+    const { slots } = program;
+    if (slots[2 * SLOT.info1 + 1] === 0 || slots[2 * SLOT.info2 + 1] === 0) return;
+    const info1 = this.#slot(program, SLOT.info1, view, at);
+    this.#slot(program, SLOT.info2, view, at);
+    fillAbout(row, info1, this.#numbers.low, this.#numbers.high);
   }
 
   #special(program: Program, view: DataView, at: number, row: EventRow): void {

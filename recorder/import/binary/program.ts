@@ -120,12 +120,17 @@ export const SLOT = {
   error_code: 10,
   errno: 11,
   reason: 12,
+  info1: 13,
+  info2: 14,
 } as const;
+
+/** Older names of fields of an exit. */
+const OLDER: { readonly [name: string]: string } = { info1: 'exit_info1', info2: 'exit_info2' };
 
 function slotsOf(fields: readonly Field[]): Int32Array {
   const slots = new Int32Array(2 * Object.keys(SLOT).length);
   for (const [name, slot] of Object.entries(SLOT)) {
-    const field = fields.find((each) => each.name === name);
+    const field = fields.find((each) => each.name === name || each.name === OLDER[name]);
     if (field === undefined) continue;
     slots[2 * slot] = field.offset;
     if (isNumber(field)) slots[2 * slot + 1] = field.signed ? -field.size : field.size;
