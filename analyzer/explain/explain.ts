@@ -17,6 +17,7 @@ import { findDumps } from './find.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
+import { notThatModel, refutedBy } from './refuted.js';
 import type { Verdict } from './sentences.js';
 import { judgeSvm } from './svm.js';
 import { trapsOf } from './traps.js';
@@ -163,9 +164,15 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
   const outcome = outcomeOf(dump, host);
   const isSvm = outcome.isa === 'svm';
   const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
-  const judged = dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, processor), outcome, dump);
+  const judgeAs = (known: Processor): Judged[] =>
+    dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, known), outcome, dump);
+  const given = judgeAs(processor);
+  const refuted = refutedBy(given, dump, outcome, () => judgeAs(UNKNOWN));
+  const judged = refuted?.judged ?? given;
   const conclusion = conclude(dump, outcome, judged);
-  const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state, processor));
+  const find = (list: readonly Judged[]): Finding[] =>
+    list.map((one) => findingOf(one, state, refuted === null ? processor : UNKNOWN));
+  const notThat = refuted === null ? [] : [notThatModel(processor.name, refuted.by)];
   return {
     format: dump.format,
     title: FORMATS[dump.format].says,
@@ -180,7 +187,7 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
     undecidable: find(conclusion.undecidable),
     holds: judged.filter(({ answer }) => answer === 'holds').length,
     damage: dump.damage.map((damage) => ({ ...damage, says: DAMAGES[damage.kind] })),
-    traps: trapsOf(dump, outcome),
+    traps: [...notThat, ...trapsOf(dump, outcome)],
     next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
   };

@@ -5,6 +5,7 @@
  */
 import type { CpuModel } from '../../engine/cpu/model.js';
 import { VMX_MSR } from '../../engine/vmx/capabilities.js';
+import { COUNTERS } from '../../engine/vmx/checks/evaluate.js';
 import { CPU_FEATURES, type CpuFeature, hasFeature } from '../../engine/vmx/checks/features.js';
 import { DEFAULT1, type MsrReader } from './vmx-msrs.js';
 
@@ -104,7 +105,7 @@ export const ofModel = (model: CpuModel): Processor => ({
   msr: (msr) => model.msrs.get(msr) ?? 0n,
   physicalBits: model.physicalBits,
   linearBits: 48,
-  counters: null,
+  counters: (BigInt(COUNTERS.high) << 32n) | BigInt(COUNTERS.low),
   features: eachFeature((feature) => hasFeature(model, feature)),
 });
 

@@ -12,7 +12,7 @@ import { CHECKS } from './table.js';
 const ADDRESS_SPACE = 2 ** 32;
 
 /** Four programmable counters and three fixed ones, as MSRs of the engine accept them (cpu/system/msr.ts). */
-const COUNTERS = { low: 0xf, high: 7 } as const;
+export const COUNTERS = { low: 0xf, high: 7 } as const;
 
 /** The state of a vCPU with a current VMCS. One for all; `at` points it. */
 class LiveState implements CheckState {

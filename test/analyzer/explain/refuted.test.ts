@@ -1,0 +1,47 @@
+/** Capabilities of another processor do not make a healthy dump a violated one. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { explain } from '../../../analyzer/explain/explain.js';
+import { PROCESSORS } from '../../../analyzer/explain/processors.js';
+import { fixture, ids, SKIP, shared } from './helpers.js';
+
+const MODEL = 'skylake-k';
+const as = (text: string): ReturnType<typeof explain>['dumps'] => explain(text, 'test', PROCESSORS.get(MODEL)).dumps;
+
+describe('a host that is not the model', () => {
+  const cases: readonly (readonly [name: string, by: RegExp])[] = [
+    ['A10_kvm_grsec_nested_triplefault_healthy', /host\.cr4\.fixed/],
+    ['A14_kvm_martins3_ept_violation_healthy', /controls\.secondary\.reserved.*host\.cr4\.fixed/],
+  ];
+  for (const [name, by] of cases) {
+    it(name, { skip: SKIP }, () => {
+      const [report] = as(readFileSync(join(shared('dumps') ?? '', `${name}.txt`), 'utf8'));
+      assert.deepEqual([report?.verdict, ids(report?.violated ?? [])], ['valid', []]);
+      assert.match(report?.traps[0] ?? '', /^This host is not skylake-k: /);
+      assert.match(report?.traps[0] ?? '', by);
+    });
+  }
+  it('is told by a failed entry too, which got past its controls; the fault of the guest stays', () => {
+    // UMIP, bit 11 of CR4, which Skylake has not.
+    const text = fixture('vmx-two-faults').replace(/(CR4=0{8})(\w{8})/, (_, head: string, low: string) => {
+      return head + (Number.parseInt(low, 16) | 0x800).toString(16).padStart(8, '0');
+    });
+    assert.notEqual(text, fixture('vmx-two-faults'));
+    const [report] = as(text);
+    assert.deepEqual(ids(report?.violated ?? []), ['guest.gdtr.base', 'guest.tr.s']);
+    assert.match(report?.traps[0] ?? '', /not skylake-k.*host\.cr4\.fixed/);
+  });
+  it('where the entry failed for its controls, the model counts', () => {
+    const [report] = as(fixture('vmx-injection'));
+    assert.ok(ids(report?.violated ?? []).includes('controls.secondary.reserved'));
+  });
+});
+
+it('the machine knows its own counters: four programmable ones and three fixed ones', () => {
+  // IA32_PERF_GLOBAL_CTRL: bits 3:0 and 34:32. With them, reserved bits of the MSR are decided in every recorded run.
+  const models = [...PROCESSORS].filter(([name]) => name.startsWith('trapline-'));
+  assert.ok(models.length > 0);
+  for (const [name, { counters }] of models) assert.equal(counters, 0x7_0000_000fn, name);
+});
