@@ -5,6 +5,7 @@
 import { EVENT_KINDS } from '../engine/observer.js';
 import type { TraceReader } from '../traces/store.js';
 import { align, commonSymbols } from './diff-align.js';
+import { beyondChance } from './diff-chance.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
 import { type RowPair, type TimeChange, timeChanges } from './diff-times.js';
 import type { Profile, Times } from './profile/profile.js';
@@ -24,7 +25,7 @@ const ATTEMPTS: readonly { readonly match: Match; readonly share: number }[] = [
   { match: 'reason', share: 0.1 },
 ];
 
-/** Part of the shorter run that must agree for two runs to count as related. */
+/** Part of the shorter run that must agree for two runs to count as related; chance alone must not explain it. */
 const ENOUGH = 0.1;
 
 export interface Divergence {
@@ -136,8 +137,10 @@ function alignSides(left: DiffSide, right: DiffSide, wanted: Match | undefined):
   for (const { match, share } of attempts) {
     const symbols = symbolsOf(left, right, match);
     if (commonSymbols(symbols.left, symbols.right, symbols.count) < share * shorter) continue;
-    const { exact, matched, hunks } = alignLanes(left, right, symbols);
-    if (matched >= ENOUGH * shorter) return { match, related: true, exact, matched, hunks, symbols };
+    const { exact, matched, hunks, partner } = alignLanes(left, right, symbols);
+    if (matched < ENOUGH * shorter) continue;
+    if (beyondChance({ ...symbols, partner, matched, hunks: hunks.length }))
+      return { match, related: true, exact, matched, hunks, symbols };
   }
   const symbols = { left: new Uint32Array(0), right: new Uint32Array(0), count: 0 };
   return { match: wanted ?? 'reason', related: false, exact: false, matched: 0, hunks: [], symbols };
@@ -161,15 +164,20 @@ function alignLanes(left: DiffSide, right: DiffSide, symbols: Aligned['symbols']
   const hunks: Hunk[] = [];
   let matched = 0;
   let exact = true;
+  const partner = new Int32Array(left.exits).fill(-1);
   for (let lane = 0; lane + 1 < Math.max(left.lanes.length, right.lanes.length); lane++) {
     const [from, to] = laneRange(left, lane);
     const [start, end] = laneRange(right, lane);
     const result = align(symbols.left.subarray(from, to), symbols.right.subarray(start, end));
     matched += result.matched;
     exact &&= result.exact;
+    for (let i = 0; i < result.partner.length; i++) {
+      const at = result.partner[i] as number;
+      if (at >= 0) partner[from + i] = start + at;
+    }
     collectHunks(result.partner, { left: from, leftEnd: to, right: start, rightEnd: end }, hunks);
   }
-  return { exact, matched, hunks };
+  return { exact, matched, hunks, partner };
 }
 
 const laneRange = ({ lanes, exits }: DiffSide, lane: number): readonly [number, number] => [

@@ -163,6 +163,72 @@ describe('diff', () => {
   });
 });
 
+describe('related or not', () => {
+  const REASONS = [10, 12, 18, 30, 31, 32, 48];
+  const run = (picks: readonly number[], rip = 0): EventDraft[] =>
+    picks.map(
+      (reason, i): EventDraft => ({ kind: 'exit', isa: 1, reason, from_level: 1, rip: rip === 0 ? 1 : rip + i }),
+    );
+  const drawn = (seed: number, count: number, reasons = REASONS): number[] => {
+    const random = randomOf(seed, count);
+    return Array.from({ length: count }, () => random.pick(reasons));
+  };
+
+  for (const count of [300, 3000]) {
+    it(`${count} exits at random are unrelated, however they are matched`, () => {
+      for (let seed = 0; seed < 2; seed++) {
+        for (const reasons of [REASONS, [10, 12], [10, 10, 10, 10, 12, 30]]) {
+          const [left, right] = [
+            run(drawn(seed, count, reasons), 0x1000),
+            run(drawn(seed + 50, count, reasons), 0x90_0000),
+          ];
+          for (const match of [undefined, 'reason', 'key'] as const) {
+            assert.equal(diffOf(left, right, match).related, false, `${reasons} ${seed}`);
+          }
+        }
+      }
+    });
+  }
+
+  it('is no relation that a short run can be picked out of a long one, exit by exit', () => {
+    assert.equal(diffOf(run(drawn(1, 200)), run(drawn(2, 5000))).related, false);
+    const long = drawn(3, 5000);
+    const { related, matched, hunks } = diffOf(run(long.slice(0, 200)), run(long));
+    assert.deepEqual([related, matched, hunks], [true, 200, 1]);
+  });
+
+  it('finds a loop again in which a third of the exits is another, and not in its places at random', () => {
+    const random = randomOf(9, 9);
+    const loop = Array.from({ length: 5000 }, (_, i) => REASONS[i % 7] as number);
+    assert.equal(diffOf(run(loop), run(loop.map((reason) => (random.below(3) === 0 ? 1 : reason)))).related, true);
+    assert.equal(diffOf(run(loop), run(drawn(4, 5000))).related, false);
+  });
+
+  it('takes runs of one reason for related, whatever their length', () => {
+    for (const [one, other] of [
+      [50, 50],
+      [50, 5000],
+      [1, 1],
+    ] as const) {
+      assert.equal(diffOf(run(drawn(1, one, [10])), run(drawn(2, other, [10]))).related, true);
+    }
+  });
+
+  it('aligns each lane against its own: lanes at random are unrelated, changed ones are not', () => {
+    const lanes = (seed: number): EventDraft[] =>
+      [0, 1, 2].flatMap((vcpu) => run(drawn(seed + vcpu, 700)).map((exit) => ({ ...exit, vcpu })));
+    assert.equal(diffOf(lanes(1), lanes(101)).related, false);
+    const random = randomOf(5, 5);
+    assert.equal(
+      diffOf(
+        lanes(1),
+        lanes(1).filter(() => random.below(4) > 0),
+      ).related,
+      true,
+    );
+  });
+});
+
 describe('what slowed', () => {
   /** Exits of CPUID and HLT by turns; the handlers of CPUID take `times`, those of HLT always the same. */
   const timed = (times: readonly number[], clock: 'tick' | 'time_ns'): EventDraft[] =>

@@ -2,6 +2,7 @@
  * How fast two runs of a million exits each are compared, from their files to the answer, by processor time: the same run
  * twice, one with a hundredth of its exits replaced, and one that shares nothing but its vocabulary.
  */
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,7 +65,12 @@ function write(path: string, exits: number, share: number, seed: number): void {
 }
 
 /** Seconds of processor time of reading both runs and comparing them, and of comparing alone: medians of `runs`. */
-function seconds(runs: number, left: string, right: string): { readonly all: number; readonly compared: number } {
+function seconds(
+  runs: number,
+  left: string,
+  right: string,
+  related: boolean,
+): { readonly all: number; readonly compared: number } {
   const spent = (): number => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
@@ -74,7 +80,7 @@ function seconds(runs: number, left: string, right: string): { readonly all: num
     const begun = spent();
     const sides = [readSide(one), readSide(other)] as const;
     const read = spent();
-    compare(...sides);
+    assert.equal(compare(...sides).related, related);
     const end = spent();
     one.close();
     other.close();
@@ -92,7 +98,7 @@ export function measureDiffs(runs: number, scale: number): readonly Measured[] {
       const [left, right] = [join(folder, 'left.arrow'), join(folder, 'right.arrow')];
       write(left, Math.round(exits * scale), 0, 2);
       write(right, Math.round(exits * scale), share, 3);
-      return seconds(runs, left, right);
+      return seconds(runs, left, right, share < 1);
     };
     return SHARES.flatMap(({ name, share, most }) => {
       const line = (what: string, value: number): Measured => ({
