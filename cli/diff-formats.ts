@@ -17,7 +17,7 @@ import {
   timeCells,
 } from './diff-text.js';
 import type { Output } from './output.js';
-import { formatNumber } from './table.js';
+import { formatCount, formatNumber } from './table.js';
 
 export interface Report {
   readonly leftFile: string;
@@ -52,8 +52,8 @@ function checksOf({ answer, verdicts }: Report): Check[] {
 
 function summaryOf({ related, matched, vanished, appeared, hunks }: Diff): string {
   if (!related) return 'unrelated runs: next to nothing in common';
-  if (hunks === 0) return `${formatNumber(matched)} exits alike, no difference`;
-  return `${formatNumber(matched)} exits alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
+  if (hunks === 0) return `${formatCount(matched, 'exit')} alike, no difference`;
+  return `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
 }
 
 function json({ leftFile, rightFile, answer, verdicts }: Report, out: Output): void {

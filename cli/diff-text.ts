@@ -4,7 +4,7 @@ import type { Change, Diff, Divergence, ExitLine, Match, TimeChange } from '../a
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile, Times } from '../analyzer/profile/profile.js';
 import type { Output } from './output.js';
-import { formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
+import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
 const MATCHED_BY: { readonly [match in Match]: string } = {
   rip: 'reason, what it was about, and RIP',
@@ -54,7 +54,7 @@ function printChanges(out: Output, changes: readonly Change[], most: number): vo
         exitText(exit),
       ]),
   );
-  if (changes.length > most) out.line(out.paint('dim', `${formatNumber(changes.length - most)} more kinds of exit`));
+  if (changes.length > most) out.line(out.paint('dim', `${formatCount(changes.length - most, 'more kind')} of exit`));
 }
 
 export const meanOf = (unit: Profile['unit'], times: Times | null): string => {
@@ -144,8 +144,8 @@ export function printDiff(out: Output, answer: Diff, changes: number): void {
   if (!answer.related) {
     out.line(out.paint('yellow', 'Unrelated runs: next to nothing in common, so nothing was aligned.'));
   } else {
-    const places = `${formatNumber(answer.hunks)} place${answer.hunks === 1 ? '' : 's'}`;
-    const parts = [`${formatNumber(answer.matched)} exits alike`];
+    const places = formatCount(answer.hunks, 'place');
+    const parts = [`${formatCount(answer.matched, 'exit')} alike`];
     if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} vanished`));
     if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} appeared`));
     out.line(parts.join(', ') + (answer.hunks === 0 ? '; no difference' : `, in ${places}`));

@@ -5,6 +5,7 @@ import type { Style } from './output.js';
 import {
   cutText,
   formatBar,
+  formatCount,
   formatNs,
   formatNumber,
   formatPercent,
@@ -142,10 +143,10 @@ export function totals({ profile }: Snapshot, rates: Span, paint: Paint): string
   const { all } = profile;
   const of = profile[rates];
   return [
-    `${formatNumber(all.events)} events${perSecond(of.events, of)}`,
-    `${formatNumber(all.exits)} exits${perSecond(of.exits, of)}`,
-    `${formatNumber(all.entries)} entries`,
-    all.failedEntries === 0 ? '' : paint('red', `${formatNumber(all.failedEntries)} failed entries`),
+    formatCount(all.events, 'event') + perSecond(of.events, of),
+    formatCount(all.exits, 'exit') + perSecond(of.exits, of),
+    formatCount(all.entries, 'entry', 'entries'),
+    all.failedEntries === 0 ? '' : paint('red', formatCount(all.failedEntries, 'failed entry', 'failed entries')),
     all.gaps === 0 ? '' : paint('yellow', `${all.lost === 0 ? '' : `${formatNumber(all.lost)} `}events lost`),
   ].filter((text) => text !== '');
 }

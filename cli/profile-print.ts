@@ -204,22 +204,25 @@ export function printHistograms(
   }
 }
 
+/** What is counted: of one, and of many. */
+export type Noun = readonly [one: string, many: string];
+
 /** What the profile is of, in a sentence. */
 export function printHead(
   out: Output,
   { unit, exits, entries, open, lost, coarse, span, handled, lanes }: Profile,
-  noun: string,
+  [noun, nouns]: Noun,
 ): void {
   const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
   const parts = [
-    `${formatNumber(exits)} ${noun}`,
-    `${formatNumber(entries)} entries`,
+    formatCount(exits, noun, nouns),
+    formatCount(entries, 'entry', 'entries'),
     unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
     span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
     halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
     open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
-    lost > 0 ? out.paint('yellow', `${formatNumber(lost)} events lost`) : '',
+    lost > 0 ? out.paint('yellow', `${formatCount(lost, 'event')} lost`) : '',
   ];
   for (const line of wrap(parts.filter((part) => part !== '').join(', '), WIDTH)) out.line(line);
 }

@@ -19,6 +19,7 @@ import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import { type Fed, fedBy, feed, isOurs } from './feed.js';
 import {
+  type Noun,
   printBreakdown,
   printHead,
   printHistograms,
@@ -35,10 +36,10 @@ const DEFAULT_RIPS = 10;
 const DEFAULT_ROWS = 100;
 
 /** What is counted, and how it is called. */
-const EVENTS: { readonly [event in CountedEvent]: { readonly noun: string; readonly by: readonly DimensionName[] } } = {
-  vmexit: { noun: 'exits', by: [] },
-  mmio: { noun: 'MMIO accesses', by: ['key'] },
-  ioport: { noun: 'port accesses', by: ['key'] },
+const EVENTS: { readonly [event in CountedEvent]: { readonly noun: Noun; readonly by: readonly DimensionName[] } } = {
+  vmexit: { noun: ['exit', 'exits'], by: [] },
+  mmio: { noun: ['MMIO access', 'MMIO accesses'], by: ['key'] },
+  ioport: { noun: ['port access', 'port accesses'], by: ['key'] },
 };
 
 /** Orders of the rows; the most first, but names. */

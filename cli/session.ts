@@ -8,7 +8,7 @@ import { type Console, socketConsole, terminalConsole } from './console.js';
 import { CliError } from './errors.js';
 import type { Output } from './output.js';
 import { DEFAULT_BUDGET, type RunRequest } from './run-options.js';
-import { formatNumber } from './table.js';
+import { formatCount, formatNumber } from './table.js';
 
 /** Keys of `--json` that say how a run ended. */
 export const OUTCOME_JSON = {
@@ -51,7 +51,7 @@ export function guestOutput(call: Call, console: Console | null): (port: string,
 
 /** How a run ended, in a sentence for people. */
 export function sayOutcome({ kind, code, ticks }: Outcome): string {
-  const at = `after ${formatNumber(ticks)} ticks`;
+  const at = `after ${formatCount(ticks, 'tick')}`;
   const sentences: { readonly [kind in EndKind]: string } = {
     exit: `the guest exited with code ${code} ${at}`,
     halt: `the guest halted ${at}: it waits for an interrupt that no device will raise`,

@@ -82,9 +82,9 @@ export function formatNumber(value: number, digits = 0): string {
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
-/** A number with its noun: 1 event, 2 events. */
-export const formatCount = (value: number, noun: string): string =>
-  `${formatNumber(value)} ${noun}${value === 1 ? '' : 's'}`;
+/** A number with its noun: 1 event, 2 events; `plural` where it is not the noun with an s. */
+export const formatCount = (value: number, noun: string, plural = `${noun}s`): string =>
+  `${formatNumber(value)} ${value === 1 ? noun : plural}`;
 
 /** A logical digest for people: its first 64 bits. --json has the whole. */
 export const formatDigest = (digest: string): string => digest.slice(0, 16);

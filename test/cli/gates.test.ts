@@ -82,6 +82,18 @@ describe('a gate', () => {
     assert.doesNotMatch((await trapline('diff', base, equal)).out, /What slowed|What got faster/);
   });
 
+  it('says one exit and one entry of one', async () => {
+    const one = join(folder, 'one.txt');
+    writeFileSync(
+      one,
+      'q-1 [000] 1.000001: kvm_exit: vcpu 0 reason CPUID rip 0x1 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0\n' +
+        'q-1 [000] 1.000002: kvm_entry: vcpu 0, rip 0x1\n',
+    );
+    assert.match((await trapline('diff', one, one)).out, /^1 exit alike/);
+    assert.match((await trapline('diff', one, one, '--format', 'markdown')).out, /: 1 exit alike/);
+    assert.match((await trapline('profile', one)).out, /^1 exit, 1 entry,/m);
+  });
+
   it('does not pass what cannot be decided', async () => {
     const empty = join(folder, 'none.budget');
     writeFileSync(empty, '# later\n');

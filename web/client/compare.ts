@@ -63,7 +63,7 @@ export class ComparePanel {
     const { first, related, matched, vanished, appeared, match, hunks, exact } = comparison;
     const facts = related
       ? [
-          `${whole(matched)} exits in both`,
+          `${whole(matched)} exit${matched === 1 ? '' : 's'} in both`,
           `${whole(vanished)} only in ${names[0]}`,
           `${whole(appeared)} only in ${names[1]}`,
           hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,

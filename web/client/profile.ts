@@ -87,10 +87,10 @@ export class ProfilePanel {
       return;
     }
     const facts = [
-      `${whole(table.exits)} exits`,
+      `${whole(table.exits)} exit${table.exits === 1 ? '' : 's'}`,
       table.unit === 'ticks' ? 'handler in ticks' : 'handler time',
       this.#actions.of(),
-      table.lost > 0 ? `${whole(table.lost)} events lost` : '',
+      table.lost > 0 ? `${whole(table.lost)} event${table.lost === 1 ? '' : 's'} lost` : '',
       table.left > 0 ? `${table.left} lines left out` : '',
     ];
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
