@@ -1,7 +1,9 @@
 /** Events for an analysis: from a trace of ours, or from a foreign file that is imported on the way and not stored. */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
+import type { Note } from '../recorder/import/result.js';
 import { openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
 import { TraceError } from '../traces/errors.js';
@@ -46,6 +48,7 @@ function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk
       progress.update(chunk.first + chunk.rows, total);
     }
     progress.end();
+    printNotes(out, { notes: importNotes(reader) });
     if (!reader.complete) out.note(`${file}: the recording did not end in order; this is what it holds`);
   } catch (error) {
     const described = error instanceof TraceError ? describeError(error) : null;
@@ -58,6 +61,19 @@ function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk
     reader.close();
   }
   return { ...fedBy(reader), whole };
+}
+
+/** What the importer of a trace had to say of all of it. */
+function importNotes(reader: TraceReader): readonly Note[] {
+  let notes: unknown;
+  try {
+    notes = JSON.parse(reader.run('notes') ?? '[]');
+  } catch {
+    return []; // of a trace that others wrote
+  }
+  return (Array.isArray(notes) ? notes : []).flatMap((note: Partial<Note> | null) =>
+    note?.line === null && typeof note.says === 'string' ? [{ line: null, says: printable(note.says) }] : [],
+  );
 }
 
 /** What there is to say of a trace of ours whose events came from elsewhere. */

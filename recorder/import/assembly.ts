@@ -34,6 +34,12 @@ function unknownReasons(coined: readonly CoinedReason[]): string {
   return `exit reasons that are newer than this version's tables, kept by their names: ${shown.join(', ')}${others}`;
 }
 
+/** Names that events get whose descriptions the file lacks. */
+const NAMELESS = /^event_\d+$/;
+const NO_DESCRIPTIONS =
+  'the descriptions of the events, which stand at the end of a perf.data, are missing: what its records are is unknown, and ' +
+  'they are kept as bytes; copy the file again';
+
 const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: USERSPACE } = EVENT_KINDS;
 
 const unanswered = (count: number, first: number): string =>
@@ -159,6 +165,7 @@ export class Assembly {
   #noExits({ events, entries, gaps }: ImportCounts): string {
     if (entries > 0) return entriesAlone(entries);
     const others = (this.#kinds[EVENT_KINDS.other] as number) + gaps;
+    if (this.#names.length > 0 && this.#names.every((name) => NAMELESS.test(name))) return NO_DESCRIPTIONS;
     const foreign = others === events && !this.#names.some((name) => name.includes('kvm'));
     return foreign && this.#names.length > 0 ? noKvm(this.#names) : NO_EXITS;
   }

@@ -38,8 +38,21 @@ export function importTrace(given: ByteSource, open: () => TraceWriter, options:
   const starts = ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
     bytes.every((byte, i) => head[i] === byte);
   const binary = BINARY.find(starts);
-  if (binary !== undefined) return binary.imports(source, open, options, head);
+  if (binary !== undefined) {
+    try {
+      return binary.imports(source, open, options, head);
+    } catch (error) {
+      throw error instanceof ImportError ? ofNothing(error) : error;
+    }
+  }
   const magic = MAGIC.find(starts);
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
   return importText(source, open, options);
+}
+
+/** An error that ended an import before its first event: nothing is kept, and nothing may be promised. */
+function ofNothing(error: ImportError): ImportError {
+  const { code, where, why } = error;
+  if (code !== 'TRUNCATED' && code !== 'CORRUPT') return error;
+  return new ImportError(code, where, why, 'copy it again; nothing of it can be read without the part that is missing');
 }

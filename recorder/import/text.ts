@@ -294,7 +294,7 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
   if (work.events === 0) {
     if (stopped !== null) throw stopped;
     if (reader.line === 0) throw new ImportError('EMPTY_INPUT', source.name);
-    const read = `${reader.line} lines read`;
+    const read = reader.line === 1 ? '1 line read' : `${reader.line} lines read`;
     if (!work.table) throw new ImportError('NOT_A_TRACE', source.name, read);
     const advice = 'import the recording that the table was made from';
     throw new ImportError('NOT_A_TRACE', source.name, `${read}, among them a table of counts`, advice);

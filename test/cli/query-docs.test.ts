@@ -222,6 +222,24 @@ describe('docs/query.md of an imported recording', () => {
   }
 });
 
+describe('trapline profile of a stored import', () => {
+  it('repeats what the importer had to say of all of it', async () => {
+    const source = join(folder, 'entries.txt');
+    const stored = join(folder, 'entries.sqlite');
+    writeFileSync(source, 't-1 [000] 1.0: kvm_hypercall: nr 0x1 a0 0x0 a1 0x0 a2 0x0 a3 0x0\n');
+    let said = '';
+    const out = { write: (): void => {} };
+    const notes = {
+      write(piece: string): void {
+        said += piece;
+      },
+    };
+    assert.equal(await runProgram(['import', source, '-o', stored], new Output(out, out, {}), COMMANDS), 0);
+    await runProgram(['profile', stored], new Output(out, notes, {}), COMMANDS);
+    assert.match(said, /no kvm_exit: .* are unknown, not zero/);
+  });
+});
+
 describe('trapline query', () => {
   it('-x prints a row as lines of what is there, and counts what is not', async () => {
     let out = '';

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { INFLATE } from '../../recorder/import/binary/compression.js';
 import { parseFields, parseFormat } from '../../recorder/import/binary/formats.js';
+import { ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
@@ -142,6 +143,23 @@ describe('damage', () => {
     const { result } = importBytes(pipe.subarray(0, pipe.length - 1000));
     assert.equal(result.stopped?.code, 'TRUNCATED');
     assert.ok(result.counts.exits > 0);
+  });
+
+  it('a file of which nothing can be read does not promise that anything is kept', () => {
+    const dat = TWO.subarray(0, Math.floor(TWO.length / 2));
+    assert.throws(
+      () => importBytes(dat),
+      (error) => error instanceof ImportError && error.code === 'TRUNCATED' && !/kept/.test(error.advice),
+    );
+  });
+
+  it('a perf.data that lost the descriptions of its events says so', () => {
+    const whole = Buffer.from(PERF);
+    const [at, size] = [40, 48].map((offset) => Number(whole.readBigUInt64LE(offset))) as [number, number];
+    const { result } = importBytes(whole.subarray(0, at + size - 100));
+    const notes = result.notes.map(({ says }) => says).join('\n');
+    assert.match(notes, /descriptions of the events, .* are missing/);
+    assert.doesNotMatch(notes, /record the events of kvm/);
   });
 
   it('every length of a file gives rows or one coded error', () => {
