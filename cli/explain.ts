@@ -11,6 +11,7 @@ import { openTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { printReports } from './explain-print.js';
+import { isImported, isRecording, refuseRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
 
 /** A processor by name; throws CliError BAD_VALUE. */
@@ -63,12 +64,17 @@ function explainFile(call: Call, file: string, processor: Processor): Found {
   if (eventOf(call) !== null) {
     throw new CliError('BAD_VALUE', `explain --event with ${file}`, 'it is no trace, and has no events');
   }
+  if (isRecording(file)) return refuseRecording(call, file);
   const { dumps } = explain(read(file), file === '-' ? 'standard input' : file, processor);
   return { dumps: dumps.map((dump) => ({ file, ...dump })), more: 0 };
 }
 
 function explainTrace(call: Call, file: string): Found {
   const reader = openTrace(file);
+  if (eventOf(call) === null && isImported(reader)) {
+    reader.close();
+    return refuseRecording(call, file);
+  }
   const progress = call.out.progress('replaying');
   try {
     const { dumps, more } = explainRecorded(reader, eventOf(call), (tick, end) => progress.update(tick, end));

@@ -8,6 +8,7 @@ import { COMMANDS } from '../../cli/commands.js';
 import { Output, type Sink } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { inPackage } from '../../traces/guests/guest.js';
+import { SKIP, shared } from '../analyzer/explain/helpers.js';
 import { brief, record, type Scene } from '../recorder/run/scene.js';
 
 class Paper implements Sink {
@@ -106,6 +107,26 @@ describe('explain', () => {
     const { code, out } = await trapline(file('valid.txt', text));
     assert.equal(code, 0);
     assert.match(out, /NPF/);
+  });
+  it('an imported trace without failures is told what explain takes, and not --event', async () => {
+    const [out, err] = [new Paper(), new Paper()];
+    const lines = [1, 2].map(
+      (i) =>
+        `qemu-100 [000] 1.00000${i}: kvm_exit: vcpu 0 reason HLT rip 0x1000 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0\n`,
+    );
+    const path = join(folder, 'imported.sqlite');
+    const words = ['import', file('trace.txt', lines.join('')), '-o', path];
+    assert.equal(await runProgram(words, new Output(out, err, {}), COMMANDS), 0, err.text);
+    const said = await trapline(path);
+    assert.equal(said.code, 2);
+    assert.match(said.err, /^trapline: NO_FAILURE_RECORDED .*trapline profile/);
+    assert.doesNotMatch(said.err, /--event/);
+  });
+  it('a recording of trace-cmd names its failed entry', { skip: SKIP }, async () => {
+    const path = join(shared('kvm') ?? '', 'vmx', 'vmx_failtrace_gdtr_base_noncanon.trace.dat');
+    const { code, err } = await trapline(path);
+    assert.equal(code, 2);
+    assert.match(err, /STATE_NOT_RECORDED .*event 7 is a failed entry with reason 0x80000021; .*dump_invalid_vmcs=1/);
   });
   it('a damaged dump exits with 1, though what is left breaks no rule', async () => {
     const segments = ['ES', 'CS', 'SS', 'DS'].map((name) => `${name}: sel=~\n`).join('');
