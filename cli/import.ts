@@ -1,5 +1,8 @@
 /** `trapline import`: a trace that another tool recorded, in our format. */
+import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { findDumps } from '../analyzer/explain/find.js';
+import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
 import { createTrace } from '../traces/open.js';
@@ -92,8 +95,24 @@ function importFile(call: Call, file: string): number {
     if (stopped === null) return EXIT.holds;
     call.out.note(formatError(stopped));
     return EXIT.wrong;
+  } catch (error) {
+    throw error instanceof ImportError && error.code === 'NOT_A_TRACE' && holdsDump(file)
+      ? new ImportError(
+          error.code,
+          error.where,
+          error.why,
+          `it holds a dump of a VMCS or VMCB, or a VMX error: trapline explain ${file}`,
+        )
+      : error;
   } finally {
     progress.end();
     source.close();
   }
 }
+
+/** Larger files are not looked through for what they are instead. */
+const LARGEST_LOG = 16 << 20;
+
+/** A log that `trapline explain` reads. */
+const holdsDump = (file: string): boolean =>
+  file !== '-' && statSync(file).size <= LARGEST_LOG && findDumps(readFileSync(file, 'latin1')).length > 0;
