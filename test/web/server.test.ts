@@ -231,6 +231,7 @@ describe('server of the page', () => {
     const same: Comparison = JSON.parse((await api('traces/0/compare/0')).body);
     assert.deepEqual([same.vanished, same.appeared, same.hunks, same.first], [0, 0, 0, null]);
     assert.equal(same.matched, same.exits[0]);
+    assert.deepEqual(same.times, []);
     assert.ok(same.reasons.every((each) => each.left === each.right));
   });
 
