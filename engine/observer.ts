@@ -67,6 +67,10 @@ export const EVENT_KINDS = {
   vmload: 38,
   vmsave: 39,
   emulate: 40,
+  halt_poll: 41,
+  wakeup: 42,
+  ple_window: 43,
+  mmu: 44,
 } as const;
 export type EventKind = keyof typeof EVENT_KINDS;
 
