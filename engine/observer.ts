@@ -71,6 +71,7 @@ export const EVENT_KINDS = {
   wakeup: 42,
   ple_window: 43,
   mmu: 44,
+  vmgexit: 45,
 } as const;
 export type EventKind = keyof typeof EVENT_KINDS;
 

@@ -74,6 +74,12 @@ const ENTER: Draft = {
   needs: ['rip'],
 };
 const ACCEPT: Draft = { kind: 'irq', whole: true, keys: { vec: decimal('code'), vector: decimal('code') } };
+const VMGEXIT: Draft = {
+  kind: 'vmgexit',
+  whole: true,
+  keys: { vcpu: does('vcpu'), exit_reason: hex('code'), exit_info1: hex('qualification'), exit_info2: hex('info2') },
+  needs: ['code'],
+};
 const PIN: Draft = { kind: 'irq', whole: true };
 const { write, refused } = EVENT_FLAGS;
 
@@ -176,6 +182,9 @@ const DRAFTS: { readonly [name: string]: Draft } = {
     keys: { vcpu: does('vcpu'), old: hex('old'), new: hex('value') },
     needs: ['old', 'value'],
   },
+  kvm_mmu_set_spte: { kind: 'mmu', whole: true, keys: { spte: hex('value') }, needs: ['value'] },
+  kvm_vmgexit_enter: VMGEXIT,
+  kvm_vmgexit_exit: VMGEXIT,
   kvm_invlpga: PLACE('rip'),
   kvm_skinit: PLACE('rip'),
   kvm_async_pf_not_present: PLACE('gva'),

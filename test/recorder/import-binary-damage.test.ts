@@ -127,6 +127,9 @@ describe('events of the host side in Linux 6.18', () => {
     'kvm.kvm_ple_window_update': 'ple_window',
     'kvmmmu.kvm_tdp_mmu_spte_changed': 'mmu',
     'kvmmmu.fast_page_fault': 'mmu',
+    'kvmmmu.kvm_mmu_set_spte': 'mmu',
+    'kvm.kvm_vmgexit_enter': 'vmgexit',
+    'kvm.kvm_vmgexit_exit': 'vmgexit',
   } as const;
   for (const [name, kind] of Object.entries(KINDS)) {
     const path = sharedPath(`tracefs-6.18/${name}.format`);

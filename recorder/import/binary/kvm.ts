@@ -70,6 +70,12 @@ const ACCEPT = (fields: KvmEvent['fields'], needs: readonly string[]): KvmEvent 
   needs: [needs],
   whole: true,
 });
+const VMGEXIT: KvmEvent = {
+  kind: 'vmgexit',
+  fields: { vcpu_id: 'vcpu', exit_reason: 'code', info1: 'qualification', info2: 'info2' },
+  needs: [['exit_reason']],
+  whole: true,
+};
 const PIN: KvmEvent = { kind: 'irq', fields: {}, needs: [], whole: true };
 
 /** An event without a kind that says where in the guest it was. */
@@ -194,6 +200,9 @@ export const KVM_EVENTS: { readonly [name: string]: KvmEvent } = {
     needs: [['old_spte'], ['new_spte']],
     whole: true,
   },
+  kvm_mmu_set_spte: { kind: 'mmu', fields: { spte: 'value' }, needs: [['spte'], ['gfn']], whole: true },
+  kvm_vmgexit_enter: VMGEXIT,
+  kvm_vmgexit_exit: VMGEXIT,
   kvm_invlpga: PLACE('rip'),
   kvm_skinit: PLACE('rip'),
   kvm_async_pf_not_present: PLACE('gva'),
