@@ -17,6 +17,17 @@ export interface Bits {
 
 export type Information = 'reason' | 'qualification' | 'info2' | 'intr_info';
 
+/** What the manual of each architecture calls the columns: 1 VMX, 2 SVM. */
+export const INFORMATION_NAMES: { readonly [isa in 1 | 2]: { readonly [word in Information]: string } } = {
+  1: {
+    reason: 'reason',
+    qualification: 'qualification',
+    info2: 'IDT-vectoring information',
+    intr_info: 'interruption information',
+  },
+  2: { reason: 'exit code', qualification: 'EXITINFO1', info2: 'EXITINFO2', intr_info: 'EXITINTINFO' },
+};
+
 export interface Layout {
   readonly isa: 1 | 2;
   /** Basic exit reasons (VMX) or exit codes (SVM) from `first` to `last`; absent: any. */
@@ -63,11 +74,11 @@ const GPRS = {
 } as const;
 
 /** Interruption information of both architectures; they differ in the types alone. */
-const interruption = (types: Bits['values'], nmi: string): readonly Bits[] => [
+const interruption = (types: Bits['values'], nmi: string | null): readonly Bits[] => [
   field(7, 0, 'vector'),
   field(10, 8, 'type', types),
   flag(11, 'error code'),
-  flag(12, nmi),
+  ...(nmi === null ? [] : [flag(12, nmi)]),
   flag(31, 'valid'),
 ];
 const VMX_TYPES = {
@@ -94,6 +105,8 @@ export const LAYOUTS: readonly Layout[] = [
     ],
   },
   { isa: 1, word: 'intr_info', bits: interruption(VMX_TYPES, 'NMI unblocking due to IRET') },
+  // only KVM's kvm_exit gives it; what was being delivered when the exit came
+  { isa: 1, word: 'info2', bits: interruption(VMX_TYPES, null) },
   {
     isa: 1,
     first: 9,

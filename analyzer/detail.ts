@@ -1,7 +1,14 @@
 /** Everything a trace says of one event, for people. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
-import { type Bits, type Information, LAYOUTS, OPERANDS, VM_INSTRUCTION_ERRORS } from './detail-bits.js';
+import {
+  type Bits,
+  INFORMATION_NAMES,
+  type Information,
+  LAYOUTS,
+  OPERANDS,
+  VM_INSTRUCTION_ERRORS,
+} from './detail-bits.js';
 import { violatedChecks } from './detail-checks.js';
 import { RegisterHistory } from './detail-registers.js';
 import { codeWidth, disassemble } from './profile/code.js';
@@ -233,16 +240,19 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
   for (const { isa: of, first, last, word, bits, name } of LAYOUTS) {
     if (of !== isa) continue;
     if (first !== undefined && (basic === null || basic < first || basic > (last ?? first))) continue;
+    const called = INFORMATION_NAMES[of][word];
     const cell = row[word satisfies Information] ?? null;
-    if (cell === null || (word === 'intr_info' && big(cell) === 0n)) continue;
-    if (bits === undefined) decoded.push({ name: word, value: `0x${big(cell).toString(16)}`, says: name ?? null });
-    else decoded.push(...bits.flatMap((each) => decodeBits(word, each, big(cell))));
+    if (cell === null) continue;
+    // of events, 0 says that there was none
+    if (bits !== undefined && (word === 'intr_info' || word === 'info2') && big(cell) === 0n) continue;
+    if (bits === undefined) decoded.push({ name: called, value: `0x${big(cell).toString(16)}`, says: name ?? null });
+    else decoded.push(...bits.flatMap((each) => decodeBits(called, each, big(cell))));
   }
   return decoded;
 }
 
 /** A flag that is clear, and is no more than a flag, says nothing and is left out. */
-function decodeBits(word: Information, { high, low, name, values, hex }: Bits, cell: bigint): Said[] {
+function decodeBits(word: string, { high, low, name, values, hex }: Bits, cell: bigint): Said[] {
   const value = (cell >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
   const says = values?.[Number(value)];
   if (says === 'no') return [];

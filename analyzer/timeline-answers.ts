@@ -203,7 +203,10 @@ export interface Detail {
   readonly end: { readonly seq: number; readonly took: { readonly [axis in Axis]?: number } } | null;
 }
 
-/** Handler time in ticks (deterministic runs) or nanoseconds (real hosts): see analyzer/profile/profile.ts. */
+/** What handler times count: ticks (deterministic runs), nanoseconds (real hosts); null where the source tells no times. */
+export type HandlerUnit = 'ticks' | 'ns' | null;
+
+/** Handler times, in the unit that the answer names: see analyzer/profile/profile.ts. */
 export interface ProfileTimes {
   readonly mean: number;
   readonly p50: number;
@@ -260,7 +263,7 @@ export interface Scope {
 
 export interface ProfileTable {
   readonly exits: number;
-  readonly unit: 'ticks' | 'ns';
+  readonly unit: HandlerUnit;
   /** Exits that no entry followed: they count, and have no time. */
   readonly open: number;
   readonly lost: number;
@@ -288,7 +291,7 @@ export interface FlameFrame {
 }
 
 export interface Flame {
-  readonly unit: 'ticks' | 'ns';
+  readonly unit: HandlerUnit;
   readonly frames: readonly FlameFrame[];
   /** Frames that were left out, the smallest ones, because an answer is bounded. */
   readonly left: number;
@@ -338,7 +341,7 @@ export interface Comparison {
   /** False where the two have next to nothing in common. */
   readonly related: boolean;
   readonly exact: boolean;
-  readonly units: readonly [left: 'ticks' | 'ns', right: 'ticks' | 'ns'];
+  readonly units: readonly [left: HandlerUnit, right: HandlerUnit];
   readonly exits: readonly [left: number, right: number];
   readonly matched: number;
   readonly vanished: number;

@@ -30,7 +30,7 @@ export function comparisonOf(diff: Diff): Comparison {
     match,
     related,
     exact,
-    units: [left.unit ?? 'ticks', right.unit ?? 'ticks'],
+    units: [left.unit, right.unit],
     exits: [left.exits, right.exits],
     matched,
     vanished,

@@ -69,5 +69,5 @@ export function flameOf(index: ExitIndex, nameOf: NameOf, symbols: Symbols | nul
       time,
     }),
   );
-  return { unit: index.unit ?? 'ticks', frames, left: all.length - kept.length };
+  return { unit: index.unit, frames, left: all.length - kept.length };
 }

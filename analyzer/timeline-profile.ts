@@ -23,7 +23,7 @@ export function profileTable(
 function tableOf({ unit, exits, open, handled, rows, rips }: Profile): Omit<ProfileTable, 'lost' | 'problem'> {
   return {
     exits,
-    unit: unit ?? 'ticks',
+    unit,
     open,
     handled,
     left: Math.max(0, rows.length - MAX.lines),

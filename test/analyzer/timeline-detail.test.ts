@@ -79,6 +79,10 @@ describe('exit information', () => {
       'error code': 'yes',
       valid: 'yes',
     });
+    // IDT-vectoring information: the same but for bit 12, which is undefined. External interrupt ECh; none
+    const vectoring = { vector: '0xec', type: 'external interrupt', valid: 'yes' };
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0x8000_10ec }), vectoring);
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0 }), {});
   });
 
   // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"
@@ -89,7 +93,7 @@ describe('exit information', () => {
     assert.equal(ioio.direction, 'IN');
     assert.equal(ioio.size, '1 byte');
     assert.equal(ioio['address size'], '64 bits');
-    assert.equal(ioio.info2, '0x1234');
+    assert.equal(ioio.EXITINFO2, '0x1234');
     assert.equal((await decoded({ isa: 2, reason: 0x7c, qualification: 1 })).direction, 'WRMSR');
     // NPF: error code with bit 32 (final address) or 33 (page walk)
     const npf = await decoded({ isa: 2, reason: 0x400, qualification: 0x1_0000_0006n, info2: 0xfee0_0000 });
@@ -98,7 +102,7 @@ describe('exit information', () => {
       access: 'write',
       user: 'yes',
       'on the final address': 'yes',
-      info2: '0xfee00000',
+      EXITINFO2: '0xfee00000',
     });
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { fromHash, START, toHash } from '../../web/client/state.js';
+import { fromHash, START, served, toHash } from '../../web/client/state.js';
 import { Parameters } from '../../web/server/parameters.js';
 
 const name = fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' }).filter((text) => text !== '*');
@@ -73,5 +73,13 @@ describe('the address of a view', () => {
     ]) {
       assert.deepEqual(fromHash(hash), START, hash);
     }
+  });
+
+  it('is about a trace that is served, or says which is not', () => {
+    const asked = { ...START, trace: 'a', axis: 'seq', event: 3, other: 'b' } as const;
+    assert.deepEqual(served(asked, ['a', 'b']), { state: asked, missing: null });
+    assert.deepEqual(served(asked, ['a']), { state: { ...asked, other: null }, missing: 'b' });
+    assert.deepEqual(served(asked, ['b']), { state: START, missing: 'a' });
+    assert.deepEqual(served(START, []), { state: START, missing: null });
   });
 });

@@ -66,7 +66,7 @@ export class Answers {
     this.#showScope(panel, asked.scoped);
     this.#profile.mark(asked.reasons, palette);
     this.#flame.mark(asked.stack, palette);
-    this.#compare.mark(palette);
+    this.#compare.mark(asked.reasons, palette);
     const id = JSON.stringify([asked.id, panel, scopeOf(asked), panel === 'compare' ? asked.other : null]);
     if (id === this.#latest) return;
     const moved = asked.scoped && this.#latest !== '';
@@ -125,12 +125,13 @@ export class Answers {
     const chosen = others.find((trace) => trace.name === other) ?? others[0];
     if (chosen === undefined) return () => this.#compare.say('Only one trace is served.');
     const choices = others.map((trace) => trace.name);
-    this.#compare.tell(chosen.name, choices, `Comparing with ${chosen.name} …`);
+    this.#compare.tell(name, chosen.name, choices, `Comparing with ${chosen.name} …`);
     try {
       const comparison = await api.compare(id, chosen.id);
       return () => this.#compare.show([name, chosen.name], comparison, choices);
     } catch (error) {
-      return () => this.#compare.tell(chosen.name, choices, error instanceof Error ? error.message : String(error));
+      return () =>
+        this.#compare.tell(name, chosen.name, choices, error instanceof Error ? error.message : String(error));
     }
   }
 }

@@ -16,13 +16,12 @@ function menu<T extends string | number>(
   choose: (values: T[]) => void,
 ): HTMLElement | null {
   if (options.length < 2) return null;
-  const label =
-    chosen.length === 0 ? name : options.filter(({ value }) => chosen.includes(value)).map((each) => each.label);
-  const shown = typeof label === 'string' ? label : label.length > 2 ? `${name}: ${label.length}` : label.join(', ');
+  const labels = options.filter(({ value }) => chosen.includes(value)).map((each) => each.label);
+  const shown = labels.length > 2 ? String(labels.length) : labels.join(', ');
   return el(
     'details',
     { class: chosen.length > 0 ? 'choice set' : 'choice', 'data-menu': name },
-    el('summary', {}, shown === '' ? name : shown),
+    el('summary', {}, shown === '' ? name : `${name}: ${shown}`),
     el(
       'div',
       {},

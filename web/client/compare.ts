@@ -1,15 +1,20 @@
 /** What changed from one trace to another: where they first part, and the counts and times of each reason. */
 import type { ComparedExit, Comparison, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import type { Looks, Palette } from './colours.js';
-import { byId, el } from './dom.js';
-import { duration, levelName, whole } from './format.js';
+import { button, byId, el } from './dom.js';
+import { handlerTime, levelName, whole } from './format.js';
 import { swatch } from './ink.js';
+import { shiftTables } from './shifts.js';
 
 export interface CompareActions {
   /** Looks at an event of the trace on the left or on the right. */
   go(side: 0 | 1, seq: number): void;
   /** Compares with another trace. */
   other(name: string): void;
+  /** Shows the trace that this one is compared with, compared with this one. */
+  swap(name: string): void;
+  /** Shows one reason alone, or no longer. */
+  reason(reason: string): void;
 }
 
 const MATCHED: { readonly [match in Comparison['match']]: string } = {
@@ -25,6 +30,9 @@ export class ComparePanel {
   #shown: { readonly names: readonly [string, string]; readonly comparison: Comparison } | null = null;
   #choices: readonly string[] = [];
   #reasonsOfBoth: readonly Looks[] = [];
+  /** Name of the trace itself, and the reasons that are shown alone. */
+  #name = '';
+  #reasons: readonly string[] = [];
 
   constructor(palette: Palette, actions: CompareActions) {
     this.#palette = palette;
@@ -37,8 +45,9 @@ export class ComparePanel {
   }
 
   /** Says why there is no comparison with a trace, or not yet; another one can be chosen. */
-  tell(other: string, choices: readonly string[], text: string): void {
+  tell(name: string, other: string, choices: readonly string[], text: string): void {
     this.#shown = null;
+    this.#name = name;
     this.#choices = choices;
     this.#panel.replaceChildren(el('div', { class: 'facts' }, this.#choice(other)), el('p', { class: 'none' }, text));
   }
@@ -49,10 +58,12 @@ export class ComparePanel {
     this.#reasonsOfBoth = comparison.reasons.map(({ reason, failure }) => ({ kind: 'exit', reason, failure }));
     this.#palette = this.#palette.with(this.#reasonsOfBoth);
     this.#choices = choices;
+    this.#name = names[0];
     this.#draw();
   }
 
-  mark(palette: Palette): void {
+  mark(reasons: readonly string[], palette: Palette): void {
+    this.#reasons = reasons;
     this.#palette = palette.with(this.#reasonsOfBoth);
     this.#draw();
   }
@@ -64,8 +75,8 @@ export class ComparePanel {
     const facts = related
       ? [
           `${whole(matched)} exit${matched === 1 ? '' : 's'} in both`,
-          `${whole(vanished)} only in ${names[0]}`,
-          `${whole(appeared)} only in ${names[1]}`,
+          vanished === 0 ? '' : `${whole(vanished)} only in ${names[0]}`,
+          appeared === 0 ? '' : `${whole(appeared)} only in ${names[1]}`,
           hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,
           `matched by ${MATCHED[match]}`,
           exact ? '' : 'not the shortest alignment: too many differences',
@@ -79,9 +90,9 @@ export class ComparePanel {
         el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · ')),
       ),
       ...(first === null ? this.#same(comparison) : this.#divergence(names, first)),
-      ...this.#times(comparison),
-      el('h3', {}, 'Exits by reason'),
-      this.#reasons(names, comparison),
+      ...shiftTables(comparison, (reason) => this.#reason(reason, false)),
+      el('h2', { class: 'next' }, 'Exits by reason'),
+      this.#byReason(names, comparison),
     );
   }
 
@@ -93,7 +104,33 @@ export class ComparePanel {
     );
     list.value = other;
     list.addEventListener('change', () => this.#actions.other(list.value));
-    return el('label', { class: 'field' }, el('span', { class: 'quiet' }, 'with'), list);
+    return el(
+      'div',
+      { class: 'pair' },
+      el('span', { class: 'quiet' }, 'from'),
+      el('b', {}, this.#name),
+      el('label', { class: 'field' }, el('span', { class: 'quiet' }, 'to'), list),
+      button('⇄', { title: 'The other way round', 'aria-label': 'The other way round' }, () =>
+        this.#actions.swap(other),
+      ),
+    );
+  }
+
+  /** A reason by its name, which shows it alone on the timeline. */
+  #reason(reason: string, failure: boolean): HTMLElement {
+    const on = this.#reasons.includes(reason);
+    return el(
+      'button',
+      {
+        type: 'button',
+        class: 'fold',
+        'aria-pressed': String(on),
+        title: on ? 'Show all reasons again' : `Show only ${reason} on the timeline`,
+        on: { click: () => this.#actions.reason(reason) },
+      },
+      swatchOf(this.#palette, reason, failure),
+      failure ? `${reason} failed` : reason,
+    );
   }
 
   #same({ related }: Comparison): HTMLElement[] {
@@ -103,10 +140,11 @@ export class ComparePanel {
   #divergence(names: readonly [string, string], first: NonNullable<Comparison['first']>): HTMLElement[] {
     const list = el('ol', { class: 'divergence' });
     const add = (lines: readonly ComparedExit[], sign: string, side: 0 | 1): void => {
-      for (const exit of lines)
-        list.append(
-          el('li', { class: SIGNS[sign] ?? '' }, el('span', { class: 'sign' }, sign), ...this.#exit(exit, side)),
-        );
+      for (const exit of lines) {
+        const item = el('li', { class: SIGNS[sign] ?? '' }, el('span', { class: 'sign' }, sign));
+        item.append(...this.#exit(exit), this.#number(exit.seq, names[side], side));
+        list.append(item);
+      }
     };
     add(first.before, ' ', 0);
     add(first.left, '−', 0);
@@ -114,86 +152,47 @@ export class ComparePanel {
     if (first.more > 0) list.append(el('li', { class: 'quiet' }, `${whole(first.more)} more`));
     add(first.after, ' ', 0);
     const links = names.map((name, side) =>
-      el(
-        'button',
-        { type: 'button', on: { click: () => this.#actions.go(side === 0 ? 0 : 1, first.at[side === 0 ? 0 : 1]) } },
-        `${side === 0 ? '−' : '+'} ${name} at #${whole(first.at[side === 0 ? 0 : 1])}`,
+      button(`${side === 0 ? '−' : '+'} ${name} at #${whole(first.at[side === 0 ? 0 : 1])}`, {}, () =>
+        this.#actions.go(side === 0 ? 0 : 1, first.at[side === 0 ? 0 : 1]),
       ),
     );
-    return [el('h3', {}, 'First divergence'), el('p', { class: 'links' }, 'Look at it in ', ...links), list];
+    return [
+      el('h2', { class: 'next' }, 'First divergence'),
+      el('p', { class: 'links' }, 'Look at it in ', ...links),
+      list,
+    ];
   }
 
-  #exit({ seq, level, reason, failure, key, rip }: ComparedExit, side: 0 | 1): (Node | string)[] {
-    const link = el(
-      'button',
-      { type: 'button', class: 'link', on: { click: () => this.#actions.go(side, seq) } },
-      `#${whole(seq)}`,
+  /** The number of an event, in the column of its trace: the first is of the trace itself. */
+  #number(seq: number, name: string, side: 0 | 1): HTMLElement {
+    const link = button(`#${whole(seq)}`, { class: 'link', title: `Event ${whole(seq)} of ${name}` }, () =>
+      this.#actions.go(side, seq),
     );
+    return el('span', { class: 'numbers' }, ...(side === 0 ? [link, el('span')] : [el('span'), link]));
+  }
+
+  #exit({ level, reason, failure, key, rip }: ComparedExit): (Node | string)[] {
     const name = `${levelName(level)} ${reason}${failure ? ' failed' : ''}`;
     return [
       swatchOf(this.#palette, reason, failure),
       el('span', {}, name, key === '' ? '' : ` ${key}`),
       rip === null ? '' : el('code', { class: 'quiet' }, rip),
-      link,
     ];
   }
 
-  /** What slowed and what got faster, beyond chance. */
-  #times({ times, units: [, unit] }: Comparison): HTMLElement[] {
-    const show = (time: number): string => (unit === 'ticks' ? whole(time) : duration(time));
-    return SHIFTS.flatMap(({ title, slower }) => {
-      const rows = times.filter((change) => change.slower === slower);
-      if (rows.length === 0) return [];
-      const body = rows.map(({ level, reason, shifts }) =>
-        el(
-          'tr',
-          { 'data-slower': String(slower), 'data-reason': reason },
-          el('td', {}, levelName(level)),
-          el('td', {}, el('span', { class: 'reason' }, swatchOf(this.#palette, reason, false), reason)),
-          ...MOVED.map((wanted) => {
-            const shift = shifts.find(({ statistic }) => statistic === wanted);
-            return el('td', {}, shift === undefined ? '' : `${show(shift.left)} → ${show(shift.right)}`);
-          }),
-        ),
-      );
-      const head = el('tr', {}, ...['Level', 'Reason', ...MOVED].map((name) => el('th', {}, name)));
-      return [el('h3', {}, title), el('table', {}, el('thead', {}, head), el('tbody', {}, ...body))];
-    });
-  }
-
-  #reasons([left, right]: readonly [string, string], { reasons, units, left: omitted }: Comparison): HTMLElement {
+  #byReason([left, right]: readonly [string, string], { reasons, units, left: omitted }: Comparison): HTMLElement {
     const head = el('tr');
-    for (const [name, says] of [
-      ['Level', ''],
-      ['Reason', ''],
-      ['Before', left],
-      ['After', right],
-      ['Change', ''],
-      ['p50 before', left],
-      ['p50 after', right],
-      ['p99 before', left],
-      ['p99 after', right],
-    ] as const) {
-      head.append(el('th', { title: says, class: name.startsWith('p99') ? 'wide' : '' }, name));
-    }
+    for (const [name, says, shown] of REASON_COLUMNS) head.append(el('th', { title: says, class: shown }, name));
+    for (const cell of head.cells) cell.title = { Before: left, After: right }[cell.textContent ?? ''] ?? cell.title;
     const body = el('tbody');
     for (const { level, reason, failure, left: before, right: after, leftTimes, rightTimes } of reasons) {
       const delta = after - before;
       body.append(
         el(
           'tr',
-          { 'data-reason': reason },
+          { 'data-reason': reason, class: this.#reasons.includes(reason) ? 'on' : '' },
           el('td', {}, levelName(level)),
-          el(
-            'td',
-            {},
-            el(
-              'span',
-              { class: 'reason' },
-              swatchOf(this.#palette, reason, failure),
-              failure ? `${reason} failed` : reason,
-            ),
-          ),
+          el('td', {}, this.#reason(reason, failure)),
           el('td', {}, whole(before)),
           el('td', {}, whole(after)),
           el('td', { class: delta > 0 ? 'more' : delta < 0 ? 'fewer' : 'quiet' }, signed(delta)),
@@ -202,14 +201,18 @@ export class ComparePanel {
       );
     }
     if (omitted > 0) body.append(el('tr', {}, el('td'), el('td', {}, `${whole(omitted)} more`)));
-    return el('table', {}, el('thead', {}, head), body);
+    return el('table', { 'aria-label': 'Exits by reason' }, el('thead', {}, head), body);
   }
 }
 
-const MOVED = ['mean', 'p50', 'p90', 'p99'] as const;
-const SHIFTS = [
-  { title: 'What slowed', slower: true },
-  { title: 'What got faster', slower: false },
+const REASON_COLUMNS = [
+  ['Level', 'level that exited', ''],
+  ['Reason', 'exit reason', ''],
+  ['Before', '', ''],
+  ['After', '', ''],
+  ['Change', '', ''],
+  ['p50', 'median time of the handler, before and after', 'mid'],
+  ['p99', 'of 100 exits, 99 took no longer; before and after', 'mid'],
 ] as const;
 
 const SIGNS: { readonly [sign: string]: string } = { '−': 'vanished', '+': 'appeared' };
@@ -221,9 +224,9 @@ const signed = (n: number): string => (n > 0 ? `+${whole(n)}` : n < 0 ? `−${wh
 
 function timeCells(before: ProfileTimes | null, after: ProfileTimes | null, units: Comparison['units']): HTMLElement[] {
   const show = (times: ProfileTimes | null, side: 0 | 1, key: 'p50' | 'p99'): string =>
-    times === null ? '–' : units[side] === 'ticks' ? whole(times[key]) : duration(times[key]);
-  return (['p50', 'p99'] as const).flatMap((key) => [
-    el('td', { class: key === 'p99' ? 'wide' : '' }, show(before, 0, key)),
-    el('td', { class: key === 'p99' ? 'wide' : '' }, show(after, 1, key)),
-  ]);
+    times === null ? '–' : handlerTime(units[side], times[key]);
+  return (['p50', 'p99'] as const).map((key) => {
+    const both = [show(before, 0, key), show(after, 1, key)];
+    return el('td', { class: 'mid' }, [...new Set(both)].join(' → '));
+  });
 }

@@ -6,7 +6,7 @@ import { type HierarchyRectangularNode, partition, select, stratify } from 'd3';
 import type { Flame, FlameFrame } from '../../analyzer/timeline-answers.js';
 import { inkOn, type Palette } from './colours.js';
 import { button, byId, el } from './dom.js';
-import { duration, percent, whole } from './format.js';
+import { handlerTime, percent, whole } from './format.js';
 import { fillElement } from './ink.js';
 
 type Weight = 'time' | 'exits';
@@ -223,6 +223,10 @@ function treeOf(flame: Flame, weight: Weight): Node {
 
 function says({ data }: Node, root: Node, unit: Flame['unit'], weight: Weight): string {
   const share = data[weight] / Math.max(1, root.data[weight]);
-  const time = unit === 'ticks' ? `${whole(data.time)} ticks` : duration(data.time);
-  return `${data.name}: ${whole(data.exits)} exit${data.exits === 1 ? '' : 's'}, ${time}, ${percent(share)} %`;
+  const parts = [
+    `${whole(data.exits)} exit${data.exits === 1 ? '' : 's'}`,
+    unit === null ? '' : `${handlerTime(unit, data.time)}${unit === 'ticks' ? ' ticks' : ''}`,
+    `${percent(share)} %`,
+  ];
+  return `${data.name}: ${parts.filter((part) => part !== '').join(', ')}`;
 }

@@ -1,5 +1,5 @@
 /** Numbers for people: grouped by thin spaces, units where there are any, never more digits than are known. */
-import type { Axis, Lane } from '../../analyzer/timeline-answers.js';
+import type { Axis, HandlerUnit, Lane } from '../../analyzer/timeline-answers.js';
 
 const THIN = '\u202f';
 
@@ -37,6 +37,10 @@ export function duration(ns: number, figures = 4): string {
           .replace(/\.$/, '');
   return `${digits}${THIN}${name}`;
 }
+
+/** A handler time in its unit, with three digits that count of nanoseconds. */
+export const handlerTime = (unit: HandlerUnit, time: number): string =>
+  unit === null ? '–' : unit === 'ticks' ? whole(time) : duration(time, 3);
 
 /** A number of ticks, nanoseconds or events. */
 export function amount(axis: Axis, value: number): string {

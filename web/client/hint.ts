@@ -4,6 +4,9 @@ import { button, byId, el } from './dom.js';
 import { percent, whole } from './format.js';
 import { type Busy, busyOf } from './home.js';
 
+/** Ticks, nanoseconds or events of a trace that is short enough to be seen as it is. */
+const LEAST_SPAN = 64;
+
 export class Hint {
   readonly #place = byId('hint', HTMLElement);
   readonly #moveTo: (range: Domain) => void;
@@ -37,18 +40,20 @@ export class Hint {
     this.#moveTo(there ? this.#domain : { from, to });
   }
 
+  #who(events: number): string {
+    if (this.#passing === 1) return 'The only event shown lies';
+    return `${events === this.#passing ? 'All' : whole(events)} of the ${whole(this.#passing)} shown lie`;
+  }
+
   #draw(): void {
     const busy = this.#busy;
     const { from, to } = this.#range;
-    const all = to - from > (this.#domain.to - this.#domain.from) * 0.999;
+    const span = this.#domain.to - this.#domain.from;
+    const all = to - from > span * 0.999 && span >= LEAST_SPAN;
     this.#place.hidden = busy === null || !all || this.#dismissed;
     if (busy === null || this.#place.hidden) return;
     this.#place.replaceChildren(
-      el(
-        'span',
-        {},
-        `Whole trace. ${busy.events === this.#passing ? 'All' : whole(busy.events)} of the ${whole(this.#passing)} shown lie in ${percent(busy.share)} % of it.`,
-      ),
+      el('span', {}, `Whole trace. ${this.#who(busy.events)} in ${percent(busy.share)} % of it.`),
       button('Zoom in there', { title: 'The busy part (B)' }, () => this.go()),
       button('×', { class: 'plain', 'aria-label': 'Hide this hint' }, () => {
         this.#dismissed = true;

@@ -3,7 +3,7 @@ import { scaleLinear, scaleLog } from 'd3';
 import type { ProfileLine, ProfileTable } from '../../analyzer/timeline-answers.js';
 import type { Style } from './colours.js';
 import { el, svg } from './dom.js';
-import { brief, duration, whole } from './format.js';
+import { brief, duration, handlerTime, whole } from './format.js';
 
 const SIZE = { width: 520, height: 116, left: 34, right: 12, top: 24, foot: 20 } as const;
 const MARKS = [
@@ -21,7 +21,7 @@ export function histogramOf(
   style: Style,
 ): HTMLElement | null {
   if (histogram.length === 0 || times === null) return null;
-  const show = unit === 'ticks' ? whole : duration;
+  const show = (time: number): string => handlerTime(unit, time);
   const { width, height, left, right, top, foot } = SIZE;
   const bars = Array.from({ length: histogram.length / 3 }, (_, i) => ({
     from: histogram[3 * i] ?? 0,

@@ -1,5 +1,5 @@
 /** The keyboard: a table of keys, from which the help is made as well. */
-import { byId, el } from './dom.js';
+import { button, byId, el } from './dom.js';
 
 export interface Key {
   readonly keys: readonly string[];
@@ -39,7 +39,16 @@ export function showKeys(keys: readonly Key[]): void {
   ] as const) {
     list.append(el('dt', {}, el('kbd', {}, how)), el('dd', {}, says));
   }
-  dialog.replaceChildren(el('h2', {}, 'Keys'), list);
+  dialog.setAttribute('aria-label', 'Keys');
+  dialog.replaceChildren(
+    el(
+      'div',
+      { class: 'head' },
+      el('h2', {}, 'Keys'),
+      button('×', { 'aria-label': 'Close' }, () => dialog.close()),
+    ),
+    list,
+  );
   dialog.showModal();
   dialog.addEventListener('click', () => dialog.close(), { once: true });
 }

@@ -1,4 +1,5 @@
 /** Names of the lanes, beside the canvas. */
+import type { Lane } from '../../analyzer/timeline-answers.js';
 import { el } from './dom.js';
 import { brief, laneTitle, levelName, whole } from './format.js';
 import type { LaneRow } from './layout.js';
@@ -13,7 +14,7 @@ export function nameLanes(place: HTMLElement, rows: readonly LaneRow[], peakOf: 
       const peak = peakOf(index);
       const name = el(
         'div',
-        { class: first ? 'lane first' : 'lane', title: `${laneTitle(lane)}: ${whole(lane.count)} events` },
+        { class: first ? 'lane first' : 'lane', title: titleOf(lane) },
         el('span', { class: 'who' }, ...(first ? nameOf(lane.name) : [])),
         el('span', { class: 'level' }, levelName(lane.level)),
         el('span', { class: 'peak' }, peak === 0 || height < LEAST ? '' : `↑ ${brief(peak)}`),
@@ -23,6 +24,11 @@ export function nameLanes(place: HTMLElement, rows: readonly LaneRow[], peakOf: 
       return name;
     }),
   );
+}
+
+function titleOf(lane: Lane): string {
+  const level = lane.level === null ? ', of which the source does not say at what level' : '';
+  return `${laneTitle(lane)}: ${whole(lane.count)} event${lane.count === 1 ? '' : 's'}${level}`;
 }
 
 /** The vCPU first, then what else the name says of it: VM, thread. */

@@ -9,8 +9,9 @@ import { showAxes, showFacts } from './facts.js';
 import { Hint } from './hint.js';
 import { type Key, listen, showKeys } from './keys.js';
 import { showLegend } from './legend.js';
+import { clearMessage, notice, say, sayReading } from './message.js';
 import { Selection } from './selection.js';
-import { fromHash, START, toHash, type ViewState } from './state.js';
+import { fromHash, START, served, toHash, type ViewState } from './state.js';
 import { showStatus } from './status.js';
 import { Strip } from './strip.js';
 import { nextTheme, startTheme } from './theme.js';
@@ -18,6 +19,8 @@ import { TimelineView } from './timeline.js';
 
 const PAN = 0.2;
 const ZOOM = 2;
+/** Characters of a name that the page was asked for and does not have. */
+const MOST_NAME = 80;
 
 interface Open {
   readonly id: number;
@@ -43,13 +46,14 @@ class Page {
     scoped: (scoped) => this.#arrange({ scoped }),
     other: (other) => this.#arrange({ other }),
     go: (side, seq) => this.#lookAt(side, seq),
+    swap: (other) => this.#enter({ trace: other, panel: 'compare', other: this.#open?.name ?? null }),
   });
   readonly #hint = new Hint((range) => this.#timeline.setRange(range));
   readonly #strip = new Strip(this.#palette, (range) => this.#timeline.setRange(range));
   readonly #timeline = new TimelineView(this.#palette, {
     moved: (range) => this.#moved(range),
     answered: (view, range) => this.#answered(view, range),
-    failed: (error) => this.#say('The view cannot be shown', error),
+    failed: (error) => say('The view cannot be shown', error),
     selected: (place) => {
       if (place !== null) this.#selection.choose(place, false);
     },
@@ -123,8 +127,7 @@ class Page {
     });
     const traces = byId('trace', HTMLSelectElement);
     traces.addEventListener('change', () => {
-      this.#state = { ...START, trace: traces.value };
-      void this.#openTrace();
+      this.#enter({ trace: traces.value });
     });
     addEventListener('hashchange', () => {
       if (location.hash !== this.#written) this.#restore();
@@ -132,11 +135,11 @@ class Page {
     try {
       this.#traces = await api.listTraces();
     } catch (error) {
-      this.#say('The traces cannot be listed', error);
+      say('The traces cannot be listed', error);
       return;
     }
     traces.replaceChildren(...this.#traces.map(({ name }) => el('option', { value: name }, name)));
-    if (this.#traces.length === 0) this.#say('No trace is served', 'Start with trapline serve TRACE...');
+    if (this.#traces.length === 0) say('No trace is served', 'Start with trapline serve TRACE...');
     else this.#restore();
   }
 
@@ -156,15 +159,26 @@ class Page {
   }
 
   #restore(): void {
-    this.#state = fromHash(location.hash);
-    const wanted = this.#traces.find(({ name }) => name === this.#state.trace) ?? this.#traces[0];
+    const { state, missing } = served(
+      fromHash(location.hash),
+      this.#traces.map(({ name }) => name),
+    );
+    this.#state = state;
+    const wanted = this.#wanted;
     if (this.#open === null || wanted?.id !== this.#open.id) void this.#openTrace();
     else this.#show();
+    const shown = state.trace !== null ? '' : ` This is ${wanted?.name}.`;
+    notice(missing === null ? '' : `No trace named ${missing.slice(0, MOST_NAME)} is served.${shown}`);
+  }
+
+  get #wanted(): api.TraceState | undefined {
+    return this.#traces.find(({ name }) => name === this.#state.trace) ?? this.#traces[0];
   }
 
   async #openTrace(): Promise<void> {
-    const wanted = this.#traces.find(({ name }) => name === this.#state.trace) ?? this.#traces[0];
+    const wanted = this.#wanted;
     if (wanted === undefined) return;
+    notice('');
     this.#open = null;
     this.#opening = wanted.id;
     const { event } = this.#state;
@@ -172,7 +186,7 @@ class Page {
     this.#state = { ...this.#state, event };
     byId('trace', HTMLSelectElement).value = wanted.name;
     this.#answers.say('Reading …');
-    const stop = this.#reading(wanted.id, wanted.name);
+    const stop = sayReading(wanted.id, wanted.name);
     try {
       const overview = await api.openTrace(wanted.id);
       if (this.#opening !== wanted.id) return;
@@ -185,21 +199,10 @@ class Page {
     } catch (error) {
       if (this.#opening !== wanted.id) return;
       this.#answers.say('');
-      this.#say(`${wanted.name} cannot be read`, error);
+      say(`${wanted.name} cannot be read`, error);
     } finally {
       stop();
     }
-  }
-
-  /** Shows how far the server is, while it reads a trace for the first time. */
-  #reading(id: number, name: string): () => void {
-    const bar = el('progress', { value: '0' });
-    this.#message(el('strong', {}, `Reading ${name}`), bar);
-    const timer = setInterval(async () => {
-      const state = (await api.listTraces().catch(() => [])).find((trace) => trace.id === id);
-      if (state !== undefined) bar.value = state.progress;
-    }, 300);
-    return () => clearInterval(timer);
   }
 
   /** Shows the state on an open trace. */
@@ -208,13 +211,13 @@ class Page {
     if (open === null) return;
     const { overview } = open;
     const axis = this.#axis;
-    this.#message();
+    clearMessage();
     showFacts(overview);
     byId('text', HTMLInputElement).value = this.#state.text;
     showAxes(overview, axis, this.#state.absolute, (chosen) => this.#chooseAxis(chosen));
     this.#showFilter();
     if (overview.events === 0) {
-      this.#say(
+      say(
         'This trace has no events',
         overview.complete
           ? 'Nothing happened, or nothing was recorded.'
@@ -282,7 +285,12 @@ class Page {
       void this.#selection.goTo(seq, true);
       return;
     }
-    this.#state = { ...START, trace: other.name, event: seq, panel: 'compare', other: this.#open?.name ?? null };
+    this.#enter({ trace: other.name, event: seq, panel: 'compare', other: this.#open?.name ?? null });
+  }
+
+  /** Opens a trace as it is seen at first, but for what is given. */
+  #enter(part: Partial<ViewState>): void {
+    this.#state = { ...START, ...part };
     void this.#openTrace();
   }
 
@@ -339,7 +347,7 @@ class Page {
     const open = this.#open;
     if (open === null) return;
     this.#view = view;
-    this.#message();
+    clearMessage();
     showStatus(view, range);
     showLegend(open.overview, view, this.#filter.kinds, this.#state.reasons, this.#palette, (name, isReason) =>
       isReason ? this.#toggleReason(name) : this.#toggleKind(name),
@@ -372,22 +380,6 @@ class Page {
       this.#written = toHash({ ...this.#state, trace: this.#traces.length > 1 ? (this.#open?.name ?? null) : null });
       history.replaceState(null, '', this.#written);
     }, 200);
-  }
-
-  #message(...parts: readonly Node[]): void {
-    const message = byId('message', HTMLElement);
-    message.replaceChildren(...parts);
-    message.hidden = parts.length === 0;
-    message.classList.remove('error');
-    if (parts.length > 0) byId('timeline', HTMLElement).dataset.state = 'loading';
-  }
-
-  #say(what: string, why: unknown): void {
-    this.#message(el('strong', {}, what), el('span', {}, why instanceof Error ? why.message : String(why)));
-    byId('message', HTMLElement).classList.toggle('error', why instanceof Error);
-    byId('legend', HTMLElement).replaceChildren();
-    byId('status', HTMLElement).replaceChildren();
-    byId('timeline', HTMLElement).dataset.state = why instanceof Error ? 'error' : 'empty';
   }
 }
 

@@ -2,21 +2,21 @@
 import type { ProfileKeyLine, ProfileLine, ProfileTable, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import type { Palette, Style } from './colours.js';
 import { byId, el } from './dom.js';
-import { duration, levelName, percent, whole } from './format.js';
+import { handlerTime, levelName, percent, whole } from './format.js';
 import { histogramOf } from './histogram.js';
 import { fillElement, swatch } from './ink.js';
 
 interface Column {
   readonly name: string;
   readonly says: string;
-  /** Left out where there is little room, or less. */
+  /** Left out where there is little room; `mid`: only where there is less still. */
   readonly shown?: 'wide' | 'mid';
   order(line: ProfileLine): number | string;
 }
 
-const TIMES = ['mean', 'p50', 'p90', 'p99', 'p999', 'max'] as const;
-/** Left out where there is little room. */
-const WIDE: ReadonlySet<string> = new Set(['mean', 'p90', 'max']);
+/** Statistics, and where there is room for them. */
+const TIMES = { mean: 'mid', p50: '', p90: 'wide', p99: '', p999: 'wide', max: 'mid' } as const;
+const TIME_KEYS = Object.keys(TIMES) as readonly (keyof typeof TIMES)[];
 const by = (pick: keyof ProfileTimes): ((line: ProfileLine) => number) => {
   return ({ times }) => times?.[pick] ?? -1;
 };
@@ -26,14 +26,15 @@ const COLUMNS: readonly Column[] = [
   { name: 'Count', says: 'exits', order: ({ count }) => count },
   { name: '%', says: 'share of all exits, in %', shown: 'wide', order: ({ count }) => count },
   { name: 'Time %', says: 'share of all handler time, in %', shown: 'mid', order: ({ timeShare }) => timeShare },
-  { name: 'Mean', says: 'mean time of the handler', shown: 'wide', order: by('mean') },
+  { name: 'Mean', says: 'mean time of the handler', shown: TIMES.mean, order: by('mean') },
   { name: 'p50', says: 'median', order: by('p50') },
-  { name: 'p90', says: 'of 10 exits, 9 took no longer', shown: 'wide', order: by('p90') },
+  { name: 'p90', says: 'of 10 exits, 9 took no longer', shown: TIMES.p90, order: by('p90') },
   { name: 'p99', says: 'of 100 exits, 99 took no longer', order: by('p99') },
-  { name: 'p99.9', says: 'of 1000 exits, 999 took no longer', order: by('p999') },
-  { name: 'Max', says: 'longest', shown: 'wide', order: by('max') },
+  { name: 'p99.9', says: 'of 1000 exits, 999 took no longer', shown: TIMES.p999, order: by('p999') },
+  { name: 'Max', says: 'longest', shown: TIMES.max, order: by('max') },
 ];
 const BAR_PIXELS = 28;
+const HANDLER = { ticks: 'handler in ticks', ns: 'handler time', none: 'no times in this trace' } as const;
 const NO_EXIT =
   'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 
@@ -88,16 +89,16 @@ export class ProfilePanel {
     }
     const facts = [
       `${whole(table.exits)} exit${table.exits === 1 ? '' : 's'}`,
-      table.unit === 'ticks' ? 'handler in ticks' : 'handler time',
+      HANDLER[table.unit ?? 'none'],
       this.#actions.of(),
       table.lost > 0 ? `${whole(table.lost)} event${table.lost === 1 ? '' : 's'} lost` : '',
-      table.left > 0 ? `${table.left} lines left out` : '',
+      table.left > 0 ? `${whole(table.left)} line${table.left === 1 ? '' : 's'} left out` : '',
     ];
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
     this.#panel.replaceChildren(
       ...problem,
       el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
-      el('table', {}, this.#head(), el('tbody', {}, ...lines)),
+      el('table', { 'aria-label': 'Exits by reason' }, this.#head(), el('tbody', {}, ...lines)),
       ...this.#instructions(table),
     );
   }
@@ -110,9 +111,9 @@ export class ProfilePanel {
         this.#sort = { column: name, down: sorted ? !this.#sort.down : name !== 'Reason' && name !== 'Level' };
         this.#draw();
       };
-      const label = `${name}${sorted ? (this.#sort.down ? ' ↓' : ' ↑') : ''}`;
+      const arrow = sorted ? el('span', { 'aria-hidden': 'true' }, this.#sort.down ? ' ↓' : ' ↑') : null;
       const head = el('th', { class: shown, title: says });
-      head.append(el('button', { type: 'button', on: { click: press } }, label));
+      head.append(el('button', { type: 'button', on: { click: press } }, name, arrow));
       if (sorted) head.setAttribute('aria-sort', this.#sort.down ? 'descending' : 'ascending');
       row.append(head);
     }
@@ -207,26 +208,28 @@ export class ProfilePanel {
           el('td', {}, levelName(level)),
           el(
             'td',
-            {},
+            { class: 'place', title: symbol ?? '' },
             el('button', { type: 'button', class: 'link', title: `Show the exits at ${rip}` }, el('code', {}, rip)),
             symbol === null ? null : el('span', { class: 'symbol' }, symbol),
           ),
-          el('td', { class: 'text' }, instruction === null ? '' : el('code', {}, instruction)),
+          el('td', { class: 'text mid' }, instruction === null ? '' : el('code', {}, instruction)),
           el('td', { class: 'text wide' }, reason),
           el('td', {}, whole(count)),
           el('td', {}, percent(share)),
-          el('td', {}, unit === 'ticks' ? whole(total) : duration(total)),
+          el('td', {}, total === 0 ? '–' : handlerTime(unit, total)),
         ),
       );
     }
     const names = ['Level', 'RIP', 'Instruction', 'Reason', 'Count', '%', 'Total'];
     const head = el('tr');
     for (const name of names) {
-      head.append(el('th', { class: name === 'Reason' ? 'text wide' : name === 'Instruction' ? 'text' : '' }, name));
+      head.append(
+        el('th', { class: name === 'Reason' ? 'text wide' : name === 'Instruction' ? 'text mid' : '' }, name),
+      );
     }
     return [
       el('h2', { class: 'next' }, 'Hottest instructions'),
-      el('table', { class: 'rips' }, el('thead', {}, head), body),
+      el('table', { class: 'rips', 'aria-label': 'Hottest instructions' }, el('thead', {}, head), body),
     ];
   }
 }
@@ -239,8 +242,7 @@ function shareCell(share: number, most: number, style: Style, shown: string): HT
 }
 
 function timeCells(times: ProfileTimes | null, unit: ProfileTable['unit']): HTMLElement[] {
-  const show = (value: number): string => (unit === 'ticks' ? whole(value) : duration(value, 3));
-  return TIMES.map((key) => el('td', { class: WIDE.has(key) ? 'wide' : '' }, times === null ? '–' : show(times[key])));
+  return TIME_KEYS.map((key) => el('td', { class: TIMES[key] }, times === null ? '–' : handlerTime(unit, times[key])));
 }
 
 function keyLines(line: ProfileLine, table: ProfileTable): HTMLElement[] {

@@ -110,6 +110,20 @@ export function fromHash(hash: string): ViewState {
   };
 }
 
+/**
+ * What of an address can be shown where these traces are served, and the name of one that is not. All else of an
+ * address is about the trace that it names, and is nothing without it.
+ */
+export function served(
+  asked: ViewState,
+  names: readonly string[],
+): { readonly state: ViewState; readonly missing: string | null } {
+  const absent = (name: string | null): boolean => name !== null && !names.includes(name);
+  if (absent(asked.trace)) return { state: START, missing: asked.trace };
+  if (absent(asked.other)) return { state: { ...asked, other: null }, missing: asked.other };
+  return { state: asked, missing: null };
+}
+
 /** Adds a filter to the parameters of a question. */
 export function filterParameters(query: URLSearchParams, filter: Filter): void {
   const lists = { kind: filter.kinds, reason: filter.reasons, vcpu: filter.vcpus, stack: filter.stack } as const;

@@ -7,7 +7,10 @@ const system = matchMedia('(prefers-color-scheme: dark)');
 let theme: Theme = THEMES.find((each) => each === localStorage.getItem(KEY)) ?? 'system';
 let changed: (dark: boolean) => void = () => {};
 
-const isDark = (): boolean => theme === 'dark' || (theme === 'system' && system.matches);
+/** Paper is white, whatever the page is. */
+let printing = false;
+
+const isDark = (): boolean => !printing && (theme === 'dark' || (theme === 'system' && system.matches));
 
 function apply(): void {
   document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
@@ -17,10 +20,17 @@ function apply(): void {
 /** Applies the theme; returns whether it is dark, and tells of every change. */
 export function startTheme(tell: (dark: boolean) => void): boolean {
   changed = tell;
-  system.addEventListener('change', () => {
+  const again = (): void => {
     apply();
     changed(isDark());
-  });
+  };
+  system.addEventListener('change', again);
+  for (const event of ['beforeprint', 'afterprint'] as const) {
+    addEventListener(event, () => {
+      printing = event === 'beforeprint';
+      again();
+    });
+  }
   apply();
   return isDark();
 }

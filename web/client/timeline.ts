@@ -111,9 +111,10 @@ export class TimelineView {
     this.redraw();
   }
 
+  /** At once: a page that goes to the printer has no further frame. */
   recolour(palette: Palette): void {
     this.#palette = palette;
-    this.redraw();
+    this.#paint();
   }
 
   setRange({ from, to }: Domain): void {

@@ -1,0 +1,219 @@
+/** The panels below the timeline, in Chromium, with traces of a host whose handler times are known from outside. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { serve } from '../../cli/serve.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { createTrace, openTrace } from '../../traces/open.js';
+import type { TraceReader } from '../../traces/store.js';
+import type { RunningServer } from '../../web/server/server.js';
+import { launch, skip } from './browser.js';
+import { random } from './synthetic.js';
+
+const EXITS = 120;
+/** Least time of each handler in microseconds; up to 8 come on top. */
+const BEFORE = { MSR_READ: 20, CPUID: 30, IO_INSTRUCTION: 40 } as const;
+const AFTER = { MSR_READ: 60, CPUID: 18, IO_INSTRUCTION: 40 } as const;
+type Reason = keyof typeof BEFORE;
+const REASONS = Object.keys(BEFORE) as readonly Reason[];
+
+interface Log {
+  readonly text: string;
+  /** Handler times in microseconds. */
+  readonly times: { readonly [reason in Reason]: readonly number[] };
+}
+
+/** A log of trace-cmd with so many exits of each reason. */
+function logOf(least: { readonly [reason in Reason]: number }, clock: boolean): Log {
+  const next = random(5);
+  const times: { [reason in Reason]: number[] } = { MSR_READ: [], CPUID: [], IO_INSTRUCTION: [] };
+  const lines = ['cpus=1'];
+  let now = 1_000_000;
+  const add = (what: string): void => {
+    const stamp = `${Math.floor(now / 1e6)}.${String(now % 1e6).padStart(6, '0')}: `;
+    lines.push(clock ? `            kvmc-174   [000]     ${stamp}${what}` : what);
+  };
+  add('kvm_entry:             vcpu 0 rip 0x1000');
+  for (let i = 0; i < EXITS; i++) {
+    for (const reason of REASONS) {
+      const took = least[reason] + Math.floor(next() * 9);
+      times[reason].push(took);
+      now += 100;
+      add(`kvm_exit:             reason ${reason} rip 0x1000 info 0 0`);
+      now += took;
+      add('kvm_entry:             vcpu 0 rip 0x1000');
+    }
+  }
+  return { text: lines.join('\n'), times };
+}
+
+const earlier = logOf(BEFORE, true);
+const later = logOf(AFTER, true);
+const median = (times: readonly number[]): number =>
+  [...times].sort((a, b) => a - b)[Math.ceil(times.length / 2) - 1] ?? Number.NaN;
+const sum = (times: readonly number[]): number => times.reduce((total, time) => total + time, 0);
+/** Thin spaces are spaces. */
+const plain = (text: string): string => text.replace(/[\s\u202f]+/g, ' ').trim();
+
+describe('panels of host traces, in Chromium', { skip }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'trapline-panels-'));
+  const readers: TraceReader[] = [];
+  const troubles: string[] = [];
+  let server: RunningServer;
+  let browser: Browser;
+
+  async function open(
+    hash: string,
+    options: BrowserContextOptions = { viewport: { width: 1440, height: 900 } },
+  ): Promise<Page> {
+    const page = await (await browser.newContext(options)).newPage();
+    page.on('pageerror', (error) => troubles.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') troubles.push(message.text());
+    });
+    await page.goto(server.url + hash);
+    await ready(page);
+    return page;
+  }
+  const ready = (page: Page): Promise<void> =>
+    page.locator('#answers[data-state="ready"]').waitFor({ timeout: 30_000, state: 'attached' });
+  const texts = async (page: Page, cells: string): Promise<string[]> =>
+    (await page.locator(cells).allInnerTexts()).map(plain);
+
+  before(async () => {
+    for (const [name, { text }] of [
+      ['before.arrow', earlier],
+      ['after.arrow', later],
+      ['timeless.arrow', logOf(BEFORE, false)],
+    ] as const) {
+      importTrace(memorySource(Buffer.from(text)), () => createTrace(join(folder, name)));
+      readers.push(openTrace(join(folder, name)));
+    }
+    server = await serve({ traces: readers, port: 0, report: (line) => troubles.push(line) });
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+    for (const reader of readers) reader.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('say what slowed and what got faster, by how much, and what that costs', async () => {
+    const page = await open('#trace=before.arrow&panel=compare&with=after.arrow');
+    assert.deepEqual(await texts(page, '#compare h2'), ['What slowed', 'What got faster', 'Exits by reason']);
+    const rows = await texts(page, '#compare .shifts tr[data-reason]');
+    assert.equal(rows.length, 2, 'the reason that did not change is not told');
+    for (const [reason, slower] of [
+      ['MSR_READ', true],
+      ['CPUID', false],
+    ] as const) {
+      const row = `#compare .shifts tr[data-reason="${reason}"][data-slower="${slower}"] td`;
+      const cells = await texts(page, row);
+      const [was, is] = [earlier.times[reason], later.times[reason]];
+      assert.equal(cells[2], String(EXITS));
+      const change = Math.round((100 * median(is)) / median(was) - 100);
+      const percent = `${change < 0 ? '−' : '+'}${Math.abs(change)} %`;
+      assert.equal(cells[4], `${median(was)} µs → ${median(is)} µs ${percent}`);
+      const cost = /^([+−])([\d.]+) ms$/.exec(cells[7] ?? '');
+      assert.equal(cost?.[1], slower ? '+' : '−', cells[7]);
+      assert.ok(Math.abs(Number(cost?.[2]) - Math.abs(sum(is) - sum(was)) / 1000) < 0.01, cells[7]);
+    }
+    await page.locator('#compare button[aria-label="The other way round"]').click();
+    await page.locator('#compare .shifts tr[data-reason="CPUID"][data-slower="true"]').waitFor();
+    assert.equal(await page.locator('#trace').inputValue(), 'after.arrow');
+    await page.context().close();
+  });
+
+  it('show a reason of the comparison alone on the timeline', async () => {
+    const page = await open('#trace=before.arrow&panel=compare&with=after.arrow');
+    const name = page.locator('#compare table:last-child tr[data-reason="CPUID"] button');
+    await name.click();
+    await page.locator(`#status[data-shown="${EXITS}"]`).waitFor();
+    assert.equal(await name.getAttribute('aria-pressed'), 'true');
+    await name.click();
+    await page.locator(`#status[data-shown="${3 * EXITS}"]`).waitFor();
+    await page.context().close();
+  });
+
+  it('say that a trace has no times, and give none', async () => {
+    const page = await open('#trace=timeless.arrow');
+    assert.match((await texts(page, '#profile .facts'))[0] ?? '', /no times in this trace/);
+    assert.deepEqual((await texts(page, '#profile tr[data-reason="CPUID"] td')).slice(5), Array(6).fill('–'));
+    assert.equal((await texts(page, '#profile .rips tbody td:last-child'))[0], '–');
+    await page.locator('#tab-flame').click();
+    await page.locator('#flame .frame').first().waitFor();
+    assert.equal(
+      await page.locator('#flame .frame').first().getAttribute('aria-label').then(String).then(plain),
+      `all: ${3 * EXITS} exits, 100 %`,
+    );
+    await page.locator('#tab-compare').click();
+    await ready(page);
+    assert.equal(await page.locator('#compare .shifts').count(), 0);
+    await page.context().close();
+  });
+
+  it('say that a trace of the address is not served, and do not take the rest of the address for another', async () => {
+    const page = await open('#trace=elsewhere.arrow&kind=entry&from=5&to=9');
+    assert.equal(
+      await page.locator('#notice').innerText(),
+      'No trace named elsewhere.arrow is served. This is before.arrow.',
+    );
+    assert.equal(await page.locator('#status').getAttribute('data-shown'), String(3 * EXITS));
+    await page.locator('#trace').selectOption('after.arrow');
+    await page.locator('#notice').waitFor({ state: 'hidden' });
+    await page.goto(`${server.url}#trace=before.arrow&panel=compare&with=gone.arrow`);
+    await page.locator('#notice', { hasText: 'No trace named gone.arrow is served.' }).waitFor();
+    await page.context().close();
+  });
+
+  it('have room for their tables at any width', async () => {
+    for (const width of [360, 768, 1024, 1280, 1920]) {
+      for (const hash of ['#trace=before.arrow', '#trace=before.arrow&panel=compare&with=after.arrow']) {
+        const page = await open(hash, { viewport: { width, height: 900 } });
+        const over = await page.evaluate<number>(
+          `(() => { const box = document.querySelector('#answers'); return box.scrollWidth - box.clientWidth; })()`,
+        );
+        assert.equal(over, 0, `${hash} at ${width}`);
+        await page.context().close();
+      }
+    }
+  });
+
+  it('have a name for every control', async () => {
+    const page = await open('#trace=before.arrow');
+    for (const name of ['Light or dark', 'Keys', 'Zoom out', 'Zoom in'])
+      assert.equal(await page.getByRole('button', { name, exact: true }).count(), 1, name);
+    for (const name of ['Exits by reason', 'Hottest instructions'])
+      assert.equal(await page.getByRole('table', { name }).count(), 1, name);
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor({ state: 'hidden' });
+    await page.context().close();
+  });
+
+  it('come on white paper when printed, whole, whatever the theme', async () => {
+    const page = await open('#trace=before.arrow', { viewport: { width: 1280, height: 500 }, colorScheme: 'dark' });
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))");
+    assert.equal(await page.locator('html').getAttribute('data-theme'), 'light');
+    assert.equal(await page.locator('#profile').isVisible(), true);
+    assert.equal(await page.locator('#zoom').isVisible(), false);
+    const end = await page.evaluate<[number, number]>(
+      "[document.querySelector('#profile').getBoundingClientRect().bottom, document.documentElement.scrollHeight]",
+    );
+    assert.ok(end[0] <= end[1] + 1, 'nothing is cut off');
+    await page.evaluate("dispatchEvent(new Event('afterprint'))");
+    assert.equal(await page.locator('html').getAttribute('data-theme'), 'dark');
+    await page.context().close();
+  });
+
+  it('had no error or warning', () => {
+    assert.deepEqual(troubles, []);
+  });
+});

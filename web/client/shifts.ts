@@ -1,0 +1,87 @@
+/** What slowed and what got faster from one trace to another, as tables: what it was, what it is, and what that costs. */
+import type { ComparedTimes, Comparison, HandlerUnit } from '../../analyzer/timeline-answers.js';
+import { el } from './dom.js';
+import { handlerTime, levelName, whole } from './format.js';
+
+const MOVED = ['mean', 'p50', 'p90', 'p99'] as const;
+const COLUMNS = [
+  { name: 'Level', says: 'level that exited', shown: '' },
+  { name: 'Reason', says: 'exit reason', shown: '' },
+  { name: 'Exits', says: 'exits with a time, before and after', shown: 'wide' },
+  { name: 'Mean', says: 'mean time of the handler', shown: 'mid' },
+  { name: 'p50', says: 'median', shown: '' },
+  { name: 'p90', says: 'of 10 exits, 9 took no longer', shown: 'wide' },
+  { name: 'p99', says: 'of 100 exits, 99 took no longer', shown: '' },
+  { name: 'Cost', says: 'time that all of these exits took more, or less, than with the mean before', shown: '' },
+] as const;
+const SECTIONS = [
+  { title: 'What slowed', slower: true },
+  { title: 'What got faster', slower: false },
+] as const;
+
+/** `reason` makes the cell that names an exit reason. */
+export function shiftTables({ times, units }: Comparison, reason: (name: string) => Node): HTMLElement[] {
+  const [left, right] = units;
+  if (left === null || right === null) return [];
+  if (left !== right) {
+    return [told('Handler times are not compared: one of the traces has ticks, the other the time of a host.')];
+  }
+  if (times.length === 0) {
+    return [told(right === 'ticks' ? 'Handler times are the same.' : 'Handler times differ no more than by chance.')];
+  }
+  const tables = SECTIONS.flatMap(({ title, slower }) => {
+    const rows = times.filter((change) => change.slower === slower);
+    if (rows.length === 0) return [];
+    const head = COLUMNS.map(({ name, says, shown }) => el('th', { class: shown, title: says }, name));
+    return [
+      el('h2', { class: 'next' }, title),
+      el(
+        'table',
+        { class: 'shifts', 'aria-label': title },
+        el('thead', {}, el('tr', {}, ...head)),
+        el('tbody', {}, ...rows.map((change) => rowOf(change, right, reason))),
+      ),
+    ];
+  });
+  const how = 'Host times are samples: shown is what a rank test takes for more than chance (≈: it does not).';
+  return right === 'ticks' ? tables : [...tables, told(how)];
+}
+
+const told = (text: string): HTMLElement => el('p', { class: 'quiet told' }, text);
+
+function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: (name: string) => Node): HTMLElement {
+  const { level, samples, cost, shifts } = change;
+  const moved = MOVED.map((wanted) => {
+    const shown = COLUMNS.find(({ name }) => name.toLowerCase() === wanted)?.shown ?? '';
+    const shift = shifts.find(({ statistic }) => statistic === wanted);
+    if (shift === undefined) {
+      return el('td', { class: `${shown} quiet`, title: 'no change beyond chance' }, unit === 'ticks' ? '=' : '≈');
+    }
+    return el(
+      'td',
+      { class: shown },
+      `${handlerTime(unit, shift.left)} → ${handlerTime(unit, shift.right)}`,
+      el('small', {}, changeOf(shift.left, shift.right)),
+    );
+  });
+  const exits = [...new Set([samples.left, samples.right].map(whole))].join(' → ');
+  const more = cost === null ? '' : `${cost < 0 ? '−' : '+'}${handlerTime(unit, Math.abs(cost))}`;
+  return el(
+    'tr',
+    { 'data-slower': String(change.slower), 'data-reason': change.reason },
+    el('td', {}, levelName(level)),
+    el('td', {}, reason(change.reason)),
+    el('td', { class: 'wide' }, exits),
+    ...moved,
+    el('td', { class: change.slower ? 'more' : 'fewer' }, more),
+  );
+}
+
+/** +177 %, −42 %, or ×12 where a percentage would be hard to read. */
+function changeOf(before: number, after: number): string {
+  if (before === 0) return '';
+  const ratio = after / before;
+  if (ratio >= 10) return `×${ratio.toPrecision(ratio < 100 ? 2 : 3)}`;
+  const change = (ratio - 1) * 100;
+  return `${change < 0 ? '−' : '+'}${Math.abs(change).toFixed(Math.abs(change) < 10 ? 1 : 0)} %`;
+}
