@@ -88,13 +88,16 @@ function printTimes(out: Output, { times, right: { unit } }: Diff): void {
     out.line();
     out.title(title);
     const drops: { readonly [title: string]: number } = { samples: 2, p90: 1 };
+    // a statistic in which nothing moved is no column
+    const shown = TIME_TITLES.flatMap((_, i) => (rows.some((row) => row[i] !== '') ? [i] : []));
     out.table(
-      TIME_TITLES.map((name) =>
-        name === 'reason'
+      shown.map((i) => {
+        const name = TIME_TITLES[i] ?? '';
+        return name === 'reason'
           ? { title: name, shrinks: 16 }
-          : { ...right(name), ...(name in drops && { drops: drops[name] }) },
-      ),
-      rows,
+          : { ...right(name), ...(name in drops && { drops: drops[name] }) };
+      }),
+      rows.map((row) => shown.map((i) => row[i] ?? '')),
     );
   }
 }
@@ -193,6 +196,6 @@ export function printVerdicts(out: Output, verdicts: readonly Verdict[]): void {
   if (verdicts.length > 0) out.line();
   for (const verdict of verdicts) {
     const { word, style } = OUTCOMES[verdict.outcome];
-    out.line(`budget ${out.paint(style, word)}: ${verdict.budget}: ${groundsOf(verdict)}`);
+    out.paragraph(`budget ${out.paint(style, word)}: ${verdict.budget}: ${groundsOf(verdict)}`, 2);
   }
 }

@@ -3,15 +3,13 @@
 import type { DumpReport, Finding } from '../analyzer/explain/explain.js';
 import type { RecordedReport } from '../analyzer/explain/recorded.js';
 import type { Verdict } from '../analyzer/explain/sentences.js';
-import { wrap } from './help.js';
 import type { Output, Style } from './output.js';
 import { formatHex, formatNumber } from './table.js';
+import { WIDTH, wrap } from './wrap.js';
 
 /** A report with where it comes from; what only a recorded run can say is there where it is one. */
 export type Reported = DumpReport &
   Partial<Pick<RecordedReport, 'tick' | 'times' | 'writes'>> & { readonly file: string };
-
-const WIDTH = 80;
 
 const STYLE: { readonly [verdict in Verdict]: Style } = {
   violated: 'red',
@@ -43,7 +41,15 @@ function list(out: Output, title: string, items: readonly string[]): void {
   for (const item of items) paragraph(out, item, 4, '  -');
 }
 
-function printFinding(out: Output, finding: Finding, style: Style): void {
+/** A citation; whole where it is the first one of its chapter. */
+function citation(cites: string, cited: Set<string>): string {
+  const [, chapter = '', section = ''] = /^(.*?), (\d[\d.]*,? .*)$/.exec(cites) ?? [];
+  if (cited.has(chapter)) return `same chapter, ${section}`;
+  if (chapter !== '') cited.add(chapter);
+  return cites;
+}
+
+function printFinding(out: Output, finding: Finding, style: Style, cited: Set<string>): void {
   out.line(`  ${out.paint(style, finding.id)}`);
   paragraph(out, finding.says, 4);
   for (const { field, value, line } of finding.values)
@@ -53,14 +59,20 @@ function printFinding(out: Output, finding: Finding, style: Style): void {
   paragraph(out, `${permits}${finding.optional ? '; not every processor checks this' : ''}`, 6);
   for (const assumption of finding.assumes) paragraph(out, `assumed: ${assumption}`, 6);
   if (finding.missing.length > 0) paragraph(out, `undecided: ${finding.missing.map(({ name }) => name).join(', ')}`, 6);
-  for (const line of wrap(finding.cites, WIDTH - 6)) out.line(out.paint('dim', `      ${line}`));
+  for (const line of wrap(citation(finding.cites, cited), WIDTH - 6)) out.line(out.paint('dim', `      ${line}`));
 }
 
-function printFindings(out: Output, title: string, findings: readonly Finding[], style: Style): void {
+function printFindings(
+  out: Output,
+  title: string,
+  findings: readonly Finding[],
+  style: Style,
+  cited: Set<string>,
+): void {
   for (const stage of new Set(findings.map((finding) => finding.stage))) {
     out.line();
     out.title(`${title}: ${STAGE_TITLES[stage] ?? stage}`);
-    for (const finding of findings) if (finding.stage === stage) printFinding(out, finding, style);
+    for (const finding of findings) if (finding.stage === stage) printFinding(out, finding, style, cited);
   }
 }
 
@@ -129,9 +141,10 @@ function printDump(out: Output, report: Reported, all: boolean): void {
       report.damage.map(({ line, says, what }) => `line ${line}: ${says}: ${what}`),
     );
   }
-  printFindings(out, 'Violated', report.violated, 'red');
+  const cited = new Set<string>();
+  printFindings(out, 'Violated', report.violated, 'red', cited);
   printWrites(out, report);
-  printFindings(out, 'Suspected', report.suspects, 'yellow');
+  printFindings(out, 'Suspected', report.suspects, 'yellow', cited);
   printDecoded(out, report, all);
   list(out, 'What to look at', report.next);
   list(out, 'Not to be misread', report.traps);

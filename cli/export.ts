@@ -12,7 +12,7 @@ import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { refuseSame } from './files.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
-import { formatNumber } from './table.js';
+import { formatCount } from './table.js';
 
 /** Characters that are gathered before they are written. */
 const PIECE = 1 << 18;
@@ -58,6 +58,16 @@ function choice<T extends string>(call: Call, option: string, known: readonly T[
 }
 
 const FORMATS = [...(Object.keys(EXPORTS) as ExportFormat[]), 'parquet'] as const;
+
+/** What a format holds, of one and of many. */
+const WRITTEN: { readonly [format in (typeof FORMATS)[number]]: readonly [one: string, many: string] } = {
+  perfetto: ['slice or instant for Perfetto', 'slices and instants for Perfetto'],
+  speedscope: ['exit for speedscope', 'exits for speedscope'],
+  folded: ['folded stack', 'folded stacks'],
+  svg: ['stack of a flame graph', 'stacks of a flame graph'],
+  csv: ['row of CSV', 'rows of CSV'],
+  parquet: ['row of Parquet', 'rows of Parquet'],
+};
 
 /** Stands in a dataset of ours; names with an underscore are no data to Spark, DuckDB and ClickHouse. */
 const MARK = '_trapline.json';
@@ -158,7 +168,7 @@ export const command: Command = {
       const { written, damage, remark } = exported;
       if (remark !== undefined) call.out.note(`${target}: ${remark}`);
       if (call.flag('json')) call.out.json({ path: target, from: path, as: format, written, whole: damage === null });
-      else if (target !== '/dev/stdout') call.out.line(`${target}: ${formatNumber(written)} written as ${format}`);
+      else if (target !== '/dev/stdout') call.out.line(`${target}: ${formatCount(written, ...WRITTEN[format])}`);
       const described = damage === null ? null : describeError(damage);
       if (described !== null) call.out.note(formatError(described));
       return damage === null ? EXIT.holds : EXIT.wrong;

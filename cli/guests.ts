@@ -3,9 +3,9 @@ import { GUESTS } from '../traces/guests/catalogue.js';
 import type { Guest } from '../traces/guests/guest.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
-import { WIDTH, wrap } from './help.js';
 import type { Output } from './output.js';
 import { nearest } from './parse.js';
+import { WIDTH, wrap } from './wrap.js';
 
 /** A guest by name; throws CliError UNKNOWN_GUEST. */
 export function findGuest(name: string): Guest {
@@ -26,7 +26,7 @@ function list(out: Output, rows: readonly (readonly [name: string, says: string]
 }
 
 function describe(out: Output, guest: Guest): void {
-  out.title(`${guest.name}: ${guest.summary}`);
+  for (const line of wrap(`${guest.name}: ${guest.summary}`, WIDTH)) out.title(line);
   out.line(`monitor ${guest.monitor}, ${guest.memory} MiB of RAM, ends by ${guest.ending.kind}`);
   const parameters = Object.entries(guest.parameters);
   if (parameters.length > 0) {

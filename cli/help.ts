@@ -1,24 +1,7 @@
 /** `--help`, made from the tables of commands and options. */
 import { type Argument, type Command, type CommandEntry, HELP_OPTION, type Option } from './command.js';
 import type { Output } from './output.js';
-
-/** Columns of what is broken into lines, on a terminal or in a pipe. */
-export const WIDTH = 80;
-
-/** Breaks a paragraph at blanks into lines of at most `width` characters. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
-}
+import { WIDTH, wrap } from './wrap.js';
 
 function list(out: Output, rows: readonly (readonly [string, string])[]): void {
   const indent = Math.min(30, Math.max(...rows.map(([name]) => name.length)) + 4);

@@ -1,6 +1,7 @@
 /** Where a command writes: results to stdout, notes and progress to stderr; colours and progress on terminals only. */
 import { toJson } from './json.js';
-import { layTable, type TableColumn } from './table.js';
+import { layTable, type TableColumn, widthOf } from './table.js';
+import { wrap } from './wrap.js';
 
 export interface Sink {
   write(text: string): unknown;
@@ -85,8 +86,19 @@ export class Output {
     this.#out.write(`${text}\n`);
   }
 
+  /** One line in a pipe; on a terminal as many as it takes, those after the first indented. */
+  paragraph(text: string, indent: number): void {
+    const lines = this.width === Number.POSITIVE_INFINITY ? [text] : wrap(text, this.width - indent);
+    for (const [i, line] of lines.entries()) this.line(i === 0 ? line : ' '.repeat(indent) + line);
+  }
+
   title(text: string): void {
     this.line(this.paint('bold', text));
+  }
+
+  /** Whether a table has room in the width of the terminal as it is, with nothing cut or left out. */
+  fits(columns: readonly TableColumn[], rows: readonly (readonly string[])[]): boolean {
+    return layTable(columns, rows).every((line) => widthOf(line) <= this.width);
   }
 
   table(columns: readonly TableColumn[], rows: readonly (readonly string[])[]): void {

@@ -43,8 +43,13 @@ function find(options: readonly Option[], word: string, command: string): Option
     ? options.find((candidate) => spell(candidate) === word)
     : options.find((candidate) => candidate.short !== undefined && `-${candidate.short}` === word);
   if (option !== undefined) return option;
-  const close = nearest(word, options.map(spell));
-  throw new CliError('UNKNOWN_OPTION', `${command} ${word}`, null, close === null ? null : `did you mean ${close}?`);
+  const close = nearest(
+    word.replace(/^--?/, ''),
+    options.map(({ name }) => name),
+  );
+  const meant = options.find(({ name }) => name === close);
+  const advice = meant === undefined ? null : `did you mean ${spell(meant)}?`;
+  throw new CliError('UNKNOWN_OPTION', `${command} ${word}`, null, advice);
 }
 
 function checkArguments(args: readonly string[], table: readonly Argument[], command: string): void {

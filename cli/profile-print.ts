@@ -3,9 +3,9 @@ import { type Bucket, Histogram, type HistogramData } from '../analyzer/histogra
 import type { BreakdownRow } from '../analyzer/profile/breakdown.js';
 import type { NestedProfile } from '../analyzer/profile/nested.js';
 import type { Profile, ProfileKey, ProfileRow, Times } from '../analyzer/profile/profile.js';
-import { WIDTH, wrap } from './help.js';
 import type { Output } from './output.js';
 import { formatBar, formatCount, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
+import { WIDTH, wrap } from './wrap.js';
 
 const BAR = 8;
 const HISTOGRAM_BAR = 40;
@@ -85,7 +85,7 @@ export function printRows(
   rows: readonly ProfileRow[],
   { place, keys, wide }: { place: (row: ProfileRow) => string; keys: number; wide: boolean },
 ): void {
-  const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 8 };
+  const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 10 };
   const lines = rows.flatMap((row) => {
     const reason = row.failed ? out.paint('red', `${row.reason} failed entry`) : out.paint('bold', row.reason);
     const known = row.keys.filter(({ label }) => label !== '');
@@ -204,23 +204,28 @@ export function printHistograms(
   }
 }
 
-/** What is counted: of one, and of many. */
-export type Noun = readonly [one: string, many: string];
+/** What is counted: of one, and of many; what the share of the observed time is spent with; and from when to when. */
+export interface Counting {
+  readonly noun: readonly [one: string, many: string];
+  readonly spent: string;
+  readonly span: string;
+}
 
 /** What the profile is of, in a sentence. */
 export function printHead(
   out: Output,
   { unit, exits, entries, open, lost, coarse, span, handled, lanes }: Profile,
-  [noun, nouns]: Noun,
+  { noun: [one, many], spent }: Counting,
 ): void {
   const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
+  const without = open > 0 && unit !== null ? ` (${formatNumber(open)} without an entry)` : '';
+  const on = lanes.length > 1 ? ` on ${formatNumber(lanes.length)} vCPUs` : '';
   const parts = [
-    formatCount(exits, noun, nouns),
+    `${formatCount(exits, one, many)}${without}`,
     formatCount(entries, 'entry', 'entries'),
-    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''}`,
-    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it from exit to entry` : '',
+    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''} observed${on}`,
+    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
     halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
-    open > 0 && unit !== null ? `${formatNumber(open)} without an entry` : '',
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
     lost > 0 ? out.paint('yellow', `${formatCount(lost, 'event')} lost`) : '',
   ];

@@ -19,7 +19,7 @@ import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import { type Fed, fedBy, feed, isOurs } from './feed.js';
 import {
-  type Noun,
+  type Counting,
   printBreakdown,
   printHead,
   printHistograms,
@@ -36,10 +36,20 @@ const DEFAULT_RIPS = 10;
 const DEFAULT_ROWS = 100;
 
 /** What is counted, and how it is called. */
-const EVENTS: { readonly [event in CountedEvent]: { readonly noun: Noun; readonly by: readonly DimensionName[] } } = {
-  vmexit: { noun: ['exit', 'exits'], by: [] },
-  mmio: { noun: ['MMIO access', 'MMIO accesses'], by: ['key'] },
-  ioport: { noun: ['port access', 'port accesses'], by: ['key'] },
+const EVENTS: { readonly [event in CountedEvent]: Counting & { readonly by: readonly DimensionName[] } } = {
+  vmexit: {
+    noun: ['exit', 'exits'],
+    spent: 'from exit to entry',
+    span: 'from the exit to the next entry',
+    by: [],
+  },
+  mmio: {
+    noun: ['MMIO access', 'MMIO accesses'],
+    spent: 'in them',
+    span: 'to the entry (write), or from the exit (read)',
+    by: ['key'],
+  },
+  ioport: { noun: ['port access', 'port accesses'], spent: 'in them', span: 'to the next entry', by: ['key'] },
 };
 
 /** Orders of the rows; the most first, but names. */
@@ -129,7 +139,8 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const { out } = call;
   const { by, sort, event, keys, most, wide } = wanted;
   if (fed.remark !== null) out.line(fed.remark);
-  printHead(out, answer, EVENTS[event].noun);
+  const counting = EVENTS[event];
+  printHead(out, answer, counting);
   if (answer.exits === 0) {
     if (event !== 'vmexit') out.line('No event says what was emulated; --by reason,key has what the exits were about.');
     return;
@@ -137,7 +148,7 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const { unit } = answer;
   const place = placeOf(fed);
   const noun = event === 'vmexit' ? 'Exits' : 'Accesses';
-  const span = event === 'vmexit' ? `; ${unit === 'ticks' ? 'ticks' : 'time'} from the exit to the next entry` : '';
+  const span = `; ${unit === 'ticks' ? 'ticks' : 'time'} ${counting.span}`;
   out.line();
   if (rows === null) {
     const sorted = answer.rows.map((row) => ({ ...row, name: `${place(row)} ${row.reason}` })).sort(SORTS[sort]);

@@ -80,7 +80,7 @@ export const command: Command = {
     {
       name: 'vertical',
       short: 'x',
-      says: 'print each row as lines of column and value; those that are null are counted',
+      says: 'print each row as lines of column and value, as is done where rows are wider than the terminal; those that are null are counted',
     },
     { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
     JSON_OPTION,
@@ -121,12 +121,12 @@ export const command: Command = {
           call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
       } else if (call.flag('vertical')) printVertical(call.out, columns, rows);
       else {
-        const shown = gather(rows).map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
+        const answered = gather(rows);
+        const shown = answered.map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
         const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
-        call.out.table(
-          columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? ('right' as const) : ('left' as const) })),
-          shown,
-        );
+        const laid = columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? 'right' : 'left' }) as const);
+        if (call.out.fits(laid, shown)) call.out.table(laid, shown);
+        else printVertical(call.out, columns, answered);
       }
       return EXIT.holds;
     } finally {
