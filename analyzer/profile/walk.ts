@@ -3,6 +3,7 @@
  * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import { ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
@@ -48,26 +49,6 @@ class Lane {
   lastHigh = 0;
 }
 
-/** Slots of Recent, a power of two. */
-const SLOTS = 1024;
-
-/** RIPs met lately: most events are at few places, and each must not cost a bigint. */
-class Recent {
-  readonly #lows = new Uint32Array(SLOTS);
-  readonly #highs = new Uint32Array(SLOTS);
-  readonly #used = new Uint8Array(SLOTS);
-
-  /** True where it was met and nothing took its slot since; false else, and from now on it was. */
-  meet(low: number, high: number): boolean {
-    const slot = (low ^ (low >>> 10)) & (SLOTS - 1);
-    if (this.#used[slot] === 1 && this.#lows[slot] === low && this.#highs[slot] === high) return true;
-    this.#used[slot] = 1;
-    this.#lows[slot] = low;
-    this.#highs[slot] = high;
-    return false;
-  }
-}
-
 export interface Code {
   readonly bytes: Uint8Array;
   readonly bits: 16 | 32 | 64;
@@ -81,6 +62,7 @@ export class ExitWalker {
   readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
+  /** RIPs met lately: most events are at few places, and each must not cost a bigint. */
   readonly #learned = new Recent();
   /** Events by kind. */
   readonly kinds = new Float64Array(256);

@@ -1,6 +1,7 @@
 /** Decodes records by their programs: columns in place in the trace's slab, the rest by way of the row. */
 import { EVENT_FIELDS, EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { VM_ENTRY_FAILURE } from '../../../engine/vmx/exit-reasons.js';
+import { Recent } from '../../../traces/recent.js';
 import { fillAbout } from '../about.js';
 import { ascii } from '../cursor.js';
 import type { Lane } from '../lanes.js';
@@ -37,10 +38,13 @@ export class RecordDecoder {
   vcpu = -1;
   readonly #numbers: NumberReader;
   readonly #text: RecordText | null;
+  /** Without text, places whose instruction was read: it is read once while the place is in use. */
+  readonly #met: Recent | null;
 
   /** Without `text`, what has no column is not read at all. */
   constructor(little: boolean, text: boolean) {
     this.little = little;
+    this.#met = text ? null : new Recent();
     this.#numbers = new NumberReader(little);
     this.#text = text ? new RecordText(this.#numbers) : null;
   }
@@ -63,7 +67,7 @@ export class RecordDecoder {
     row: EventRow,
     lane: Lane,
   ): void {
-    if (!program.bound) bind(program, sink);
+    if (!program.bound) bind(program, sink, this.#text !== null);
     this.vcpu = -1;
     row.kind = program.kind;
     if (program.code >= 0) row.put(FIELD.code, program.code, 0);
@@ -231,6 +235,10 @@ export class RecordDecoder {
     this.#slot(program, SLOT.csbase, view, at);
     if (this.#numbers.low !== 0 || this.#numbers.high !== 0) row.put(FIELD.code, this.#numbers.low, this.#numbers.high);
     const length = Math.min(this.#slot(program, SLOT.len, view, at), 15, program.insnSize);
+    if (length > 0 && this.#met !== null) {
+      this.#slot(program, SLOT.rip, view, at);
+      if (this.#met.meet(this.#numbers.low, this.#numbers.high)) return;
+    }
     const insn = at + (program.slots[2 * SLOT.insn] as number);
     for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(insn + i);
     row.byteCount = length;

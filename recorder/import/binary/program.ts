@@ -78,12 +78,13 @@ function textOf(field: Field): TextField {
 const isNumber = ({ size, count, dynamic }: Field): boolean =>
   count === null && dynamic === null && (size === 1 || size === 2 || size === 4 || size === 8);
 
-/** The step of a field; none where it does nothing, or where nobody wants its column. */
-function stepOf(event: KvmEvent, field: Field, sink: EventSink): readonly number[] {
+/** The step of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
+function stepOf(event: KvmEvent, field: Field, sink: EventSink, text: boolean): readonly number[] {
   const use = event.fields[field.name];
   if (use === undefined || use === 'special' || !isNumber(field)) return [];
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
+  if (does === DOES.rare && !text) return [];
   if (does === DOES.rare) return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1, 0, 0, 0, 0];
   if (does !== undefined) return [does, field.offset, width, 0, 0, 0, 0, 0];
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
@@ -98,11 +99,11 @@ const order = (steps: readonly (readonly number[])[]): number[] => [
   ...steps.filter(([does]) => does !== DOES.isa).flat(),
 ];
 
-/** Makes a program ready for the columns of a trace. */
-export function bind(program: Program, sink: EventSink): void {
+/** Makes a program ready for the columns of a trace, with or without what has none. */
+export function bind(program: Program, sink: EventSink, text: boolean): void {
   const { event, own } = program;
   program.bound = true;
-  if (event !== null) program.steps = Int32Array.from(order(own.map((field) => stepOf(event, field, sink))));
+  if (event !== null) program.steps = Int32Array.from(order(own.map((field) => stepOf(event, field, sink, text))));
 }
 
 /** Fields that the special readers know, by their slot. */
@@ -122,6 +123,7 @@ export const SLOT = {
   reason: 12,
   info1: 13,
   info2: 14,
+  rip: 15,
 } as const;
 
 /** Older names of fields of an exit. */
