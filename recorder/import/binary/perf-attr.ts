@@ -2,6 +2,7 @@
  * What perf.data says of its events: struct perf_event_attr, and from its sample_type where the parts of a record lie
  * (include/uapi/linux/perf_event.h; tools/perf/Documentation/perf.data-file-format.txt).
  */
+import { HEADER, RECORD } from './perf-records.js';
 import type { Scanner } from './scanner.js';
 
 /** Bits of sample_type whose parts have 8 bytes each, in the order in which a sample holds them. */
@@ -25,7 +26,6 @@ const SAMPLE_ID_ALL = 18;
 /** perf_event_attr of its first version; larger ones are read as far as they matter here. */
 const SMALLEST = 64;
 const LARGEST = 4096;
-const HEADER = 8;
 
 export const TRACEPOINT = 2;
 /** PERF_TYPE_HARDWARE and PERF_TYPE_SOFTWARE by config. */
@@ -71,6 +71,8 @@ export interface SampleLayout {
   readonly read: boolean;
   readonly callchain: boolean;
   readonly raw: boolean;
+  /** Where the raw data lies if nothing of variable length comes before it; else -1. */
+  readonly rawAt: number;
   /** Offsets from the end of other records: negative, or 0 where there is none. */
   readonly trailer: { readonly time: number; readonly cpu: number; readonly size: number };
 }
@@ -108,8 +110,15 @@ function layoutOf(sampleType: number, all: boolean): SampleLayout {
     read: (sampleType & READ) !== 0,
     callchain: (sampleType & CALLCHAIN) !== 0,
     raw: (sampleType & RAW) !== 0,
+    rawAt: (sampleType & (RAW | READ | CALLCHAIN)) === RAW ? end : -1,
     trailer: { time: behind(SAMPLE.time), cpu: behind(SAMPLE.cpu), size: 8 * present.length },
   };
+}
+
+/** Where the time of a record of `size` bytes lies, or -1 where it has none. */
+export function timeAt({ time, trailer }: SampleLayout, type: number, size: number): number {
+  if (type === RECORD.sample) return time >= 0 && time + 8 <= size ? time : -1;
+  return trailer.time < 0 && size + trailer.time >= HEADER ? size + trailer.time : -1;
 }
 
 /** Reads an attribute of `size` bytes, or of the size that it says itself. */

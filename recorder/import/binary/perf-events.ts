@@ -18,8 +18,8 @@ export class PerfEvents {
   readonly #description: PerfDescription;
   readonly #place: (offset: number) => string;
   readonly #codes = new Map<Attribute, number>();
-  #offset = 0;
-  readonly #where = (): string => this.#place(this.#offset);
+  #record: QueuedRecord | null = null;
+  readonly #where = (): string => this.#place(this.#record?.offset ?? 0);
 
   constructor(little: boolean, intake: Intake, description: PerfDescription, place: (offset: number) => string) {
     this.#little = little;
@@ -34,7 +34,7 @@ export class PerfEvents {
 
   take(record: QueuedRecord): void {
     const { view, at, size } = record;
-    this.#offset = record.offset;
+    this.#record = record;
     const type = view.getUint32(at, this.#little);
     if (type === RECORD.sample) this.#sample(record);
     else if (type === RECORD.comm) this.#comm(record);
@@ -70,7 +70,7 @@ export class PerfEvents {
     }
     const { layout } = attribute;
     const { view, at, size } = record;
-    const raw = this.#variable(attribute, view, at, size);
+    const raw = layout.rawAt < 0 ? this.#variable(attribute, view, at, size) : this.#raw(layout.rawAt, view, at, size);
     if (raw < 0) {
       this.#damage(record.offset, `a sample of ${attribute.name} that its ${size} bytes cannot hold`);
       return;
@@ -90,12 +90,12 @@ export class PerfEvents {
     process: number,
     cpu: number,
   ): void {
-    const { view, at, offset } = record;
+    const { view, at } = record;
     const length = view.getUint32(at + raw, this.#little);
     const program = this.#intake.program(id, this.#description.formats);
     if (length < program.size) {
       const why = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
-      this.#damage(offset, why);
+      this.#damage(record.offset, why);
       return;
     }
     this.#intake.record(
@@ -128,10 +128,13 @@ export class PerfEvents {
       if (end > size) return -1;
       this.#intake.frames += this.#frames(view, at + end - 8 * count, count);
     }
-    if (!layout.raw) return 0;
-    if (end + 4 > size) return -1;
-    const length = view.getUint32(at + end, this.#little);
-    return end + 4 + length > size ? -1 : end;
+    return layout.raw ? this.#raw(end, view, at, size) : 0;
+  }
+
+  /** Raw data behind its size at `raw`, where a sample can hold it, else -1. */
+  #raw(raw: number, view: DataView, at: number, size: number): number {
+    if (raw + 4 > size) return -1;
+    return raw + 4 + view.getUint32(at + raw, this.#little) > size ? -1 : raw;
   }
 
   #frames(view: DataView, at: number, count: number): number {

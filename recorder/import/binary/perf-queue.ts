@@ -1,89 +1,158 @@
 /**
  * Records of perf.data in the order of their time. perf writes the rings of all CPUs one after the other, round after
  * round: what is older than the newest record of the round before last cannot be overtaken any more
- * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge.
+ * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge. Records stay
+ * where they were read as long as their window keeps them: a run says only where it begins and ends.
  */
+import { type SampleLayout, timeAt } from './perf-attr.js';
+import { HEADER, isQueued } from './perf-records.js';
 import { Merge, type Timed } from './ring.js';
 import type { Keeper, Window } from './window.js';
 
 /** Bytes that may wait for the end of a round; beyond them the older half goes on without. */
 const MOST = 64 << 20;
-/** Records that may wait. */
-const MOST_RECORDS = 1 << 20;
-/** Bytes that have gone on are kept until there are so many, and more than those that wait. */
-const IDLE = 1 << 20;
+/** Runs that may wait. */
+const MOST_RUNS = 1 << 16;
 /** Bytes that are reserved for copies at the least. */
 const SMALLEST = 1 << 16;
 
-const padded = (size: number): number => (size + 7) & ~7;
-
 /** The record that goes on, good during the call only. */
-export class QueuedRecord {
-  view: DataView = new DataView(new ArrayBuffer(0));
-  at = 0;
-  size = 0;
-  timeLow = 0;
-  timeHigh = 0;
+export interface QueuedRecord {
+  readonly view: DataView;
+  readonly at: number;
+  readonly size: number;
+  readonly timeLow: number;
+  readonly timeHigh: number;
   /** Offset in the input, for people. */
-  offset = 0;
+  readonly offset: number;
 }
 
-/** Place of a record that is still in the window. */
-const IN_WINDOW = -1;
-
-/** Records [index, to) of the queue, which are in order. */
-class Run implements Timed {
-  readonly #queue: PerfQueue;
-  readonly cpu: number;
-  readonly to: number;
-  index: number;
-  timeLow = 0;
-  timeHigh = 0;
-
-  constructor(queue: PerfQueue, order: number, from: number, to: number) {
-    this.#queue = queue;
-    this.cpu = order;
-    this.index = from - 1;
-    this.to = to;
-  }
-
-  next(): boolean {
-    this.index += 1;
-    if (this.index >= this.to) return false;
-    this.timeLow = this.#queue.lows[this.index] as number;
-    this.timeHigh = this.#queue.highs[this.index] as number;
-    return true;
-  }
+/** Bytes that may move: the byte of position p lies at p - offset + start of `view`. */
+interface Place {
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly offset: number;
 }
 
 const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
   high > thanHigh || (high === thanHigh && low > thanLow);
 
-export class PerfQueue implements Keeper {
-  readonly #emit: (record: QueuedRecord) => void;
-  readonly #record = new QueuedRecord();
-  /** Records of this window stay in it as long as it keeps them; others are copied. */
-  #window: Window | null = null;
-  /** Offset in the input of the first record that waits in the window. */
-  first = Number.POSITIVE_INFINITY;
-  /** Copies of records that the window does not have, and the bytes of it that are used. */
-  #bytes = new Uint8Array(new ArrayBuffer(0));
-  #view = new DataView(this.#bytes.buffer);
+/** Records one behind the other at positions [from, to), in the order of time; it stands at one of them. */
+class Run implements Timed, QueuedRecord {
+  place: Place;
+  from: number;
+  to: number;
+  /** What its positions were more than they are, before it was copied. */
+  moved = 0;
+  /** Order among equal times. */
+  cpu = 0;
+  view: DataView;
+  at = 0;
+  size = 0;
+  timeLow = 0;
+  timeHigh = 0;
+  /** Offset of all its records for people, where it is not their position; else -1. */
+  readonly origin: number;
+  readonly #little: boolean;
+  readonly #layout: SampleLayout;
+  #end = 0;
+
+  constructor(little: boolean, layout: SampleLayout, place: Place, from: number, origin: number) {
+    this.#little = little;
+    this.#layout = layout;
+    this.origin = origin;
+    this.place = place;
+    this.from = from;
+    this.to = from;
+    this.view = place.view;
+  }
+
+  get offset(): number {
+    return this.origin < 0 ? this.at - this.place.start + this.place.offset + this.moved : this.origin;
+  }
+
+  /** Makes ready to go through its records; nothing may move until `close`. */
+  open(order: number): void {
+    const { view, start, offset } = this.place;
+    this.cpu = order;
+    this.view = view;
+    this.at = this.from - offset + start;
+    this.#end = this.to - offset + start;
+    this.size = 0;
+  }
+
+  /** Moves to the next record; false at the end. */
+  next(): boolean {
+    const little = this.#little;
+    const at = this.at + this.size;
+    this.at = at;
+    if (at >= this.#end) return false;
+    const { view } = this;
+    const size = view.getUint16(at + 6, little);
+    const time = at + timeAt(this.#layout, view.getUint32(at, little), size);
+    const first = view.getUint32(time, little);
+    const second = view.getUint32(time + 4, little);
+    this.timeLow = little ? first : second;
+    this.timeHigh = little ? second : first;
+    this.size = size;
+    return true;
+  }
+
+  /** Forgets the records that it went past; false where none is left. */
+  close(): boolean {
+    this.from = this.at - this.place.start + this.place.offset;
+    return this.from < this.to;
+  }
+}
+
+/** Copies of the records that their windows could not keep. */
+class Copies implements Place {
+  readonly start = 0;
+  readonly offset = 0;
+  bytes = new Uint8Array(new ArrayBuffer(0));
+  view = new DataView(this.bytes.buffer);
   #used = 0;
-  /** Bytes of all records, and of those of them that have gone on; their numbers. */
-  #filled = 0;
-  #idle = 0;
-  #count = 0;
-  #gone = 0;
-  #places = new Int32Array(1024);
-  #sizes = new Uint32Array(1024);
-  lows = new Uint32Array(1024);
-  highs = new Uint32Array(1024);
-  #offsets = new Float64Array(1024);
-  /** What waits: first and behind the last record of each run but the last, which goes on to the end. */
-  #runs: { readonly from: number; readonly to: number }[] = [];
-  /** Where the last run begins. */
-  #begin = 0;
+
+  /** Takes in `runs`, besides those that it has, which are among `all`. */
+  take(runs: readonly Run[], all: readonly Run[]): void {
+    const size = (some: readonly Run[]): number => some.reduce((sum, { from, to }) => sum + to - from, 0);
+    const more = size(runs);
+    if (this.#used + more > this.bytes.length) {
+      const kept = all.filter(({ place }) => place === this);
+      const old = this.bytes;
+      this.bytes = new Uint8Array(Math.max(SMALLEST, 2 * (size(kept) + more)));
+      this.view = new DataView(this.bytes.buffer);
+      this.#used = 0;
+      for (const run of kept) this.#copy(run, old.subarray(run.from, run.to));
+    }
+    for (const run of runs) {
+      const { bytes, start, offset } = run.place;
+      this.#copy(run, bytes.subarray(run.from - offset + start, run.to - offset + start));
+    }
+  }
+
+  #copy(run: Run, bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.#used);
+    run.place = this;
+    run.moved += run.from - this.#used;
+    run.from = this.#used;
+    run.to = this.#used + bytes.length;
+    this.#used = run.to;
+  }
+}
+
+export class PerfQueue {
+  readonly #little: boolean;
+  readonly #layout: () => SampleLayout | null;
+  readonly #emit: (record: QueuedRecord) => void;
+  readonly #copies = new Copies();
+  #runs: Run[] = [];
+  /** Bytes of the runs. */
+  #waiting = 0;
+  /** Time of the record that came last, of the newest one, of what a round may hand on, and of what went on. */
+  #lastLow = 0;
+  #lastHigh = 0;
   #newestLow = 0;
   #newestHigh = 0;
   #limitLow = 0;
@@ -93,69 +162,80 @@ export class PerfQueue implements Keeper {
   /** Records that came after later ones had gone on. */
   late = 0;
 
-  constructor(emit: (record: QueuedRecord) => void) {
+  /** `layout` says where the time of records lies; null while that is unknown. */
+  constructor(little: boolean, layout: () => SampleLayout | null, emit: (record: QueuedRecord) => void) {
+    this.#little = little;
+    this.#layout = layout;
     this.#emit = emit;
   }
 
-  /** Leaves records of `window`, whose offset goes on by what it consumes, where they are. */
+  /** Leaves records of `window` where they are, as long as it keeps them. */
   stayIn(window: Window): void {
-    this.#window = window;
-    window.keeper = this;
+    const runs = (): Run[] => this.#runs.filter(({ place }) => place === window);
+    const copies = this.#copies;
+    const all = (): readonly Run[] => this.#runs;
+    window.keeper = {
+      get first(): number {
+        return runs().reduce((first, { from }) => Math.min(first, from), Number.POSITIVE_INFINITY);
+      },
+      release(): void {
+        copies.take(runs(), all());
+      },
+    } satisfies Keeper;
   }
 
-  /** Takes the record of `size` bytes at `at` of a window. */
-  add(window: Window, at: number, size: number, timeLow: number, timeHigh: number, offset: number): void {
-    if (this.#filled - this.#idle + size > MOST || this.#count - this.#gone >= MOST_RECORDS) this.#relieve();
-    const index = this.#count;
-    if (index === this.#places.length) this.#reserve();
-    const last = index - 1;
-    if (index > this.#begin && later(this.highs[last] as number, this.lows[last] as number, timeHigh, timeLow)) {
-      this.#runs.push({ from: this.#begin, to: index });
-      this.#begin = index;
-    }
-    if (window === this.#window) {
-      this.#places[index] = IN_WINDOW;
-      if (offset < this.first) this.first = offset;
-    } else this.#places[index] = this.#copy(window.bytes, at, size);
-    this.#sizes[index] = size;
-    this.lows[index] = timeLow;
-    this.highs[index] = timeHigh;
-    this.#offsets[index] = offset;
-    this.#filled += padded(size);
-    this.#count += 1;
-    if (later(timeHigh, timeLow, this.#newestHigh, this.#newestLow)) {
-      this.#newestLow = timeLow;
-      this.#newestHigh = timeHigh;
-    }
-    if (later(this.#doneHigh, this.#doneLow, timeHigh, timeLow)) this.late += 1;
-  }
-
-  /** Copies a record, and returns where to. */
-  #copy(bytes: Uint8Array, at: number, size: number): number {
-    const place = this.#used;
-    if (place + size > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(SMALLEST, 2 * this.#bytes.length, place + size));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
-    this.#bytes.set(bytes.subarray(at, at + size), place);
-    this.#used = padded(place + size);
-    return place;
-  }
-
-  /** Copies what waits in the window, which keeps it no longer. */
-  release(): void {
-    const window = this.#window;
-    if (window === null) return;
-    const start = window.offset - window.start;
-    for (const { from, to } of [...this.#runs, { from: this.#begin, to: this.#count }]) {
-      for (let i = from; i < to; i++) {
-        if (this.#places[i] !== IN_WINDOW) continue;
-        this.#places[i] = this.#copy(window.bytes, (this.#offsets[i] as number) - start, this.#sizes[i] as number);
+  /**
+   * Takes and consumes the records at the start of a window that it stays in, up to the first that is incomplete, has no
+   * time or is not to be put into order, and returns their number. `origin` is where they lie in the input, for people,
+   * if their position in the window does not say it.
+   */
+  take(window: Window, origin = -1): number {
+    const layout = this.#layout();
+    if (layout === null) return 0;
+    if (this.#waiting > MOST || this.#runs.length > MOST_RUNS) this.#relieve();
+    const little = this.#little;
+    const { view, start, end, offset } = window;
+    let run = this.#last(window, origin);
+    let count = 0;
+    let at = start;
+    while (at + HEADER <= end) {
+      const size = view.getUint16(at + 6, little);
+      const type = view.getUint32(at, little);
+      if (size < HEADER || at + size > end || !isQueued(type)) break;
+      const time = timeAt(layout, type, size);
+      if (time < 0) break;
+      const first = view.getUint32(at + time, little);
+      const second = view.getUint32(at + time + 4, little);
+      const low = little ? first : second;
+      const high = little ? second : first;
+      if (run === null || later(this.#lastHigh, this.#lastLow, high, low)) {
+        run = new Run(little, layout, window, at - start + offset, origin);
+        this.#runs.push(run);
       }
+      at += size;
+      count += 1;
+      run.to = at - start + offset;
+      this.#note(low, high);
     }
-    this.first = Number.POSITIVE_INFINITY;
+    this.#waiting += at - start;
+    window.consume(at - start);
+    return count;
+  }
+
+  /** The run that goes on where a window begins, if there is one. */
+  #last(window: Window, origin: number): Run | null {
+    const run = this.#runs.at(-1);
+    return run?.place === window && run.to === window.offset && run.origin === origin ? run : null;
+  }
+
+  #note(low: number, high: number): void {
+    this.#lastLow = low;
+    this.#lastHigh = high;
+    if (later(high, low, this.#newestHigh, this.#newestLow)) {
+      this.#newestLow = low;
+      this.#newestHigh = high;
+    }
+    if (later(this.#doneHigh, this.#doneLow, high, low)) this.late += 1;
   }
 
   /** Ends a round. */
@@ -170,16 +250,12 @@ export class PerfQueue implements Keeper {
     this.#flush(0xffff_ffff, 0xffff_ffff);
   }
 
-  #waiting(): Run[] {
-    const runs = [...this.#runs, { from: this.#begin, to: this.#count }];
-    return runs.map(({ from, to }, i) => new Run(this, i, from, to));
-  }
-
   /** Without rounds, the older half of the time that waits goes on. */
   #relieve(): void {
     let low = this.#newestLow;
     let high = this.#newestHigh;
-    for (const run of this.#waiting()) {
+    for (const run of this.#runs) {
+      run.open(0);
       if (!run.next() || !later(high, low, run.timeHigh, run.timeLow)) continue;
       low = run.timeLow;
       high = run.timeHigh;
@@ -188,99 +264,22 @@ export class PerfQueue implements Keeper {
     const newest = BigInt(this.#newestHigh) * 0x1_0000_0000n + BigInt(this.#newestLow);
     const middle = oldest + (newest - oldest) / 2n;
     this.#flush(Number(middle >> 32n), Number(middle & 0xffff_ffffn));
-    if (this.#filled - this.#idle > MOST / 2 || this.#count - this.#gone > MOST_RECORDS / 2) this.end();
+    if (this.#waiting > MOST / 2 || this.#runs.length > MOST_RUNS / 2) this.end();
   }
 
   #flush(high: number, low: number): void {
-    const runs = this.#waiting();
-    const merge = new Merge(runs);
+    this.#runs.forEach((run, order) => {
+      run.open(order);
+    });
+    const merge = new Merge(this.#runs);
     for (let run = merge.first(); run !== undefined; run = merge.first()) {
       if (later(run.timeHigh, run.timeLow, high, low)) break;
       this.#doneLow = run.timeLow;
       this.#doneHigh = run.timeHigh;
-      this.#hand(run.index);
+      this.#emit(run);
       merge.advance();
     }
-    const last = runs.pop();
-    this.#begin = last?.index ?? this.#count;
-    this.#runs = runs.flatMap(({ index, to }) => (index < to ? [{ from: index, to }] : []));
-    const empty = this.#runs.length === 0 && this.#begin === this.#count;
-    if (empty || (this.#idle > IDLE && 2 * this.#idle > this.#filled)) this.#compact();
-    this.first = this.#firstInWindow();
-  }
-
-  #hand(index: number): void {
-    const record = this.#record;
-    const place = this.#places[index] as number;
-    const window = this.#window;
-    record.offset = this.#offsets[index] as number;
-    if (place !== IN_WINDOW) {
-      record.view = this.#view;
-      record.at = place;
-    } else if (window !== null) {
-      record.view = window.view;
-      record.at = record.offset - window.offset + window.start;
-    }
-    record.size = this.#sizes[index] as number;
-    record.timeLow = this.lows[index] as number;
-    record.timeHigh = this.highs[index] as number;
-    this.#idle += padded(record.size);
-    this.#gone += 1;
-    this.#emit(record);
-  }
-
-  /** Records come in the order in which they lie there. */
-  #firstInWindow(): number {
-    for (const { from, to } of [...this.#runs, { from: this.#begin, to: this.#count }]) {
-      for (let i = from; i < to; i++) if (this.#places[i] === IN_WINDOW) return this.#offsets[i] as number;
-    }
-    return Number.POSITIVE_INFINITY;
-  }
-
-  /** Moves what waits to the front, in the order in which it came. */
-  #compact(): void {
-    const runs = [...this.#runs, { from: this.#begin, to: this.#count }];
-    let count = 0;
-    this.#filled = 0;
-    this.#used = 0;
-    const moved = runs.map(({ from, to }) => {
-      const first = count;
-      for (let i = from; i < to; i++, count++) this.#move(i, count);
-      return { from: first, to: count };
-    });
-    this.#begin = moved.pop()?.from ?? count;
-    this.#runs = moved;
-    this.#count = count;
-    this.#idle = 0;
-    this.#gone = 0;
-  }
-
-  #move(from: number, to: number): void {
-    const size = this.#sizes[from] as number;
-    const place = this.#places[from] as number;
-    this.#places[to] = place;
-    if (place !== IN_WINDOW) {
-      this.#bytes.copyWithin(this.#used, place, place + size);
-      this.#places[to] = this.#used;
-      this.#used += padded(size);
-    }
-    this.#sizes[to] = size;
-    this.lows[to] = this.lows[from] as number;
-    this.highs[to] = this.highs[from] as number;
-    this.#offsets[to] = this.#offsets[from] as number;
-    this.#filled += padded(size);
-  }
-
-  #reserve(): void {
-    const length = 2 * this.#places.length;
-    const grow = <T extends Uint32Array | Int32Array | Float64Array>(old: T, grown: T): T => {
-      grown.set(old);
-      return grown;
-    };
-    this.#places = grow(this.#places, new Int32Array(length));
-    this.#sizes = grow(this.#sizes, new Uint32Array(length));
-    this.lows = grow(this.lows, new Uint32Array(length));
-    this.highs = grow(this.highs, new Uint32Array(length));
-    this.#offsets = grow(this.#offsets, new Float64Array(length));
+    this.#runs = this.#runs.filter((run) => run.close());
+    this.#waiting = this.#runs.reduce((sum, { from, to }) => sum + to - from, 0);
   }
 }

@@ -13,6 +13,13 @@ export const RECORD = {
   compressed: 81,
   compressed2: 83,
 } as const;
+/** Bytes before the content of a record: struct perf_event_header. */
+export const HEADER = 8;
+
+const QUEUED = (1 << RECORD.sample) | (1 << RECORD.comm) | (1 << RECORD.lost) | (1 << RECORD.lostSamples);
+/** True for records that matter in the order of their time. */
+export const isQueued = (type: number): boolean => type < 32 && ((QUEUED >>> type) & 1) !== 0;
+
 /** Types beyond any that perf has given or is about to give. */
 export const LAST_TYPE = 4096;
 

@@ -9,21 +9,22 @@ import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
 import { ZstdStream } from './compression.js';
 import { Intake } from './intake.js';
+import type { SampleLayout } from './perf-attr.js';
 import { FEATURE_BITS, PerfDescription } from './perf-description.js';
 import { PerfEvents } from './perf-events.js';
-import { PerfQueue, QueuedRecord } from './perf-queue.js';
-import { LAST_TYPE, numberAt, RECORD } from './perf-records.js';
+import { PerfQueue } from './perf-queue.js';
+import { HEADER, isQueued, LAST_TYPE, numberAt, RECORD } from './perf-records.js';
 import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
 import { fileWindow, pipeWindow, Window } from './window.js';
 
 const FORMAT = 'perf';
-const HEADER = 8;
 const PIPE_HEADER = 16;
 /** The text of all event formats and of kallsyms. */
 const MAX_BLOCK = 256 << 20;
 /** What one compressed record of 64 KiB may become. */
 const MAX_INFLATED = 64 << 20;
-const PROGRESS = 0x3fff;
+/** Records from one telling of progress to the next, at the least. */
+const PROGRESS = 1 << 14;
 
 const MESSAGE = ascii('[ perf record: ');
 
@@ -34,13 +35,13 @@ class PerfImport {
   readonly #description: PerfDescription;
   readonly #events: PerfEvents;
   readonly #queue: PerfQueue;
-  /** A record without a time, which nothing holds back. */
-  readonly #timeless = new QueuedRecord();
   readonly #options: ImportOptions;
   readonly #size: number;
   #inflated: Window | null = null;
   #stream: ZstdStream | null = null;
+  /** Records that were read, and how many of them progress was told of. */
   #records = 0;
+  #told = 0;
 
   constructor(name: string, size: number, little: boolean, open: () => TraceWriter, options: ImportOptions) {
     this.#name = name;
@@ -50,7 +51,8 @@ class PerfImport {
     this.#intake = new Intake(open, little, options);
     this.#description = new PerfDescription(little, (error) => this.#intake.damage(error));
     this.#events = new PerfEvents(little, this.#intake, this.#description, (offset) => this.#place(offset));
-    this.#queue = new PerfQueue((record) => this.#events.take(record));
+    const layout = (): SampleLayout | null => this.#description.first?.layout ?? null;
+    this.#queue = new PerfQueue(little, layout, (record) => this.#events.take(record));
   }
 
   #place(offset: number): string {
@@ -119,8 +121,9 @@ class PerfImport {
         break;
       }
       if (!this.#meta(type, window, size)) break;
-      this.#records += 1;
-      if ((this.#records & PROGRESS) === 0) this.#options.progress?.(window.offset, this.#size);
+      if (this.#records - this.#told < PROGRESS) continue;
+      this.#told = this.#records;
+      this.#options.progress?.(window.offset, this.#size);
     }
     this.#queue.end();
   }
@@ -155,20 +158,28 @@ class PerfImport {
         return false;
       }
       default:
-        this.#record(type, window, size);
-        window.consume(size);
+        this.#take(type, window, size);
         return true;
     }
   }
 
-  #record(type: number, window: Window, size: number): void {
-    const { bytes, start, offset } = window;
+  /** Takes a record, and those behind it in memory that are to be put into order as well; see PerfQueue.take. */
+  #take(type: number, window: Window, size: number, origin = -1): void {
+    const queued = isQueued(type) ? this.#queue.take(window, origin) : 0;
+    this.#records += Math.max(1, queued);
+    if (queued > 0) return;
+    this.#record(type, window, size, origin < 0 ? window.offset : origin);
+    window.consume(size);
+  }
+
+  #record(type: number, { bytes, view, start }: Window, size: number, offset: number): void {
     switch (type) {
       case RECORD.sample:
       case RECORD.lost:
       case RECORD.lostSamples:
       case RECORD.comm:
-        this.#enqueue(type, window, size);
+        // nothing holds back what has no time
+        this.#events.take({ view, at: start, size, timeLow: 0, timeHigh: 0, offset });
         return;
       case RECORD.finishedRound:
         this.#queue.round();
@@ -242,9 +253,7 @@ class PerfImport {
         return false;
       }
       if (inner.left < length) break;
-      inner.offset = offset;
-      this.#record(inner.view.getUint32(inner.start, this.#little), inner, length);
-      inner.consume(length);
+      this.#take(inner.view.getUint32(inner.start, this.#little), inner, length, offset);
     }
     return true;
   }
@@ -252,31 +261,10 @@ class PerfImport {
   #inner(): Window {
     if (this.#inflated !== null) return this.#inflated;
     const inner = new Window(() => 0, 0, 1 << 16);
+    this.#queue.stayIn(inner);
     this.#inflated = inner;
     this.#stream = new ZstdStream((data) => inner.push(data));
     return inner;
-  }
-
-  /** Where the time of a record lies, or -1. */
-  #timeAt(type: number, size: number): number {
-    const layout = this.#description.first?.layout;
-    if (layout === undefined) return -1;
-    if (type === RECORD.sample) return layout.time >= 0 && layout.time + 8 <= size ? layout.time : -1;
-    const { time } = layout.trailer;
-    return time < 0 && size + time >= HEADER ? size + time : -1;
-  }
-
-  #enqueue(type: number, window: Window, size: number): void {
-    const { view, start: at, offset } = window;
-    const time = this.#timeAt(type, size);
-    if (time < 0) {
-      this.#events.take(Object.assign(this.#timeless, { view, at, size, offset }));
-      return;
-    }
-    const first = view.getUint32(at + time, this.#little);
-    const second = view.getUint32(at + time + 4, this.#little);
-    if (this.#little) this.#queue.add(window, at, size, first, second, offset);
-    else this.#queue.add(window, at, size, second, first, offset);
   }
 
   /** Ends reading at an error, if there is something to keep. */
