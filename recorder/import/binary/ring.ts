@@ -212,7 +212,7 @@ export class Merge<T extends Timed> {
       if (last === undefined || heap.length === 0) return;
       heap[0] = last;
     }
-    this.#sink(0);
+    if (heap.length > 1) this.#sink(0);
   }
 
   #sink(from: number): void {
