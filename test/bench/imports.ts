@@ -7,19 +7,17 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Profiler } from '../../analyzer/profile/profile.js';
-import { COLUMNS } from '../../analyzer/profile/view.js';
-import { importTrace } from '../../recorder/import/import.js';
-import { openSource } from '../../recorder/import/source.js';
-import { StreamWriter } from '../../recorder/import/stream.js';
-import { createTrace } from '../../traces/open.js';
 import { asPlain, repeated } from '../recorder/perf-files.js';
 import { asVersion6 } from '../recorder/trace-dat-files.js';
+import type { Pass, PassMode } from './import-passes.js';
 import type { Measured } from './stores.js';
 
-/** Events, or lines, that each file has at the least. */
-const LENGTH = 800_000;
+/** Events that each binary file has at the least, and lines of a text. */
+const LENGTH = 2_400_000;
+const LINES = 800_000;
+/** After the first. */
 const PASSES = 3;
+const PASSES_FILE = fileURLToPath(new URL('./import-passes.js', import.meta.url));
 
 let root = dirname(fileURLToPath(import.meta.url));
 while (!existsSync(join(root, 'package.json'))) root = dirname(root);
@@ -36,7 +34,7 @@ const TIME = /(\s\[\d{3}\]\s+(?:[\w.]{4,8}\s+)?)(\d+)(\.\d+:)/;
 function repeatedText(text: string): string {
   const SPAN = 1000;
   const lines = text.trimEnd().split('\n');
-  const copies = Math.ceil(LENGTH / lines.length);
+  const copies = Math.ceil(LINES / lines.length);
   return Array.from(
     { length: copies },
     (_, copy) =>
@@ -47,53 +45,37 @@ function repeatedText(text: string): string {
 /** The same file with as many copies as make it long enough. */
 function longEnough(make: (copies: number) => Uint8Array, path: string): void {
   writeFileSync(path, make(1));
-  writeFileSync(path, make(Math.ceil(LENGTH / profilePass(path))));
+  writeFileSync(path, make(Math.ceil(LENGTH / itemsOf(path))));
 }
-
-/** Events, or lines of a text. */
-function profilePass(path: string): number {
-  const profiler = new Profiler();
-  const source = openSource(path);
-  try {
-    const writer = new StreamWriter((chunk) => profiler.take(chunk));
-    const { counts } = importTrace(source, () => writer, { columns: COLUMNS, brief: true });
-    return counts.lines || counts.events;
-  } finally {
-    source.close();
-  }
-}
-
-function storePass(path: string, trace: string, threads: boolean): number {
-  const source = openSource(path);
-  try {
-    const { counts } = importTrace(source, () => createTrace(trace, { replace: true, threads }));
-    return counts.lines || counts.events;
-  } finally {
-    source.close();
-  }
-}
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 interface Rate {
   /** Items a second of processor time of all threads, which other work on the machine does not slow, and of real time. */
   readonly cpu: number;
   readonly wall: number;
+  /** The first pass of a new process, as a command's user meets it: the compiler is cold. */
+  readonly first: number;
 }
 
-/** Medians of a few passes, after one that warms up the compiler. */
-function rate(pass: () => number): Rate {
-  pass();
-  const passes = Array.from({ length: PASSES }, () => {
-    const before = process.cpuUsage();
-    const start = performance.now();
-    const items = pass();
-    const { user, system } = process.cpuUsage(before);
-    return { cpu: (items * 1e6) / (user + system), wall: (items * 1e3) / (performance.now() - start) };
-  });
-  return { cpu: median(passes.map(({ cpu }) => cpu)), wall: median(passes.map(({ wall }) => wall)) };
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+
+/** Passes over a file in a process of their own: code that other files have warmed up is another code. */
+function passes(mode: PassMode, path: string, count: number): readonly Pass[] {
+  const output = execFileSync(process.execPath, [PASSES_FILE, mode, path, String(count)], { encoding: 'utf8' });
+  return JSON.parse(output);
 }
+
+function rate(mode: PassMode, path: string): Rate {
+  const [first, ...rest] = passes(mode, path, 1 + PASSES);
+  const perSecond = ({ items, cpu }: Pass): number => items / cpu;
+  return {
+    cpu: median(rest.map(perSecond)),
+    wall: median(rest.map(({ items, wall }) => items / wall)),
+    first: first === undefined ? Number.NaN : perSecond(first),
+  };
+}
+
+const itemsOf = (path: string): number => passes('profile', path, 1)[0]?.items ?? 0;
 
 const installed = (tool: string): boolean => spawnSync(tool, ['--version']).error === undefined;
 
@@ -121,16 +103,12 @@ const line = (name: string, value: number, unit: Unit, bound: number): Measured 
 
 /** Rows of one file: a profile, a compressed trace on one core, and the same with the store's thread, in real time. */
 function rows(name: string, path: string, unit: Unit, bounds: { profile: number; store: number }): Measured[] {
-  const trace = `${path}.arrow`;
-  const threaded = rate(() => storePass(path, trace, true));
+  const profile = rate('profile', path);
+  const threaded = rate('store-threads', path);
   return [
-    line(`${name}, profile without storing`, rate(() => profilePass(path)).cpu, unit, bounds.profile),
-    line(
-      `${name} into a compressed Arrow trace, on one core`,
-      rate(() => storePass(path, trace, false)).cpu,
-      unit,
-      bounds.store,
-    ),
+    line(`${name}, profile without storing`, profile.cpu, unit, bounds.profile),
+    line('the same, first pass of a new process', profile.first, unit, 0),
+    line(`${name} into a compressed Arrow trace, on one core`, rate('store', path).cpu, unit, bounds.store),
     line('the same with a thread that writes, real time', threaded.wall, unit, 0),
     line('the same, processor time of both', threaded.cpu, unit, 0),
   ];
@@ -140,7 +118,7 @@ const BINARY = { profile: 5, store: 2 };
 const TEXT = { profile: 1, store: 1 };
 
 function peers(path: string, runs: readonly (readonly [tool: string, options: string])[]): Measured[] {
-  const items = profilePass(path);
+  const items = itemsOf(path);
   return runs.flatMap(([tool, options]) => {
     const value = peer(tool, options.replace('FILE', path), items);
     return value === null
