@@ -1,5 +1,6 @@
 /** Exact statistics over durations that lie sorted in the pieces of one array, a piece a cell. */
 import { relativeError } from '../histogram.js';
+import { sortDurations } from './sort.js';
 
 /** Of a set of durations. Percentiles are by nearest rank: values that were measured, never between two. */
 export interface Times {
@@ -110,7 +111,7 @@ function ranked(
       all.set(part, at);
       at += part.length;
     }
-    all.sort();
+    sortDurations(all);
     return (share) => percentile(all, share);
   }
   return (share) => {
@@ -157,6 +158,6 @@ export function sortCells(cells: Uint32Array, durations: Float64Array, count: nu
     values[at] = durations[i] as number;
     next[cell] = at + 1;
   }
-  for (let c = 0; c < count; c++) values.subarray(starts[c], starts[c + 1]).sort();
+  for (let c = 0; c < count; c++) sortDurations(values.subarray(starts[c], starts[c + 1]));
   return withSums(starts, values);
 }

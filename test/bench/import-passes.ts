@@ -19,7 +19,9 @@ export interface Pass {
 function profile(source: ByteSource): ImportCounts {
   const profiler = new Profiler();
   const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  return importTrace(source, () => writer, { columns: COLUMNS, brief: true }).counts;
+  const { counts } = importTrace(source, () => writer, { columns: COLUMNS, brief: true });
+  profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
+  return counts;
 }
 
 const store =
