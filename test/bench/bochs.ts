@@ -1,20 +1,20 @@
 /**
- * Debian's Bochs as a second opinion and as a peer of the benchmark: runs a multiboot image headless and says what it
- * printed, how long it took and how many instructions retired. Bochs cannot load multiboot images, so `bochs/boot.asm`
- * does, from a disk that is composed here.
+ * Bochs as a second opinion and as a peer of the benchmark: runs a multiboot image headless and says what it printed,
+ * how long it took and how many instructions retired. Bochs cannot load multiboot images, so `bochs/boot.asm` does, from
+ * a disk that is composed here. The firmware is Debian's, whichever Bochs runs, or that of BXSHARE.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { inPackage } from '../../traces/guests/guest.js';
+import { type FoundBochs, findBochs } from './bochs-found.js';
 
-const BOCHS = '/usr/bin/bochs';
-const DATA = '/usr/share/bochs';
-const LIBRARIES = '/usr/lib';
-const DISPLAY = 'bochs/plugins/libbx_term_gui.so';
+const DATA = process.env.BXSHARE ?? '/usr/share/bochs';
+/** Display libraries that need no screen; a build may have one and not the other. */
+const DISPLAYS = ['term', 'nogui'] as const;
 const SECTOR = 512;
 /** What `boot.asm` reads behind itself: one sector of parameters, and the image. */
 const IMAGE_SECTORS = 126;
@@ -28,7 +28,7 @@ export interface BochsOptions {
   /** Wall-clock limit, seconds. */
   readonly timeout?: number;
   /** One of Bochs's processors. */
-  readonly model?: 'corei7_skylake_x' | 'ryzen';
+  readonly model?: 'corei7_skylake_x' | 'ryzen' | 'wildcat_lake';
 }
 
 export interface BochsRun {
@@ -40,28 +40,20 @@ export interface BochsRun {
   readonly ticks: number;
 }
 
-/** Why Bochs cannot be used here, or null where it can: it takes the packages `bochs` and `bochs-term`. */
-export function bochsMissing(): string | null {
-  if (!existsSync(BOCHS)) return `${BOCHS} is not installed`;
-  const display = readdirSync(LIBRARIES).some((arch) => existsSync(join(LIBRARIES, arch, DISPLAY)));
-  return display ? null : 'the display library of the package bochs-term is not installed';
-}
-
 /** Runs a multiboot image with address fields in its header until it asks for shutdown (lib/console.inc, `exit`). */
 export async function runUnderBochs(
   image: Uint8Array,
   commandLine: string,
   { memory = 64, timeout = 120, model = 'corei7_skylake_x' }: BochsOptions = {},
 ): Promise<BochsRun> {
+  const bochs = findBochs();
+  if (typeof bochs === 'string') throw new Error(bochs);
   const folder = await mkdtemp(join(tmpdir(), 'trapline-bochs-'));
   try {
     const boot = await readFile(inPackage('test', 'bench', 'bochs', 'boot.img'));
     await writeFile(join(folder, 'disk.img'), composeDisk(boot, image, commandLine));
     await writeFile(join(folder, 'debugger.rc'), 'continue\n');
-    await writeFile(join(folder, 'bochsrc'), configuration(memory, model));
-    const started = performance.now();
-    await start(folder, timeout);
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = await start(bochs, folder, timeout, (display) => configuration(bochs, display, memory, model));
     return {
       console: await readFile(join(folder, 'com1.txt'), 'latin1'),
       seconds,
@@ -83,22 +75,35 @@ export async function measureUnderBochs(
   return { seconds: all.seconds - one.seconds, ticks: all.ticks - one.ticks };
 }
 
-/** Bochs ends with code 1 when a guest asks for shutdown; only a missing console says that the run failed. */
-async function start(folder: string, timeout: number): Promise<void> {
-  const call = promisify(execFile)(BOCHS, ['-q', '-f', 'bochsrc', '-rc', 'debugger.rc'], {
-    cwd: folder,
-    env: { ...process.env, TERM: 'xterm' },
-    timeout: timeout * 1000,
-    killSignal: 'SIGKILL',
-    maxBuffer: 64 << 20,
-  });
-  call.child.stdin?.end();
-  const failure = await call.then(
-    () => null,
-    (error: { killed?: boolean }) => error,
-  );
-  if (failure?.killed) throw new Error(`Bochs did not end within ${timeout} s`);
-  if (!existsSync(join(folder, 'com1.txt'))) throw new Error('Bochs did not start: its log is lost with its folder');
+/**
+ * Bochs ends with code 1 when a guest asks for shutdown; only a missing console says that the run failed. Returns the
+ * wall-clock time, seconds.
+ */
+async function start(
+  { path, debugger: isDebugger }: FoundBochs,
+  folder: string,
+  timeout: number,
+  configure: (display: string) => string,
+): Promise<number> {
+  let said = '';
+  for (const display of DISPLAYS) {
+    await writeFile(join(folder, 'bochsrc'), configure(display));
+    const started = performance.now();
+    const call = promisify(execFile)(path, ['-q', '-f', 'bochsrc', ...(isDebugger ? ['-rc', 'debugger.rc'] : [])], {
+      cwd: folder,
+      env: { ...process.env, TERM: 'xterm' },
+      timeout: timeout * 1000,
+      killSignal: 'SIGKILL',
+      maxBuffer: 64 << 20,
+    });
+    call.child.stdin?.end();
+    const end: { killed?: boolean; stdout?: string; stderr?: string } = await call.catch((error) => error);
+    if (end.killed) throw new Error(`Bochs did not end within ${timeout} s`);
+    if (existsSync(join(folder, 'com1.txt'))) return (performance.now() - started) / 1000;
+    said = /exiting with the following message:\s*(.*)/.exec(`${end.stdout}${end.stderr}`)?.[1] ?? 'it said nothing';
+    if (!said.includes(`'${display}' not available`)) break;
+  }
+  throw new Error(`Bochs did not start: ${said}`);
 }
 
 function composeDisk(boot: Uint8Array, image: Uint8Array, commandLine: string): Uint8Array {
@@ -124,7 +129,12 @@ function addressFields(image: Uint8Array): { loadAddress: number; end: number; e
   throw new Error('no multiboot header in the image');
 }
 
-const configuration = (memory: number, model: string): string => `display_library: term
+const configuration = (
+  { sound, version }: FoundBochs,
+  display: string,
+  memory: number,
+  model: string,
+): string => `display_library: ${display}
 config_interface: textconfig
 cpu: model=${model}, count=1, ips=4000000
 memory: guest=${memory}, host=${memory}
@@ -134,8 +144,7 @@ boot: disk
 ata0: enabled=1
 ata0-master: type=disk, path=disk.img, mode=flat, cylinders=${CYLINDERS}, heads=16, spt=63
 com1: enabled=1, mode=file, dev=com1.txt
-sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-plugin_ctrl: speaker=0, gameport=0, extfpuirq=0
+${sound ? 'sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n' : ''}plugin_ctrl: speaker=0${sound ? ', gameport=0' : ''}${version.startsWith('2.') ? ', extfpuirq=0' : ''}
 clock: sync=none
 log: log.txt
 panic: action=fatal

@@ -1,5 +1,5 @@
 /** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
-import { bochsMissing } from './bochs.js';
+import { bochsMissing } from './bochs-found.js';
 import { measureDiffs } from './diffs.js';
 import { measureImports } from './imports.js';
 import {

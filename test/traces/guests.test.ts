@@ -5,7 +5,8 @@ import test from 'node:test';
 import { GUESTS } from '../../traces/guests/catalogue.js';
 import { commandLine, type Guest, imagePath, readSetting, type Values, valuesOf } from '../../traces/guests/guest.js';
 import { ENTRY_FAILURES } from '../../traces/guests/hypervisor.js';
-import { bochsMissing, runUnderBochs } from '../bench/bochs.js';
+import { runUnderBochs } from '../bench/bochs.js';
+import { bochsMissing } from '../bench/bochs-found.js';
 import { assemble, missing } from '../nasm.js';
 
 const withoutNasm = missing('nasm');

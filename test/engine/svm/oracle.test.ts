@@ -7,13 +7,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { bochsMissing } from '../../bench/bochs.js';
+import { bochsOtherwise } from '../../bench/bochs-found.js';
 import { missing } from '../../nasm.js';
 import {
   SVM_IMAGE,
   SVM_ORACLE_FOLDER,
   SVM_VECTORS,
-  svmAnswer,
+  svmAnswers,
   svmAssembled,
   svmBaseInclude,
   svmCasesInclude,
@@ -44,11 +44,15 @@ describe('VMRUN under Bochs', () => {
       assert.ok(line.startsWith(`${each.name} `), line);
       const bochs = line.slice(each.name.length + 1);
       const wrong = svmCorrection(each, bochs) !== undefined;
-      assert.equal(svmAnswer(each) === bochs, !wrong, `${line}; our table: ${each.broken.join(', ') || 'nothing'}`);
+      assert.equal(
+        svmAnswers(each).some((answer) => answer === bochs),
+        !wrong,
+        `${line}; our table: ${each.broken.join(', ') || 'nothing'}`,
+      );
     }
   });
 
-  it('Bochs still answers what is committed', { skip: bochsMissing() ?? false }, async () =>
+  it('Bochs still answers what is committed', { skip: bochsOtherwise() ?? false }, async () =>
     assert.equal(await svmConsole(readFileSync(SVM_IMAGE)), vectors),
   );
 });

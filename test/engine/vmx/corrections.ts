@@ -1,4 +1,7 @@
-/** Where Debian's Bochs 2.7 is known to be wrong: what it answers, what is right, and the manual's sentence. */
+/**
+ * Where Bochs is known to be wrong, Debian's 2.7 or that of August 2026: what it answers, what is right, and the
+ * manual's sentence.
+ */
 
 export interface Correction {
   /** Lines of this check that end in `bochs` must end in `right`. */
@@ -73,7 +76,7 @@ export const CORRECTIONS: readonly Correction[] = [
       'interruption-information field is 1, and the interruption type in that field has value 2." Later versions check it.',
   ),
   entered(
-    /^guest\.pending_debug\.reserved .*=100000000 /,
+    /^guest\.pending_debug\.reserved .*=[0-9a-f]{9,} /,
     '"Bits 11:4, bit 13, bit 15, and bits 63:17 must be 0." Bochs looks at the low 32 bits.',
   ),
   entered(
@@ -81,6 +84,47 @@ export const CORRECTIONS: readonly Correction[] = [
     '"Bit 14 (BS) must be 1 if the TF flag in the RFLAGS field is 1 and the BTF flag in the IA32_DEBUGCTL field is 0", ' +
       'and 0 otherwise, with blocking by STI or MOV SS or in HLT.',
   ),
+  entered(
+    /^controls\.exit2\.reserved .*=[0-9a-f]{9,} /,
+    'The secondary VM-exit controls have 64 bits, and "VM entry fails if bit X is set to 1 in the secondary VM-exit ' +
+      'controls and bit X is cleared to 0 in this MSR" (IA32_VMX_EXIT_CTLS2). Bochs looks at the low 32 bits.',
+    'error 7',
+  ),
+  entered(
+    /^controls\.injection\.error_code .*INTR\+=800 /,
+    '"The deliver-error-code bit must be 0" unless "the interruption type is hardware exception"; bit 56 of ' +
+      'IA32_VMX_BASIC frees hardware exceptions alone. Bochs with CET looks at no event.',
+    'error 7',
+  ),
+  entered(
+    /^host\.cr4\.cet_needs_wp /,
+    '"If bit 23 in the CR4 field (corresponding to CET) is 1, bit 16 in the CR0 field (WP) must also be 1." Bochs asks ' +
+      'for it only with "load CET state".',
+    'error 8',
+  ),
+  entered(
+    /^host\.pkrs\.high /,
+    '"If the load PKRS VM-exit control is 1, bits 63:32 must be 0 in the IA32_PKRS field." Bochs keeps 32 bits and then ' +
+      'looks at the others.',
+    'error 8',
+  ),
+  entered(/^guest\.pkrs\.high /, 'The same for the load PKRS VM-entry control.'),
+  entered(
+    /^host\.fred_config\.canonical /,
+    'The load FRED VM-exit control: IA32_FRED_CONFIG holds a linear address in bits 63:12, which must be canonical, as ' +
+      'WRMSR demands too. Bochs looks at the reserved bits alone.',
+    'error 8',
+  ),
+  entered(/^guest\.fred_config\.canonical /, 'The same for the load FRED VM-entry control.'),
+  {
+    line: /^good ENTRY\+=100000 (@32 )?GUEST_SSP/,
+    bochs: 'exit 33:0',
+    right: 'entered',
+    why:
+      '"Bits 63:N must be identical, where N is the CPU’s maximum linear-address width"; "the guest SSP value is not ' +
+      'required to be canonical; the value of bit N-1 may differ from that of bit N." Bochs wants a canonical one, and ' +
+      '32 bits of a guest outside IA-32e mode.',
+  },
 ];
 
 /** The correction that a line of Bochs needs, or undefined. */

@@ -1,9 +1,12 @@
 /** Makes the tables of oracle/entries.asm from the cases of vectors/checks.txt. */
+import type { CpuModel } from '../../../engine/cpu/model.js';
 import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
 import { CHECKS } from '../../../engine/vmx/checks/table.js';
 import { FIELDS, type FieldName } from '../../../engine/vmx/fields.js';
 import { Bench, modelWith } from './bench.js';
 import { CORRECTIONS } from './corrections.js';
+import { wildcatLake } from './newer.js';
+import { SWEEPS, sweepCases } from './sweeps.js';
 import { type Assignment, assignments, type Case, cases } from './vectors.js';
 
 const OPERATIONS: { readonly [operator in Assignment['operator']]: string } = {
@@ -32,7 +35,8 @@ const isPortable = (each: Assignment): boolean =>
   each.memory === undefined && each.preset !== 'host32' && each.preset !== 'smm';
 
 /** The state enters with what it injects, or would but for the tables that delivery takes. */
-const isAccepted = (words: readonly Assignment[]): boolean => answerOf(words) === 'entered';
+const isAccepted = (words: readonly Assignment[], processor: CpuModel): boolean =>
+  answerOf(words, processor) === 'entered';
 
 function apply(bench: Bench, words: readonly Assignment[]): void {
   for (const { field, operator, value } of words) {
@@ -42,9 +46,9 @@ function apply(bench: Bench, words: readonly Assignment[]): void {
   }
 }
 
-/** How the model of the engine ends an entry with these assignments, in the words of the image. */
-function answerOf(words: readonly Assignment[]): string {
-  const bench = new Bench(modelWith(skylakeVmx)).startVmx().fill();
+/** How a processor of the engine ends an entry with these assignments, in the words of the image. */
+export function answerOf(words: readonly Assignment[], processor: CpuModel): string {
+  const bench = new Bench(processor).startVmx().fill();
   const missing = words.some(({ field }) => field !== undefined && bench.lacks(encodingOf(field)));
   if (missing) return 'no such field';
   apply(bench, words);
@@ -74,32 +78,38 @@ interface Portable extends Case {
   readonly before: readonly Assignment[];
 }
 
-/** Cases that the processor model of the engine can show: those that need more than it has would all be error 7. */
-function portable(): Portable[] {
+const skylake = modelWith(skylakeVmx);
+
+const hasTrapFlag = (processor: CpuModel): boolean => (((processor.msrs.get(0x48e) ?? 0n) >> 59n) & 1n) !== 0n;
+
+/** Cases that a processor can show: those that need more than it has would all be error 7. */
+function portable(processor: CpuModel): Portable[] {
   return cases.flatMap((each): Portable[] => {
     // Models differ in the exact width, at which the end of an area is judged, and in whether they have MTF.
-    if (each.answer === '-' || each.ids[0]?.endsWith('.end') || each.mutation.includes('INTR=800007')) return [];
+    if (each.answer === '-' || each.ids[0]?.endsWith('.end')) return [];
+    if (each.mutation.includes('INTR=800007') && !hasTrapFlag(processor)) return [];
     const before = assignments(each.setup);
     const words = [...before, ...assignments(each.mutation)];
     if (!words.every(isPortable)) return [];
     // Only where the setup enters on this model does the mutation alone decide.
     const quiet = before.map((word) => (word.field === 'VM_ENTRY_INTR_INFO_FIELD' ? { ...word, value: 0n } : word));
-    if (answerOf(quiet) !== 'entered' || answerOf(words) !== expected(each)) return [];
+    if (answerOf(quiet, processor) !== 'entered' || answerOf(words, processor) !== expected(each)) return [];
     return [{ ...each, name: `${each.ids[0]} ${each.mutation}`.trim(), before, words }];
   });
 }
 
 /** One fault each, and before them the states that they are made of, which must enter. */
-export function oracleCases(): OracleCase[] {
+function oracleCases(processor: CpuModel, among: readonly Portable[] = portable(processor)): OracleCase[] {
   const before = new Map<string, OracleCase>();
   const after: OracleCase[] = [];
-  for (const each of portable()) {
+  for (const each of among) {
     after.push({ name: each.name, permits: [expected(each)], words: each.words });
     // Areas that an exit would load, states that nothing ends, a pending MTF exit, which not every model takes, and a
     // linked VMCS, which the image does not have.
     const harmless = !/MSR_(LOAD|STORE)|ACTIVITY_STATE=[23]|INTR=80000700|LINK_POINTER/.test(each.setup);
     const isHost = CHECKS.find(({ id }) => id === each.ids[0])?.stage === 'host';
-    if (each.setup === '' || isHost || !harmless || before.has(each.setup) || !isAccepted(each.before)) continue;
+    if (each.setup === '' || isHost || !harmless || before.has(each.setup)) continue;
+    if (!isAccepted(each.before, processor)) continue;
     before.set(each.setup, { name: `good ${each.setup}`, permits: ['entered'], words: each.before });
   }
   return [...before.values(), ...after];
@@ -127,8 +137,10 @@ function permitted(pair: readonly Portable[]): string[] {
 }
 
 /** Two faults at once, in fields of their own. Faults that Bochs does not see say nothing beside another. */
-export function oraclePairs(): OracleCase[] {
-  const singles = portable().filter(({ name }) => !CORRECTIONS.some(({ line: matches }) => matches.test(`${name} `)));
+function oraclePairs(): OracleCase[] {
+  const singles = portable(skylake).filter(
+    ({ name }) => !CORRECTIONS.some(({ line: matches }) => matches.test(`${name} `)),
+  );
   const random = numbers();
   const pairs = new Map<string, OracleCase>();
   const pick = (): Portable | undefined => singles[Math.floor((random.next().value ?? 0) * singles.length)];
@@ -140,7 +152,7 @@ export function oraclePairs(): OracleCase[] {
     const words = [...a.words, ...b.words];
     const permits = permitted([a, b]);
     // Together the setups must leave each fault what it is.
-    if (!permits.includes(answerOf(words)) || !isAccepted([...a.before, ...b.before])) continue;
+    if (!permits.includes(answerOf(words, skylake)) || !isAccepted([...a.before, ...b.before], skylake)) continue;
     const name = `${a.name} + ${b.name}`;
     if (!pairs.has(name)) pairs.set(name, { name, permits, words });
   }
@@ -157,17 +169,47 @@ const line = (word: Assignment): string[] =>
 const include = (list: readonly OracleCase[]): string =>
   list.map(({ name, words }) => [`  CASE "${name}"`, ...words.flatMap(line), '  END_CASE', ''].join('\n')).join('');
 
+/** What an older processor cannot show, and it alone. */
+function newerCases(): OracleCase[] {
+  const old = new Set(portable(skylake).map(({ name }) => name));
+  return oracleCases(
+    wildcatLake,
+    portable(wildcatLake).filter(({ name }) => !old.has(name)),
+  );
+}
+
 /** A table of cases: its include of oracle/, what it is made of, and NASM's options for its image. */
 export interface Suite {
-  readonly name: 'entries' | 'pairs';
-  readonly include: 'cases.inc' | 'pairs.inc';
+  readonly name: 'entries' | 'pairs' | 'newer' | keyof typeof SWEEPS;
+  readonly include: 'cases.inc' | `${string}.inc`;
   readonly options: readonly string[];
+  /** The model of Bochs, and what it has in the words of the engine. */
+  readonly model: 'corei7_skylake_x' | 'wildcat_lake';
+  readonly processor: CpuModel;
+  /** This machine has that processor. */
+  readonly isMachine: boolean;
+  /** The Bochs whose answers are committed. */
+  readonly version: string;
   readonly cases: () => readonly OracleCase[];
 }
 
+const OLD = { model: 'corei7_skylake_x', processor: skylake, isMachine: true, version: '2.7' } as const;
+
+const NEW = { model: 'wildcat_lake', processor: wildcatLake, isMachine: false, version: '3.0.devel' } as const;
+
 export const SUITES: readonly Suite[] = [
-  { name: 'entries', include: 'cases.inc', options: [], cases: oracleCases },
-  { name: 'pairs', include: 'pairs.inc', options: ['-dPAIRS'], cases: oraclePairs },
+  { name: 'entries', include: 'cases.inc', options: [], ...OLD, cases: () => oracleCases(skylake) },
+  { name: 'pairs', include: 'pairs.inc', options: ['-dPAIRS'], ...OLD, cases: oraclePairs },
+  { name: 'newer', include: 'newer.inc', options: ['-dNEWER'], ...NEW, cases: newerCases },
+  ...Object.entries(SWEEPS).map(
+    ([name, sweeps]): Suite => ({
+      name: name as keyof typeof SWEEPS,
+      include: `${name}.inc`,
+      options: ['-dNEWER', `-d${name.toUpperCase()}_SWEEP`],
+      ...NEW,
+      cases: () => sweepCases(wildcatLake, sweeps),
+    }),
+  ),
 ];
 
 /** The text of a suite's include. */
@@ -178,11 +220,11 @@ const PLACED: { readonly [name: string]: string } = { GUEST_CR3: 'empty_page', V
 
 /** oracle/base.inc: what the bench fills its VMCS with, but for controls and host state, which are the image's own. */
 export function baseInclude(): string {
-  const bench = new Bench(modelWith(skylakeVmx)).startVmx().fill();
+  const bench = new Bench(skylake).startVmx().fill();
   const own = /^(HOST_(?!IA32|S_CET|SSP|INTR)|.*_VM_EXEC_CONTROL$|VM_EXIT_CONTROLS$|VM_ENTRY_CONTROLS$)/;
   const fields = FIELDS.filter(({ name, type }) => type !== 'data' && !own.test(name));
   const values = fields.map(({ name, encoding }) => {
     return `  SET_FIELD ${literal(BigInt(encoding))}, 0, ${PLACED[name] ?? literal(bench.field(name))} ; ${name}\n`;
   });
-  return `${values.join('')}  SET_FIELD 0x401e, 0, 0 ; SECONDARY_VM_EXEC_CONTROL\n`;
+  return `${values.join('')}  SET_FIELD 0x401e, 0, 0 ; SECONDARY_VM_EXEC_CONTROL\n  SET_FIELD 0x2034, 0, 0 ; TERTIARY_VM_EXEC_CONTROL\n`;
 }

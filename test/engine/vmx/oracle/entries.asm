@@ -1,6 +1,7 @@
 ; Tries VM entries: each case writes fields of a VMCS that a VM entry accepts, launches it, and prints how that ended.
-; `cases.inc` and `pairs.inc` (two faults at once) are made from vectors/checks.txt (oracle.ts); another implementation
-; of the manual runs the same images.
+; `cases.inc` and `pairs.inc` (two faults at once) are made from vectors/checks.txt (oracle.ts), `newer.inc` for a
+; processor with newer features, which then says first what it has; another implementation of the manual runs the same
+; images.
 %define LONG_MODE
 %include "lib/boot.inc"
 %include "lib/console.inc"
@@ -10,12 +11,16 @@
 TIMER_EXITS equ 1 << 6          ; pin-based: VMX-preemption timer, so that no guest runs for ever
 HOST_FS_BASE equ 0x6C06
 HOST_GS_BASE equ 0x6C08
+LAST_VMX_MSR equ 0x493
 END equ 0xFFFFFFFF
 OR_BITS equ 1
 CLEAR_BITS equ 2
 
 main:
   call vmx_start
+%ifdef NEWER
+  call say_processor
+%endif
   mov rsi, cases
 next_case:
   cmp byte [rsi], 0
@@ -97,6 +102,42 @@ done:
   xor eax, eax
   jmp exit
 
+%ifdef NEWER
+; A line `processor` with the capability MSRs, 480H and up, and leaf 7 of CPUID: EBX and ECX of sub-leaf 0, EAX of 1.
+say_processor:
+  PRINT "processor"
+  mov r8d, IA32_VMX_BASIC
+.msr:
+  mov ecx, r8d
+  rdmsr
+  shl rdx, 32
+  or rax, rdx
+  call say_hex
+  inc r8d
+  cmp r8d, LAST_VMX_MSR
+  jbe .msr
+  mov eax, 7
+  xor ecx, ecx
+  cpuid
+  mov r8d, ecx
+  mov eax, ebx
+  call say_hex
+  mov eax, r8d
+  call say_hex
+  mov eax, 7
+  mov ecx, 1
+  cpuid
+  mov eax, eax
+  call say_hex
+  PRINT 10
+  ret
+say_hex:
+  push rax
+  PRINT " "
+  pop rax
+  jmp put_hex
+%endif
+
 ; Every field that a case may touch gets its value; fields that the processor lacks are left.
 fill:
   mov r10d, [control_msrs]
@@ -159,6 +200,16 @@ base:
 cases:
 %ifdef PAIRS
 %include "pairs.inc"
+%elifdef CONTROLS_SWEEP
+%include "controls.inc"
+%elifdef INJECTION_SWEEP
+%include "injection.inc"
+%elifdef LOADED_SWEEP
+%include "loaded.inc"
+%elifdef REGISTERS_SWEEP
+%include "registers.inc"
+%elifdef NEWER
+%include "newer.inc"
 %else
 %include "cases.inc"
 %endif
