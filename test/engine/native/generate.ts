@@ -6,7 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Digest, fillInputs, formatVector, newState, type Vector } from './cases.js';
 import { Harness } from './harness.js';
-import { type Template, templates } from './templates.js';
+import type { Template } from './operands.js';
+import { templates } from './templates.js';
 import { isUndefined, maskOutcome } from './undefined.js';
 
 /** Assembles templates and gives their digests by running them natively. */

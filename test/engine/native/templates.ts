@@ -3,114 +3,27 @@
  * and immediate operands, and every way to address memory.
  */
 import { PLACE } from './cases.js';
-
-/** An instruction in NASM's words, before it is assembled and run. */
-export interface Template {
-  readonly bits: 32 | 64;
-  readonly text: string;
-  readonly pins: readonly string[];
-  readonly cases: number;
-}
-
-const CASES = 16;
-const hex = (n: number): string => n.toString(16);
-/** Memory operands stand in the middle of the window. */
-const AT = PLACE.data + 0x40;
-
-type Size = 1 | 2 | 4 | 8;
-const SIZES: readonly Size[] = [1, 2, 4, 8];
-const WORDS: readonly Size[] = [2, 4, 8];
-const SIZE_WORD = { 1: 'byte', 2: 'word', 4: 'dword', 8: 'qword' } as const;
-
-interface Address {
-  readonly text: string;
-  readonly pins: readonly string[];
-  /** Needs a REX prefix, so that AH and its like cannot be named with it. */
-  readonly rex?: boolean;
-}
-
-const ADDRESSES_64: readonly Address[] = [
-  { text: '[rbx]', pins: [`rbx=${hex(AT)}`] },
-  { text: '[rbx+0x12]', pins: [`rbx=${hex(AT)}`] },
-  { text: '[rsi-0x123456]', pins: [`rsi=${hex(AT + 0x12_3456)}`] },
-  { text: '[rbp+rdi*8-0x13]', pins: [`rbp=${hex(AT)}`, 'rdi=5'] },
-  { text: '[rsp+rbx*2]', pins: [`rbx=fffffffffffffff0`] },
-  { text: '[rsi+rbx]', pins: [`rsi=${hex(AT + 5)}`, 'rbx&1f'] },
-  { text: '[rdi*4+0x10000000]', pins: ['rdi=13'] },
-  { text: `[abs ${AT + 1}]`, pins: [] },
-  { text: `[rel $-${PLACE.entry - AT}]`, pins: [] },
-  { text: '[ebx+0x10]', pins: [`rbx=deadbeef${hex(AT)}`] },
-  { text: '[ebp+esi*4]', pins: [`rbp=12345678${hex(AT)}`, 'rsi=ffffffff00000003'] },
-  { text: '[ebx+edi-0x10]', pins: [`rbx=fffffffff0000000`, 'rdi=20000060'] },
-  { text: '[r13]', pins: [`r13=${hex(AT + 8)}`], rex: true },
-  { text: '[r12+r9*2+7]', pins: [`r12=${hex(AT)}`, 'r9=fffffffffffffffc'], rex: true },
-  { text: '[r14d+r11d*8]', pins: [`r14=77777777${hex(AT)}`, 'r11=2'], rex: true },
-  { text: '[gs:rbx]', pins: [`rbx=${hex(AT - PLACE.gsBase)}`] },
-  { text: '[gs:ebx+8]', pins: [`rbx=10${hex(AT - PLACE.gsBase)}`] },
-];
-const ADDRESSES_32: readonly Address[] = [
-  { text: '[ebx]', pins: [`rbx=${hex(AT)}`] },
-  { text: '[esi-0x20]', pins: [`rsi=${hex(AT + 0x30)}`] },
-  { text: '[ebp+edi*4+5]', pins: [`rbp=${hex(AT)}`, 'rdi=fffffffe'] },
-  { text: '[esp+4]', pins: [] },
-  { text: `[${AT + 3}]`, pins: [] },
-  { text: '[ebx+esi-0x70000000]', pins: [`rbx=fffffff0`, `rsi=${hex(AT + 0x7000_0000)}`] },
-];
-const PLAIN: Address = { text: '[rbx]', pins: [`rbx=${hex(AT)}`] };
-
-const NAMES = {
-  1: ['al', 'cl', 'dl', 'ah', 'ch', 'dh', 'r8b', 'r10b', 'r15b'],
-  2: ['ax', 'cx', 'dx', 'r8w', 'r10w', 'r15w'],
-  4: ['eax', 'ecx', 'edx', 'r8d', 'r10d', 'r15d'],
-  8: ['rax', 'rcx', 'rdx', 'r8', 'r10', 'r15'],
-} as const;
-/** Pairs for register forms: low, high, new and equal registers. */
-const PAIRS = {
-  1: ['al,bl', 'ah,dl', 'cl,bh', 'dh,ch', 'r9b,sil', 'bpl,r14b', 'dl,dl'],
-  2: ['ax,bx', 'cx,r9w', 'r13w,di', 'dx,dx'],
-  4: ['eax,ebx', 'ecx,r9d', 'r13d,edi', 'edx,edx'],
-  8: ['rax,rbx', 'rcx,r9', 'r13,rdi', 'rdx,rdx'],
-} as const;
-const SINGLES = {
-  1: ['al', 'bh', 'sil', 'r11b'],
-  2: ['ax', 'bp', 'r11w'],
-  4: ['eax', 'ebp', 'r11d'],
-  8: ['rax', 'rbp', 'r11'],
-} as const;
-const IMMEDIATES = {
-  1: ['0x7f', '0x80'],
-  2: ['5', '-1', '0x1234'],
-  4: ['1', '-128', '0x7fffffff', '-0x80000000'],
-  8: ['1', '-128', '0x7fffffff', '-0x80000000'],
-} as const;
-
-/** Takes addresses and registers in turn, so that each meets many instructions. */
-class Turns {
-  #address = 0;
-  #register = 0;
-  address(rexAllowed = true): Address {
-    for (;;) {
-      const address = ADDRESSES_64[this.#address++ % ADDRESSES_64.length];
-      if (address && (rexAllowed || !address.rex)) return address;
-    }
-  }
-  register(size: Size, address: Address): string {
-    for (;;) {
-      const name = NAMES[size][this.#register++ % NAMES[size].length] ?? 'al';
-      if (!/^[acd]h$/.test(name) || !address.rex) return name;
-    }
-  }
-}
-
-const one = (text: string, pins: readonly string[] = [], cases = CASES): Template => ({ bits: 64, text, pins, cases });
-const narrow = (text: string, pins: readonly string[] = [], cases = CASES): Template => ({
-  bits: 32,
-  text,
-  pins,
-  cases,
-});
-
-const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'];
+import { narrowTemplates } from './narrow-templates.js';
+import {
+  ADDRESSES_64,
+  AT,
+  CONDITIONS,
+  hex,
+  IMMEDIATES,
+  NAMES,
+  one,
+  PAIRS,
+  PLAIN,
+  SINGLES,
+  SIZE_WORD,
+  SIZES,
+  type Size,
+  STACK_AT,
+  STRING_PINS,
+  type Template,
+  Turns,
+  WORDS,
+} from './operands.js';
 
 /** Two operands, as ADD has them. */
 function binary(turns: Turns, name: string, locks: boolean): Template[] {
@@ -305,7 +218,6 @@ const exchanges = (turns: Turns): Template[] => [
   ]),
 ];
 
-const STACK_AT = PLACE.data + 0xc0;
 const jumps = (): Template[] => [
   one('jmp short $+0x80'),
   one('jmp near $+0x80'),
@@ -347,7 +259,6 @@ const stack = (turns: Turns): Template[] => [
   one('o16 popf', [`[${hex(STACK_AT)}]&cd5`], 40),
 ];
 
-const STRING_PINS = [`rsi=${hex(PLACE.data + 0x40)}`, `rdi=${hex(PLACE.data + 0x80)}`];
 const strings = (): Template[] =>
   ['movs', 'stos', 'lods', 'cmps', 'scas'].flatMap((name) =>
     ['b', 'w', 'd', 'q'].flatMap((suffix) => {
@@ -408,63 +319,6 @@ const multiplications = (turns: Turns): Template[] => [
       one(`imul ${turns.register(size, a)},${a.text},-3`, a.pins, 24),
     ];
   }),
-];
-
-/** 32-bit mode: what has other opcodes or another stack there, and a sample of the rest. */
-const narrowTemplates = (): Template[] => [
-  ...['eax', 'ecx', 'esp', 'edi', 'dx', 'sp'].flatMap((name) =>
-    ['inc', 'dec', 'push', 'pop'].map((operation) => narrow(`${operation} ${name}`)),
-  ),
-  ...['add', 'sbb', 'cmp', 'xor', 'mov'].flatMap((name) =>
-    ADDRESSES_32.flatMap((a) => [
-      narrow(`${name} eax,${a.text}`, a.pins, 8),
-      narrow(`${name} ${a.text},dl`, a.pins, 8),
-      narrow(`${name} ${a.text},cx`, a.pins, 8),
-    ]),
-  ),
-  ...['[bx+si]', '[bx+di+5]', '[bp+si]', '[bp+di-3]', '[si]', '[di+0x1234]', '[bp+0]', '[bx-2]'].flatMap((text) => [
-    narrow(`lea eax,${text}`, [], 8),
-    narrow(`lea dx,${text}`, [], 8),
-  ]),
-  ...ADDRESSES_32.map((a) => narrow(`lea ecx,${a.text}`, [], 4)),
-  ...['pushad', 'popad', 'pusha', 'popa', 'o16 pusha', 'o16 popa', 'pushfd', 'o16 pushf'].map((name) => narrow(name)),
-  narrow('popfd', [`[${hex(STACK_AT)}]&cd5`], 40),
-  narrow('push word 5'),
-  narrow('push -3'),
-  narrow('push 0x12345678'),
-  narrow('push dword [ebx]', [`rbx=${hex(AT)}`]),
-  narrow('pop dword [ebx]', [`rbx=${hex(AT)}`]),
-  narrow('pop dword [esp+4]'),
-  narrow('push word [ebx]', [`rbx=${hex(AT)}`]),
-  narrow('pop word [ebx]', [`rbx=${hex(AT)}`]),
-  narrow('leave', [`rbp=${hex(PLACE.data + 0x50)}`]),
-  narrow('enter 0x10,0'),
-  narrow('enter 4,2', [`rbp=${hex(PLACE.data + 0x60)}`]),
-  ...['daa', 'das', 'aaa', 'aas', 'salc'].map((name) => narrow(name, [], 64)),
-  ...['aam', 'aad', 'aam 7', 'aad 16', 'aam 0'].map((name) => narrow(name, [], 24)),
-  narrow('jmp short $+0x80'),
-  narrow('jmp near $+0x80'),
-  narrow('jmp ebx', [`rbx=${hex(PLACE.taken)}`]),
-  narrow('jmp [ebx]', [`rbx=${hex(AT)}`, `[${hex(AT)}]=${hex(PLACE.taken)}`]),
-  narrow('call $+0x80'),
-  narrow('call ebx', [`rbx=${hex(PLACE.taken)}`]),
-  narrow('call [ebx]', [`rbx=${hex(AT)}`, `[${hex(AT)}]=${hex(PLACE.taken)}`]),
-  ...['ret', 'ret 8'].map((name) => narrow(name, [`[${hex(STACK_AT)}]=${hex(PLACE.taken)}`])),
-  ...['loop', 'loope', 'loopne', 'jecxz'].map((name) => narrow(`${name} $+0x80`, ['rcx&3'], 24)),
-  ...['a16 loop', 'a16 loope', 'a16 loopne', 'jcxz'].map((name) => narrow(`${name} $+0x80`, ['rcx&ffff0003'], 24)),
-  ...CONDITIONS.map((cc) => narrow(`j${cc} $+0x80`, [], 16)),
-  ...['movsb', 'stosd', 'lodsw', 'cmpsb', 'scasd'].flatMap((name) => [
-    narrow(name, STRING_PINS, 8),
-    narrow(`rep ${name}`, [...STRING_PINS, 'rcx&7'], 16),
-  ]),
-  narrow('xlatb', [`rbx=${hex(AT)}`]),
-  narrow('cmpxchg8b [esi]', [`rsi=${hex(AT)}`]),
-  ...['cbw', 'cwde', 'cwd', 'cdq', 'lahf', 'sahf', 'xchg eax,ecx', 'bswap edx', 'mul ebx', 'imul ecx,edx,7'].map(
-    (name) => narrow(name),
-  ),
-  ...['div ecx', 'idiv ecx', 'div cl', 'idiv cx'].map((name) => narrow(name, ['rdx=0'], 16)),
-  narrow('mov al,[0x10000040]'),
-  narrow('mov [0x10000041],eax'),
 ];
 
 /** Instructions that must raise #UD. */

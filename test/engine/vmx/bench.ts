@@ -304,3 +304,16 @@ export class Bench {
     return this;
   }
 }
+
+/** A guest whose VMCS was changed before it was entered. */
+export function guest(change: (bench: Bench) => void = () => {}): Bench {
+  const bench = new Bench().startVmx().fill();
+  change(bench);
+  return bench.enterGuest();
+}
+
+/** Reason and qualification, or null where the guest goes on. */
+export function exitOf(bench: Bench): [reason: number, qualification: bigint] | null {
+  if (bench.cpu.nonRoot) return null;
+  return [Number(bench.field('VM_EXIT_REASON')), bench.field('EXIT_QUALIFICATION')];
+}
