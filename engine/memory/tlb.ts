@@ -2,9 +2,7 @@
  * The TLB of one vCPU: translations of data accesses and fetches, tagged by context, and slow paths of memory
  * accesses for generated code and for TypeScript.
  *
- * A context is a set of translations that may be used together: VPID, EPT pointer, privilege. Each has a number that
- * every tag of it carries; dropping a context is forgetting its number. Stale entries are visible to a guest, so the
- * TLB is emptied where a checkpoint is taken, in every run that takes it.
+ * Stale entries are visible to a guest, so the TLB is emptied where a checkpoint is taken, in every run that takes it.
  */
 import type { Cpu, TranslationControl } from '../cpu/cpu.js';
 import { CpuFault, FAULT, NestedPageFault, VECTOR } from '../cpu/fault.js';
@@ -12,20 +10,12 @@ import { FLAG } from '../cpu/flags.js';
 import { S } from '../cpu/layout.js';
 import { hpa } from '../types.js';
 import type { AccessSize, LinearMemory } from './access.js';
+import { Contexts, type TranslationContext } from './contexts.js';
 import { FETCH_TLB, TAG, TLB, VCPU } from './map.js';
 import { walk } from './paging.js';
 import { PAGE, PAGE_BYTES, PAGE_INFO_BYTES, type PhysicalMemory } from './physical.js';
 import type { AccessRing } from './ring.js';
 import { ACCESS, Walk } from './walk.js';
-
-interface TranslationContext {
-  readonly vpid: number;
-  readonly eptpLow: number;
-  readonly eptpHigh: number;
-  /** Bit 0: user; bit 1: supervisor that may touch user pages under SMAP. */
-  readonly privilege: number;
-  readonly number: number;
-}
 
 const CR4_SMAP = 0x20_0000;
 const low32 = (value: bigint): number => Number(value & 0xffff_ffffn);
@@ -39,8 +29,7 @@ export class Tlb implements LinearMemory, TranslationControl {
   readonly #memory: PhysicalMemory;
   readonly #ring: AccessRing;
   #cpu: Cpu | null = null;
-  #contexts: TranslationContext[] = [];
-  #nextNumber = 1;
+  readonly #contexts = new Contexts();
   /** Context numbers in force: for accesses at the current privilege, and for implicit supervisor accesses. */
   #tag = 0;
   #supervisorTag = 0;
@@ -68,8 +57,7 @@ export class Tlb implements LinearMemory, TranslationControl {
   reset(): void {
     this.#entries.fill(0);
     this.#fetchEntries.fill(0);
-    this.#contexts = [];
-    this.#nextNumber = 1;
+    this.#contexts.clear();
     this.retag();
   }
 
@@ -80,25 +68,14 @@ export class Tlb implements LinearMemory, TranslationControl {
     const vpid = cpu.u32(S.VPID);
     const eptpLow = cpu.u32(S.EPTP);
     const eptpHigh = cpu.u32(S.EPTP + 4);
-    for (const context of this.#contexts) {
-      if (
-        context.privilege === privilege &&
-        context.vpid === vpid &&
-        context.eptpLow === eptpLow &&
-        context.eptpHigh === eptpHigh
-      ) {
-        return context.number;
-      }
-    }
-    if (this.#nextNumber > TAG.contexts) {
+    const known = this.#contexts.find(vpid, eptpLow, eptpHigh, privilege);
+    if (known !== 0) return known;
+    if (this.#contexts.full) {
       this.#entries.fill(0);
       this.#fetchEntries.fill(0);
-      this.#contexts = [];
-      this.#nextNumber = 1;
+      this.#contexts.clear();
     }
-    const number = this.#nextNumber++;
-    this.#contexts.push({ vpid, eptpLow, eptpHigh, privilege, number });
-    return number;
+    return this.#contexts.add(vpid, eptpLow, eptpHigh, privilege);
   }
 
   retag(): void {
@@ -114,7 +91,7 @@ export class Tlb implements LinearMemory, TranslationControl {
   }
 
   #forget(matches: (context: TranslationContext) => boolean): void {
-    this.#contexts = this.#contexts.filter((context) => !matches(context));
+    this.#contexts.forget(matches);
     this.retag();
   }
 

@@ -1,6 +1,7 @@
 /** The copies of entries and exits as generated code: the tables of transfer.ts, unrolled. */
 import type { Cpu } from '../cpu/cpu.js';
-import { type FunctionBuilder, type I32, type I64, i32, i64, Module } from '../wasm/assembler.js';
+import { type FunctionBuilder, type I32, type I64, i32, i64 } from '../wasm/assembler.js';
+import { Module } from '../wasm/module.js';
 import { CHECKED_BYTES, F, REGION } from './fields.js';
 import {
   CHANGED,

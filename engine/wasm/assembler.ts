@@ -1,6 +1,7 @@
 /**
  * A small typed assembler of WebAssembly: expressions are values of a type, statements are emitted into a function,
- * labels are objects. It checks types at compile time of TypeScript and nesting at run time.
+ * labels are objects. It checks types at compile time of TypeScript and nesting at run time. Functions become a module
+ * in module.ts.
  * Encoding: WebAssembly Core Specification 2.0, section 5, "Binary Format".
  */
 export type Nested = readonly (number | Nested)[];
@@ -13,7 +14,7 @@ export interface Value<T extends ValueType> {
 export type I32 = Value<'i32'>;
 export type I64 = Value<'i64'>;
 
-const TYPE_CODE = { i32: 0x7f, i64: 0x7e } as const;
+export const TYPE_CODE = { i32: 0x7f, i64: 0x7e } as const;
 const BLOCK = { empty: 0x40 } as const;
 
 const encodeUnsigned = (value: number): readonly number[] => {
@@ -44,7 +45,7 @@ const signed = (value: bigint): number[] => {
   }
 };
 
-const value = <T extends ValueType>(type: T, ...code: Nested): Value<T> => ({ type, code });
+export const value = <T extends ValueType>(type: T, ...code: Nested): Value<T> => ({ type, code });
 
 const constants = { i32: new Map<bigint, Value<'i32'>>(), i64: new Map<bigint, Value<'i64'>>() };
 function constant<T extends ValueType>(type: T, opcode: number, n: bigint): Value<T> {
@@ -198,9 +199,9 @@ const flatten = (code: Nested, out: number[]): void => {
   }
 };
 
-type Bytes = Uint8Array | readonly number[];
+export type Bytes = Uint8Array | readonly number[];
 
-const join = (parts: readonly Bytes[]): Uint8Array => {
+export const join = (parts: readonly Bytes[]): Uint8Array => {
   const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -315,87 +316,3 @@ const call = (callee: Callable, args: readonly Value<ValueType>[]): Nested => [
 export const callValue = <T extends ValueType>(type: T, callee: Callable, ...args: Value<ValueType>[]): Value<T> =>
   value(type, call(callee, args));
 export const callStatement = (callee: Callable, ...args: Value<ValueType>[]): Nested => call(callee, args);
-
-const elements = (functions: readonly number[]): number[] =>
-  // Active, table 0, from 0.
-  [1, 0x00, 0x41, 0, 0x0b, ...unsigned(functions.length), ...functions.flatMap(unsigned)];
-
-const section = (id: number, content: Bytes): Uint8Array => join([[id, ...unsigned(content.length)], content]);
-const vector = (items: readonly Bytes[]): Uint8Array => join([unsigned(items.length), ...items]);
-const name = (text: string): number[] => [...unsigned(text.length), ...[...text].map((c) => c.charCodeAt(0))];
-
-/** A module with one imported memory (`env.memory`). Imports must come before functions. */
-export class Module {
-  readonly #types: string[] = [];
-  readonly #typeBytes: number[][] = [];
-  readonly #imports: number[][] = [];
-  #table: readonly Callable[] = [];
-  #functions: { type: number; body: FunctionBuilder; name: string | null }[] = [];
-
-  #type(signature: Signature): number {
-    const bytes = [
-      0x60,
-      ...unsigned(signature.params.length),
-      ...signature.params.map((type) => TYPE_CODE[type]),
-      ...unsigned(signature.results.length),
-      ...signature.results.map((type) => TYPE_CODE[type]),
-    ];
-    const key = bytes.join();
-    const known = this.#types.indexOf(key);
-    if (known >= 0) return known;
-    this.#types.push(key);
-    this.#typeBytes.push(bytes);
-    return this.#types.length - 1;
-  }
-
-  import(field: string, signature: Signature): Callable {
-    if (this.#functions.length > 0) throw new Error('imports come before functions');
-    this.#imports.push([...name('env'), ...name(field), 0x00, ...unsigned(this.#type(signature))]);
-    return { index: this.#imports.length - 1, signature };
-  }
-
-  /** Defines a function; a name exports it. `build` emits its body. */
-  func(exported: string | null, signature: Signature, build: (f: FunctionBuilder) => void): Callable {
-    const body = new FunctionBuilder(signature.params.length);
-    this.#functions.push({ type: this.#type(signature), body, name: exported });
-    const index = this.#imports.length + this.#functions.length - 1;
-    build(body);
-    return { index, signature };
-  }
-
-  /** Makes these the functions that `callIndirect` finds by their place; all of one signature. */
-  table(functions: readonly Callable[]): void {
-    this.#table = functions;
-  }
-
-  /** Calls the function at a place of the table. */
-  callIndirect<T extends ValueType>(type: T, signature: Signature, at: I32, ...args: Value<ValueType>[]): Value<T> {
-    return value(
-      type,
-      args.map((arg) => arg.code),
-      at.code,
-      [0x11, ...unsigned(this.#type(signature)), 0],
-    );
-  }
-
-  /** The module's bytes. `pages`: the least size of the imported memory, in 64 KiB. */
-  bytes(pages: number): Uint8Array {
-    const memory = [...name('env'), ...name('memory'), 0x02, 0x00, ...unsigned(pages)];
-    const bodies = this.#functions.map((f) => f.body.body());
-    const exports = this.#functions.flatMap((f, i) =>
-      f.name === null ? [] : [[...name(f.name), 0x00, ...unsigned(this.#imports.length + i)]],
-    );
-    const parts: Bytes[] = [
-      [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-      section(1, vector(this.#typeBytes)),
-      section(2, vector([...this.#imports, memory])),
-      section(3, vector(this.#functions.map((f) => unsigned(f.type)))),
-      // One table of functions, of exactly its size.
-      section(4, [1, 0x70, 0x01, ...unsigned(this.#table.length), ...unsigned(this.#table.length)]),
-      section(7, vector(exports)),
-      section(9, elements(this.#table.map((f) => f.index))),
-      section(10, vector(bodies)),
-    ];
-    return join(parts);
-  }
-}

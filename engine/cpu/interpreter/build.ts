@@ -18,10 +18,10 @@ import {
   i32,
   i64,
   type Label,
-  Module,
   type Signature,
   type ValueType,
 } from '../../wasm/assembler.js';
+import { Module } from '../../wasm/module.js';
 import { R, RECORD_BYTES } from '../insn.js';
 import { S } from '../layout.js';
 import { k, SIZES } from '../semantics/context.js';
