@@ -151,7 +151,7 @@ describe('explain', () => {
     assert.deepEqual(await verdict('--msrs', file('old.msrs', '# host\n0x480 0x00da040000000004\n')), [
       'controls.injection.error_code',
     ]);
-    assert.deepEqual(await verdict('--msrs', file('new.msrs', '1152 01da040000000004\n')), []);
+    assert.deepEqual(await verdict('--msrs', file('new.msrs', '1152 01da040000000004\n1169 \n0x492:\n')), []);
     // The dump is of a processor with TSC scaling, which this one lacks: that is said too.
     assert.deepEqual(await verdict('--cpu', 'skylake-k'), [
       'controls.secondary.reserved',

@@ -1,4 +1,4 @@
-/** The README's commands run in its order as they are printed. */
+/** The commands of the README, and of the guide to real hosts, run in their order as they are printed. */
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,19 +17,24 @@ const FILES: { readonly [name: string]: string } = {
 const DIFFERS = /^trapline explain /;
 
 const words = (line: string): string[] =>
-  [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+  [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) => single ?? double ?? bare ?? '');
 
-test('every command of the README works, in order', async (t) => {
-  const folder = scratch(t);
-  const readme = readFileSync(inPackage('README.md'), 'utf8');
-  const lines = readme
-    .split('\n')
-    .filter((line) => line.startsWith('trapline ') && !line.startsWith('trapline serve '))
-    .map((line) => line.replace(/\s+#.*$/, ''));
-  assert.ok(lines.length > 10);
-  for (const [name, path] of Object.entries(FILES)) copyFileSync(path, join(folder, name));
-  for (const line of lines) {
-    const { code, err } = await trapline(words(line).slice(1), folder);
-    assert.equal(code, DIFFERS.test(line) ? 1 : 0, `${line}\n${err}`);
-  }
-});
+for (const [name, least] of [
+  ['README.md', 15],
+  ['docs/hosts.md', 10],
+] as const) {
+  test(`every command of ${name} works, in order`, async (t) => {
+    const folder = scratch(t);
+    const text = readFileSync(inPackage(name), 'utf8');
+    const lines = text
+      .split('\n')
+      .filter((line) => line.startsWith('trapline ') && !line.startsWith('trapline serve '))
+      .map((line) => line.replace(/\s+#.*$/, ''));
+    assert.ok(lines.length >= least, `${lines.length} commands`);
+    for (const [file, path] of Object.entries(FILES)) copyFileSync(path, join(folder, file));
+    for (const line of lines) {
+      const { code, err } = await trapline(words(line).slice(1), folder);
+      assert.equal(code, DIFFERS.test(line) ? 1 : 0, `${line}\n${err}`);
+    }
+  });
+}
