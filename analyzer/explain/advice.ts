@@ -26,7 +26,7 @@ const ADVICE: readonly Advice[] = [
   {
     applies: (_dump, { qualification, kind }, it) =>
       kind === 'guest-state' && qualification === 2n && !breaks(it, /pdpte/),
-    says: 'PDPTEs: with EPT they are the PDPTR fields (KVM loads them in ept_load_pdptrs); without, the four entries at guest CR3, written by the shadow-paging code.',
+    says: 'PDPTEs: with EPT they are the PDPTR fields (KVM loads them in vmx_ept_load_pdptrs); without, the four entries at guest CR3, written by the shadow-paging code.',
   },
   {
     applies: (_dump, { kind, error }, it) =>

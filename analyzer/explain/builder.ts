@@ -122,10 +122,10 @@ export class Builder {
     }
   }
 
-  /** Xen prints only the entry that was refused, after its number. */
+  /** Xen prints only the entry that was refused, after its number, which counts from 0 as the qualification does not. */
   get #refused(): number | null {
-    const refused = this.section === 'header' ? this.#values.get('failure.qualification') : undefined;
-    return refused === undefined ? null : Number(refused.value & 0xffff_ffffn);
+    const refused = this.section === 'header' ? this.#values.get('failure.msr') : undefined;
+    return refused === undefined ? null : Number(refused.value & 0xffff_ffffn) + 1;
   }
 
   #listed({ taken }: Fit, line: number): void {

@@ -127,7 +127,9 @@ function vmxOutcome(dump: Dump): Outcome {
   const error = fieldOf(dump, 'error.vm');
   if (error !== null) return vmfail(Number(error & 0xffn));
   const reason = fieldOf(dump, 'failure.reason') ?? fieldOf(dump, 'VM_EXIT_REASON');
-  const qualification = fieldOf(dump, 'failure.qualification') ?? fieldOf(dump, 'EXIT_QUALIFICATION');
+  const entry = fieldOf(dump, 'failure.msr');
+  const told = entry === null ? fieldOf(dump, 'failure.qualification') : entry + 1n;
+  const qualification = told ?? fieldOf(dump, 'EXIT_QUALIFICATION');
   if (reason === null) return { ...blank, kind: 'unknown', failed: null, says: 'the dump has no exit reason' };
   if (reason & BigInt(VM_ENTRY_FAILURE)) return failedEntry(reason, qualification);
   const info = fieldOf(dump, 'VM_EXIT_INTR_INFO');

@@ -261,9 +261,12 @@ function headline(as: PrintedAs, { fields }: Printed, error: bigint | null): str
   const hex = (value: bigint): string => `0x${value.toString(16)}`;
   if (error !== null) return [`(XEN) d1v0 VMLAUNCH error: ${hex(error)}`];
   if (!(reason & BigInt(VM_ENTRY_FAILURE))) return [];
-  const qualification = (fields.get('EXIT_QUALIFICATION') ?? 0n).toString();
+  const qualification = fields.get('EXIT_QUALIFICATION') ?? 0n;
+  // Xen counts the entries of the area from 0.
   const what =
-    (reason & 0xffffn) === 34n ? `MSR loading (entry ${qualification})` : `Invalid guest state (${qualification})`;
+    (reason & 0xffffn) === 34n
+      ? `MSR loading (entry ${BigInt.asUintN(64, qualification - 1n)})`
+      : `Invalid guest state (${qualification})`;
   return [`(XEN) d1v0 vmentry failure (reason ${hex(reason)}): ${what}`];
 }
 

@@ -51,10 +51,17 @@ const VMCS_ROWS: readonly RowSpec[] = [
     only: 'xen',
   },
   { section: 'header', text: 'Invalid guest state ({failure.qualification:1})', optional: true },
-  { section: 'header', text: 'MSR loading (entry {failure.qualification:1})', optional: true },
+  { section: 'header', text: 'MSR loading (entry {failure.msr.decimal:1})', optional: true },
   {
     section: 'header',
     text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by invalid guest state ({failure.qualification:1})',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by MSR loading (entry {failure.msr.decimal:1})',
     opens: 'dump',
     optional: true,
     only: 'xen',

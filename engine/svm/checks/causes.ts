@@ -84,7 +84,7 @@ export const SVM_CAUSES: readonly CauseFamily[] = [
   ],
   [
     /^svm\.snp\.(enabled|vmsa_page|avic_page)$/,
-    'the reverse-map table and the VMCB disagree: SNP was not initialised on this host, the VMSA page was not made one by RMPADJUST, or a page of the hypervisor still belongs to a guest after it was freed (KVM: snp_init, sev_snp_guest, snp_leak_pages)',
+    'the reverse-map table and the VMCB disagree: SNP was not initialised on this host, the VMSA page was not made one by RMPADJUST, or a page of the hypervisor still belongs to a guest after it was freed (KVM: snp_rmptable_init, sev_snp_guest, snp_leak_pages)',
   ],
   [
     /^svm\.(snp\.(injection_modes|restricted_injection|hv_injection|injection_avic)|secure_avic\.alone)$/,

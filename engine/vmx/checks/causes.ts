@@ -23,7 +23,7 @@ const CONTROLS: readonly CauseFamily[] = [
   ],
   [
     /^controls\.posted\.(aligned|width)$/,
-    'the posted-interrupt descriptor was moved in its structure and lost its 64-byte alignment, or its virtual address was written (KVM: init_vmcs writes __pa of the pi_desc; for L2, prepare_vmcs02 maps the page of L1 and adds the offset)',
+    'the posted-interrupt descriptor was moved in its structure and lost its 64-byte alignment, or its virtual address was written (KVM: init_vmcs writes __pa of the pi_desc; for L2, nested_get_vmcs12_pages maps the page of L1 and adds the offset)',
   ],
   [
     /^controls\.eptp\.(memory_type|walk|accessed_dirty|shadow_stack|reserved)$/,
@@ -43,7 +43,7 @@ const CONTROLS: readonly CauseFamily[] = [
   ],
   [
     /^controls\.(virtual_apic|apic_access)\.(aligned|width)$/,
-    'the APIC page was not allocated yet or is given by its virtual address; for L2, the address in vmcs12 is one of L1 and was not mapped (KVM: vmx_vcpu_reset, vmx_set_apic_access_page_addr, nested_get_vmcs12_pages)',
+    'the APIC page was not allocated yet or is given by its virtual address; for L2, the address in vmcs12 is one of L1 and was not mapped (KVM: init_vmcs, vmx_set_apic_access_page_addr, nested_get_vmcs12_pages)',
   ],
   [
     /^controls\.(pml|sub_page|eptp_list|ve_information|hlat|pasid_low|pasid_high)\.(aligned|width|reserved)$/,
@@ -115,7 +115,7 @@ const CONTROLS: readonly CauseFamily[] = [
   ],
   [
     /^controls\.injection\.length$/,
-    'a software interrupt or exception (INT n, INT3, INTO) is injected again after an exit, and VM_ENTRY_INSTRUCTION_LEN was not copied from the VM-exit instruction length (KVM: vmx_complete_interrupts, event.instr_len)',
+    'a software interrupt or exception (INT n, INT3, INTO) is injected again after an exit, and VM_ENTRY_INSTRUCTION_LEN was not copied from the VM-exit instruction length (KVM: __vmx_complete_interrupts, event_exit_inst_len)',
   ],
   [
     /^controls\.injection\./,
@@ -340,7 +340,7 @@ const GUEST_STATE: readonly CauseFamily[] = [
   ],
   [
     /^guest\.pdpte\d\.reserved$/,
-    'with EPT and PAE paging the PDPTR fields count, and they are stale or hold entries of another format: reload them from guest CR3 whenever CR3, CR0.PG or CR4.PAE change (KVM: load_pdptrs, ept_load_pdptrs); bits 2:1, 8:5 and those above MAXPHYADDR are 0, and a 64-bit table (bits 1 and 2 set) is none',
+    'with EPT and PAE paging the PDPTR fields count, and they are stale or hold entries of another format: reload them from guest CR3 whenever CR3, CR0.PG or CR4.PAE change (KVM: load_pdptrs, vmx_ept_load_pdptrs); bits 2:1, 8:5 and those above MAXPHYADDR are 0, and a 64-bit table (bits 1 and 2 set) is none',
   ],
   [
     /^guest\.pdpte\d\.memory$/,

@@ -130,6 +130,17 @@ describe('spellings', () => {
     assert.equal(only('KVM: entry failed, hardware error 0x0').verdict, 'valid');
     assert.equal(only('KVM: entry failed, hardware error 0xffffffff').isa, 'svm');
   });
+  it('Xen: its MSR entries count from 0 and in decimal, where the qualification counts from 1', () => {
+    const refused = '\n(XEN)   msr 00000680 val 1fff800000102e60 (mbz 0)';
+    for (const line of [
+      '(XEN) d1v0 vmentry failure (reason 0x80000022): MSR loading (entry 10)',
+      '(XEN) Failed vm entry (exit reason 0x80000022) caused by MSR loading (entry 10).',
+    ]) {
+      const { outcome, sentence } = only(line + refused);
+      assert.deepEqual([outcome.kind, outcome.qualification], ['msr-load', 11n]);
+      assert.match(sentence, /entry 11 .*680H/);
+    }
+  });
   it('Xen: its error before the dump is that dump’s', () => {
     const dump = bare('vmx-injection').map((line) => `(XEN) ${line}`);
     const report = only(['(XEN) VMRESUME error: 0x7', ...dump].join('\n'));

@@ -95,7 +95,7 @@ describe('public reports', { skip: SKIP }, () => {
 
   it('reads fragments by what their qualification says', () => {
     const sentences = explained(read('P09_fragments_with_known_cause')).dumps.map(({ sentence }) => sentence);
-    assert.match(sentences[1] ?? '', /entry 3 .*680H.*0x1fff800000102e60/);
+    assert.match(sentences[1] ?? '', /entry 4 .*680H.*0x1fff800000102e60/);
     assert.match(sentences[2] ?? '', /PDPTE/);
     assert.match(sentences[3] ?? '', /PDPTE/);
     assert.match(sentences[7] ?? '', /VMEXIT_INVALID/);
