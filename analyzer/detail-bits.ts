@@ -34,6 +34,8 @@ export interface Layout {
   readonly first?: number;
   readonly last?: number;
   readonly word: Information;
+  /** The word is this only where the source gives that one too. */
+  readonly beside?: Information;
   /** Absent: the whole word is what `name` says. */
   readonly bits?: readonly Bits[];
   readonly name?: string;
@@ -105,8 +107,9 @@ export const LAYOUTS: readonly Layout[] = [
     ],
   },
   { isa: 1, word: 'intr_info', bits: interruption(VMX_TYPES, 'NMI unblocking due to IRET') },
-  // only KVM's kvm_exit gives it; what was being delivered when the exit came
-  { isa: 1, word: 'info2', bits: interruption(VMX_TYPES, null) },
+  // Linux 5.10 and later: what was being delivered when the exit came. Before, info2 was what intr_info is now, and text
+  // without intr_info may be of either.
+  { isa: 1, word: 'info2', beside: 'intr_info', bits: interruption(VMX_TYPES, null) },
   {
     isa: 1,
     first: 9,

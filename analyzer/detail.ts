@@ -237,12 +237,12 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
       });
     }
   }
-  for (const { isa: of, first, last, word, bits, name } of LAYOUTS) {
+  for (const { isa: of, first, last, word, beside, bits, name } of LAYOUTS) {
     if (of !== isa) continue;
     if (first !== undefined && (basic === null || basic < first || basic > (last ?? first))) continue;
     const called = INFORMATION_NAMES[of][word];
     const cell = row[word satisfies Information] ?? null;
-    if (cell === null) continue;
+    if (cell === null || (beside !== undefined && (row[beside] ?? null) === null)) continue;
     // of events, 0 says that there was none
     if (bits !== undefined && (word === 'intr_info' || word === 'info2') && big(cell) === 0n) continue;
     if (bits === undefined) decoded.push({ name: called, value: `0x${big(cell).toString(16)}`, says: name ?? null });

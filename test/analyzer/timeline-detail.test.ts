@@ -81,8 +81,10 @@ describe('exit information', () => {
     });
     // IDT-vectoring information: the same but for bit 12, which is undefined. External interrupt ECh; none
     const vectoring = { vector: '0xec', type: 'external interrupt', valid: 'yes' };
-    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0x8000_10ec }), vectoring);
-    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0 }), {});
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0x8000_10ec, intr_info: 0 }), vectoring);
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0, intr_info: 0 }), {});
+    // Linux before 5.10 gave interruption information there, and no other word: which of them it is, is not said
+    assert.deepEqual(await decoded({ isa: 1, reason: 1, info2: 0x8000_00f6 }), {});
   });
 
   // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"

@@ -1,0 +1,151 @@
+/** What stands before the text of an event: every form that tools print, with what the line says of itself. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { importText } from './import-helpers.js';
+
+interface PrefixCase {
+  readonly form: string;
+  readonly line: string;
+  readonly thread: number | null;
+  readonly task: string;
+  readonly vm?: number;
+  readonly time?: bigint;
+}
+
+const PREFIXES: readonly PrefixCase[] = [
+  {
+    form: 'ftrace, four flags',
+    line: '           a.out-20024 [001] d... 2323301.154934: kvm_entry: vcpu 0',
+    thread: 20024,
+    task: 'a.out',
+    time: 2323301154934000n,
+  },
+  {
+    form: 'ftrace, five flags',
+    line: '            kvmc-1095    [000] d..1.    61.394526: kvm_entry: vcpu 0, rip 0x10266',
+    thread: 1095,
+    task: 'kvmc',
+    time: 61394526000n,
+  },
+  {
+    form: 'ftrace, seven flags',
+    line: '     CPU 0/KVM-16856   [007] .......   380.398695: kvm_entry: vcpu 0',
+    thread: 16856,
+    task: 'CPU 0/KVM',
+    time: 380398695000n,
+  },
+  {
+    form: 'ftrace with the process',
+    line: '   CPU 0/KVM-7289    (   7201) [023] d....  2925.640967: kvm_entry: vcpu 0',
+    thread: 7289,
+    task: 'CPU 0/KVM',
+    vm: 7201,
+    time: 2925640967000n,
+  },
+  {
+    form: 'task with blanks and dashes',
+    line: ' fc_vcpu 0-552219  [040] .... 97836.519114: kvm_entry: vcpu 0',
+    thread: 552219,
+    task: 'fc_vcpu 0',
+    time: 97836519114000n,
+  },
+  {
+    form: 'unknown task',
+    line: '<...>-62567 [038] ....  2825.959082: kvm_entry: vcpu 1',
+    thread: 62567,
+    task: '<...>',
+    time: 2825959082000n,
+  },
+  {
+    form: 'trace-cmd',
+    line: '            kvmc-174   [000]     2.422519: kvm_entry:             vcpu 0 rip 0x10000',
+    thread: 174,
+    task: 'kvmc',
+    time: 2422519000n,
+  },
+  {
+    form: 'trace-cmd, nanoseconds',
+    line: ' qemu-system-x86-310143 [064] 28714.545983123: kvm_entry:            vcpu 0',
+    thread: 310143,
+    task: 'qemu-system-x86',
+    time: 28714545983123n,
+  },
+  {
+    form: 'perf script',
+    line: '            kvmc   645 [000]    35.980956:                      kvm:kvm_entry: vcpu 0, rip 0x10000',
+    thread: 645,
+    task: 'kvmc',
+    time: 35980956000n,
+  },
+  {
+    form: 'perf script, process and thread',
+    line: 'CPU 1/KVM  900/901  [011] 7.5: kvm:kvm_entry: vcpu 1',
+    thread: 901,
+    task: 'CPU 1/KVM',
+    vm: 900,
+    time: 7500000000n,
+  },
+  {
+    form: 'perf script, period',
+    line: 'kvmc   645 [000] 1.000001:          1 kvm:kvm_entry: vcpu 0',
+    thread: 645,
+    task: 'kvmc',
+    time: 1000001000n,
+  },
+  {
+    form: 'perf script, no task',
+    line: '    [001]   770.850287:                      kvm:kvm_entry: vcpu 0, rip 0x100146',
+    thread: null,
+    task: '',
+    time: 770850287000n,
+  },
+  {
+    form: 'perf-prof',
+    line: '2022-04-22 17:39:26.535253            <...> 126953 d... [074] 96822671.266643: kvm:kvm_entry: vcpu 0',
+    thread: 126953,
+    task: '<...>',
+    time: 96822671266643000n,
+  },
+  { form: 'nothing', line: 'kvm_entry: vcpu 0', thread: null, task: '' },
+  {
+    form: 'a time alone',
+    line: ' 220.696238: kvm_entry: vcpu 0, rip 0x406a89',
+    thread: null,
+    task: '',
+    time: 220696238000n,
+  },
+  { form: 'a CPU by hand', line: '  CPU 0: kvm_entry: vcpu 0, rip 0xffffffff81000aa0', thread: null, task: '' },
+  {
+    form: 'mail quoting',
+    line: '> >   dirty_log_test-29003 [001] 184503.384328: kvm_entry:            vcpu 1',
+    thread: 29003,
+    task: 'dirty_log_test',
+    time: 184503384328000n,
+  },
+];
+
+describe('prefix of a line', () => {
+  for (const { form, line, thread, task, vm, time } of PREFIXES) {
+    it(form, () => {
+      const { rows, writer, result } = importText(`${line}\n`);
+      assert.equal(result.counts.damaged, 0);
+      assert.equal(rows.length, 1);
+      assert.equal(rows[0]?.time_ns ?? null, time ?? null);
+      const lane = JSON.parse(writer.dictionary('vcpu').get(0n)?.says ?? '{}');
+      assert.deepEqual([lane.thread, lane.task, lane.vm], [thread, task, vm ?? null]);
+    });
+  }
+
+  it('keeps every nanosecond of every time', () => {
+    const digits = fc.integer({ min: 1, max: 9 });
+    fc.assert(
+      fc.property(fc.nat(4_000_000_000), fc.nat(999_999_999), digits, (seconds, fraction, places) => {
+        const shown = String(fraction).padStart(9, '0').slice(0, places);
+        const { rows } = importText(`t-1 [000] ${seconds}.${shown}: kvm_entry: vcpu 0\n`);
+        assert.equal(rows[0]?.time_ns, BigInt(seconds) * 1_000_000_000n + BigInt(shown.padEnd(9, '0')));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
