@@ -152,7 +152,11 @@ const xml = (text: string): string =>
     .replace(/[&<>"]/g, (character) => XML[character] ?? character)
     .replace(/[\t\r\n]/g, (character) => `&#${character.charCodeAt(0)};`);
 
-/** The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. */
+/**
+ * The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. Their
+ * attributes are those of the schema of Jenkins's xUnit plugin (junit-10.xsd), which refuses any other: a case has no
+ * `file` and `line`, and the text begins with them instead.
+ */
 function junit(report: Report, out: Output): void {
   const checks = checksOf(report);
   const number = (wanted: Verdict['outcome']): number => checks.filter(({ outcome }) => outcome === wanted).length;
@@ -161,8 +165,8 @@ function junit(report: Report, out: Output): void {
   out.line(`<testsuites name="trapline" ${counts}>`);
   out.line(`  <testsuite name="${xml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
   for (const { name, outcome, says, place } of checks) {
-    const at = place === null ? '' : ` file="${xml(place.file)}" line="${place.line}"`;
-    const head = `    <testcase classname="trapline.diff" name="${xml(name)}"${at}`;
+    const at = place === null ? '' : `${place.file}:${place.line}: `;
+    const head = `    <testcase classname="trapline.diff" name="${xml(name)}"`;
     if (outcome === 'kept') {
       out.line(`${head}/>`);
       continue;
@@ -170,7 +174,7 @@ function junit(report: Report, out: Output): void {
     const element = outcome === 'broken' ? 'failure' : 'error';
     out.line(`${head}>`);
     out.line(
-      `      <${element} type="budget ${outcome}" message="${xml(says)}">${xml(`${name}: ${says}`)}</${element}>`,
+      `      <${element} type="budget ${outcome}" message="${xml(says)}">${xml(`${at}${name}: ${says}`)}</${element}>`,
     );
     out.line('    </testcase>');
   }

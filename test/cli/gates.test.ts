@@ -125,7 +125,7 @@ describe('a gate', () => {
     const script = [
       'import sys, json, xml.etree.ElementTree as tree',
       'root = tree.fromstring(sys.stdin.buffer.read())',
-      'cases = [[c.get("name"), [e.tag for e in c], c.get("line")] for c in root.iter("testcase")]',
+      'cases = [[c.get("name"), [[e.tag, e.text] for e in c]] for c in root.iter("testcase")]',
       'print(json.dumps([root.tag, root.get("failures"), root[0].get("name"), cases]))',
     ];
     const { status, stdout, error } = spawnSync('python3', ['-c', script.join('\n')], { input: out, encoding: 'utf8' });
@@ -136,11 +136,32 @@ describe('a gate', () => {
       '2',
       `${base} → ${odd}`,
       [
-        ['exits.total <= baseline', ['failure'], '2'],
-        ['exits.CPUID <= 10', ['failure'], '4'],
-        ['failed.total == 0', [], '5'],
+        ['exits.total <= baseline', [['failure', `${gate}:2: exits.total <= baseline: 105, limit 104 (baseline 104)`]]],
+        ['exits.CPUID <= 10', [['failure', `${gate}:4: exits.CPUID <= 10: 11, limit 10`]]],
+        ['failed.total == 0', []],
       ],
     ]);
+  });
+
+  it('writes no attribute in JUnit XML that the schema of Jenkins’s xUnit plugin lacks', async () => {
+    const { out } = await trapline('diff', base, more, '--budget', gate, '--format', 'junit');
+    const allowed: { readonly [element: string]: readonly string[] } = {
+      testsuites: ['name', 'time', 'tests', 'failures', 'errors'],
+      testsuite: ['name', 'tests', 'failures', 'errors', 'skipped', 'time', 'timestamp', 'hostname', 'id', 'file'],
+      testcase: ['name', 'time', 'classname', 'group'],
+      failure: ['type', 'message'],
+      error: ['type', 'message'],
+    };
+    const elements = [...out.matchAll(/<(\w+)((?: \w+="[^"]*")*)\/?>/g)];
+    assert.ok(elements.length > 5);
+    for (const [, element = '', attributes = ''] of elements) {
+      const names = [...attributes.matchAll(/ (\w+)=/g)].map(([, name = '']) => name);
+      assert.deepEqual(
+        names.filter((name) => !allowed[element]?.includes(name)),
+        [],
+        element,
+      );
+    }
   });
 
   it('writes Markdown whose tables have the cells of their head, and no content that ends them', async () => {
