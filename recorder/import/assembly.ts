@@ -134,7 +134,7 @@ export class Assembly {
 
   /** Events that the source says are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
   lose(count: number, cpu: number, where: () => string): void {
-    if ((count === 0 && cpu < 0) || !Number.isSafeInteger(count)) return;
+    if (!Number.isSafeInteger(count)) return;
     this.flush();
     const { row } = this;
     row.clear();

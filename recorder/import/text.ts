@@ -237,7 +237,10 @@ const FORMAT = 'linux-kvm-text';
 /** What a line says of events that are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
 function readLost(text: string): { readonly count: number; readonly cpu: number } | null {
   const inBuffer = IN_BUFFER.exec(text);
-  if (inBuffer !== null) return { count: Math.max(0, Number(inBuffer[2]) - Number(inBuffer[1])), cpu: -1 };
+  if (inBuffer !== null) {
+    const count = Number(inBuffer[2]) - Number(inBuffer[1]);
+    return count > 0 ? { count, cpu: -1 } : null;
+  }
   const dropped = DROPPED.exec(text);
   if (dropped !== null) return { count: Number(dropped[2] ?? 0), cpu: Number(dropped[1]) };
   const perf = PERF_LOST.exec(text);

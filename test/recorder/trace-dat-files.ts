@@ -225,22 +225,66 @@ export function asVersion6(
   return Buffer.concat(head.parts);
 }
 
-/** A file of version 7 with the formats and pages of another, its sections and pages packed by zlib or not at all. */
-export function asVersion7(source: Uint8Array, packed: boolean): Uint8Array {
+/** How a file of version 7 is laid. */
+export interface Version7 {
+  /** CPUs of the host, and which of them the data is of; as many as have data, from 0 on, without it. */
+  readonly host?: number;
+  readonly numbers?: readonly number[];
+  /** Kernel's counters of each CPU are in the options. */
+  readonly counted?: boolean;
+  /** Names of the buffers, each with all the pages. */
+  readonly buffers?: readonly string[];
+}
+
+/**
+ * A file of version 7 with the formats and pages of another, its sections and pages packed by zlib or not at all, laid
+ * as trace-cmd does: what is known before the data in options before it, the data of each CPU at a multiple of the page
+ * size, its place in options behind it.
+ */
+export function asVersion7(source: Uint8Array, packed: boolean, layout: Version7 = {}): Uint8Array {
   const file = new TraceDat(bytesInMemory(source, 'source'));
   const out = new Writer(true)
     .bytes(Buffer.from([0x17, 0x08, 0x44]))
     .text(`tracing7\0\0\x08`)
     .u32(file.pageSize)
     .text(packed ? 'zlib\x001.2.13\0' : 'none\0\0');
-  const pointer = out.parts.length;
+  const cpus = pagesOf(file);
+  const numbers = layout.numbers ?? cpus.map((_, cpu) => cpu);
+  let pointer = out.parts.length;
   out.u64(0);
+  let options: [id: number, body: Buffer][] = metadataSections(out, file, packed);
+  const host = layout.host ?? cpus.length;
+  for (let cpu = 0; layout.counted === true && cpu < host; cpu++) {
+    const stat = `CPU: ${cpu}\nentries: 0\noverrun: 0\nread events: ${numbers.includes(cpu) ? 9 : 0}\n\0`;
+    options.push([2, Buffer.from(stat)]);
+  }
+  options.push([8, new Writer(true).u32(host).whole()]);
+  const endOptions = (): void => {
+    out.parts[pointer] = new Writer(true).u64(out.length).whole();
+    options.push([0, Buffer.alloc(8)]);
+    const table = new Writer(true);
+    for (const [id, body] of options) table.u16(id).u32(body.length).bytes(body);
+    const bytes = table.whole();
+    out.u16(0).u16(0).u32(0).u64(bytes.length).bytes(bytes.subarray(0, -8));
+    pointer = out.parts.length;
+    out.u64(0);
+    options = [];
+  };
+  endOptions();
+  for (const name of layout.buffers ?? ['']) {
+    options.push([3, bufferSection(out, { pages: cpus, numbers, name, packed, pageSize: file.pageSize })]);
+    endOptions();
+  }
+  return out.whole();
+}
+
+/** Writes the layouts and formats; returns the options that point to them. */
+function metadataSections(out: Writer, file: TraceDat, packed: boolean): [id: number, body: Buffer][] {
   const options: [id: number, body: Buffer][] = [];
   const section = (id: number, fill: (body: Writer) => void): void => {
     const body = new Writer(true);
     fill(body);
-    const content = Buffer.concat(body.parts);
-    const data = packed ? packChunk(content) : content;
+    const data = packed ? packChunk(body.whole()) : body.whole();
     options.push([id, new Writer(true).u64(out.length).whole()]);
     out
       .u16(id)
@@ -266,28 +310,39 @@ export function asVersion7(source: Uint8Array, packed: boolean): Uint8Array {
     }
   });
   section(21, (body) => body.sized([...file.commands].map(([pid, name]) => `${pid} ${name}\n`).join('')));
-  const cpus = pagesOf(file).map((pages) => {
-    if (!packed) return Buffer.concat(pages);
-    return new Writer(true)
-      .u32(pages.length)
-      .bytes(Buffer.concat(pages.map(packChunk)))
-      .whole();
-  });
-  const buffer = new Writer(true).u64(out.length).text('\0local\0').u32(file.pageSize).u32(cpus.length);
+  return options;
+}
+
+interface BufferParts {
+  readonly pages: readonly (readonly Buffer[])[];
+  readonly numbers: readonly number[];
+  readonly name: string;
+  readonly packed: boolean;
+  readonly pageSize: number;
+}
+
+/** Writes the data of a buffer; returns the option that describes it. */
+function bufferSection(out: Writer, { pages, numbers, name, packed, pageSize }: BufferParts): Buffer {
+  const option = new Writer(true).u64(out.length).text(`${name}\0local\0`).u32(pageSize).u32(pages.length);
   out
     .u16(3)
     .u16(packed ? 1 : 0)
-    .u32(0)
-    .u64(cpus.reduce((sum, { length }) => sum + length, 0));
-  cpus.forEach((data, cpu) => {
-    buffer.u32(cpu).u64(out.length).u64(data.length);
+    .u32(0);
+  const size = out.parts.length;
+  out.u64(0);
+  const start = out.length;
+  pages.forEach((own, i) => {
+    out.bytes(Buffer.alloc((pageSize - (out.length % pageSize)) % pageSize));
+    const chunks = new Writer(true).u32(own.length).bytes(Buffer.concat(own.map(packChunk)));
+    const data = packed ? chunks.whole() : Buffer.concat(own);
+    option
+      .u32(numbers[i] ?? i)
+      .u64(out.length)
+      .u64(data.length);
     out.bytes(data);
   });
-  options.push([3, buffer.whole()], [0, new Writer(true).u64(0).whole()]);
-  out.parts[pointer] = new Writer(true).u64(out.length).whole();
-  const table = new Writer(true);
-  for (const [id, body] of options) table.u16(id).u32(body.length).bytes(body);
-  return out.u16(0).u16(0).u32(0).u64(table.length).bytes(table.whole()).whole();
+  out.parts[size] = new Writer(true).u64(out.length - start).whole();
+  return option.whole();
 }
 
 /** A packed piece behind its two sizes. */

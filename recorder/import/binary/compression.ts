@@ -53,6 +53,27 @@ export const INFLATE: ReadonlyMap<string, Inflate> = new Map<string, Inflate>([
   ],
 ]);
 
+/**
+ * Fills `target` from the start of data that was cut, as far as that goes; returns how many bytes. Only zlib's can be:
+ * what zstd needs first of a block lies at its end, and pages are packed in one block.
+ */
+export const INFLATE_START: ReadonlyMap<Inflate, (data: Uint8Array, target: Uint8Array) => number> = new Map(
+  [INFLATE.get('zlib')].flatMap((inflate) => (inflate === undefined ? [] : [[inflate, startOfZlib]])),
+);
+
+function startOfZlib(data: Uint8Array, target: Uint8Array): number {
+  try {
+    const start = inflateSync(data, {
+      maxOutputLength: Math.max(1, target.length),
+      finishFlush: constants.Z_SYNC_FLUSH,
+    });
+    target.set(start);
+    return start.length;
+  } catch {
+    return 0;
+  }
+}
+
 /** A zstd stream that comes in pieces, each ending with a block: perf's compressed records. */
 export class ZstdStream {
   readonly #pieces = new ZstdPieces();

@@ -3,6 +3,7 @@ import type { TraceWriter } from '../../../traces/store.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
+import type { Buffer, CpuData } from './buffers.js';
 import { Clock } from './clock.js';
 import { Growth } from './compression.js';
 import { Intake } from './intake.js';
@@ -10,7 +11,7 @@ import { blockSize, CompressedPages, PlainPages } from './pages.js';
 import type { Program } from './program.js';
 import { Merge, type Pages, RingCursor } from './ring.js';
 import { Scanner } from './scanner.js';
-import { type Buffer, type CpuData, latency, TraceDat } from './tracedat.js';
+import { latency, TraceDat } from './tracedat.js';
 
 const FORMAT = 'trace-cmd';
 const PROGRESS = 0x3fff;
@@ -28,6 +29,8 @@ class TraceDatImport {
   readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
   readonly #growth = new Growth();
+  /** It is known which CPU each buffer's data is of. */
+  readonly #numbered: boolean;
   #cursor: RingCursor | null = null;
   readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
 
@@ -36,6 +39,9 @@ class TraceDatImport {
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
     this.#clock = new Clock(file.tsc, file.timeOffset, file.buffers[0]?.clock || file.clock);
+    for (const problem of file.problems) this.#intake.damage(problem);
+    for (const says of file.inferred) this.#intake.trace.notes.add(null, says);
+    this.#numbered = file.buffers.every(({ numbered }) => numbered);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
   }
 
@@ -75,7 +81,10 @@ class TraceDatImport {
 
   #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number, end: number): Pages {
     const { bytes, inflate, little } = this.#file;
-    const stop = (error: ImportError): void => this.#damage(error);
+    const isCut = this.#file.problems.some(({ code }) => code === 'TRUNCATED');
+    const stop = (error: ImportError): void => {
+      if (!isCut || error.code !== 'TRUNCATED') this.#damage(error); // that the file ends early was said
+    };
     if (compressed && inflate !== null)
       return new CompressedPages(bytes, data, pageSize, inflate, little, stop, this.#growth, end);
     return new PlainPages(bytes, data, pageSize, blockSize(pageSize, cpus), stop);
@@ -124,13 +133,16 @@ class TraceDatImport {
   #missed(cursor: RingCursor): void {
     const count = Math.max(0, cursor.missed);
     cursor.missed = 0;
-    this.#marked.set(cursor.cpu, (this.#marked.get(cursor.cpu) ?? 0) + count);
-    this.#intake.trace.lose(count, cursor.cpu, this.#where);
+    const cpu = this.#numbered ? cursor.cpu : -1;
+    this.#marked.set(cpu, (this.#marked.get(cpu) ?? 0) + count);
+    this.#intake.trace.lose(count, cpu, this.#where);
   }
 
   /** What the kernel's counters say beyond what its pages say: nobody knows where in the trace that was. */
   #remainder(): void {
-    for (const [cpu, lost] of this.#file.lost) {
+    const { lost: counted } = this.#file;
+    const total = [...counted.values()].reduce((sum, lost) => sum + lost, 0);
+    for (const [cpu, lost] of this.#numbered ? counted : [[-1, total] as const]) {
       const more = lost - (this.#marked.get(cpu) ?? 0);
       if (more > 0 && this.#intake.trace.events > 0) this.#intake.trace.lose(more, cpu, this.#where);
     }

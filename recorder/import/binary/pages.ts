@@ -1,16 +1,17 @@
 /** The ring-buffer pages of one host CPU in trace.dat, read block by block. */
 import { ImportError } from '../errors.js';
-import type { Growth, Inflate } from './compression.js';
+import type { CpuData } from './buffers.js';
+import { type Growth, INFLATE_START, type Inflate } from './compression.js';
 import type { Pages } from './ring.js';
 import type { RandomBytes } from './scanner.js';
-import type { CpuData } from './tracedat.js';
 
 /** Blocks of all CPUs together; each has one, of a page at least. */
 const BLOCKS = 32 << 20;
 const MAX_BLOCK = 1 << 18;
 /** trace-cmd compresses ten pages at once; what announces more than this is refused. */
-const MAX_CHUNK = 16 << 20;
-const CHUNK_HEAD = 8;
+export const MAX_CHUNK = 16 << 20;
+/** Packed and unpacked size. */
+export const CHUNK_HEAD = 8;
 
 export const blockSize = (pageSize: number, cpus: number): number =>
   Math.max(pageSize, Math.floor(Math.min(MAX_BLOCK, BLOCKS / Math.max(1, cpus)) / pageSize) * pageSize);
@@ -156,8 +157,11 @@ export class CompressedPages extends BlockPages {
     const packed = view.getUint32(0, this.#little);
     const unpacked = view.getUint32(4, this.#little);
     if (unpacked > MAX_CHUNK || packed > MAX_CHUNK) return this.#stop('CORRUPT', `a chunk of ${unpacked} bytes`);
-    if (packed > this.#bytes.size - this.#at - CHUNK_HEAD)
-      return this.#stop('TRUNCATED', `a chunk needs ${packed} bytes`);
+    const left = this.#bytes.size - this.#at - CHUNK_HEAD;
+    if (packed > left) {
+      this.#stop('TRUNCATED', `a chunk needs ${packed} bytes`);
+      return this.#unpackStart(left, unpacked);
+    }
     if (packed > this.#end - this.#at - CHUNK_HEAD)
       return this.#stop('CORRUPT', `a chunk of ${packed} bytes goes into the next CPU's`);
     if (!this.#growth.allows(packed, unpacked))
@@ -174,6 +178,21 @@ export class CompressedPages extends BlockPages {
     this.view = new DataView(this.#block.buffer);
     this.filled = unpacked;
     return true;
+  }
+
+  /** The whole pages of a chunk that the file's end cuts. */
+  #unpackStart(packed: number, unpacked: number): boolean {
+    const inflate = INFLATE_START.get(this.#inflate);
+    if (inflate === undefined || !this.#growth.allows(packed, unpacked)) return false;
+    this.#chunk = this.#at;
+    this.#at += CHUNK_HEAD;
+    const data = new Uint8Array(packed);
+    this.#read(data);
+    this.#block = new Uint8Array(unpacked);
+    const filled = inflate(data, this.#block);
+    this.view = new DataView(this.#block.buffer);
+    this.filled = filled - (filled % this.pageSize);
+    return this.filled > 0;
   }
 
   #count(): boolean {

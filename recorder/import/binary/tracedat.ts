@@ -3,6 +3,7 @@
  * offsets are checked against the file before anything is read from them.
  */
 import { ImportError } from '../errors.js';
+import { type Buffer, type CpuData, inferBuffer } from './buffers.js';
 import type { TscClock } from './clock.js';
 import { INFLATE, type Inflate } from './compression.js';
 import { Formats } from './formats.js';
@@ -15,12 +16,15 @@ import {
   readHeaderInfo,
 } from './metadata.js';
 import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
+import { endOf, SECTION, SECTION_COMPRESSED, type Section, walkSections } from './sections.js';
 
 /** Sections of formats and commands are some MiB at the most; what announces more is refused. */
 const MAX_SECTION = 64 << 20;
 const MAX_PAGE = 1 << 20;
 /** Compressed sections in all. */
 const MAX_UNPACKED = 256 << 20;
+/** Problems that one error tells of. */
+const MAX_SAID = 3;
 /** Bytes of an option that is a name or a number. */
 const MAX_TEXT = 4096;
 /** struct trace_option ids (trace-cmd.dat.v7(5), "OPTIONS SECTION"). */
@@ -35,27 +39,15 @@ const OPTION = {
   timeShift: 12,
   guest: 13,
   tscToNs: 14,
-  headerInfo: 16,
-  ftraceEvents: 17,
-  eventFormats: 18,
-  commands: 21,
   bufferText: 22,
 } as const;
-const SECTION_COMPRESSED = 1;
-
-export interface CpuData {
-  readonly cpu: number;
-  readonly offset: number;
-  readonly size: number;
-}
-
-export interface Buffer {
-  readonly name: string;
-  readonly clock: string;
-  readonly pageSize: number;
-  readonly compressed: boolean;
-  readonly cpus: readonly CpuData[];
-}
+/** Sections that an option of the same number points to, as far as they are read. */
+const PARTS: ReadonlySet<number> = new Set([
+  SECTION.headerInfo,
+  SECTION.ftraceEvents,
+  SECTION.eventFormats,
+  SECTION.commands,
+]);
 
 export interface Guest {
   readonly name: string;
@@ -77,6 +69,9 @@ export class TraceDat {
   readonly guests: Guest[] = [];
   /** Events that the kernel's own counters say it overwrote or dropped, by CPU. */
   readonly lost = new Map<number, number>();
+  /** What is wrong with the file beside which it was read, and how what is missing was made good. */
+  readonly problems: ImportError[] = [];
+  readonly inferred: string[] = [];
   /** Added to every time stamp, in nanoseconds. */
   timeOffset = 0n;
   tsc: TscClock | null = null;
@@ -85,6 +80,10 @@ export class TraceDat {
   hasTimeShift = false;
   hasText = false;
   #cpuCount = 0;
+  /** CPUs that have events by the kernel's own counters: of the top buffer, then of each instance. */
+  readonly #counted: number[][] = [[]];
+  /** Offsets of the sections that were read. */
+  readonly #read = new Set<number>();
   /** Bytes that sections, options and tables may still take: a file that has each of its bytes read twice names them twice. */
   #room: number;
   #unpackRoom = MAX_UNPACKED;
@@ -111,8 +110,11 @@ export class TraceDat {
     } else {
       const name = scanner.string('compression', 32);
       scanner.string('compression version', 64);
-      this.inflate = this.#compression(scanner, name);
-      this.#readVersion7(scanner.u64('offset of the options'));
+      const inflate = name === 'none' ? null : INFLATE.get(name);
+      if (inflate === undefined) throw new ImportError('UNSUPPORTED', scanner.where(), `compression '${name}'`);
+      this.inflate = inflate;
+      const first = scanner.u64('offset of the options');
+      this.#readVersion7(first, scanner.at);
     }
   }
 
@@ -128,13 +130,6 @@ export class TraceDat {
   #checkedPage(scanner: Scanner, size: number): number {
     if (size < 64 || size > MAX_PAGE || (size & (size - 1)) !== 0) throw scanner.corrupt(`pages of ${size} bytes`);
     return size;
-  }
-
-  #compression(scanner: Scanner, name: string): Inflate | null {
-    if (name === 'none') return null;
-    const inflate = INFLATE.get(name);
-    if (inflate === undefined) throw new ImportError('UNSUPPORTED', scanner.where(), `compression '${name}'`);
-    return inflate;
   }
 
   #readVersion6(scanner: Scanner): void {
@@ -170,27 +165,72 @@ export class TraceDat {
     for (let cpu = 0; cpu < this.#cpuCount; cpu++) {
       cpus.push({ cpu, offset: scanner.u64('offset of a CPU'), size: scanner.u64('size of a CPU') });
     }
-    return { name, clock: this.clock, pageSize: this.pageSize, compressed: false, cpus };
+    return { name, clock: this.clock, pageSize: this.pageSize, compressed: false, cpus, numbered: true };
   }
 
-  #readVersion7(first: number): void {
-    const seen = new Set<number>();
-    for (let at = first; at !== 0; ) {
-      if (seen.has(at)) throw this.scan(at, this.bytes.size).corrupt('options that follow themselves');
-      seen.add(at);
-      const options = this.#section(at, 0, 'options');
-      at = 0;
-      while (at === 0 && options.left >= 2) {
-        const id = options.u16('an option');
-        const option = this.#option(options, options.u32('size of an option'), `option ${id}`);
-        if (id !== OPTION.done) this.#readOption(id, option);
-        else if (option.left < 8) break;
-        else {
-          at = option.u64('offset of more options');
-          if (at === 0) return;
-        }
-      }
+  #readVersion7(first: number, behindHead: number): void {
+    this.#tolerate(() => this.#followOptions(first));
+    const sections = walkSections(this.bytes, behindHead, this.little);
+    const cut = endOf(this.bytes, sections);
+    if (cut !== null && this.problems.every(({ code }) => code === 'TRUNCATED'))
+      this.problems.splice(0, this.problems.length, cut);
+    if (first === 0 || this.problems.length > 0) this.#readLeft(sections);
+    const [problem] = this.problems;
+    if (this.buffers.length > 0 || problem === undefined) return;
+    const all = this.problems.slice(0, MAX_SAID).map(({ why }) => why ?? '');
+    throw new ImportError(problem.code, problem.where, all.join('; '));
+  }
+
+  /** Does what may fail without an end to all reading, as long as the file does not ask for ever more. */
+  #tolerate(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof ImportError) || this.#room < 0 || this.#unpackRoom < 0) throw error;
+      this.problems.push(error);
     }
+  }
+
+  #followOptions(first: number): void {
+    for (let at = first; at !== 0; ) {
+      if (this.#read.has(at)) throw this.scan(at, this.bytes.size).corrupt('options that follow themselves');
+      at = this.#readOptions(at);
+    }
+  }
+
+  /** Reads a section of options; returns where the next one is, 0 where there is none. */
+  #readOptions(at: number): number {
+    const options = this.#section(at, SECTION.options, 'options');
+    while (options.left >= 2) {
+      const id = options.u16('an option');
+      const option = this.#option(options, options.u32('size of an option'), `option ${id}`);
+      if (id === OPTION.done) return option.left < 8 ? 0 : option.u64('offset of more options');
+      this.#tolerate(() => this.#readOption(id, option));
+    }
+    return 0;
+  }
+
+  /** Reads the sections that no option led to. */
+  #readLeft(sections: readonly Section[]): void {
+    let buffers = 0;
+    for (const section of sections) {
+      const { at, id } = section;
+      const isBuffer = id === SECTION.buffer;
+      if (!this.#read.has(at)) {
+        if (isBuffer && section.end > section.data) this.#takeInferred(section, this.#counted[buffers] ?? []);
+        else if (id === SECTION.bufferText) this.hasText = true;
+        else if (id === SECTION.options) this.#tolerate(() => this.#readOptions(at));
+        else this.#tolerate(() => this.#readPart(at, id));
+      }
+      if (isBuffer) buffers += 1;
+    }
+  }
+
+  #takeInferred(section: Section, counted: readonly number[]): void {
+    const { buffer, says, problem } = inferBuffer(this, section, { counted, count: this.#cpuCount });
+    if (buffer !== null) this.buffers.push(buffer);
+    if (says !== null) this.inferred.push(says);
+    if (problem !== null) this.problems.push(problem);
   }
 
   #option(scanner: Scanner, size: number, what: string): Scanner {
@@ -204,6 +244,7 @@ export class TraceDat {
 
   /** A section of version 7, decompressed if it is compressed. */
   #section(at: number, id: number, what: string): Scanner {
+    this.#read.add(at);
     const scanner = this.scan(at, this.bytes.size);
     const found = scanner.u16(`section of ${what}`);
     const flags = scanner.u16(`flags of ${what}`);
@@ -248,7 +289,7 @@ export class TraceDat {
         return;
       }
       case OPTION.cpuCount:
-        if (this.version === 6 && option.left >= 4) option.skip(4, 'number of CPUs');
+        if (this.version === 7) this.#cpuCount = option.u32('number of CPUs');
         return;
       case OPTION.timeShift:
         this.hasTimeShift = true;
@@ -272,12 +313,15 @@ export class TraceDat {
 
   /** Options of version 7 that say where a section is. */
   #readPointer(id: number, option: Scanner): void {
-    const section = (what: string): Scanner => this.#section(option.u64(`offset of ${what}`), id, what);
-    if (this.version === 6) return;
-    if (id === OPTION.headerInfo) this.page = readHeaderInfo(section('the page header'), this.longSize);
-    else if (id === OPTION.ftraceEvents) readFtraceFormats(section('the ftrace formats'), this.formats);
-    else if (id === OPTION.eventFormats) readEventFormats(section('the event formats'), this.formats);
-    else if (id === OPTION.commands) this.#readCommands(section('the saved commands'));
+    if (this.version === 7 && PARTS.has(id)) this.#readPart(option.u64(`offset of section ${id}`), id);
+  }
+
+  #readPart(at: number, id: number): void {
+    const section = (what: string): Scanner => this.#section(at, id, what);
+    if (id === SECTION.headerInfo) this.page = readHeaderInfo(section('the page header'), this.longSize);
+    else if (id === SECTION.ftraceEvents) readFtraceFormats(section('the ftrace formats'), this.formats);
+    else if (id === SECTION.eventFormats) readEventFormats(section('the event formats'), this.formats);
+    else if (id === SECTION.commands) this.#readCommands(section('the saved commands'));
   }
 
   #readCommands(scanner: Scanner): void {
@@ -287,9 +331,15 @@ export class TraceDat {
   }
 
   #readStat(text: string): void {
+    if (/^\s*Buffer: /.test(text)) {
+      this.#counted.push([]);
+      return;
+    }
     const number = (name: RegExp): number => Number(name.exec(text)?.[1] ?? 0);
-    const lost = number(/^overrun: (\d+)/m) + number(/^dropped events: (\d+)/m);
-    if (lost > 0 && Number.isSafeInteger(lost)) this.lost.set(number(/^CPU: (\d+)/m), lost);
+    const cpu = number(/^CPU: (\d+)/m);
+    if (number(/^entries: (\d+)/m) + number(/^read events: (\d+)/m) > 0) this.#counted.at(-1)?.push(cpu);
+    const lost = (this.lost.get(cpu) ?? 0) + number(/^overrun: (\d+)/m) + number(/^dropped events: (\d+)/m);
+    if (lost > 0 && Number.isSafeInteger(lost)) this.lost.set(cpu, lost);
   }
 
   #readBuffer(option: Scanner): void {
@@ -311,7 +361,8 @@ export class TraceDat {
         size: option.u64('size of a CPU'),
       });
     }
-    this.buffers.push({ name, clock, pageSize, compressed, cpus });
+    this.buffers.push({ name, clock, pageSize, compressed, cpus, numbered: true });
+    this.#read.add(at);
   }
 
   #readGuest(option: Scanner): void {

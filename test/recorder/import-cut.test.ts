@@ -1,0 +1,143 @@
+/** trace.dat of version 7 that lost its end, and with it the options that say where the data of each CPU lies. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
+import { TraceDat } from '../../recorder/import/binary/tracedat.js';
+import { ImportError } from '../../recorder/import/errors.js';
+import { fixturePath, type Imported, importBytes, sharedPath } from './import-helpers.js';
+import { asVersion7 } from './trace-dat-files.js';
+
+const TWO = readFileSync(fixturePath('svm-two-vcpus.trace.dat'));
+const PAGE = 4096;
+
+/** An event without what depends on the events before it. */
+const rowOf = ({ kind, time_ns, reason, rip, bytes, text, value }: Imported['events'][number]): string =>
+  [kind, time_ns, reason, rip, bytes, text, value].map(String).join(' ');
+
+/** How many of the events kept are those of the whole file, in its order. */
+function keptInOrder(cut: Imported, whole: Imported): number {
+  const all = whole.events.map(rowOf);
+  let next = 0;
+  let found = 0;
+  for (const row of cut.events.map(rowOf)) {
+    const at = all.indexOf(row, next);
+    if (at < 0) continue;
+    found += 1;
+    next = at + 1;
+  }
+  return found;
+}
+
+const datOf = (bytes: Uint8Array): TraceDat => new TraceDat(bytesInMemory(bytes, 'file'));
+/** Offset of the first page or chunk of any CPU. */
+const firstData = (bytes: Uint8Array): number =>
+  Math.min(...datOf(bytes).buffers.flatMap(({ cpus }) => cpus.map(({ offset }) => offset)));
+
+/** Events that lie in the first `end` bytes, when the file describes itself: its tables stay, its data is what is there. */
+function eventsBefore(bytes: Uint8Array, end: number): number {
+  const file = Buffer.from(bytes);
+  file.fill(
+    0,
+    end,
+    datOf(bytes).buffers[0]?.cpus.reduce((most, { offset, size }) => Math.max(most, offset + size), 0),
+  );
+  return importBytes(file).events.filter(({ kind }) => kind !== 'lost').length;
+}
+
+describe('a trace.dat of version 7 without its end', () => {
+  for (const packed of [false, true]) {
+    const whole = asVersion7(TWO, packed, { counted: true });
+    const imported = importBytes(whole);
+
+    it(`${packed ? 'packed' : 'plain'}: keeps the events before the cut, in their order`, () => {
+      const first = firstData(whole);
+      for (let percent = 10; percent < 100; percent += 7) {
+        const length = first + Math.floor(((whole.length - first) * percent) / 100);
+        const cut = importBytes(whole.subarray(0, length));
+        assert.equal(cut.result.stopped?.code, 'TRUNCATED');
+        assert.equal(keptInOrder(cut, imported), cut.events.length, `${length} bytes`);
+        assert.ok(cut.result.notes.some(({ says }) => /inferred/.test(says)) || length > whole.length - 200);
+        if (!packed) assert.ok(cut.events.length >= eventsBefore(whole, length - (length % PAGE)), `${length} bytes`);
+      }
+    });
+  }
+
+  it('loses nothing where only its description is lost', () => {
+    for (const packed of [false, true]) {
+      const whole = asVersion7(TWO, packed);
+      const cut = importBytes(whole.subarray(0, whole.length - 20));
+      assert.deepEqual(cut.events, importBytes(whole).events);
+      assert.match(cut.result.stopped?.why ?? '', /ends in the options/);
+    }
+  });
+
+  it('says where it ends and what comes there, before its first event too', () => {
+    const whole = asVersion7(TWO, false);
+    const cut = (): unknown => importBytes(whole.subarray(0, 50_000));
+    assert.throws(cut, (error) => error instanceof ImportError && /ends in the formats of events/.test(error.message));
+  });
+
+  it('knows the CPUs by the counters of the kernel, and says where it does not', () => {
+    const cutTo = (bytes: Uint8Array): readonly string[] =>
+      importBytes(bytes.subarray(0, bytes.length - 20)).result.notes.map(({ says }) => says);
+    const counted = asVersion7(TWO, true, { host: 8, numbers: [2, 5], counted: true });
+    assert.ok(cutTo(counted).some((says) => says.endsWith('packed chunks: CPU 2, 5')));
+    const blind = asVersion7(TWO, true, { host: 8, numbers: [2, 5] });
+    assert.ok(cutTo(blind).some((says) => says.endsWith('2 CPUs, of unknown number')));
+  });
+
+  it('keeps the buffers that are described, and infers the one that is cut', () => {
+    const whole = asVersion7(TWO, true, { buffers: ['', 'other'] });
+    const { offset } = datOf(whole).buffers[1]?.cpus[1] ?? assert.fail();
+    const once = importBytes(asVersion7(TWO, true)).events.length;
+    const { events } = importBytes(whole.subarray(0, offset + 3000));
+    assert.ok(events.length > once && events.length < 2 * once);
+  });
+
+  it('refuses what are no pages', () => {
+    const whole = Buffer.from(asVersion7(TWO, false));
+    const first = firstData(whole);
+    const pages = whole.subarray(first, whole.length - 200);
+    for (let at = 0; at < pages.length; at += 1) pages[at] = (at * 7919) >> 3;
+    const cut = (): unknown => importBytes(whole.subarray(0, whole.length - 20));
+    assert.throws(
+      cut,
+      (error) => error instanceof ImportError && /not clear where those of each CPU/.test(error.message),
+    );
+  });
+
+  it('damaged options cost nothing of the data', () => {
+    const whole = Buffer.from(asVersion7(TWO, true));
+    const expected = importBytes(whole).events;
+    const at = whole.lastIndexOf('local\0');
+    whole.writeUInt32LE(3, at + 6); // the page size
+    const { events, result } = importBytes(whole);
+    assert.equal(result.stopped?.code, 'CORRUPT');
+    assert.deepEqual(events, expected);
+  });
+
+  for (const name of ['svm/svm_2vcpu', 'svm/svm_overwrite', 'vmx/vmx_basic']) {
+    const path = sharedPath(`kvm/${name}.trace.dat`);
+    it(`${name} as trace-cmd wrote it`, { skip: path === null }, () => {
+      const whole = readFileSync(path ?? '');
+      const imported = importBytes(whole);
+      const first = firstData(whole);
+      let most = 0;
+      for (let part = 1; part < 20; part++) {
+        const length = first + Math.floor(((whole.length - first) * part) / 20);
+        try {
+          const cut = importBytes(whole.subarray(0, length));
+          const kept = cut.events.filter(({ kind }) => kind !== 'lost').length;
+          assert.ok(keptInOrder(cut, imported) >= kept, `${length} bytes`);
+          assert.ok(kept >= most, 'a longer file keeps no less');
+          most = kept;
+        } catch (error) {
+          // the first chunk of pages is cut
+          assert.ok(error instanceof ImportError && error.code === 'TRUNCATED' && most === 0, String(error));
+        }
+      }
+      assert.ok(most > 0.9 * imported.events.length);
+    });
+  }
+});
