@@ -27,7 +27,20 @@ const MAX_MESSAGES = 16;
 
 /** Columns that are shown, and the ones that are decimal. The rest of the table is shown elsewhere. */
 const SHOWN = [
-  ...['tick', 'step', 'time_ns', 'vmcs', 'reason', 'qualification', 'info2', 'intr_info', 'error_code', 'rip', 'cr3'],
+  ...[
+    'tick',
+    'step',
+    'time_ns',
+    'tracepoint',
+    'vmcs',
+    'reason',
+    'qualification',
+    'info2',
+    'intr_info',
+    'error_code',
+    'rip',
+    'cr3',
+  ],
   ...['gva', 'gpa', 'code', 'old', 'value', 'size', 'flags', 'text'],
 ] as const;
 const DECIMAL: ReadonlySet<string> = new Set(['tick', 'step', 'size']);
@@ -98,10 +111,17 @@ export class Details {
     const code = row?.code ?? null;
     const domain = codeDomain(kind);
     const named = code === null || domain === null ? null : this.#reader.name(domain, big(code));
-    return [category?.kindName ?? '', category?.reason ?? named ?? '']
+    const tracepoint = this.#tracepoint(row);
+    return [category?.kindName ?? '', category?.reason ?? named ?? '', tracepoint === named ? '' : (tracepoint ?? '')]
       .filter((part) => part !== '')
       .join(' ')
       .slice(0, MAX_SAYS);
+  }
+
+  /** Name of the tracepoint, of events that share their kind with others. */
+  #tracepoint(row: Row | null): string | null {
+    const number = row?.tracepoint ?? null;
+    return number === null ? null : this.#reader.name('event', big(number));
   }
 
   #field(name: string, row: Row, kind: number): Said[] {
@@ -115,6 +135,7 @@ export class Details {
       const set = Object.entries(EVENT_FLAGS).filter(([, mask]) => (Number(cell) & mask) !== 0);
       return set.map(([flag]) => flag).join(', ');
     }
+    if (name === 'tracepoint') return this.#tracepoint(row);
     if (name === 'reason') {
       const isa = isaOf(row);
       const named = reasonName(this.#reader, isa, big(cell));

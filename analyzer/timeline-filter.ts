@@ -39,6 +39,7 @@ const CODE_DOMAINS: readonly { readonly kinds: readonly (keyof typeof EVENT_KIND
   { kinds: ['msr'], domain: 'msr' },
   { kinds: ['check'], domain: 'check' },
   { kinds: ['userspace_exit'], domain: 'kvm_exit' },
+  { kinds: ['apic'], domain: 'apic' },
   { kinds: ['other'], domain: 'event' },
 ];
 

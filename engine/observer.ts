@@ -72,11 +72,30 @@ export const EVENT_KINDS = {
   ple_window: 43,
   mmu: 44,
   vmgexit: 45,
+  apic: 46,
+  irq_line: 47,
+  posted_irq: 48,
+  apicv: 49,
+  timer: 50,
+  clock: 51,
+  hyperv: 52,
+  async_pf: 53,
+  tlb_flush: 54,
+  smm: 55,
+  fpu: 56,
+  dirty_log: 57,
+  mmu_page: 58,
+  mmu_walk: 59,
+  mmu_notifier: 60,
+  mmio_cache: 61,
+  nested_intercepts: 62,
+  invlpga: 63,
+  skinit: 64,
 } as const;
 export type EventKind = keyof typeof EVENT_KINDS;
 
 /** Bits of an event's `flags`. */
-export const EVENT_FLAGS = { write: 1, string: 2, rep: 4, refused: 8, implied: 16 } as const;
+export const EVENT_FLAGS = { write: 1, string: 2, rep: 4, refused: 8, implied: 16, on: 32 } as const;
 
 /** Position of each field in EVENT_FIELDS: `set` by name looks it up, `setAt` takes it. */
 export const FIELD_INDEX = {

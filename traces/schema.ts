@@ -15,8 +15,9 @@
  * - 2: the fact `memory` names kinds of access; kind `fetch` is recorded.
  * - 3: a chunk's description stands before its rows in SQLite, and in its record batch in Arrow, so that a cut trace
  *   keeps what lies before the cut.
+ * - 4: `event.tracepoint` names the tracepoint of an imported event that shares its kind; bit 5 of `flags`.
  */
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;
@@ -105,6 +106,7 @@ export const TABLES: { readonly [name in TableName]: Table } = {
       optional('step', 'u64', 'retired instructions of the vCPU (deterministic runs)'),
       optional('time_ns', 'i64', 'host time in nanoseconds (real hosts)'),
       column('kind', 'u8', 'dictionary domain kind'),
+      optional('tracepoint', 'u32', 'dictionary domain event: what the source calls an event whose text is kept whole'),
       optional('isa', 'u8', '1 VMX, 2 SVM: the table that decodes reason'),
       optional('from_level', 'u8', 'level that was running'),
       optional('to_level', 'u8', 'level that runs next'),
@@ -123,7 +125,7 @@ export const TABLES: { readonly [name in TableName]: Table } = {
       optional('old', 'u64', 'value before'),
       optional('value', 'u64', 'value after, written or read'),
       optional('size', 'u8', 'bytes of an access'),
-      optional('flags', 'u32', 'bit 0 write, 1 string, 2 rep, 3 refused, 4 implied'),
+      optional('flags', 'u32', 'bit 0 write, 1 string, 2 rep, 3 refused, 4 implied, 5 on: set, new, entering'),
       optional('bytes', 'bytes', 'instruction bytes, 15 at the most'),
       optional('text', 'text', 'fields of the source that have no column, as it wrote them'),
     ],

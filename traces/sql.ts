@@ -54,6 +54,7 @@ export class TraceSql {
       this.#db.defaultSafeIntegers(true);
       defineFunctions(this.#db);
       if (this.#reader.kind === 'arrow') this.#db.exec(SCHEMA_SQL);
+      for (const table of TABLE_NAMES) this.#complete(table);
       for (const { name, sql } of VIEWS) this.#db.exec(`CREATE TEMP VIEW ${quoted(name)} AS ${sql}`);
     } catch (error) {
       this.#reader.close();
@@ -64,6 +65,15 @@ export class TraceSql {
   /** The trace itself, for names of its dictionaries. */
   get reader(): TraceReader {
     return this.#reader;
+  }
+
+  /** A table that an older version wrote has its newer columns too, without values. */
+  #complete(table: TableName): void {
+    const stored = this.#db.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table);
+    const { columns } = TABLES[table];
+    if (columns.every(({ name }) => stored.includes(name))) return;
+    const cells = columns.map(({ name }) => (stored.includes(name) ? quoted(name) : `NULL AS ${quoted(name)}`));
+    this.#db.exec(`CREATE TEMP VIEW ${quoted(table)} AS SELECT ${cells.join(', ')} FROM main.${quoted(table)}`);
   }
 
   /** Checks what the statement can mean, and copies it where the store is not SQLite. */

@@ -1,10 +1,9 @@
 /**
  * Place of the upgraders. A change of FORMAT_VERSION adds one here: it says how a trace of its version reads as one of
- * the next. The stores read by column name and take a column they do not find as without values, so that an added
- * nullable column needs an upgrader that does nothing.
+ * the next. A column that a version adds must be nullable: what was written before has no values there.
  */
 import { TraceError } from './errors.js';
-import { FORMAT_VERSION } from './schema.js';
+import { type Column, FORMAT_VERSION, TABLES, type TableName } from './schema.js';
 
 /** One step from a version to the next. */
 export interface Upgrader {
@@ -12,6 +11,8 @@ export interface Upgrader {
   readonly says: string;
   /** Facts of the `run` table that read otherwise, by key: from their text to that of the next version. */
   readonly facts?: { readonly [key: string]: (text: string) => string };
+  /** Columns that the next version adds, by table. */
+  readonly adds?: { readonly [table in TableName]?: readonly string[] };
 }
 
 /** Version 1 named ranges alone, and meant loads, stores and walks. */
@@ -29,11 +30,20 @@ function memoryWithKinds(text: string): string {
 export const UPGRADERS: readonly Upgrader[] = [
   { from: 1, says: 'accesses that were recorded are named by kind too', facts: { memory: memoryWithKinds } },
   { from: 2, says: 'chunks are described beside their rows; what has no such description is read all the same' },
+  {
+    from: 3,
+    says: 'events of other tools have a column for the name of their tracepoint',
+    adds: { event: ['tracepoint'] },
+  },
 ];
 
 /** A fact of the `run` table as this version has it. */
 export const upgradedFact = (upgrades: readonly Upgrader[], key: string, text: string): string =>
   upgrades.reduce((value, { facts }) => facts?.[key]?.(value) ?? value, text);
+
+/** Columns of a table as a trace that needs these upgraders has them. */
+export const storedColumns = (upgrades: readonly Upgrader[], table: TableName): readonly Column[] =>
+  TABLES[table].columns.filter(({ name }) => !upgrades.some(({ adds }) => adds?.[table]?.includes(name)));
 
 /**
  * The upgraders that a trace of `version` needs, in order.

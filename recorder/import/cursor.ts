@@ -180,6 +180,28 @@ export class Cursor {
     return true;
   }
 
+  /** A decimal number of 64 bits, with or without a sign; a negative one is two's complement. */
+  integer(): boolean {
+    if (this.decimal()) return true;
+    const { bytes, at, end } = this;
+    const negative = at < end && bytes[at] === 0x2d;
+    const first = negative ? at + 1 : at;
+    let i = first;
+    let low = 0;
+    let high = 0;
+    for (; i < end && isDigit(bytes[i] as number); i++) {
+      const sum = low * 10 + (bytes[i] as number) - 0x30;
+      high = high * 10 + Math.floor(sum / 0x1_0000_0000);
+      low = sum >>> 0;
+      if (high > 0xffff_ffff) return false;
+    }
+    if (i === first || (i < end && WORD[bytes[i] as number] === 1)) return false;
+    this.low = negative ? -low >>> 0 : low;
+    this.high = negative ? (low === 0 ? -high : ~high) >>> 0 : high;
+    this.at = i;
+    return true;
+  }
+
   /** The last number, exact below 2^53. */
   get number(): number {
     return this.high * 0x1_0000_0000 + this.low;

@@ -2,9 +2,10 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { fillAbout } from './about.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
-import { type EventSpec, type Key, type NamedKey, REFUSED } from './events.js';
+import { type EventSpec, type Key, REFUSED } from './events.js';
 import { type CoinedReason, isLinear, isPhysical, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
+import { readNumber } from './values.js';
 
 /** What a line may need to know of the lines before it. */
 export interface DecodeContext {
@@ -54,12 +55,12 @@ const EXCEPTIONS = new NameTable<number>(
 );
 
 /** Index of the key at the cursor if it is the expected one or one of the two behind it, which is then skipped; else -1. */
-function nextKey(keys: readonly NamedKey[], expected: number, cursor: Cursor): number {
+function nextKey(keys: readonly Key[], expected: number, cursor: Cursor): number {
   const { bytes, at, end } = cursor;
   for (let i = expected; i < keys.length && i < expected + 3; i++) {
-    const { name } = keys[i] as NamedKey;
+    const { name } = keys[i] as Key;
     const to = at + name.length;
-    if (to > end || (to < end && isWord(bytes[to] as number) && name[0] !== EQUALS)) continue;
+    if (to > end || (to < end && isWord(bytes[to] as number) && isWord(name[name.length - 1] as number))) continue;
     let same = 0;
     while (same < name.length && bytes[at + same] === name[same]) same += 1;
     if (same < name.length) continue;
@@ -70,7 +71,7 @@ function nextKey(keys: readonly NamedKey[], expected: number, cursor: Cursor): n
 }
 
 /** Index of a key by its bytes, or -1. */
-function findKey(keys: readonly NamedKey[], bytes: Uint8Array, start: number, end: number): number {
+function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, end: number): number {
   return keys.findIndex(({ name }) => {
     if (name.length !== end - start) return false;
     for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
@@ -108,7 +109,7 @@ export class Decoder {
     cursor.skipBlanks();
     this.#skipApology(cursor);
     this.#text = cursor.at;
-    if (!this.#head(spec, cursor, row)) return false;
+    if (spec.flags !== 0) row.put(FIELD.flags, spec.flags, 0);
     const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
     if (!done || (row.mask & spec.needs) !== spec.needs) return false;
     if (row.kind === EVENT_KINDS.exit && (row.mask & INFORMED) === INFORMED) {
@@ -116,7 +117,8 @@ export class Decoder {
       const high = words[2 * FIELD.info2 + 1] as number;
       fillAbout(row, words[2 * FIELD.qualification] as number, words[2 * FIELD.info2] as number, high);
     }
-    if (!spec.whole) this.#leftover(cursor, row);
+    if (spec.whole) row.textLength = 0;
+    else this.#leftover(cursor, row);
     return true;
   }
 
@@ -126,18 +128,6 @@ export class Decoder {
     while (cursor.at < cursor.end && cursor.peek() !== GREATER) cursor.at += 1;
     cursor.at = Math.min(cursor.end, cursor.at + 1);
     cursor.skipBlanks();
-  }
-
-  #head(spec: EventSpec, cursor: Cursor, row: EventRow): boolean {
-    if (spec.heads.length > 0) {
-      const head = spec.heads.find(({ text }) => cursor.accept(text));
-      if (head === undefined) return false;
-      if (head.flags === null) row.put(FIELD.flags, REFUSED, 0);
-      else row.put(FIELD.flags, head.flags, 0);
-    }
-    if (spec.first === null) return true;
-    cursor.skipBlanks();
-    return cursor.hex() && row.put(spec.first, cursor.low, cursor.high);
   }
 
   #fields(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
@@ -158,9 +148,15 @@ export class Decoder {
         cursor.at = end;
       }
       expected = index + 1;
+      const key = spec.keys[index] as Key;
+      for (const { field, value } of key.implies) {
+        if (field === FIELD.flags) row.flag(value);
+        else row.put(field, value, 0);
+      }
+      if (key.does === null) continue;
       const behind = cursor.at;
       skipAssignment(cursor);
-      if (!this.#value((spec.keys[index] as NamedKey).key, cursor, row, context)) {
+      if (!this.#value(key, cursor, row, context)) {
         if (!spec.whole) return false;
         cursor.at = behind;
       }
@@ -170,10 +166,18 @@ export class Decoder {
   #value(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     switch (key.does) {
       case 'field':
-        return (key.radix === 16 ? cursor.hex() : cursor.decimal()) && row.put(key.field, cursor.low, cursor.high);
+        return readNumber(key, cursor) && row.put(key.field, cursor.low, cursor.high);
+      case 'flag':
+        if (!readNumber(key, cursor)) return false;
+        row.flag(cursor.low !== 0 || cursor.high !== 0 ? key.field : 0);
+        return true;
+      case 'page':
+        return readNumber(key, cursor) && row.putPage(cursor.low, cursor.high);
+      case 'vector':
+        return readNumber(key, cursor) && row.put(key.field, cursor.low & 0xff, 0);
       case 'vcpu':
-        if (!cursor.decimal() || cursor.number > 0xffff_ffff) return false;
-        this.vcpu = cursor.number;
+        if (!readNumber(key, cursor) || cursor.high !== 0) return false;
+        this.vcpu = cursor.low;
         return true;
       case 'reason':
         return this.#exitReason(cursor, row, context);
@@ -189,8 +193,10 @@ export class Decoder {
         );
       case 'count':
         return this.#count(cursor, row);
-      case 'requests':
+      case 'rare':
         return this.#requests(cursor, row);
+      default:
+        return false;
     }
   }
 

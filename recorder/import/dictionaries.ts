@@ -3,6 +3,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import type { TraceWriter } from '../../traces/store.js';
+import { APIC_REGISTERS } from './kvm/names.js';
 import { type CoinedReason, ISA } from './reasons.js';
 
 /** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
@@ -52,7 +53,7 @@ const USERSPACE = [
 
 const COINED = 'exit reason of a newer kernel: the code is of Trapline, made of the name';
 
-/** Writes the dictionaries of kinds, reasons, user-space exits, and of the events that have no kind of their own. */
+/** Writes the dictionaries of kinds, reasons, user-space exits, APIC registers, and of events by their tracepoint. */
 export function defineDictionaries(
   writer: TraceWriter,
   others: readonly string[],
@@ -64,5 +65,6 @@ export function defineDictionaries(
   for (const { isa, low, name } of coined)
     writer.define(isa === ISA.vmx ? 'reason.vmx' : 'reason.svm', low, name, COINED);
   for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
+  for (const [name, code] of Object.entries(APIC_REGISTERS)) writer.define('apic', code, name);
   for (const [code, name] of others.entries()) writer.define('event', code, name);
 }

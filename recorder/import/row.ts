@@ -25,6 +25,8 @@ export class EventRow extends EventRecord {
   readonly text = new Uint8Array(MAX_LINE + 256);
   textLength = 0;
   plain = true;
+  /** Number of its tracepoint in the dictionary domain `event`, or -1. */
+  tracepoint = -1;
   /** Number of the line it comes from, and what is wrong with that line, if anything. */
   line = 0;
   problem: string | null = null;
@@ -35,6 +37,7 @@ export class EventRow extends EventRecord {
     this.fromLevel = 255;
     this.toLevel = 255;
     this.isa = 0;
+    this.tracepoint = -1;
     this.hasTime = false;
     this.textLength = 0;
     this.plain = true;
@@ -49,6 +52,12 @@ export class EventRow extends EventRecord {
     this.words[2 * index] = low;
     this.words[2 * index + 1] = high;
     return true;
+  }
+
+  /** Sets `gpa` to the address of a page of 4 KiB, where no better one is known; false where it has more than 64 bits. */
+  putPage(low: number, high: number): boolean {
+    if ((this.mask & (1 << FIELD.gpa)) !== 0) return true;
+    return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
   }
 
   /** Adds to the flags. */

@@ -24,11 +24,13 @@ export class EventSink {
   readonly #vcpu: Cells;
   readonly #kind: Cells;
   readonly #time: Cells;
+  readonly #tracepoint: Cells;
   readonly #isa: Cells;
   readonly #from: Cells;
   readonly #to: Cells;
   readonly #wantsSeq: boolean;
   readonly #wantsTo: boolean;
+  readonly #wantsTracepoint: boolean;
   readonly #bytes: number;
   readonly #text: number;
 
@@ -45,11 +47,13 @@ export class EventSink {
     this.#vcpu = cells('vcpu');
     this.#kind = cells('kind');
     this.#time = cells('time_ns');
+    this.#tracepoint = cells('tracepoint');
     this.#isa = cells('isa');
     this.#from = cells('from_level');
     this.#to = cells('to_level');
     this.#wantsSeq = wants('seq');
     this.#wantsTo = wants('to_level');
+    this.#wantsTracepoint = wants('tracepoint');
     this.#bytes = wants('bytes') ? table.index('bytes') : -1;
     this.#text = wants('text') ? table.index('text') : -1;
   }
@@ -76,6 +80,7 @@ export class EventSink {
     put32(slab, this.#vcpu, filled, row.vcpu);
     put8(slab, this.#kind, filled, row.kind);
     if (row.hasTime) put64(slab, this.#time, filled, row.timeLow, row.timeHigh);
+    if (row.tracepoint >= 0 && this.#wantsTracepoint) put32(slab, this.#tracepoint, filled, row.tracepoint);
     if (row.isa !== 0) put8(slab, this.#isa, filled, row.isa);
     if (row.fromLevel !== 255) put8(slab, this.#from, filled, row.fromLevel);
     if (row.toLevel !== 255 && this.#wantsTo) put8(slab, this.#to, filled, row.toLevel);

@@ -116,7 +116,7 @@ class TextImport {
     const lane = known ?? this.#trace.lanes.ofVcpu(vcpu, this.#where);
     if (vcpu >= 0 && lane.vcpu === null) lane.vcpu = vcpu;
     this.#lane = lane;
-    if (done && spec.kind === EVENT_KINDS.other) row.put(FIELD.code, this.#other(bytes), 0);
+    if (done && spec.whole) row.tracepoint = this.#other(bytes);
   }
 
   #threadLane(bytes: Uint8Array): Lane {
@@ -135,7 +135,8 @@ class TextImport {
     row.plain = true;
     row.isa = 0;
     row.kind = EVENT_KINDS.other;
-    row.put(FIELD.code, this.#other(bytes), 0);
+    row.tracepoint = this.#other(bytes);
+    row.put(FIELD.code, row.tracepoint, 0);
     if (damaged || !this.#brief) this.#keepText(bytes, end, row);
     if (damaged) row.problem = 'not what this event prints on x86; kept as text';
   }

@@ -3,15 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { deflateSync } from 'node:zlib';
-import { EVENT_KINDS } from '../../engine/observer.js';
 import { INFLATE } from '../../recorder/import/binary/compression.js';
 import { parseFields, parseFormat } from '../../recorder/import/binary/formats.js';
-import { compile } from '../../recorder/import/binary/program.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
-import { fixturePath, type Imported, importBytes, importText, sharedPath } from './import-helpers.js';
+import { fixturePath, type Imported, importBytes, importText } from './import-helpers.js';
 import { asPipe, asPlain } from './perf-files.js';
 import { asVersion6, asVersion7, bigEndian } from './trace-dat-files.js';
 
@@ -117,46 +115,6 @@ describe('forms of perf.data', () => {
     assert.equal(result.stopped?.code, 'CORRUPT');
     assert.match(result.stopped?.where ?? '', new RegExp(`offset ${pipe.length}\\)`));
     assert.deepEqual(result.counts.events, file.result.counts.events);
-  });
-});
-
-describe('events of the host side in Linux 6.18', () => {
-  const KINDS = {
-    'kvm.kvm_halt_poll_ns': 'halt_poll',
-    'kvm.kvm_vcpu_wakeup': 'wakeup',
-    'kvm.kvm_ple_window_update': 'ple_window',
-    'kvmmmu.kvm_tdp_mmu_spte_changed': 'mmu',
-    'kvmmmu.fast_page_fault': 'mmu',
-    'kvmmmu.kvm_mmu_set_spte': 'mmu',
-    'kvm.kvm_vmgexit_enter': 'vmgexit',
-    'kvm.kvm_vmgexit_exit': 'vmgexit',
-  } as const;
-  for (const [name, kind] of Object.entries(KINDS)) {
-    const path = sharedPath(`tracefs-6.18/${name}.format`);
-    it(`${name} has a kind`, { skip: path === null }, () => {
-      const format = path === null ? null : parseFormat('kvm', readFileSync(path, 'utf8'));
-      assert.ok(format !== null);
-      const program = compile(format, () => assert.fail('an event without a kind'));
-      assert.equal(program.kind, EVENT_KINDS[kind]);
-    });
-  }
-
-  it('say the same as text', () => {
-    const { events } = importText(
-      't-1 [000] 1.0: kvm_halt_poll_ns: vcpu 3: halt_poll_ns 20000 (grow 10000)\n' +
-        't-1 [000] 1.1: kvm_vcpu_wakeup: wait time 512 ns, polling valid\n' +
-        't-1 [000] 1.2: kvm_ple_window_update: vcpu 3 old 4096 new 8192 (growed)\n' +
-        't-1 [000] 1.3: kvm_tdp_mmu_spte_changed: as id 0 gfn 12 level 1 old_spte 5a0 new_spte 60f\n',
-    );
-    assert.deepEqual(
-      events.map(({ kind, old, value }) => [kind, old, value]),
-      [
-        ['halt_poll', 10_000, 20_000],
-        ['wakeup', undefined, 512],
-        ['ple_window', 4096, 8192],
-        ['mmu', 0x5a0, 0x60f],
-      ],
-    );
   });
 });
 

@@ -21,6 +21,8 @@ const SAME = [
   'rip',
   'gva',
   'gpa',
+  'cr3',
+  'old',
   'value',
   'size',
   'flags',
@@ -34,6 +36,7 @@ function comparable({ writer }: Imported, event: Event): { [column: string]: unk
   const named = event.kind === 'other' && typeof event.code === 'number';
   return {
     ...own,
+    tracepoint: writer.dictionary('event').get(BigInt(Number(event.tracepoint ?? -1)))?.name,
     error_code: event.error_code ?? null,
     code: named ? writer.dictionary('event').get(BigInt(event.code as number))?.name : (event.code ?? null),
     thread: lane.thread,

@@ -178,12 +178,15 @@ const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
       to_level: 2,
       rip: 0xffffffffa0688ffan,
       vmcs: 0x103594000,
-      text: 'nrip: 0xffffffff814b3b01 int_ctl: 0x01000001 event_inj: 0x80000036 npt: on',
+      value: 0xffffffff814b3b01n,
+      intr_info: 0x8000_0036,
+      tracepoint: 0,
+      text: 'kvm_nested_vmrun: rip: 0xffffffffa0688ffa vmcb: 0x0000000103594000 nrip: 0xffffffff814b3b01 int_ctl: 0x01000001 event_inj: 0x80000036 npt: on',
     },
   ],
   [
     'kvm_nested_vmenter_failed: CC(!vmcs12->guest_rflags)',
-    { kind: 'entry_failed', text: 'kvm_nested_vmenter_failed: CC(!vmcs12->guest_rflags)' },
+    { kind: 'entry_failed', tracepoint: 0, text: 'kvm_nested_vmenter_failed: CC(!vmcs12->guest_rflags)' },
   ],
   ['kvm_pio: pio_write at 0x3f8 size 1 count 1 val 0x41 ', { kind: 'io', code: 0x3f8, size: 1, value: 0x41, flags: 1 }],
   [
@@ -202,7 +205,12 @@ const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
   ['kvm_cr: cr_write 4 = 0x42220', { kind: 'cr', code: 4, value: 0x42220, flags: 1 }],
   [
     'kvm_cpuid: func 40000001 idx 0 rax 16 rbx 756e6547 rcx 6c65746e rdx 49656e69, cpuid entry found',
-    { kind: 'cpuid', code: 0x40000001, text: 'idx 0 rax 16 rbx 756e6547 rcx 6c65746e rdx 49656e69, cpuid entry found' },
+    {
+      kind: 'cpuid',
+      code: 0x40000001,
+      info2: 0,
+      text: 'rax 16 rbx 756e6547 rcx 6c65746e rdx 49656e69, cpuid entry found',
+    },
   ],
   [
     'kvm_hypercall: nr 0x1 a0 0x68747541 a1 0x1 a2 0x18 a3 0x3',
@@ -231,54 +239,64 @@ const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
   ['kvm_userspace_exit:   reason 0x1d (29)', { kind: 'userspace_exit', code: 29 }],
   [
     'kvm_apic_accept_irq: apicid 0 vec 176 (Fixed|edge)',
-    { kind: 'irq', code: 176, text: 'kvm_apic_accept_irq: apicid 0 vec 176 (Fixed|edge)' },
+    { kind: 'irq', code: 176, value: 0, tracepoint: 0, text: 'kvm_apic_accept_irq: apicid 0 vec 176 (Fixed|edge)' },
   ],
-  ['kvm_eoi: apicid 0 vector 64', { kind: 'irq', code: 64, text: 'kvm_eoi: apicid 0 vector 64' }],
-  ['kvm_set_irq: gsi 4 level 1 source 0', { kind: 'irq', text: 'kvm_set_irq: gsi 4 level 1 source 0' }],
+  [
+    'kvm_eoi: apicid 0 vector 64',
+    { kind: 'irq', code: 64, value: 0, tracepoint: 0, text: 'kvm_eoi: apicid 0 vector 64' },
+  ],
+  [
+    'kvm_set_irq: gsi 4 level 1 source 0',
+    { kind: 'irq_line', code: 4, info2: 0, flags: 32, tracepoint: 0, text: 'kvm_set_irq: gsi 4 level 1 source 0' },
+  ],
   [
     'vcpu_match_mmio: gva 0xd0001024 gpa 0xd0001024 Read GPA',
     {
-      kind: 'other',
-      code: 0,
+      kind: 'mmio_cache',
+      tracepoint: 0,
       gva: 0xd0001024,
       gpa: 0xd0001024,
+      flags: 0,
       text: 'vcpu_match_mmio: gva 0xd0001024 gpa 0xd0001024 Read GPA',
     },
   ],
   [
     'kvm_invlpga: rip: 0x0000000000100020 asid: 1 address: 0x0000000000200000',
     {
-      kind: 'other',
-      code: 0,
+      kind: 'invlpga',
+      tracepoint: 0,
       rip: 0x10_0020,
+      code: 1,
+      gva: 0x20_0000,
       text: 'kvm_invlpga: rip: 0x0000000000100020 asid: 1 address: 0x0000000000200000',
     },
   ],
   [
     'kvm_try_async_get_page: gva = 0x7f0000001000, gfn = 0x1234',
     {
-      kind: 'other',
-      code: 0,
+      kind: 'async_pf',
+      tracepoint: 0,
       gva: 0x7f00_0000_1000,
+      gpa: 0x123_4000,
       text: 'kvm_try_async_get_page: gva = 0x7f0000001000, gfn = 0x1234',
     },
   ],
   [
     'kvm_hv_send_ipi: vector d1 processor_mask 0x3',
-    { kind: 'irq', code: 0xd1, text: 'kvm_hv_send_ipi: vector d1 processor_mask 0x3' },
+    { kind: 'irq', code: 0xd1, value: 3, tracepoint: 0, text: 'kvm_hv_send_ipi: vector d1 processor_mask 0x3' },
   ],
   [
     'kvm_mmu_set_dirty_bit: gpa fee00000',
-    { kind: 'other', code: 0, gpa: 0xfee0_0000, text: 'kvm_mmu_set_dirty_bit: gpa fee00000' },
+    { kind: 'mmu_walk', tracepoint: 0, gpa: 0xfee0_0000, text: 'kvm_mmu_set_dirty_bit: gpa fee00000' },
   ],
-  ['kvm_fpu: load', { kind: 'other', code: 0, text: 'kvm_fpu: load' }],
+  ['kvm_fpu: load', { kind: 'fpu', flags: 32, tracepoint: 0, text: 'kvm_fpu: load' }],
   [
     'sched:sched_switch: prev_comm=x ==> next_comm=y',
-    { kind: 'other', code: 0, text: 'sched:sched_switch: prev_comm=x ==> next_comm=y' },
+    { kind: 'other', code: 0, tracepoint: 0, text: 'sched:sched_switch: prev_comm=x ==> next_comm=y' },
   ],
   [
     'kvm_exit: IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0xffff87259e30',
-    { kind: 'other', code: 0, text: 'kvm_exit: IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0xffff87259e30' },
+    { kind: 'other', code: 0, tracepoint: 0, text: 'kvm_exit: IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0xffff87259e30' },
   ],
 ];
 

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { inPackage } from '../../traces/guests/guest.js';
 import { openTrace } from '../../traces/open.js';
-import { FORMAT_VERSION } from '../../traces/schema.js';
-import { UPGRADERS, upgradesFor } from '../../traces/upgrade.js';
+import { FORMAT_VERSION, TABLES } from '../../traces/schema.js';
+import { TraceSql } from '../../traces/sql.js';
+import { storedColumns, UPGRADERS, upgradesFor } from '../../traces/upgrade.js';
 
 const KINDS = ['load', 'store', 'walk'];
 /** Recorded by version 1: the guest `halt`, its accesses to a range and all of them. */
@@ -27,6 +28,44 @@ for (const [name, memory] of SAMPLES) {
     }
   });
 }
+
+/** Imported by version 3: the first 59 events of vmx-basic.report.txt, whose exits are counted by hand. */
+for (const name of ['version-3.sqlite', 'version-3.arrow']) {
+  test(`${name} answers questions about columns that it does not have`, () => {
+    const path = join(inPackage('test', 'traces', 'fixtures'), name);
+    const reader = openTrace(path);
+    assert.equal(reader.run('format'), '3');
+    assert.equal(reader.digest(), reader.run('digest'));
+    reader.close();
+    const sql = new TraceSql(path);
+    try {
+      const ask = (statement: string): unknown[] => [...sql.ask(statement).rows];
+      assert.deepEqual(ask('select isa, name, count(*) from exit group by isa, name order by name'), [
+        [1n, 'CPUID', 9n],
+        [1n, 'EPT_VIOLATION', 7n],
+        [1n, 'IO_INSTRUCTION', 1n],
+      ]);
+      assert.deepEqual(ask('select count(*), count(tracepoint), count(vcpu) from event'), [[59n, 0n, 59n]]);
+      const { columns, rows } = sql.ask('select * from event');
+      assert.equal([...rows].length, 59);
+      assert.deepEqual(
+        columns.map((column) => column.name),
+        TABLES.event.columns.map((column) => column.name),
+      );
+    } finally {
+      sql.close();
+    }
+  });
+}
+
+test('columns of a version are those of its time', () => {
+  const names = storedColumns(upgradesFor(3, 'path'), 'event').map(({ name }) => name);
+  assert.ok(!names.includes('tracepoint') && names.length === TABLES.event.columns.length - 1);
+  for (const { adds } of UPGRADERS)
+    for (const [table, added] of Object.entries(adds ?? {}))
+      for (const name of added)
+        assert.ok(TABLES[table as keyof typeof TABLES].columns.some((each) => each.name === name && each.nullable));
+});
 
 test('each version before this one has an upgrader', () => {
   assert.deepEqual(

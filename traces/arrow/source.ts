@@ -2,9 +2,9 @@
 import { closeSync } from 'node:fs';
 import { TraceError, traceError } from '../errors.js';
 import { type Damage, everywhere, indexChunks, type Source, type TaggedColumn } from '../reader.js';
-import { type Column, TABLE_NAMES, TABLES, type TableName } from '../schema.js';
+import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
-import { type Upgrader, upgradesFor } from '../upgrade.js';
+import { storedColumns, type Upgrader, upgradesFor } from '../upgrade.js';
 import { decodeBatch } from './batch.js';
 import { openFile, readAll, readBytes } from './files.js';
 import { type Manifest, manifestPath, parseManifest, streamPath } from './manifest.js';
@@ -50,7 +50,7 @@ export class ArrowSource implements Source {
     if (stream === undefined) throw new TraceError('TRACE_CUT', this.path, place);
     try {
       const message = readBytes(stream.file, chunk.offset, chunk.length);
-      return decodeBatch(message, TABLES[chunk.table].columns, columns, chunk.rows);
+      return decodeBatch(message, storedColumns(this.upgrades, chunk.table), columns, chunk.rows);
     } catch (error) {
       throw new TraceError('TRACE_DAMAGED', this.path, place, error instanceof Error ? error.message : null);
     }

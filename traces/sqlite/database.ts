@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { TraceError, traceError } from '../errors.js';
 import { type Upgrader, upgradesFor } from '../upgrade.js';
 import { isCut, openSalvaged } from './salvage.js';
-import { APPLICATION_ID, defineFunctions, STATEMENTS } from './schema.js';
+import { APPLICATION_ID, defineFunctions, statementsOf } from './schema.js';
 
 interface Found {
   readonly db: Database.Database;
@@ -64,9 +64,9 @@ function openEither(path: string): Found {
 }
 
 /** Tables are those of the format and nothing else of their name: a view or a default could answer for ever, or anything. */
-function checkSchema(db: Database.Database, path: string): void {
+function checkSchema(db: Database.Database, path: string, upgrades: readonly Upgrader[]): void {
   const known = db.prepare('SELECT sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE').pluck();
-  for (const [name, sql] of STATEMENTS) {
+  for (const [name, sql] of statementsOf(upgrades)) {
     const found = known.all(name);
     if (found.length === 1 && found[0] === sql) continue;
     throw new TraceError('TRACE_DAMAGED', path, `table ${name}`, 'it is not declared as the format says');
@@ -82,7 +82,7 @@ export function openForReading(path: string): OpenedDatabase {
     const header = (name: string) => Number(db.pragma(name, { simple: true }));
     if (header('application_id') !== APPLICATION_ID) throw new TraceError('TRACE_NOT_A_TRACE', path);
     const upgrades = upgradesFor(header('user_version'), path);
-    checkSchema(db, path);
+    checkSchema(db, path, upgrades);
     db.pragma('query_only = ON');
     defineFunctions(db);
     return { ...opened, upgrades };

@@ -5,7 +5,8 @@
  * `user_version` are in the file's header.
  */
 import type Database from 'better-sqlite3';
-import { type ColumnType, TABLE_NAMES, TABLES, type TableName } from '../schema.js';
+import { type ColumnType, TABLE_NAMES, type TableName } from '../schema.js';
+import { storedColumns, type Upgrader } from '../upgrade.js';
 
 /** "Trap" in the header of the file: https://www.sqlite.org/pragma.html#pragma_application_id */
 export const APPLICATION_ID = 0x5472_6170;
@@ -24,23 +25,24 @@ const SQL_TYPE: { readonly [type in ColumnType]: string } = {
 
 export const quoted = (name: string): string => `"${name}"`;
 
-const tableSql = (name: TableName): string => {
-  const columns = TABLES[name].columns.map(
+const tableSql = (name: TableName, upgrades: readonly Upgrader[]): string => {
+  const columns = storedColumns(upgrades, name).map(
     (column) => `${quoted(column.name)} ${SQL_TYPE[column.type]}${column.nullable ? '' : ' NOT NULL'}`,
   );
   return `CREATE TABLE ${quoted(name)} (${columns.join(', ')})`;
 };
 
-/** The statement that makes each table, as SQLite keeps it. */
-export const STATEMENTS: ReadonlyMap<string, string> = new Map([
-  ...TABLE_NAMES.map((name): [string, string] => [name, tableSql(name)]),
-  [
-    'chunk',
-    'CREATE TABLE chunk ("table" TEXT NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, length INTEGER NOT NULL, tags TEXT NOT NULL)',
-  ],
-]);
+/** The statement that made each table of a trace that needs these upgraders, as SQLite keeps it. */
+export const statementsOf = (upgrades: readonly Upgrader[]): ReadonlyMap<string, string> =>
+  new Map([
+    ...TABLE_NAMES.map((name): [string, string] => [name, tableSql(name, upgrades)]),
+    [
+      'chunk',
+      'CREATE TABLE chunk ("table" TEXT NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, length INTEGER NOT NULL, tags TEXT NOT NULL)',
+    ],
+  ]);
 
-export const SCHEMA_SQL = [...STATEMENTS.values()].map((sql) => `${sql};`).join('\n');
+export const SCHEMA_SQL = [...statementsOf([]).values()].map((sql) => `${sql};`).join('\n');
 
 /**
  * Functions for the two's complement integers: `u64(x)` decimal text, `hex64(x)` such as 0xffff..., and `ult(a, b)`,

@@ -70,13 +70,17 @@ export class RecordDecoder {
     if (!program.bound) bind(program, sink, this.#text !== null);
     this.vcpu = -1;
     row.kind = program.kind;
-    if (program.code >= 0) row.put(FIELD.code, program.code, 0);
+    row.tracepoint = program.tracepoint;
+    if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
     if (program.flags !== 0) row.put(FIELD.flags, program.flags, 0);
     this.#steps(program.steps, view, at, sink, row, lane);
     if (row.kind === exit) this.#about(program, view, at, row);
     if (program.special !== null) this.#special(program, view, at, row);
     if (this.#text === null) return;
-    if (program.heading !== null) addBytes(row, program.heading);
+    if (program.heading !== null) {
+      row.textLength = 0; // what steps could not place is among all the fields
+      addBytes(row, program.heading);
+    }
     if (program.text.length > 0) this.#text.add(program, view, at, length, row);
   }
 
@@ -159,8 +163,26 @@ export class RecordDecoder {
       case DOES.access:
         row.flag(low === 2 ? EVENT_FLAGS.write : low === 0 ? EVENT_FLAGS.refused : 0);
         return;
+      case DOES.on:
+        row.flag(low !== 0 || this.#numbers.high !== 0 ? EVENT_FLAGS.on : 0);
+        return;
+      case DOES.page:
+        row.putPage(low, this.#numbers.high);
+        return;
+      case DOES.level:
+        row.put(FIELD.code, low & 15, 0);
+        return;
       case DOES.vector:
         row.put(FIELD.code, low & 0xff, 0);
+        return;
+      case DOES.destination:
+        row.put(FIELD.value, this.#numbers.high >>> 24, 0);
+        return;
+      case DOES.msi_destination:
+        row.put(FIELD.value, (((low >>> 12) & 0xff) | (this.#numbers.high & 0xffff_ff00)) >>> 0, 0);
+        return;
+      case DOES.failure:
+        if (low !== 0) row.put(FIELD.code, low, 0);
         return;
     }
   }

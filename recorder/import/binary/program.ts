@@ -4,10 +4,12 @@
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { ascii } from '../cursor.js';
+import { TRACEPOINTS } from '../kvm/table.js';
+import { type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
 import { FIELD } from '../row.js';
 import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
-import { DOES, KVM_EVENTS, type KvmEvent, type Special } from './kvm.js';
+import { DOES } from './kvm.js';
 
 /** Beyond DOES: the value goes into its column as it is. */
 export const STORE = 0;
@@ -31,7 +33,7 @@ export interface TextField {
 
 export interface Program {
   readonly format: EventFormat;
-  readonly event: KvmEvent | null;
+  readonly event: Tracepoint | null;
   /** Fields beyond those that all events have. */
   readonly own: readonly Field[];
   readonly kind: number;
@@ -49,8 +51,8 @@ export interface Program {
   readonly size: number;
   readonly pid: number;
   readonly pidSize: number;
-  /** Number in the dictionary of events without a kind of their own, or -1. */
-  readonly code: number;
+  /** Its number in the dictionary of events where its kind does not name it, or -1. */
+  readonly tracepoint: number;
   readonly nested: boolean;
 }
 
@@ -78,10 +80,12 @@ function textOf(field: Field): TextField {
 const isNumber = ({ size, count, dynamic }: Field): boolean =>
   count === null && dynamic === null && (size === 1 || size === 2 || size === 4 || size === 8);
 
-/** The step of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
-function stepOf(event: KvmEvent, field: Field, sink: EventSink, text: boolean): readonly number[] {
-  const use = event.fields[field.name];
-  if (use === undefined || use === 'special' || !isNumber(field)) return [];
+/** The steps of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
+const stepsOf = (event: Tracepoint, field: Field, sink: EventSink, text: boolean): readonly (readonly number[])[] =>
+  isNumber(field) ? usesOf(event.fields[field.name] ?? []).map(([use]) => stepOf(use, field, sink, text)) : [];
+
+function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonly number[] {
+  if (use === 'special') return [];
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
   if (does === DOES.rare && !text) return [];
@@ -103,7 +107,7 @@ const order = (steps: readonly (readonly number[])[]): number[] => [
 export function bind(program: Program, sink: EventSink, text: boolean): void {
   const { event, own } = program;
   program.bound = true;
-  if (event !== null) program.steps = Int32Array.from(order(own.map((field) => stepOf(event, field, sink, text))));
+  if (event !== null) program.steps = Int32Array.from(order(own.flatMap((field) => stepsOf(event, field, sink, text))));
 }
 
 /** Fields that the special readers know, by their slot. */
@@ -140,15 +144,15 @@ function slotsOf(fields: readonly Field[]): Int32Array {
   return slots;
 }
 
-function fits(event: KvmEvent, format: EventFormat): boolean {
+function fits(event: Tracepoint, format: EventFormat): boolean {
   const has = (name: string): boolean => format.fields.some((field) => field.name === name);
   const numbers = format.fields.every((field) => !(field.name in event.fields) || isNumber(field) || event.special);
-  return numbers && event.needs.every((names) => names.some(has));
+  return numbers && (event.needs ?? []).every((names) => names.split('|').some(has));
 }
 
-/** `number` gives an event that has no kind of its own its number in the dictionary. */
+/** `number` gives an event that its kind does not name its number in the dictionary. */
 export function compile(format: EventFormat, number: (name: string) => number): Program {
-  const named = KVM_EVENTS[format.name];
+  const named = TRACEPOINTS[format.name];
   const event = named !== undefined && fits(named, format) ? named : null;
   const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
   const kept = event === null || event.whole ? own : own.filter(({ name }) => !(name in event.fields));
@@ -169,7 +173,7 @@ export function compile(format: EventFormat, number: (name: string) => number): 
     size: format.size,
     pid: pid?.size === 4 ? pid.offset : -1,
     pidSize: pid?.size ?? 0,
-    code: event === null || event.kind === 'other' ? number(format.name) : -1,
+    tracepoint: event === null || event.whole ? number(format.name) : -1,
     nested: event !== null && EVENT_KINDS[event.kind] === EVENT_KINDS.nested_exit,
   };
 }

@@ -1,0 +1,112 @@
+/**
+ * How a tracepoint of KVM is described, once for binary records and for printed lines. The tables are in exits.ts,
+ * interrupts.ts and memory.ts.
+ */
+import type { EventField, EventKind } from '../../../engine/observer.js';
+import type { Codes } from './names.js';
+
+/** What the value of a field does: it fills the column of that name as it is, or one of these. */
+export type Use =
+  | EventField
+  /** The number of the vCPU whose thread this is. */
+  | 'vcpu'
+  /** Architecture, by which the reason is read. */
+  | 'isa'
+  | 'reason'
+  /** Both information words, as old kernels print them. */
+  | 'info'
+  /** Physical behind a nested page fault, linear behind an exception. */
+  | 'address'
+  /** Error code of a page fault, or behind a nested one the exit's qualification again. */
+  | 'fault'
+  /** Accesses of a string instruction; kept as text unless it is 1. */
+  | 'count'
+  /** Kept as text unless it is zero. */
+  | 'rare'
+  /** kvm_mmio's: 0 unsatisfied read, 1 read, 2 write (KVM_TRACE_MMIO_*). */
+  | 'access'
+  /** Bits of the column `flags`. */
+  | 'write'
+  | 'refused'
+  | 'on'
+  /** Read by what is special about the event. */
+  | 'special'
+  | keyof typeof CONVERSIONS;
+
+/** Values that are not what their column holds; what is printed is, but for the page's number. */
+export const CONVERSIONS = {
+  /** Number of a page of 4 KiB, whose address it gives where no better one is known. */
+  page: 'gpa',
+  /** Level of a shadow page: bits 3:0 of its role. */
+  level: 'code',
+  /** The low byte is an interrupt vector: ICR, MSI data, I/O APIC redirection entry. */
+  vector: 'code',
+  /** Destination of an I/O APIC redirection entry: bits 63:56. */
+  destination: 'value',
+  /** Destination of an MSI address: bits 19:12, and bits 63:40 as those above them. */
+  msi_destination: 'value',
+  /** An error number, of which 0 is none. */
+  failure: 'code',
+} as const satisfies { readonly [use: string]: EventField };
+
+/**
+ * How the kernel prints a field: the word before it, and how the value is written as in printk (`%x` with or without 0x,
+ * `%u` and `%d` decimal), or by the names of `%apic` and the other tables of names.ts; `word=1` is a word that stands for
+ * that value. Words that are printed one behind the other are listed so.
+ */
+export type Print = `${string} %${'x' | 'u' | 'd' | 's' | Codes}` | `${string}=${number}`;
+export type Filled = readonly [Use, ...Print[]];
+
+export type Special = 'emulate' | 'interrupt' | 'exception' | 'userspace';
+
+export interface Tracepoint {
+  readonly kind: EventKind;
+  /**
+   * By the name of the field in the kernel's record, in the order in which the fields are printed. What is not listed has
+   * no column, and is kept as text.
+   */
+  readonly fields: { readonly [field: string]: Filled | readonly Filled[] };
+  /**
+   * Fields that it must have to be this event, `a|b` either of them: tracepoints of other architectures share names with
+   * those of x86.
+   */
+  readonly needs?: readonly string[];
+  /** Columns without which a printed line is not this event, where they are not those of `needs`. */
+  readonly needsText?: readonly EventField[];
+  /** What the event itself says, whatever its fields. */
+  readonly flags?: 'write';
+  readonly special?: Special;
+  /** It shares its kind with others: the column `tracepoint` names it, and its text has all of its fields. */
+  readonly whole: boolean;
+}
+
+export interface Tracepoints {
+  readonly [name: string]: Tracepoint;
+}
+
+/** A tracepoint of which text keeps only what has no column. */
+export const plain = (
+  kind: EventKind,
+  fields: Tracepoint['fields'],
+  needs: readonly string[],
+  more: Pick<Tracepoint, 'special' | 'flags' | 'needsText'> = {},
+): Tracepoint => ({ kind, fields, needs, whole: false, ...more });
+
+/** One of several of a kind. */
+export const member = (
+  kind: EventKind,
+  fields: Tracepoint['fields'],
+  needs: readonly string[] = [],
+  more: Pick<Tracepoint, 'flags'> = {},
+): Tracepoint => ({ kind, fields, needs, whole: true, ...more });
+
+/** A field that does nothing but fill the column of its own name, printed in hexadecimal behind that name. */
+export const same = (...names: readonly EventField[]): Tracepoint['fields'] =>
+  Object.fromEntries(names.map((name): [string, Filled] => [name, [name, `${name} %x`]]));
+
+/** `vcpu %u`, of events that happen in the vCPU's own thread. */
+export const VCPU = { vcpu_id: ['vcpu', 'vcpu %u'] } as const satisfies Tracepoint['fields'];
+
+/** What a field does, one or several. */
+export const usesOf = (filled: Filled | readonly Filled[]): readonly Filled[] =>
+  typeof filled[0] === 'string' ? [filled as Filled] : (filled as readonly Filled[]);

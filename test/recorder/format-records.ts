@@ -1,0 +1,102 @@
+/** Records of tracepoints, made of their format files: every field has a value of its own. */
+import { type EventFormat, type Field, Formats } from '../../recorder/import/binary/formats.js';
+import { Intake } from '../../recorder/import/binary/intake.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import type { Row } from '../../traces/store.js';
+import { printed, type Values } from './kernel-print.js';
+
+export interface Made {
+  readonly format: EventFormat;
+  /** The format file. */
+  readonly source: string;
+  readonly bytes: Uint8Array;
+  readonly values: Values;
+}
+
+/** `high`: the largest kind of value that the field has, signs negative; `low`: small ones, and no truth. */
+export type Round = 'high' | 'low';
+
+const isText = (field: Field): boolean =>
+  field.type.includes('char') && (field.dynamic !== null || field.count !== null);
+
+/** A value that no other field has, by the field's place among the others. */
+function numberOf(field: Field, place: number, round: Round): bigint {
+  if (field.type === 'bool') return round === 'high' ? 1n : 0n;
+  const own = BigInt(place + 1);
+  if (field.size === 1) return 0x20n + own;
+  if (round === 'low') return 0x60n + own;
+  if (field.signed) return -0x20n - own;
+  // 48 bits at the most, so that numbers of pages are good ones
+  return ({ 2: 0x1100n, 4: 0xa1b2_c300n, 8: 0x7654_3210_a900n }[field.size] ?? 0n) + own * 0x11n;
+}
+
+function put(view: DataView, { offset, size }: Field, value: bigint): void {
+  for (let i = 0; i < size; i++) view.setUint8(offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
+}
+
+/** Makes a record; `given` has the values of fields that cannot be any number. */
+export function makeRecord(format: EventFormat, source: string, round: Round, given: Values = {}): Made {
+  const message = String(given.msg ?? 'a message');
+  const tail = Buffer.from(`${message}\0`);
+  const bytes = new Uint8Array(format.size + tail.length);
+  const view = new DataView(bytes.buffer);
+  const values: { [field: string]: Values[string] } = {};
+  format.fields.forEach((field, i) => {
+    const { name } = field;
+    if (name.startsWith('common_')) return;
+    if (isText(field)) {
+      view.setUint32(field.offset, (tail.length << 16) | format.size, true);
+      bytes.set(tail, format.size);
+      values[name] = message;
+    } else if (field.count !== null) {
+      values[name] = Uint8Array.from({ length: field.size }, (_, at) => 0xc0 + at);
+      bytes.set(values[name] as Uint8Array, field.offset);
+    } else {
+      const value = given[name] ?? numberOf(field, i, round);
+      values[name] = value;
+      put(view, field, BigInt(value as bigint));
+    }
+  });
+  return { format, source, bytes, values };
+}
+
+const STATEMENT = /\(\{.*\}\)/;
+
+/** What the kernel prints of a shadow page, whose format is a statement and no expression. */
+function shadowPage({ mmu_valid_gen, gfn, role, root_count, unsync }: Values): string {
+  const level = BigInt(role as bigint) & 15n;
+  return (
+    `sp gen ${mmu_valid_gen} gfn ${(gfn as bigint).toString(16)} l${level} 8-byte q0 direct wux nxe ad ` +
+    `root ${root_count} ${unsync === 0n ? 'sync' : 'unsync'}`
+  );
+}
+
+/** The text that the kernel prints of it. */
+export function textOf({ source, values }: Made): string {
+  return printed(
+    source.replace(STATEMENT, () => JSON.stringify(shadowPage(values))),
+    values,
+  );
+}
+
+/** Rows of an import of the records, one behind the other in one thread, and the names of their tracepoints. */
+export function importRecords(records: readonly Made[]): {
+  readonly rows: readonly Row[];
+  readonly writer: StreamWriter;
+} {
+  const rows: Row[] = [];
+  const writer = new StreamWriter((chunk) => {
+    for (let i = 0; i < chunk.rows; i++) rows.push({ ...chunk.row(i) });
+  });
+  const formats = new Formats();
+  const intake = new Intake(() => writer, true, {});
+  records.forEach(({ format, source, bytes }, i) => {
+    formats.add(format.system, source);
+    const program = intake.program(format.id, formats);
+    const time = { timeLow: 1_000_000_000 + 1000 * i, timeHigh: 0 };
+    intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0, () => 'test');
+  });
+  intake.finish(memorySource(new Uint8Array(0)), 'test');
+  return { rows, writer };
+}
