@@ -35,7 +35,7 @@ function given(reader: TraceReader, symbols: Symbols | null): GivenTrace {
       return {
         timeline,
         details: new Details(reader, timeline, symbols),
-        side: async () => readSide(reader),
+        side: async (ignore) => readSide(reader, { ignore }),
       };
     },
   };

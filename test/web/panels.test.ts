@@ -53,6 +53,14 @@ function logOf(least: { readonly [reason in Reason]: number }, clock: boolean): 
 
 const earlier = logOf(BEFORE, true);
 const later = logOf(AFTER, true);
+/** The same log with an interrupt more, halfway through. */
+function interrupted(text: string): string {
+  const lines = text.split('\n');
+  const at = lines.findIndex((line, i) => i > lines.length / 2 && line.includes('kvm_entry'));
+  const stamp = (lines[at] ?? '').replace(/kvm_entry.*/, '');
+  const exit = `${stamp}kvm_exit:             reason EXTERNAL_INTERRUPT rip 0x1000 info 0 800000f6`;
+  return lines.toSpliced(at + 1, 0, exit, lines[at] ?? '').join('\n');
+}
 const median = (times: readonly number[]): number =>
   [...times].sort((a, b) => a - b)[Math.ceil(times.length / 2) - 1] ?? Number.NaN;
 const sum = (times: readonly number[]): number => times.reduce((total, time) => total + time, 0);
@@ -89,6 +97,7 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       ['before.arrow', earlier],
       ['after.arrow', later],
       ['timeless.arrow', logOf(BEFORE, false)],
+      ['more.arrow', { text: interrupted(earlier.text) }],
     ] as const) {
       importTrace(memorySource(Buffer.from(text)), () => createTrace(join(folder, name)));
       readers.push(openTrace(join(folder, name)));
@@ -126,6 +135,29 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     await page.locator('#compare button[aria-label="The other way round"]').click();
     await page.locator('#compare .shifts tr[data-reason="CPUID"][data-slower="true"]').waitFor();
     assert.equal(await page.locator('#trace').inputValue(), 'after.arrow');
+    await page.context().close();
+  });
+
+  it('leave reasons out of what is aligned, and say so', async () => {
+    const page = await open('#trace=before.arrow&panel=compare&with=more.arrow');
+    const facts = async (): Promise<string> => (await texts(page, '#compare .facts > p'))[0] ?? '';
+    assert.match(await facts(), /^360 exits in both · 1 only in more\.arrow · 1 place where they part/);
+    await page.locator('#compare summary').click();
+    await page.locator('#compare .choice input[value="EXTERNAL_INTERRUPT"]').check();
+    await page.locator('#compare .same').waitFor();
+    assert.match(await facts(), /^360 exits in both · matched by .* · without EXTERNAL_INTERRUPT$/);
+    assert.deepEqual((await texts(page, '#compare tr[data-reason="EXTERNAL_INTERRUPT"] td')).slice(2, 5), [
+      '0',
+      '1',
+      '+1',
+    ]);
+    assert.equal(await page.locator('#compare .choice[open]').count(), 1, 'the menu stays open for another one');
+    await page.waitForTimeout(300);
+    await page.reload();
+    await page.locator('#compare .same').waitFor();
+    await page.locator('#compare summary').click();
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('#compare .choice[open]').count(), 0);
     await page.context().close();
   });
 
@@ -190,6 +222,10 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       assert.equal(await page.getByRole('button', { name, exact: true }).count(), 1, name);
     for (const name of ['Exits by reason', 'Hottest instructions'])
       assert.equal(await page.getByRole('table', { name }).count(), 1, name);
+    await page.keyboard.press('n');
+    const spoken = page.locator('#spoken', { hasText: /^exit MSR_READ, .*, #1, / });
+    await spoken.waitFor({ state: 'attached' });
+    assert.equal(await spoken.getAttribute('role'), 'status', 'the event is heard');
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keys' }).waitFor();
     await page.keyboard.press('Enter');

@@ -28,12 +28,13 @@ const states = fc.record(
     scoped: fc.boolean(),
     absolute: fc.boolean(),
     other: fc.option(name),
+    without: fc.array(name, { maxLength: 4 }),
   },
   { noNullPrototype: true },
 );
 
 /** What the server is not told. */
-const ARRANGED = { panel: 'profile', scoped: false, absolute: false, other: null } as const;
+const ARRANGED = { panel: 'profile', scoped: false, absolute: false, other: null, without: [] } as const;
 
 describe('the address of a view', () => {
   it('brings back what it was made of', () => {

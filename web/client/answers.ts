@@ -29,6 +29,7 @@ export interface Asked {
   readonly reasons: readonly string[];
   readonly stack: readonly string[];
   readonly other: string | null;
+  readonly without: readonly string[];
   readonly traces: readonly api.TraceState[];
 }
 
@@ -67,7 +68,12 @@ export class Answers {
     this.#profile.mark(asked.reasons, palette);
     this.#flame.mark(asked.stack, palette);
     this.#compare.mark(asked.reasons, palette);
-    const id = JSON.stringify([asked.id, panel, scopeOf(asked), panel === 'compare' ? asked.other : null]);
+    const id = JSON.stringify([
+      asked.id,
+      panel,
+      scopeOf(asked),
+      panel === 'compare' ? [asked.other, asked.without] : null,
+    ]);
     if (id === this.#latest) return;
     const moved = asked.scoped && this.#latest !== '';
     this.#latest = id;
@@ -120,18 +126,18 @@ export class Answers {
     return () => this.#flame.show(flame);
   }
 
-  async #askCompare({ id, name, other, traces }: Asked): Promise<() => void> {
+  async #askCompare({ id, name, other, without, traces }: Asked): Promise<() => void> {
     const others = traces.filter((trace) => trace.id !== id);
     const chosen = others.find((trace) => trace.name === other) ?? others[0];
     if (chosen === undefined) return () => this.#compare.say('Only one trace is served.');
     const choices = others.map((trace) => trace.name);
-    this.#compare.tell(name, chosen.name, choices, `Comparing with ${chosen.name} …`);
+    const about = { names: [name, chosen.name], choices, without } as const;
+    this.#compare.tell(about, `Comparing with ${chosen.name} …`);
     try {
-      const comparison = await api.compare(id, chosen.id);
-      return () => this.#compare.show([name, chosen.name], comparison, choices);
+      const comparison = await api.compare(id, chosen.id, without);
+      return () => this.#compare.show(about, comparison);
     } catch (error) {
-      return () =>
-        this.#compare.tell(name, chosen.name, choices, error instanceof Error ? error.message : String(error));
+      return () => this.#compare.tell(about, error instanceof Error ? error.message : String(error));
     }
   }
 }

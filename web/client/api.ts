@@ -11,7 +11,7 @@ import type {
   Scope,
   View,
 } from '../../analyzer/timeline-answers.js';
-import { filterParameters } from './state.js';
+import { filterParameters, joinNames } from './state.js';
 
 export interface TraceState {
   readonly id: number;
@@ -43,7 +43,8 @@ async function ask<T>(path: string, query?: URLSearchParams): Promise<T> {
   const said = (typeof answer === 'object' && answer !== null ? answer : {}) as { readonly [name: string]: unknown };
   const parts = [said.what, said.where, said.why].filter((part) => typeof part === 'string');
   const advice = typeof said.advice === 'string' ? `; ${said.advice}` : '';
-  throw new ApiError(String(said.code ?? response.status), `${parts.join(': ')}${advice}`);
+  const text = `${parts.join(': ')}${advice}`;
+  throw new ApiError(String(said.code ?? response.status), text.charAt(0).toUpperCase() + text.slice(1));
 }
 
 export const listTraces = (): Promise<readonly TraceState[]> => ask('api/traces');
@@ -53,7 +54,11 @@ export const profileOf = (id: number, scope: Scope): Promise<ProfileTable> =>
   ask(`api/traces/${id}/profile`, scopeParameters(scope));
 export const flameOf = (id: number, scope: Scope): Promise<Flame> =>
   ask(`api/traces/${id}/flame`, scopeParameters(scope));
-export const compare = (left: number, right: number): Promise<Comparison> => ask(`api/traces/${left}/compare/${right}`);
+export const compare = (left: number, right: number, without: readonly string[]): Promise<Comparison> =>
+  ask(
+    `api/traces/${left}/compare/${right}`,
+    new URLSearchParams(without.length === 0 ? {} : { without: joinNames(without) }),
+  );
 
 function scopeParameters({ window, vcpus }: Scope): URLSearchParams {
   const query = new URLSearchParams();

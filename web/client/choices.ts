@@ -1,4 +1,4 @@
-/** The menus of kinds, vCPUs and levels. */
+/** Menus of which any number can be chosen: of kinds, vCPUs and levels, and others. */
 import type { Filter, Overview } from '../../analyzer/timeline-answers.js';
 import { byId, el } from './dom.js';
 import { brief, levelName } from './format.js';
@@ -9,7 +9,8 @@ interface Option<T> {
   readonly count: number;
 }
 
-function menu<T extends string | number>(
+/** Null where there is nothing to choose from. */
+export function menu<T extends string | number>(
   name: string,
   options: readonly Option<T>[],
   chosen: readonly T[],
@@ -86,7 +87,7 @@ export function showChoices(overview: Overview, filter: Filter, choose: (part: P
 
 /** Closes the menu that is open; says whether there was one. */
 export function closeChoices(): boolean {
-  const open = byId('choices', HTMLElement).querySelector<HTMLDetailsElement>('details[open]');
+  const open = document.querySelector<HTMLDetailsElement>('.choice[open]');
   if (open !== null) open.open = false;
   return open !== null;
 }

@@ -1,5 +1,6 @@
 /** What changed from one trace to another: where they first part, and the counts and times of each reason. */
-import type { ComparedExit, Comparison, ProfileTimes } from '../../analyzer/timeline-answers.js';
+import type { ComparedExit, ComparedReason, Comparison, ProfileTimes } from '../../analyzer/timeline-answers.js';
+import { menu } from './choices.js';
 import type { Looks, Palette } from './colours.js';
 import { button, byId, el } from './dom.js';
 import { handlerTime, levelName, whole } from './format.js';
@@ -11,6 +12,8 @@ export interface CompareActions {
   go(side: 0 | 1, seq: number): void;
   /** Compares with another trace. */
   other(name: string): void;
+  /** Leaves these reasons out of what is aligned. */
+  without(reasons: string[]): void;
   /** Shows the trace that this one is compared with, compared with this one. */
   swap(name: string): void;
   /** Shows one reason alone, or no longer. */
@@ -23,15 +26,21 @@ const MATCHED: { readonly [match in Comparison['match']]: string } = {
   reason: 'reason alone',
 };
 
+/** What is compared: the trace itself and another one, which may be any of `choices`; and what is left out. */
+interface About {
+  readonly names: readonly [string, string];
+  readonly choices: readonly string[];
+  readonly without: readonly string[];
+}
+
 export class ComparePanel {
   readonly #panel = byId('compare', HTMLElement);
   readonly #actions: CompareActions;
   #palette: Palette;
-  #shown: { readonly names: readonly [string, string]; readonly comparison: Comparison } | null = null;
-  #choices: readonly string[] = [];
-  #reasonsOfBoth: readonly Looks[] = [];
-  /** Name of the trace itself, and the reasons that are shown alone. */
-  #name = '';
+  #about: About = { names: ['', ''], choices: [], without: [] };
+  #comparison: Comparison | null = null;
+  /** Reasons of both traces, and those that are shown alone. */
+  #ofBoth: readonly ComparedReason[] = [];
   #reasons: readonly string[] = [];
 
   constructor(palette: Palette, actions: CompareActions) {
@@ -40,37 +49,35 @@ export class ComparePanel {
   }
 
   say(text: string): void {
-    this.#shown = null;
+    this.#comparison = null;
     this.#panel.replaceChildren(el('p', { class: 'none' }, text));
   }
 
-  /** Says why there is no comparison with a trace, or not yet; another one can be chosen. */
-  tell(name: string, other: string, choices: readonly string[], text: string): void {
-    this.#shown = null;
-    this.#name = name;
-    this.#choices = choices;
-    this.#panel.replaceChildren(el('div', { class: 'facts' }, this.#choice(other)), el('p', { class: 'none' }, text));
+  /** Says why there is no comparison, or not yet; another one can be chosen. */
+  tell(about: About, text: string): void {
+    this.#comparison = null;
+    this.#about = about;
+    this.#panel.replaceChildren(this.#head(), el('p', { class: 'none' }, text));
   }
 
-  /** `choices`: names of the other traces. */
-  show(names: readonly [string, string], comparison: Comparison, choices: readonly string[]): void {
-    this.#shown = { names, comparison };
-    this.#reasonsOfBoth = comparison.reasons.map(({ reason, failure }) => ({ kind: 'exit', reason, failure }));
-    this.#palette = this.#palette.with(this.#reasonsOfBoth);
-    this.#choices = choices;
-    this.#name = names[0];
+  show(about: About, comparison: Comparison): void {
+    this.#about = about;
+    this.#comparison = comparison;
+    this.#ofBoth = comparison.reasons;
+    this.#palette = this.#palette.with(looksOf(this.#ofBoth));
     this.#draw();
   }
 
   mark(reasons: readonly string[], palette: Palette): void {
     this.#reasons = reasons;
-    this.#palette = palette.with(this.#reasonsOfBoth);
+    this.#palette = palette.with(looksOf(this.#ofBoth));
     this.#draw();
   }
 
   #draw(): void {
-    if (this.#shown === null) return;
-    const { names, comparison } = this.#shown;
+    const comparison = this.#comparison;
+    if (comparison === null) return;
+    const { names, without } = this.#about;
     const { first, related, matched, vanished, appeared, match, hunks, exact } = comparison;
     const facts = related
       ? [
@@ -79,16 +86,12 @@ export class ComparePanel {
           appeared === 0 ? '' : `${whole(appeared)} only in ${names[1]}`,
           hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,
           `matched by ${MATCHED[match]}`,
+          without.length === 0 ? '' : `without ${without.join(', ')}`,
           exact ? '' : 'not the shortest alignment: too many differences',
         ]
       : ['These traces have next to nothing in common: nothing was aligned'];
     this.#panel.replaceChildren(
-      el(
-        'div',
-        { class: 'facts' },
-        this.#choice(names[1]),
-        el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · ')),
-      ),
+      this.#head(el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
       ...(first === null ? this.#same(comparison) : this.#divergence(names, first)),
       ...shiftTables(comparison, (reason) => this.#reason(reason, false)),
       el('h2', { class: 'next' }, 'Exits by reason'),
@@ -96,24 +99,38 @@ export class ComparePanel {
     );
   }
 
-  #choice(other: string): HTMLElement {
+  /** The choice of what is compared, and what is said of that. */
+  #head(...facts: readonly HTMLElement[]): HTMLElement {
+    const { names, choices, without } = this.#about;
     const list = el(
       'select',
       { 'aria-label': 'Trace to compare with' },
-      ...this.#choices.map((name) => el('option', { value: name }, name)),
+      ...choices.map((name) => el('option', { value: name }, name)),
     );
-    list.value = other;
+    list.value = names[1];
     list.addEventListener('change', () => this.#actions.other(list.value));
-    return el(
+    const swap = { title: 'The other way round', 'aria-label': 'The other way round' };
+    const pair = el(
       'div',
       { class: 'pair' },
       el('span', { class: 'quiet' }, 'from'),
-      el('b', {}, this.#name),
+      el('b', {}, names[0]),
       el('label', { class: 'field' }, el('span', { class: 'quiet' }, 'to'), list),
-      button('⇄', { title: 'The other way round', 'aria-label': 'The other way round' }, () =>
-        this.#actions.swap(other),
-      ),
+      button('⇄', swap, () => this.#actions.swap(names[1])),
+      this.#omit(without),
     );
+    return el('div', { class: 'facts' }, pair, ...facts);
+  }
+
+  /** The choice of reasons to leave out: interrupts of a host come when they come. */
+  #omit(without: readonly string[]): HTMLElement | null {
+    const counts = new Map<string, number>();
+    for (const { reason, left, right } of this.#ofBoth) counts.set(reason, (counts.get(reason) ?? 0) + left + right);
+    for (const reason of without) if (!counts.has(reason)) counts.set(reason, 0);
+    const options = [...counts].map(([value, count]) => ({ value, label: value, count }));
+    const omit = menu('Leave out', options, without, (reasons) => this.#actions.without(reasons));
+    if (omit instanceof HTMLDetailsElement) omit.open = this.#panel.querySelector('.choice[open]') !== null;
+    return omit;
   }
 
   /** A reason by its name, which shows it alone on the timeline. */
@@ -216,6 +233,9 @@ const REASON_COLUMNS = [
 ] as const;
 
 const SIGNS: { readonly [sign: string]: string } = { '−': 'vanished', '+': 'appeared' };
+
+const looksOf = (reasons: readonly ComparedReason[]): Looks[] =>
+  reasons.map(({ reason, failure }) => ({ kind: 'exit', reason, failure }));
 
 const swatchOf = (palette: Palette, reason: string, failure: boolean): Element =>
   swatch(palette.style({ kind: 'exit', reason, failure }));

@@ -17,6 +17,7 @@ let chosen: Bits | null = null;
 
 export function showNoDetail(says: string): void {
   byId('detail', HTMLElement).replaceChildren(el('h2', {}, 'Event'), el('p', { class: 'none' }, says));
+  byId('spoken', HTMLElement).textContent = '';
 }
 
 export function showDetail(
@@ -58,6 +59,7 @@ export function showDetail(
     ...section('Event', pairs(detail.fields)),
   );
   panel.dataset.seq = String(seq);
+  byId('spoken', HTMLElement).textContent = [detail.title, ...where].filter((part) => part !== '').join(', ');
 }
 
 const FAILED: ReadonlySet<string> = new Set(['vmfail', 'entry_failed']);

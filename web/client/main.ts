@@ -45,6 +45,7 @@ class Page {
     panel: (panel) => this.#arrange({ panel }),
     scoped: (scoped) => this.#arrange({ scoped }),
     other: (other) => this.#arrange({ other }),
+    without: (without) => this.#arrange({ without }),
     go: (side, seq) => this.#lookAt(side, seq),
     swap: (other) => this.#enter({ trace: other, panel: 'compare', other: this.#open?.name ?? null }),
   });
@@ -263,15 +264,15 @@ class Page {
   #showAnswers(): void {
     const open = this.#open;
     if (open === null) return;
-    const { panel, scoped, vcpus, reasons, stack, other, range } = this.#state;
+    const { panel, scoped, vcpus, reasons, stack, other, without, range } = this.#state;
     const axis = this.#axis;
     const whole = open.overview.axes[axis] ?? { from: 0, to: 1 };
-    const asked = { ...open, axis, panel, scoped, vcpus, reasons, stack, other, range: range ?? whole };
+    const asked = { ...open, axis, panel, scoped, vcpus, reasons, stack, other, without, range: range ?? whole };
     this.#answers.show({ ...asked, traces: this.#traces }, this.#palette);
   }
 
   /** Arranges the panels, which changes nothing of the timeline. */
-  #arrange(part: Partial<Pick<ViewState, 'panel' | 'scoped' | 'other'>>): void {
+  #arrange(part: Partial<Pick<ViewState, 'panel' | 'scoped' | 'other' | 'without'>>): void {
     this.#state = { ...this.#state, ...part };
     this.#showAnswers();
     this.#write();

@@ -30,6 +30,8 @@ export interface ViewState {
   readonly absolute: boolean;
   /** Name of the trace that this one is compared with. */
   readonly other: string | null;
+  /** Reasons that the comparison leaves out of what it aligns. */
+  readonly without: readonly string[];
 }
 
 export const START: ViewState = {
@@ -47,10 +49,11 @@ export const START: ViewState = {
   scoped: false,
   absolute: false,
   other: null,
+  without: [],
 };
 
 /** Names joined by commas; a comma or backslash of a name gets a backslash. */
-const join = (names: readonly (string | number)[]): string =>
+export const joinNames = (names: readonly (string | number)[]): string =>
   names.map((name) => String(name).replace(/[\\,]/g, '\\$&')).join(',');
 
 const split = (text: string | null): string[] =>
@@ -76,12 +79,13 @@ export function toHash(state: ViewState): string {
     set('to', String(state.range.to));
   }
   set('event', state.event === null ? null : String(state.event));
-  set('kind', state.kinds === null ? null : state.kinds.length === 0 ? '*' : join(state.kinds));
+  set('kind', state.kinds === null ? null : state.kinds.length === 0 ? '*' : joinNames(state.kinds));
   filterParameters(query, { ...state, kinds: [] });
   set('panel', state.panel === 'profile' ? null : state.panel);
   set('of', state.scoped ? 'view' : null);
   set('clock', state.absolute ? 'host' : null);
   set('with', state.other);
+  set('without', joinNames(state.without));
   return `#${query.toString()}`;
 }
 
@@ -107,6 +111,7 @@ export function fromHash(hash: string): ViewState {
     scoped: query.get('of') === 'view',
     absolute: query.get('clock') === 'host',
     other: query.get('with'),
+    without: split(query.get('without')),
   };
 }
 
@@ -127,7 +132,8 @@ export function served(
 /** Adds a filter to the parameters of a question. */
 export function filterParameters(query: URLSearchParams, filter: Filter): void {
   const lists = { kind: filter.kinds, reason: filter.reasons, vcpu: filter.vcpus, stack: filter.stack } as const;
-  for (const [name, list] of Object.entries(lists)) if (list.length > 0) query.set(name, join(list));
-  if (filter.levels.length > 0) query.set('level', join(filter.levels.map((level) => (level < 0 ? 'none' : level))));
+  for (const [name, list] of Object.entries(lists)) if (list.length > 0) query.set(name, joinNames(list));
+  if (filter.levels.length > 0)
+    query.set('level', joinNames(filter.levels.map((level) => (level < 0 ? 'none' : level))));
   if (filter.text.trim() !== '') query.set('text', filter.text.trim());
 }

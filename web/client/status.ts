@@ -8,7 +8,7 @@ export function showStatus(view: View, range: Domain): void {
   for (let i = 1; i < view.totals.length; i += 2) shown += view.totals[i] ?? 0;
   const parts = [
     view.extent === null
-      ? 'Nothing passes the filter'
+      ? 'Nothing passes the filter (Esc clears it)'
       : shown === view.passing
         ? `${whole(shown)} in view`
         : `${whole(shown)} of ${whole(view.passing)} in view`,

@@ -58,12 +58,12 @@ export class Parameters {
       throw new WebError('BAD_PARAMETER', 'text', `longer than ${PARAMETER_LIMITS.text} characters`);
     }
     return {
-      kinds: this.#list('kind'),
-      reasons: this.#list('reason'),
-      vcpus: this.#list('vcpu').map((item) => whole('vcpu', item, 0xffff_ffff)),
-      levels: this.#list('level').map((item) => (item === 'none' ? -1 : whole('level', item, 255))),
+      kinds: this.names('kind'),
+      reasons: this.names('reason'),
+      vcpus: this.names('vcpu').map((item) => whole('vcpu', item, 0xffff_ffff)),
+      levels: this.names('level').map((item) => (item === 'none' ? -1 : whole('level', item, 255))),
       text,
-      stack: this.#list('stack'),
+      stack: this.names('stack'),
     };
   }
 
@@ -83,7 +83,7 @@ export class Parameters {
   }
 
   /** Names joined by commas; a comma or backslash of a name has a backslash before it. */
-  #list(name: string): string[] {
+  names(name: string): string[] {
     const text = this.#query.get(name) ?? '';
     if (text === '') return [];
     const items = (text.match(/(?:[^,\\]|\\.)+/g) ?? []).map((item) => item.replace(/\\(.)/g, '$1'));

@@ -155,8 +155,8 @@ function routes(served: readonly ServedTrace[]): { readonly [path: string]: Answ
       return timeline.flame(scope);
     },
     '/api/traces/:id/compare/:other': async (request) => {
-      parametersOf(request, []);
-      return traceOf(request).comparison(traceOf(request, 'other'));
+      const without = parametersOf(request, ['without']).names('without');
+      return traceOf(request).comparison(traceOf(request, 'other'), without);
     },
   };
 }

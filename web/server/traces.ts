@@ -10,8 +10,8 @@ import { comparisonOf } from '../../analyzer/timeline-compare.js';
 export interface OpenedTrace {
   readonly timeline: Timeline;
   readonly details: Details;
-  /** The trace as one side of a comparison. */
-  side(): Promise<DiffSide>;
+  /** The trace as one side of a comparison, these reasons left out of what is aligned. */
+  side(ignore: readonly string[]): Promise<DiffSide>;
 }
 
 /** A trace as it is given to the server. `open` is called once; `progress` takes the share that was read, 0 to 1. */
@@ -30,11 +30,14 @@ export interface TraceState {
   readonly problem: string | null;
 }
 
+const MOST_COMPARISONS = 64;
+
 export class ServedTrace {
   readonly name: string;
   readonly #given: GivenTrace;
   #opened: Promise<OpenedTrace> | null = null;
-  readonly #comparisons = new Map<ServedTrace, Promise<Comparison>>();
+  /** The latest comparisons, by the name of the other trace and what is left out. */
+  readonly #comparisons = new Map<string, Promise<Comparison>>();
   #state: TraceState['state'] = 'idle';
   #progress = 0;
   #problem: string | null = null;
@@ -49,16 +52,20 @@ export class ServedTrace {
     return this.#opened;
   }
 
-  /** What changed from this trace to another one. */
-  comparison(other: ServedTrace): Promise<Comparison> {
-    const known = this.#comparisons.get(other) ?? this.#compare(other);
-    this.#comparisons.set(other, known);
+  /** What changed from this trace to another one; `ignore` names reasons to leave out of what is aligned. */
+  comparison(other: ServedTrace, ignore: readonly string[]): Promise<Comparison> {
+    const names = [...new Set(ignore)].sort();
+    const key = JSON.stringify([other.name, names]);
+    const known = this.#comparisons.get(key) ?? this.#compare(other, names);
+    this.#comparisons.set(key, known);
+    const [oldest] = this.#comparisons.keys();
+    if (this.#comparisons.size > MOST_COMPARISONS && oldest !== undefined) this.#comparisons.delete(oldest);
     return known;
   }
 
-  async #compare(other: ServedTrace): Promise<Comparison> {
-    const left = await (await this.open()).side();
-    return comparisonOf(compare(left, await (await other.open()).side()));
+  async #compare(other: ServedTrace, ignore: readonly string[]): Promise<Comparison> {
+    const left = await (await this.open()).side(ignore);
+    return comparisonOf(compare(left, await (await other.open()).side(ignore)));
   }
 
   state(id: number): TraceState {
