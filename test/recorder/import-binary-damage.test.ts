@@ -10,7 +10,7 @@ import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { fixturePath, type Imported, importBytes, importText } from './import-helpers.js';
-import { asPipe, asPlain } from './perf-files.js';
+import { asDamaged, asPipe, asPlain } from './perf-files.js';
 import { asVersion6, asVersion7, bigEndian } from './trace-dat-files.js';
 
 const bytesOf = (name: string): Buffer => readFileSync(fixturePath(name));
@@ -136,6 +136,13 @@ describe('damage', () => {
     assert.equal(result.stopped?.code, 'CORRUPT');
     assert.equal(result.counts.damaged, 1);
     assert.ok(result.counts.events > counts.events - 200 && result.counts.events < counts.events);
+  });
+
+  it('a damaged block of a compressed perf.data costs nothing of what was packed before it', () => {
+    const plain = importBytes(asPlain(PERF));
+    const damaged = importBytes(asDamaged(asPlain(PERF)));
+    assert.deepEqual(damaged.events, plain.events);
+    assert.equal(damaged.result.stopped?.code, 'CORRUPT');
   });
 
   it('a perf.data that ends early keeps what it has', () => {

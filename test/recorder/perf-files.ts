@@ -48,6 +48,40 @@ export function asPlain(file: Buffer, most: (type: number) => number = () => Num
   return withData(file, data);
 }
 
+/**
+ * A file without compressed records, its records now in compressed ones as blocks that are stored (RFC 8878, 3.1.1.2). The
+ * last compressed record ends with a block of the reserved type, which no decoder takes.
+ */
+export function asDamaged(file: Buffer): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
+  const blocks: Buffer[] = [];
+  for (let at = from; at < from + size; at += BLOCK) {
+    const part = file.subarray(at, Math.min(at + BLOCK, from + size));
+    blocks.push(Buffer.concat([threeBytes(part.length << 3), part]));
+  }
+  const data: Buffer[] = [];
+  for (let i = 0; i < blocks.length; i += BLOCKS) {
+    const start = i === 0 ? [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3])] : [];
+    const end = i + BLOCKS >= blocks.length ? [threeBytes((1 << 3) | (3 << 1)), Buffer.alloc(1)] : [];
+    const body = Buffer.concat([...start, ...blocks.slice(i, i + BLOCKS), ...end]);
+    const head = Buffer.alloc(HEADER);
+    head.writeUInt32LE(COMPRESSED, 0);
+    head.writeUInt16LE(HEADER + body.length, 6);
+    data.push(head, body);
+  }
+  return withData(file, Buffer.concat(data));
+}
+
+/** Bytes of a block, and blocks of a compressed record. */
+const BLOCK = 8 << 10;
+const BLOCKS = 6;
+
+function threeBytes(value: number): Buffer {
+  const out = Buffer.alloc(3);
+  out.writeUIntLE(value, 0, 3);
+  return out;
+}
+
 /** The same file with its compressed records alone. */
 export function asShort(file: Buffer): Buffer {
   const [from, size] = [number(file, 40), number(file, 48)];

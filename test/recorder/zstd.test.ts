@@ -69,6 +69,34 @@ describe('frames in pieces', () => {
     }
   });
 
+  it('hand out the blocks before one that is damaged', () => {
+    const good = zstdOf(5, 300_000);
+    good[good.length - 4] = (good[good.length - 4] as number) & ~1; // not the last block
+    const out: number[] = [];
+    const pieces = new ZstdPieces();
+    const problem = pieces.push(Buffer.concat([good, Buffer.from([0x0f, 0, 0, 1])]), (part) => {
+      out.push(part.length);
+      return null;
+    });
+    assert.match(problem ?? '', /damaged/);
+    assert.equal(
+      out.reduce((sum, length) => sum + length, 0),
+      300_000,
+    );
+  });
+
+  it('give back their memory', () => {
+    const frame = Buffer.from([...MAGIC, 0, 17 << 3, 0x0b, 0, 0, 1]); // a window of 128 MiB
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 40; i++) {
+      const pieces = new ZstdPieces();
+      pieces.push(frame, () => null);
+      pieces.close();
+    }
+    assert.ok(process.memoryUsage().arrayBuffers - before < 300 << 20);
+    assert.deepEqual(unpacked(zstdOf(9, 4), 4), Buffer.alloc(4, 9));
+  });
+
   it('end where what takes them refuses', () => {
     let blocks = 0;
     const problem = new ZstdPieces().push(zstdOf(1, 1 << 20), () => {

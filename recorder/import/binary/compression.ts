@@ -86,7 +86,10 @@ export class ZstdStream {
     this.#take = take;
   }
 
-  /** Decompresses a piece to `most` bytes at the most; null where all went well, else what is wrong with it. */
+  /**
+   * Decompresses a piece to `most` bytes at the most; null where all went well, else what is wrong with it, with what came
+   * before that taken.
+   */
   push(piece: Uint8Array, most: number): string | null {
     this.#room = most;
     this.#growth.allows(piece.length, 0);
@@ -96,5 +99,10 @@ export class ZstdStream {
       this.#take(data);
       return null;
     });
+  }
+
+  /** Gives back its memory; nothing can be pushed afterwards. */
+  close(): void {
+    this.#pieces.close();
   }
 }

@@ -242,10 +242,14 @@ class PerfImport {
     const inner = this.#inner();
     const problem = this.#stream?.push(window.bytes.subarray(from, Math.max(from, to)), MAX_INFLATED) ?? null;
     window.consume(size);
-    if (problem !== null) {
-      this.#damage('CORRUPT', offset, `a compressed record: ${problem}`);
-      return false;
-    }
+    const whole = this.#unpacked(inner, offset);
+    if (problem !== null)
+      this.#damage('CORRUPT', offset, `a compressed record: ${problem}; what follows is packed with it`);
+    return whole && problem === null;
+  }
+
+  /** Takes the records that came out of a compressed one; false where they contradict themselves. */
+  #unpacked(inner: Window, offset: number): boolean {
     while (inner.left >= HEADER) {
       const length = inner.view.getUint16(inner.start + 6, this.#little);
       if (length < HEADER) {
@@ -279,6 +283,10 @@ class PerfImport {
       this.#intake.trace.notes.add(null, says);
     }
     return this.#intake.finish(source, FORMAT);
+  }
+
+  close(): void {
+    this.#stream?.close();
   }
 
   abandon(): void {
@@ -315,6 +323,7 @@ export function importPerf(
     work.abandon();
     throw error;
   } finally {
+    work.close();
     if (file !== source) file.close();
   }
 }

@@ -12,6 +12,7 @@ interface Exports {
   free(at: number): void;
   ZSTD_decompress(target: number, room: number, source: number, size: number): number;
   ZSTD_createDCtx(): number;
+  ZSTD_freeDCtx(context: number): number;
   ZSTD_decompressStream(context: number, output: number, input: number): number;
 }
 
@@ -33,7 +34,6 @@ const reasonOf = (code: number): string => ERRORS[-code] ?? `damaged zstd data (
 
 /** Base64 of a module of WebAssembly begins with this: a NUL, `asm`, version 1. */
 const CODE = /AGFzbQEAAA[A-Za-z0-9+/]+=*/;
-let compiled: WebAssembly.Module | null = null;
 
 function compile(): WebAssembly.Module {
   const text = readFileSync(fileURLToPath(import.meta.resolve('zstddec/stream')), 'latin1');
@@ -42,10 +42,14 @@ function compile(): WebAssembly.Module {
   return new WebAssembly.Module(Buffer.from(code, 'base64'));
 }
 
-function instantiate(): Exports {
-  compiled ??= compile();
+let running: Exports | null = null;
+
+/** The one instance of the decoder: its memory never becomes smaller, so all that is decoded shares it. */
+function instance(): Exports {
+  if (running !== null) return running;
   const imports = { env: { emscripten_notify_memory_growth: () => {} } };
-  return new WebAssembly.Instance(compiled, imports).exports as unknown as Exports;
+  running = new WebAssembly.Instance(compile(), imports).exports as unknown as Exports;
+  return running;
 }
 
 /** A place in the decoder's memory that grows. */
@@ -75,6 +79,12 @@ class Place {
     return true;
   }
 
+  free(): void {
+    this.#zstd.free(this.at);
+    this.at = 0;
+    this.size = 0;
+  }
+
   /** The first bytes, good until zstd is called again. */
   bytes(count: number): Uint8Array {
     return new Uint8Array(this.#zstd.memory.buffer, this.at, count);
@@ -86,7 +96,7 @@ const NO_MEMORY = reasonOf(-64);
 
 /** Frames that are in memory as a whole. */
 class Frames {
-  readonly #zstd = instantiate();
+  readonly #zstd = instance();
   readonly #packed = new Place(this.#zstd, START);
   readonly #unpacked = new Place(this.#zstd, START);
 
@@ -112,31 +122,39 @@ export function unzstd(data: Uint8Array, target: Uint8Array): string | null {
 const OUT = 1 << 17;
 /** ZSTD_inBuffer and ZSTD_outBuffer: address, size, position, of 32 bits each. */
 const BUFFER = 12;
+/** What zstd asks for at the start of a frame: ZSTD_FRAMEHEADERSIZE_MIN of the format with a magic number. */
+const FRAME_START = 5;
+/** ZSTD_blockHeaderSize: of the block behind the next, for which zstd asks together with that. */
+const BLOCK_HEADER = 3;
 
-/** Frames that come in pieces. */
+/** Frames that come in pieces. Must be closed, as its memory is that of all. */
 export class ZstdPieces {
-  readonly #zstd = instantiate();
-  readonly #context = this.#zstd.ZSTD_createDCtx();
+  readonly #zstd = instance();
   readonly #in = new Place(this.#zstd, START);
   readonly #out = new Place(this.#zstd, OUT);
   readonly #buffers = new Place(this.#zstd, 2 * BUFFER);
+  #context = this.#zstd.ZSTD_createDCtx();
+  /** Bytes that complete the next block. */
+  #wanted = FRAME_START;
 
   /**
    * Decompresses the next piece, handing out what comes of it block by block, good during the call only; `take` returns
-   * what is wrong with it, or null. Returns null where all went well. No frame gets a window of more than 128 MiB
-   * (ZSTD_WINDOWLOG_LIMIT_DEFAULT).
+   * what is wrong with it, or null. Returns null where all went well; what came before damage was handed out. No frame
+   * gets a window of more than 128 MiB (ZSTD_WINDOWLOG_LIMIT_DEFAULT).
    */
   push(piece: Uint8Array, take: (data: Uint8Array) => string | null): string | null {
     if (this.#context === 0 || this.#buffers.size === 0 || this.#out.size === 0 || !this.#in.fill(piece))
       return NO_MEMORY;
     const { at } = this.#buffers;
-    this.#describe(at, this.#in.at, piece.length);
-    for (;;) {
-      this.#describe(at + BUFFER, this.#out.at, OUT);
+    for (let read = 0; ; ) {
+      // no more than a block at once: where one is damaged, zstd forgets those before it that it was given with it
+      this.#describe(at, this.#in.at, Math.min(piece.length, read + this.#wanted), read);
+      this.#describe(at + BUFFER, this.#out.at, OUT, 0);
       const rest = this.#zstd.ZSTD_decompressStream(this.#context, at + BUFFER, at);
       if (rest < 0) return reasonOf(rest);
+      this.#wanted = rest === 0 ? FRAME_START : rest > BLOCK_HEADER ? rest - BLOCK_HEADER : rest;
       const view = new DataView(this.#zstd.memory.buffer, at, 2 * BUFFER);
-      const read = view.getUint32(8, true);
+      read = view.getUint32(8, true);
       const made = view.getUint32(BUFFER + 8, true);
       const problem = made === 0 ? null : take(this.#out.bytes(made));
       if (problem !== null) return problem;
@@ -145,7 +163,14 @@ export class ZstdPieces {
     }
   }
 
-  #describe(buffer: number, at: number, size: number): void {
-    new Uint32Array(this.#zstd.memory.buffer, buffer, 3).set([at, size, 0]);
+  /** Gives back its memory; nothing can be pushed afterwards. */
+  close(): void {
+    this.#zstd.ZSTD_freeDCtx(this.#context);
+    this.#context = 0;
+    for (const place of [this.#in, this.#out, this.#buffers]) place.free();
+  }
+
+  #describe(buffer: number, at: number, size: number, position: number): void {
+    new Uint32Array(this.#zstd.memory.buffer, buffer, 3).set([at, size, position]);
   }
 }
