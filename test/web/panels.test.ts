@@ -67,6 +67,15 @@ const sum = (times: readonly number[]): number => times.reduce((total, time) => 
 /** Thin spaces are spaces. */
 const plain = (text: string): string => text.replace(/[\s\u202f]+/g, ' ').trim();
 
+/** Threads of two machines, which only the end of their names tells apart. */
+const THREADS = [4713, 4714, 5713, 5714]
+  .flatMap((thread, i) =>
+    ['kvm_exit: reason CPUID rip 0x1000 info 0 0', 'kvm_entry: vcpu 0 rip 0x1002'].map(
+      (what, j) => ` CPU ${i % 2}/KVM-${thread}   [00${i}]     1.00000${2 * i + j}: ${what}`,
+    ),
+  )
+  .join('\n');
+
 describe('panels of host traces, in Chromium', { skip }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-panels-'));
   const readers: TraceReader[] = [];
@@ -97,6 +106,7 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       ['before.arrow', earlier],
       ['after.arrow', later],
       ['timeless.arrow', logOf(BEFORE, false)],
+      ['threads.arrow', { text: THREADS }],
       ['more.arrow', { text: interrupted(earlier.text) }],
     ] as const) {
       importTrace(memorySource(Buffer.from(text)), () => createTrace(join(folder, name)));
@@ -214,6 +224,17 @@ describe('panels of host traces, in Chromium', { skip }, () => {
         await page.context().close();
       }
     }
+  });
+
+  it('are below lanes whose names can be read to their end', async () => {
+    const page = await open('#trace=threads.arrow', { viewport: { width: 1280, height: 900 } });
+    const names = await texts(page, '.lane small');
+    assert.deepEqual(names, ['CPU 0/KVM-4713', 'CPU 1/KVM-4714', 'CPU 0/KVM-5713', 'CPU 1/KVM-5714']);
+    const cut = await page.evaluate<number>(
+      "[...document.querySelectorAll('.lane small')].filter((name) => name.scrollHeight > name.clientHeight + 1 || name.scrollWidth > name.clientWidth).length",
+    );
+    assert.equal(cut, 0);
+    await page.context().close();
   });
 
   it('have a name for every control', async () => {

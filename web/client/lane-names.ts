@@ -6,6 +6,8 @@ import type { LaneRow } from './layout.js';
 
 /** Lanes lower than this, in pixels, have no room for what a full bar stands for. */
 const LEAST = 34;
+/** Those as high as this have room for a long name. */
+const TALL = 56;
 
 /** `peakOf`: what a full bar of a lane stands for; 0 where there are no bars. */
 export function nameLanes(place: HTMLElement, rows: readonly LaneRow[], peakOf: (lane: number) => number): void {
@@ -14,7 +16,7 @@ export function nameLanes(place: HTMLElement, rows: readonly LaneRow[], peakOf: 
       const peak = peakOf(index);
       const name = el(
         'div',
-        { class: first ? 'lane first' : 'lane', title: titleOf(lane) },
+        { class: `lane${first ? ' first' : ''}${height >= TALL ? ' tall' : ''}`, title: titleOf(lane) },
         el('span', { class: 'who' }, ...(first ? nameOf(lane.name) : [])),
         el('span', { class: 'level' }, levelName(lane.level)),
         el('span', { class: 'peak' }, peak === 0 || height < LEAST ? '' : `↑ ${brief(peak)}`),
