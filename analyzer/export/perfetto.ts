@@ -30,6 +30,8 @@ export function exportPerfetto(
 ): Exported {
   const lanes = reader.dictionary('vcpu');
   const places = new Map<number, string>();
+  /** Names of the open slices of each lane: readers other than Perfetto end a slice by its name. */
+  const open = new Map<number, string[]>();
   let written = 0;
   const put = (event: string): void => sink.write(`,\n${event}`);
   const place = (lane: number): string => {
@@ -54,13 +56,16 @@ export function exportPerfetto(
           (rip === null ? '' : `,"rip":"0x${rip.toString(16)}"`) +
           (symbol === null ? '' : `,"symbol":${JSON.stringify(symbol)}`);
         const where = place(lane);
-        put(
-          `{"ph":"B","cat":"exit","name":${JSON.stringify(name)},"ts":${micros(at)},${where},"args":{"seq":${seq}${about}}}`,
-        );
+        const quoted = JSON.stringify(name);
+        const names = open.get(lane);
+        if (names === undefined) open.set(lane, [quoted]);
+        else names.push(quoted);
+        put(`{"ph":"B","cat":"exit","name":${quoted},"ts":${micros(at)},${where},"args":{"seq":${seq}${about}}}`);
         written += 1;
       },
       close(lane, at) {
-        put(`{"ph":"E","ts":${micros(at)},${place(lane)}}`);
+        const quoted = open.get(lane)?.pop() ?? '""';
+        put(`{"ph":"E","cat":"exit","name":${quoted},"ts":${micros(at)},${place(lane)}}`);
       },
       mark({ lane, at, seq, kind, name }) {
         const scope = kind === 'lost' ? 'g' : 't';
