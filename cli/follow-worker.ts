@@ -8,6 +8,7 @@ import { COLUMNS } from '../analyzer/profile/view.js';
 import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import type { Lane } from '../recorder/import/lanes.js';
+import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
 import type { ImportResult } from '../recorder/import/result.js';
 import { StreamWriter } from '../recorder/import/stream.js';
 import { Lag } from '../recorder/live/lag.js';
@@ -22,6 +23,8 @@ const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
 
 /** Milliseconds after which to send what is known before a read that may take any time. */
 const SOON = 100;
+/** Rows of a snapshot, the busiest first. */
+const MOST_ROWS = 500;
 
 class Follower {
   readonly #start: FollowStart;
@@ -32,6 +35,7 @@ class Follower {
   #source: LiveSource | null = null;
   #tap: TapWriter | null = null;
   #lanes: readonly Lane[] = [];
+  #coined: () => readonly CoinedReason[] = () => [];
   #number = 0;
   #sent = Number.NEGATIVE_INFINITY;
   #group: Group = 'level';
@@ -63,9 +67,12 @@ class Follower {
     const lanes = (all: readonly Lane[]): void => {
       this.#lanes = all;
     };
+    const reasons = (coined: () => readonly CoinedReason[]): void => {
+      this.#coined = coined;
+    };
     const progress = (): void => this.#tick(false);
     try {
-      const look = { lanes, progress };
+      const look = { lanes, reasons, progress };
       return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
     } catch (error) {
       if (this.#control.stopped && this.#tap === null) return null;
@@ -123,6 +130,7 @@ class Follower {
     }
     this.#group = this.#control.group;
     this.#number += 1;
+    const coined = this.#coined();
     return {
       number: this.#number,
       elapsed: now - this.#began,
@@ -130,7 +138,9 @@ class Follower {
       lag: this.#lag.behind,
       quiet: this.#arrived === null ? null : now - this.#arrived,
       group: this.#group,
-      profile: this.#profile.read(this.#groupOf[this.#group]),
+      profile: this.#profile.read(this.#groupOf[this.#group], MOST_ROWS, (domain, code) =>
+        coinedName(coined, domain, code),
+      ),
     };
   }
 

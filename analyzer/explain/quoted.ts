@@ -1,7 +1,7 @@
 /**
- * Quoted-printable (RFC 2045, section 6.7), which mail archives leave in pasted logs: `=3D` for `=`, and lines that go on
- * behind a `=` at their end. Parts of a mail may be plain, so that each line is looked at by itself.
+ * Logs that a mail archive left in quoted-printable. Parts of a mail may be plain, so that each line is looked at by itself.
  */
+import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
 /** Every `=` begins an escape, or ends the line. */
@@ -30,8 +30,14 @@ function isQuoted(lines: readonly string[]): boolean {
   return lined >= ENOUGH && equals > others;
 }
 
-const decoded = (line: string): string =>
-  line.replace(SOFT, '').replace(ESCAPE, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+const encoder = new TextEncoder();
+const utf8 = new TextDecoder();
+
+function decoded(line: string): string {
+  const bytes = encoder.encode(line);
+  const target = new Uint8Array(bytes.length);
+  return utf8.decode(target.subarray(0, decodeQuoted(bytes, 0, endOfQuoted(bytes, 0, bytes.length), target, 0)));
+}
 
 /**
  * The lines of a text, decoded where it is quoted. A line that goes on takes what follows and leaves empty lines there,

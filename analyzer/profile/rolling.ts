@@ -6,7 +6,7 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { Histogram } from '../histogram.js';
-import { reasonName } from './profile.js';
+import { type NameOf, reasonName } from './profile.js';
 import { WordTable } from './table.js';
 import { Clock, narrow, type Unit } from './view.js';
 import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './walk.js';
@@ -209,9 +209,9 @@ export class RollingProfile {
 
   /**
    * What is known after the last `turn`: the busiest rows, `most` at the most. `groupOf` says which rows of different
-   * lanes are one.
+   * lanes are one, `nameOf` what the recording itself calls its reasons.
    */
-  read(groupOf: (lane: number) => string = () => '', most = 500): Rolling {
+  read(groupOf: (lane: number) => string = () => '', most = 500, nameOf: NameOf = () => null): Rolling {
     const span = this.#newest === null || this.#first === null ? 0 : this.#newest - this.#first;
     const groups = new Map<string, Cell[]>();
     for (const cell of this.#cells) {
@@ -240,7 +240,7 @@ export class RollingProfile {
         group: first.told ? groupOf(first.lane) : '',
         level: !first.told || first.level === UNKNOWN_LEVEL ? null : first.level,
         isa: first.told ? (ISA[first.isa] ?? null) : null,
-        reason: first.told ? reasonName(first.isa, first.reason, () => null) : 'all others',
+        reason: first.told ? reasonName(first.isa, first.reason, nameOf) : 'all others',
         failed: first.told && first.failed,
         all: all.figures(whole),
         recent: recent.figures(newest),

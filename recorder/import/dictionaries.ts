@@ -4,7 +4,7 @@ import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { APIC_REGISTERS } from './kvm/names.js';
-import { type CoinedReason, ISA } from './reasons.js';
+import { type CoinedReason, reasonDomain } from './reasons.js';
 
 /** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
 const USERSPACE = [
@@ -62,8 +62,7 @@ export function defineDictionaries(
   for (const [name, code] of Object.entries(EVENT_KINDS)) writer.define('kind', code, name);
   for (const { code, name, says } of VMX_EXIT_REASONS) writer.define('reason.vmx', code, name, says);
   for (const { code, name, says } of SVM_EXIT_CODES) writer.define('reason.svm', code, name, says);
-  for (const { isa, low, name } of coined)
-    writer.define(isa === ISA.vmx ? 'reason.vmx' : 'reason.svm', low, name, COINED);
+  for (const { isa, low, name } of coined) writer.define(reasonDomain(isa), low, name, COINED);
   for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
   for (const [name, code] of Object.entries(APIC_REGISTERS)) writer.define('apic', code, name);
   for (const [code, name] of others.entries()) writer.define('event', code, name);

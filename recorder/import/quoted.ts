@@ -1,15 +1,13 @@
 /**
- * Quoted-printable (RFC 2045, section 6.7), which mail archives leave in pasted traces: `=3D` for `=`, and lines that
- * go on behind a `=` at their end. Such a text has no other `=`, so that its first one tells.
+ * Traces that a mail archive left in quoted-printable, line by line: such a text has no `=` of its own, so that its first
+ * one tells.
  */
-import { isHex } from './cursor.js';
+import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
 import { MAX_LINE } from './lines.js';
 
 const EQUALS = 0x3d;
 /** Lines without any `=` after which a text counts as plain. */
 const PATIENCE = 4096;
-
-const digit = (byte: number): number => (byte <= 0x39 ? byte - 0x30 : (byte & 0xdf) - 0x37);
 
 export class QuotedPrintable {
   #state: 'unknown' | 'plain' | 'quoted' = 'unknown';
@@ -24,22 +22,9 @@ export class QuotedPrintable {
     if (this.#state === 'unknown') this.#decide(bytes, start, end);
     if (this.#state !== 'quoted') return false;
     if (!this.open) this.length = 0;
-    this.open = false;
-    for (let i = start; i < end && this.length < this.bytes.length; i++) {
-      let byte = bytes[i] as number;
-      if (byte === EQUALS) {
-        if (i + 1 === end) {
-          this.open = true;
-          return true;
-        }
-        if (i + 2 < end && isHex(bytes[i + 1] as number) && isHex(bytes[i + 2] as number)) {
-          byte = digit(bytes[i + 1] as number) * 16 + digit(bytes[i + 2] as number);
-          i += 2;
-        }
-      }
-      this.bytes[this.length] = byte;
-      this.length += 1;
-    }
+    const text = endOfQuoted(bytes, start, end);
+    this.open = text < end;
+    this.length = decodeQuoted(bytes, start, text, this.bytes, this.length);
     return true;
   }
 

@@ -76,6 +76,13 @@ const BEHIND = ['rip', 'info', 'ext_inf'].map(ascii);
 
 const latin = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
+/** The dictionary's domain of an architecture's reasons. */
+export const reasonDomain = (isa: number): string => (isa === ISA.vmx ? 'reason.vmx' : 'reason.svm');
+
+/** The name of a reason that was coined, by its domain and code; null for any other. */
+export const coinedName = (coined: readonly CoinedReason[], domain: string, code: number | bigint): string | null =>
+  coined.find(({ isa, low }) => reasonDomain(isa) === domain && BigInt(low) === BigInt(code))?.name ?? null;
+
 /** FNV-1a. */
 function hashOf(name: string): number {
   let hash = 0x811c9dc5;

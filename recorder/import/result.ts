@@ -1,6 +1,7 @@
 /** What an import came to. */
 import { type ImportError, printable } from './errors.js';
 import type { Lane } from './lanes.js';
+import type { CoinedReason } from './reasons.js';
 
 export interface ImportOptions {
   /** Called now and then with the bytes read and their total, 0 where it is unknown. */
@@ -11,6 +12,8 @@ export interface ImportOptions {
   readonly brief?: boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
+  /** Called before the first event with what gives the reasons so far that only the input itself has names for. */
+  readonly reasons?: (coined: () => readonly CoinedReason[]) => void;
 }
 
 /** Something the user should know about the input; `line` is null where it is about all of it. */

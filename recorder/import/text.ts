@@ -59,6 +59,7 @@ class TextImport {
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
     this.#brief = options.brief ?? false;
+    options.reasons?.(() => this.#decoder.coined);
   }
 
   get events(): number {

@@ -67,6 +67,20 @@ test('with --json each look is a line, and the last says what the import says', 
   assert.equal(last?.profile.all.exits, imported.counts.exits);
 });
 
+test('reasons that only the recording has names for have them in every look', async () => {
+  const line = (name: string, i: number): string =>
+    `t-1 [000] ${i}.0: kvm_exit: reason ${name} rip 0x1000 info 0 0\nt-1 [000] ${i}.1: kvm_entry: vcpu 0, rip 0x1000\n`;
+  const text = [1, 2, 3].map((i) => line('BRAND_NEW_EXIT', i) + line('EXIT_BRAND_NEW', i + 10)).join('');
+  const ran = await trapline(['import', '-', '--follow', '--json'], folder, text);
+  assert.equal(ran.code, 0, ran.err);
+  const last = linesOf(ran).at(-1) as unknown as { readonly profile: { readonly rows: readonly RollingRow[] } };
+  const names = last.profile.rows.map(({ reason }) => reason).sort();
+  assert.deepEqual(names, ['BRAND_NEW_EXIT', 'EXIT_BRAND_NEW']);
+  await trapline(['import', '-', '-o', 'new.arrow'], folder, text);
+  const { out } = await trapline(['profile', 'new.arrow', '--json'], folder);
+  for (const name of names) assert.ok(out.includes(`"${name}"`));
+});
+
 test('what is stored on the way is what an import stores', async () => {
   const whole = await trapline(['import', REPORT, '-o', 'a.sqlite', '--json'], folder);
   const ran = await feed(['-o', 'b.sqlite', '--json', '--interval', '0.1'], REPORT, 4);
