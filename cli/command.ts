@@ -51,9 +51,21 @@ export interface Command {
   run(call: Call): number | Promise<number>;
 }
 
+/** What commands are for, in the order in which `trapline --help` lists them. */
+export const GROUPS = {
+  ask: 'Questions to a trace',
+  host: 'Recordings of real hosts',
+  machine: 'Runs of the deterministic machine',
+  file: 'Traces as files',
+  start: 'To begin with',
+  other: 'Commands',
+} as const;
+
 /** A row of the table of commands: what `trapline --help` needs without loading the command's rooms. */
 export interface CommandEntry {
   readonly name: string;
+  /** Absent: it stands among others of no group. */
+  readonly group?: keyof typeof GROUPS;
   readonly summary: string;
   load(): Promise<{ readonly command: Command }>;
 }

@@ -1,10 +1,14 @@
 /** `--help`, made from the tables of commands and options. */
-import { type Argument, type Command, type CommandEntry, HELP_OPTION, type Option } from './command.js';
+import { type Argument, type Command, type CommandEntry, GROUPS, HELP_OPTION, type Option } from './command.js';
 import type { Output } from './output.js';
 import { WIDTH, wrap } from './wrap.js';
 
-function list(out: Output, rows: readonly (readonly [string, string])[]): void {
-  const indent = Math.min(30, Math.max(...rows.map(([name]) => name.length)) + 4);
+/** Names with what they say beside them, `indent` columns from the left. */
+function list(
+  out: Output,
+  rows: readonly (readonly [string, string])[],
+  indent = Math.min(30, Math.max(...rows.map(([name]) => name.length)) + 4),
+): void {
   for (const [name, says] of rows) {
     const [first = '', ...rest] = wrap(says, WIDTH - indent);
     const head = `  ${name}`;
@@ -64,17 +68,34 @@ export function printCommandHelp(out: Output, entry: CommandEntry, command: Comm
   }
 }
 
+/** The way from a recording to answers. */
+const FROM_A_HOST = [
+  "perf record -e 'kvm:*' -a -- sleep 10     (or trace-cmd record -e kvm)",
+  'trapline import perf.data -o kvm.arrow    (or trace.dat)',
+  'trapline profile kvm.arrow',
+  'trapline serve kvm.arrow',
+] as const;
+const ENDING =
+  'trapline COMMAND --help says more of each. Exit codes: 0 it holds, 1 it does not (a difference, a budget exceeded), ' +
+  '2 the input or the call is wrong.';
+
 export function printHelp(out: Output, entries: readonly CommandEntry[]): void {
   out.line(`${out.paint('bold', 'trapline')}: rr for hypervisors, and perf for VM exits`);
   out.line();
   out.line(`${out.paint('bold', 'Usage:')} trapline COMMAND [arguments] [options]`);
   out.line();
-  out.title('Commands');
-  list(
-    out,
-    entries.map(({ name, summary }) => [name, summary]),
-  );
+  const indent = Math.max(...entries.map(({ name }) => name.length)) + 4;
+  for (const [group, title] of Object.entries(GROUPS)) {
+    const rows = entries
+      .filter((entry) => (entry.group ?? 'other') === group)
+      .map(({ name, summary }) => [name, summary] as const);
+    if (rows.length === 0) continue;
+    out.title(title);
+    list(out, rows, indent);
+    out.line();
+  }
+  out.title('From a real host');
+  for (const line of FROM_A_HOST) out.line(`  ${line}`);
   out.line();
-  out.line('trapline COMMAND --help says more of each. Exit codes: 0 it holds, 1 it does not');
-  out.line('(a difference, a budget exceeded), 2 the input or the call is wrong.');
+  for (const line of wrap(ENDING, WIDTH)) out.line(line);
 }

@@ -22,7 +22,10 @@ export async function runProgram(
   entries: readonly CommandEntry[],
 ): Promise<number> {
   try {
-    const [name, ...rest] = words;
+    const [first, ...others] = words;
+    const helps = first === 'help' && others.length > 0;
+    const name = helps ? others[0] : first;
+    const rest = helps ? [`--${HELP_OPTION.name}`] : others;
     if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
       printHelp(out, entries);
       return name === undefined ? EXIT.wrong : EXIT.holds;

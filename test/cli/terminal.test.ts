@@ -122,6 +122,20 @@ describe('what commands say', () => {
     assert.match(out, /\n {6}same chapter, 29\.3\.1\.\d, "Checks on /);
   });
 
+  it('lists each command once, by what it is for, and how to come from a recording to answers', async () => {
+    const { out, code } = await run(['--help'], COLUMNS);
+    assert.equal(code, 0);
+    assert.deepEqual(tooWide(out), []);
+    for (const { name, summary } of COMMANDS) {
+      assert.equal(out.match(new RegExp(`^  ${name} `, 'gm'))?.length, 1, name);
+      assert.ok(out.replace(/\s+/g, ' ').includes(summary), name);
+    }
+    assert.ok(out.indexOf('Questions to a trace\n  profile') > 0);
+    assert.match(out, /From a real host\n {2}perf record -e 'kvm:\*'/);
+    assert.equal((await run(['help', 'profile'])).out, (await run(['profile', '--help'])).out);
+    assert.match((await run(['help', 'profil'])).err, /no such command: profil; did you mean profile\?/);
+  });
+
   it('does not suggest an option that has little of what was typed', async () => {
     assert.match((await run(['profile', path, '--bogus'])).err, /no such option: profile --bogus; see --help/);
     assert.match((await run(['profile', path, '--symbls'])).err, /did you mean --symbols\?/);
