@@ -83,7 +83,10 @@ export class TraceSql {
     const all = /\*|\bnatural\b/i.test(statement);
     const views = VIEWS.filter(({ name }) => names(name));
     for (const table of TABLE_NAMES) {
-      const ofViews = new Set(views.flatMap(({ reads }) => reads[table] ?? []));
+      const passed = (name: string): boolean => table === 'event' && (all || names(name));
+      const ofViews = new Set(
+        views.flatMap(({ reads, passes }) => [...(reads[table] ?? []), ...(passes ?? []).filter(passed)]),
+      );
       const named = names(table);
       if (!named && ofViews.size === 0) continue;
       const columns = TABLES[table].columns.filter(({ name }) => ofViews.has(name) || (named && (all || names(name))));

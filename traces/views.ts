@@ -1,12 +1,14 @@
 /** Views that SQL over a trace has besides its tables: what nearly every question begins with. */
-import type { TableName } from './schema.js';
+import { TABLES, type TableName } from './schema.js';
 
 export interface View {
   readonly name: string;
   readonly says: string;
   readonly columns: readonly { readonly name: string; readonly says: string }[];
-  /** Tables and their columns that it reads. */
+  /** Tables and their columns that it reads, whatever is asked of it. */
   readonly reads: { readonly [table in TableName]?: readonly string[] };
+  /** Columns of `event` that it hands on, and reads where a statement names them. */
+  readonly passes?: readonly string[];
   readonly sql: string;
 }
 
@@ -66,4 +68,39 @@ FROM step LEFT JOIN dictionary AS reasons
 WHERE kind IN (${EXIT}, ${FAILED})`,
 };
 
-export const VIEWS: readonly View[] = [EXIT_VIEW];
+/** Dictionaries that name the code of a kind. */
+const CODES: readonly (readonly [domain: string, kinds: readonly number[]])[] = [
+  ['check', [5]],
+  ['field', [11, 12]],
+  ['msr', [20]],
+  ['kvm_exit', [30]],
+  ['event', [35]],
+  ['apic', [46]],
+];
+
+const NAMED_VIEW: View = {
+  name: 'named',
+  says: 'Events with names where the table `event` has numbers',
+  columns: TABLES.event.columns.flatMap(({ name }) => {
+    if (name === 'kind') return [{ name, says: 'name of the kind' }];
+    if (name === 'tracepoint') return [{ name, says: 'name of the tracepoint; null where the kind says it' }];
+    const column = { name, says: 'as in event' };
+    return name === 'code' ? [column, { name: 'code_name', says: 'name of the code, where it has one' }] : [column];
+  }),
+  reads: { event: ['kind', 'tracepoint', 'code'], dictionary: ['domain', 'code', 'name'] },
+  passes: TABLES.event.columns.map(({ name }) => name),
+  sql: `SELECT ${TABLES.event.columns
+    .map(({ name }) => {
+      if (name === 'kind') return 'coalesce(kinds.name, event.kind) AS kind';
+      if (name === 'tracepoint') return 'tracepoints.name AS tracepoint';
+      return name === 'code' ? 'event.code, codes.name AS code_name' : `event.${name}`;
+    })
+    .join(', ')}
+FROM event
+LEFT JOIN dictionary AS kinds ON kinds.domain = 'kind' AND kinds.code = event.kind
+LEFT JOIN dictionary AS tracepoints ON tracepoints.domain = 'event' AND tracepoints.code = event.tracepoint
+LEFT JOIN dictionary AS codes ON codes.code = event.code
+  AND codes.domain = CASE ${CODES.map(([domain, kinds]) => `WHEN event.kind IN (${kinds.join(', ')}) THEN '${domain}'`).join(' ')} END`,
+};
+
+export const VIEWS: readonly View[] = [EXIT_VIEW, NAMED_VIEW];

@@ -4,8 +4,9 @@
  * exits alone.
  *
  * Columns have the names and the nulls of the trace (traces/schema.ts). Unsigned integers have the unsigned type
- * of their width, but for those of 32 bits, which are INT64: every engine has that. Texts are STRING with dictionaries. Events carry `reason_name` besides, by their own
- * architecture's table, so that nobody has to join. Row groups are bounded, and so is memory.
+ * of their width, but for those of 32 bits, which are INT64: every engine has that. Texts are STRING with dictionaries.
+ * Events carry `reason_name`, by their own architecture's table, and `tracepoint_name` besides, so that nobody has to
+ * join. Row groups are bounded, and so is memory.
  */
 import type { SchemaElement } from 'hyparquet';
 import { type ColumnSource, ParquetWriter, type Writer } from 'hyparquet-writer';
@@ -158,7 +159,15 @@ function reasonNamer(reader: TraceReader): (isa: number, reason: bigint) => stri
   };
 }
 
-/** Columns of `event/`: `kind` is the folder's name; its number, and the reason's name, stand in the file. */
+const tracepointName = (reader: TraceReader): Part => ({
+  column: textColumn('tracepoint_name', 'name of the tracepoint, of events that share their kind'),
+  cells: (chunk) => {
+    const { numbers, valid } = chunk.column('tracepoint');
+    return (row) => (valid?.[row] === 1 ? (reader.name('event', numbers?.[row] ?? 0) ?? undefined) : undefined);
+  },
+});
+
+/** Columns of `event/`: `kind` is the folder's name; its number, and names of reason and tracepoint, stand in the file. */
 function eventParts(reader: TraceReader): Part[] {
   const nameOf = reasonNamer(reader);
   const reasonName: Part = {
@@ -173,6 +182,7 @@ function eventParts(reader: TraceReader): Part[] {
   };
   return TABLES.event.columns.flatMap((column): Part[] => {
     if (column.name === 'kind') return [{ ...asInTrace(column), column: { ...column, name: 'kind_code' } }];
+    if (column.name === 'tracepoint') return [asInTrace(column), tracepointName(reader)];
     return column.name === 'reason' ? [asInTrace(column), reasonName] : [asInTrace(column)];
   });
 }

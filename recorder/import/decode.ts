@@ -81,6 +81,13 @@ function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, end: nu
 
 const servesLinear = ({ servedIsa, servedReason }: DecodeContext): boolean => isLinear(servedIsa, servedReason);
 
+function imply({ implies }: Key, row: EventRow): void {
+  for (const { field, value } of implies) {
+    if (field === FIELD.flags) row.flag(value);
+    else row.put(field, value, 0);
+  }
+}
+
 function skipAssignment(cursor: Cursor): void {
   const { bytes, end } = cursor;
   let i = cursor.at;
@@ -149,10 +156,7 @@ export class Decoder {
       }
       expected = index + 1;
       const key = spec.keys[index] as Key;
-      for (const { field, value } of key.implies) {
-        if (field === FIELD.flags) row.flag(value);
-        else row.put(field, value, 0);
-      }
+      if (key.implies.length > 0) imply(key, row);
       if (key.does === null) continue;
       const behind = cursor.at;
       skipAssignment(cursor);
@@ -166,7 +170,10 @@ export class Decoder {
   #value(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     switch (key.does) {
       case 'field':
-        return readNumber(key, cursor) && row.put(key.field, cursor.low, cursor.high);
+        // most are hexadecimal
+        return (
+          (key.style === 'hex' ? cursor.hex() : readNumber(key, cursor)) && row.put(key.field, cursor.low, cursor.high)
+        );
       case 'flag':
         if (!readNumber(key, cursor)) return false;
         row.flag(cursor.low !== 0 || cursor.high !== 0 ? key.field : 0);

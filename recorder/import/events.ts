@@ -53,6 +53,8 @@ export interface Key {
 }
 
 export interface EventSpec {
+  /** Its place among all events of the table. */
+  readonly index: number;
   readonly kind: number;
   /** Flags that every event of this name has. */
   readonly flags: number;
@@ -145,7 +147,8 @@ function neededBy({ fields, needs = [], needsText }: Tracepoint): readonly Event
   });
 }
 
-const compile = (tracepoint: Tracepoint): EventSpec => ({
+const compile = (tracepoint: Tracepoint, index: number): EventSpec => ({
+  index,
   kind: EVENT_KINDS[tracepoint.kind],
   flags: tracepoint.flags === 'write' ? EVENT_FLAGS.write : 0,
   keys: keysOf(tracepoint.fields),
@@ -155,7 +158,7 @@ const compile = (tracepoint: Tracepoint): EventSpec => ({
 });
 
 export const EVENTS = new NameTable(
-  Object.entries(TRACEPOINTS).map(([name, tracepoint]) => [name, compile(tracepoint)] as const),
+  Object.entries(TRACEPOINTS).map(([name, tracepoint], i) => [name, compile(tracepoint, i)] as const),
 );
 
 /** Bit that refused accesses get, for events that say so behind their fields. */

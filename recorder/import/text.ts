@@ -45,6 +45,8 @@ class TextImport {
   readonly #decoder = new Decoder();
   readonly #context: DecodeContext = { isa: 0, servedIsa: 0, servedReason: -1 };
   readonly #others = new NameTable<number>();
+  /** Numbers of tracepoints by the index of their spec; none yet where there is none. */
+  readonly #numbers: number[] = [];
   readonly #quoted = new QuotedPrintable();
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
   readonly #trace: Assembly;
@@ -117,7 +119,7 @@ class TextImport {
     const lane = known ?? this.#trace.lanes.ofVcpu(vcpu, this.#where);
     if (vcpu >= 0 && lane.vcpu === null) lane.vcpu = vcpu;
     this.#lane = lane;
-    if (done && spec.whole) row.tracepoint = this.#other(bytes);
+    if (done && spec.whole) row.tracepoint = this.#numberOf(spec, bytes);
   }
 
   #threadLane(bytes: Uint8Array): Lane {
@@ -151,6 +153,15 @@ class TextImport {
     row.addText(bytes, nameStart, nameEnd);
     row.addText(COLON_BLANK, 0, COLON_BLANK.length);
     row.addText(bytes, from, to);
+  }
+
+  #numberOf({ index }: EventSpec, bytes: Uint8Array): number {
+    while (this.#numbers.length <= index) this.#numbers.push(-1); // an array with holes is a slow one
+    const known = this.#numbers[index] as number;
+    if (known >= 0) return known;
+    const number = this.#other(bytes);
+    this.#numbers[index] = number;
+    return number;
   }
 
   /** Number of an event's name in the dictionary domain `event`. */

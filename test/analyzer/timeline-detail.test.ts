@@ -267,3 +267,22 @@ describe('an event', () => {
     assert.match(fail?.fields.find(({ name }) => name === 'code')?.says ?? '', /invalid control field/);
   });
 });
+
+describe('an event of another tool', () => {
+  it('is named by its tracepoint, its flags and its code', async () => {
+    const details = await detailsOf((writer) => {
+      writer.define('event', 7, 'kvm_avic_unaccelerated_access');
+      writer.define('apic', 0x80, 'APIC_TASKPRI');
+      writer
+        .table('event')
+        .row({ seq: 0, vcpu: 0, time_ns: 1n, kind: EVENT_KINDS.apic, tracepoint: 7, code: 0x80n, flags: 33 });
+    });
+    const detail = await details.of(0);
+    assert.equal(detail?.title, 'apic APIC_TASKPRI kvm_avic_unaccelerated_access');
+    const says = Object.fromEntries(detail.fields.map((field) => [field.name, field.says]));
+    assert.deepEqual(
+      [says.tracepoint, says.code, says.flags],
+      ['kvm_avic_unaccelerated_access', 'APIC_TASKPRI', 'write, on'],
+    );
+  });
+});

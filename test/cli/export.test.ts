@@ -9,6 +9,7 @@ import { parquetReadObjects } from 'hyparquet';
 import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
+import { fixturePath } from '../recorder/import-helpers.js';
 
 let folder = '';
 let trace = '';
@@ -64,6 +65,23 @@ describe('export', () => {
     assert.equal(refused.code, 2);
     assert.match(refused.err, /^trapline: EXISTS .*did not write it/);
     assert.ok(existsSync(join(foreign, 'thesis.txt')));
+  });
+  it('names the tracepoints of an imported recording in a dataset', async () => {
+    const imported = join(folder, 'imported.sqlite');
+    assert.equal((await trapline('import', fixturePath('vmx-basic.report.txt'), '-o', imported)).code, 0);
+    const target = join(folder, 'imported');
+    assert.equal((await trapline('export', imported, '-o', target, '--as', 'parquet')).code, 0);
+    const printed = readFileSync(fixturePath('vmx-basic.report.txt'), 'utf8');
+    const rows = await parquetReadObjects({ file: bufferOf(join(target, 'event/kind=clock/part-0.parquet')) });
+    const names = ['kvm_update_master_clock', 'kvm_write_tsc_offset', 'kvm_track_tsc'];
+    for (const name of names) {
+      assert.equal(
+        rows.filter(({ tracepoint_name }) => tracepoint_name === name).length,
+        printed.split(`${name}:`).length - 1,
+        name,
+      );
+    }
+    assert.ok(rows.every(({ tracepoint_name }) => names.includes(String(tracepoint_name))));
   });
   it('has every exit of the profile, in perfetto and speedscope', async () => {
     const { exits } = JSON.parse((await trapline('profile', trace, '--json')).out);

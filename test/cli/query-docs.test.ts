@@ -11,6 +11,7 @@ import { runProgram } from '../../cli/program.js';
 import { EVERYTHING } from '../../engine/access-filter.js';
 import { ACCESS_KINDS } from '../../engine/observer.js';
 import { importTrace } from '../../recorder/import/import.js';
+import { TRACEPOINTS } from '../../recorder/import/kvm/table.js';
 import { openSource } from '../../recorder/import/source.js';
 import { GUESTS } from '../../traces/guests/catalogue.js';
 import { inPackage, valuesOf } from '../../traces/guests/guest.js';
@@ -212,6 +213,16 @@ describe('docs/query.md of an imported recording', () => {
       assert.equal(
         total(work, (row) => row.work === 'vmcall'),
         25,
+      );
+      const printed = readFileSync(path.replace('.trace.dat', '.report.txt'), 'utf8');
+      const counts = (tracepoint: string): number => printed.split(`${tracepoint}:`).length - 1;
+      const host = of('Host-side events by their tracepoint');
+      assert.ok(host.some(({ kind, tracepoint }) => kind === 'mmio_cache' && tracepoint === 'vcpu_match_mmio'));
+      for (const { tracepoint, n } of host) assert.equal(n, counts(String(tracepoint)), String(tracepoint));
+      assert.equal(
+        total(host, () => true),
+        [...printed.matchAll(/^.{20,}?\d: (\w+):/gm)].filter(([, tracepoint = '']) => TRACEPOINTS[tracepoint]?.whole)
+          .length,
       );
       const page = name.startsWith('svm') ? "name = 'NPF' and gpa is null" : "name = 'IO_INSTRUCTION' and code is null";
       const sql = new TraceSql(imported);

@@ -24,12 +24,12 @@ export interface Mark {
 const FAMILIES: { readonly [hue in Hue]: readonly RegExp[] } = {
   blue: [
     /^(EPT_VIOLATION|NPF|PAGE_FAULT)$/,
-    /^(EPT_MISCONFIG|MMIO)$/,
+    /^(EPT_MISCONFIG|MMIO.*)$/,
     /^INVLPG.?$/,
     /^(INVEPT|INVVPID|INVPCID|TLB_FLUSH)$/,
-    /^PML_FULL$/,
+    /^(PML_FULL|DIRTY_LOG|MMU.*|ASYNC_PF)$/,
   ],
-  teal: [/^CPUID$/, /^RDTSCP?$/, /^(RDPMC|RDRAND|RDSEED)$/, /^(XSETBV|XSAVES|XRSTORS)$/, /^EMULATE$/],
+  teal: [/^CPUID$/, /^RDTSCP?$/, /^(RDPMC|RDRAND|RDSEED)$/, /^(XSETBV|XSAVES|XRSTORS|FPU)$/, /^EMULATE$/],
   orange: [
     /^(IO_INSTRUCTION|IOIO|IO|PIO)$/,
     /^(EXCEPTION_NMI|EXCEPTION.*|EXCP.*|FAULT|.*_EXCP)$/,
@@ -37,15 +37,19 @@ const FAMILIES: { readonly [hue in Hue]: readonly RegExp[] } = {
   ],
   purple: [/^(MSR_WRITE|WRMSR.*|MSR)$/, /^(MSR_READ|RDMSR.*)$/],
   green: [
-    /^(EXTERNAL_INTERRUPT|INTR|IRQ|INTERRUPT)$/,
+    /^(EXTERNAL_INTERRUPT|INTR|IRQ.*|INTERRUPT|POSTED_IRQ)$/,
     /^(INTERRUPT_WINDOW|PENDING_INTERRUPT|VINTR)$/,
     /^(INJECT|NMI_WINDOW|NMI)$/,
-    /^(APIC_.*|EOI_INDUCED|TPR_.*|AVIC.*|VIRTUALIZED_EOI)$/,
-    /^PREEMPTION_TIMER$/,
+    /^(APIC.*|EOI_INDUCED|TPR_.*|AVIC.*|VIRTUALIZED_EOI)$/,
+    /^(PREEMPTION_TIMER|TIMER|CLOCK)$/,
   ],
-  grey: [/^(HLT|IDLE.*)$/, /^(PAUSE.*|MWAIT.*|MONITOR.*)$/, /^(TRIPLE_FAULT|SHUTDOWN|INIT.*|SIPI.*|RESET)$/],
+  grey: [
+    /^(HLT|IDLE.*|HALT_POLL|WAKEUP)$/,
+    /^(PAUSE.*|MWAIT.*|MONITOR.*|PLE_WINDOW)$/,
+    /^(TRIPLE_FAULT|SHUTDOWN|INIT.*|SIPI.*|RESET)$/,
+  ],
   pink: [
-    /^(VMCALL|VMMCALL|HYPERCALL|BACKDOOR)$/,
+    /^(VMCALL|VMMCALL|HYPERCALL|BACKDOOR|HYPERV|VMGEXIT)$/,
     /^(VMRESUME|VMLAUNCH|VMRUN|ENTRY|NESTED_ENTRY)$/,
     /^(VMREAD|VMLOAD)$/,
     /^(VMWRITE|VMSAVE)$/,
@@ -61,7 +65,7 @@ const FAMILIES: { readonly [hue in Hue]: readonly RegExp[] } = {
     /^WRITE_CR4$/,
     /^(READ_CR4|READ_CR8)$/,
   ],
-  brown: [/^(WBINVD|INVD|WBNOINVD)$/, /^(TASK_SWITCH|LDTR_TR.*|GDTR_IDTR.*|RSM)$/],
+  brown: [/^(WBINVD|INVD|WBNOINVD)$/, /^(TASK_SWITCH|LDTR_TR.*|GDTR_IDTR.*|RSM|SMM)$/],
 };
 const HUE_NAMES = Object.keys(FAMILIES) as Hue[];
 
