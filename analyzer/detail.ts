@@ -1,5 +1,6 @@
 /** Everything a trace says of one event, for people. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { codeDomain } from '../traces/codes.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
 import {
   type Bits,
@@ -15,7 +16,6 @@ import { codeWidth, disassemble } from './profile/code.js';
 import type { Symbols } from './symbols/symbols.js';
 import type { Timeline } from './timeline.js';
 import type { Axis, Detail, Place, Register, Said } from './timeline-answers.js';
-import { codeDomain } from './timeline-filter.js';
 import { NO_LANE, reasonName } from './timeline-index.js';
 
 /** A chain of parents is followed this far: nesting is a few levels deep, and a damaged trace may hold any number. */
@@ -143,7 +143,9 @@ export class Details {
       return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
     }
     if (name === 'rip') return this.#symbols?.label(levelOf(row), big(cell)) ?? null;
-    if (name === 'code' && kind === EVENT_KINDS.vmfail) return VM_INSTRUCTION_ERRORS[Number(cell)] ?? null;
+    // KVM says of an entry of L1 that it refused which error L1 is told
+    const refused = kind === EVENT_KINDS.entry_failed && row.tracepoint !== null;
+    if (name === 'code' && (kind === EVENT_KINDS.vmfail || refused)) return VM_INSTRUCTION_ERRORS[Number(cell)] ?? null;
     const domain = name === 'code' ? codeDomain(kind) : null;
     return domain === null ? null : this.#reader.name(domain, big(cell));
   }

@@ -1,5 +1,5 @@
 /** Which events a filter lets through: a mask of categories, a choice of lanes, and for words a mask of rows. */
-import { EVENT_KINDS } from '../engine/observer.js';
+import { CODE_DOMAINS } from '../traces/codes.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import type { Filter } from './timeline-answers.js';
 import { readableEvents } from './timeline-chunks.js';
@@ -33,19 +33,6 @@ const NUMBERS = [
 ] as const;
 const COLUMNS = [...NUMBERS, 'kind', 'text'] as const;
 
-/** The dictionary that names the `code` of a kind of event. */
-const CODE_DOMAINS: readonly { readonly kinds: readonly (keyof typeof EVENT_KINDS)[]; readonly domain: string }[] = [
-  { kinds: ['vmread', 'vmwrite'], domain: 'field' },
-  { kinds: ['msr'], domain: 'msr' },
-  { kinds: ['check'], domain: 'check' },
-  { kinds: ['userspace_exit'], domain: 'kvm_exit' },
-  { kinds: ['apic'], domain: 'apic' },
-  { kinds: ['other'], domain: 'event' },
-];
-
-export const codeDomain = (kind: number): string | null =>
-  CODE_DOMAINS.find(({ kinds }) => kinds.some((name) => EVENT_KINDS[name] === kind))?.domain ?? null;
-
 interface Word {
   /** Lower case; matched as part of names and of the event's text. Null: the number alone counts. */
   readonly part: string | null;
@@ -68,7 +55,7 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
   const codes = new Set<string>();
   for (const { kinds, domain } of CODE_DOMAINS) {
     for (const [code, { name }] of reader.dictionary(domain)) {
-      if (holds(name)) for (const kind of kinds) codes.add(`${EVENT_KINDS[kind]} ${code}`);
+      if (holds(name)) for (const kind of kinds) codes.add(`${kind} ${code}`);
     }
   }
   const failed = part !== null && 'failed'.startsWith(part) && part.length > 2;

@@ -87,7 +87,7 @@ export const command: Command = {
   ],
   details: [
     'Reads, never writes. 64-bit integers are two’s complement: u64(x) and hex64(x) print them, ult(a, b) and ule(a, b) ' +
-      'compare them without sign. Names of numbers are in the table dictionary. As JSON: one object a row, 64-bit ' +
+      'compare them without sign. Names of numbers are in the table dictionary, and in the view named. As JSON: one object a row, 64-bit ' +
       'values as hex strings, bytes as hex.',
     ...tables,
     ...VIEWS.map(({ name, says, columns }) => `${name} (a view: ${says}): ${columns.map((c) => c.name).join(', ')}.`),

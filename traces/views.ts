@@ -1,4 +1,5 @@
 /** Views that SQL over a trace has besides its tables: what nearly every question begins with. */
+import { CODE_DOMAINS } from './codes.js';
 import { TABLES, type TableName } from './schema.js';
 
 export interface View {
@@ -68,16 +69,6 @@ FROM step LEFT JOIN dictionary AS reasons
 WHERE kind IN (${EXIT}, ${FAILED})`,
 };
 
-/** Dictionaries that name the code of a kind. */
-const CODES: readonly (readonly [domain: string, kinds: readonly number[]])[] = [
-  ['check', [5]],
-  ['field', [11, 12]],
-  ['msr', [20]],
-  ['kvm_exit', [30]],
-  ['event', [35]],
-  ['apic', [46]],
-];
-
 const NAMED_VIEW: View = {
   name: 'named',
   says: 'Events with names where the table `event` has numbers',
@@ -100,7 +91,7 @@ FROM event
 LEFT JOIN dictionary AS kinds ON kinds.domain = 'kind' AND kinds.code = event.kind
 LEFT JOIN dictionary AS tracepoints ON tracepoints.domain = 'event' AND tracepoints.code = event.tracepoint
 LEFT JOIN dictionary AS codes ON codes.code = event.code
-  AND codes.domain = CASE ${CODES.map(([domain, kinds]) => `WHEN event.kind IN (${kinds.join(', ')}) THEN '${domain}'`).join(' ')} END`,
+  AND codes.domain = CASE ${CODE_DOMAINS.map(({ domain, kinds }) => `WHEN event.kind IN (${kinds.join(', ')}) THEN '${domain}'`).join(' ')} END`,
 };
 
 export const VIEWS: readonly View[] = [EXIT_VIEW, NAMED_VIEW];

@@ -7,6 +7,7 @@ import { Details } from '../../analyzer/detail.js';
 import { readTimeline } from '../../analyzer/timeline.js';
 import type { Detail } from '../../analyzer/timeline-answers.js';
 import { EVENT_KINDS } from '../../engine/observer.js';
+import { codeDomain } from '../../traces/codes.js';
 import { createTrace, openTrace } from '../../traces/open.js';
 import { REGISTERS } from '../../traces/schema.js';
 import type { Row, TraceReader, TraceWriter } from '../../traces/store.js';
@@ -269,6 +270,14 @@ describe('an event', () => {
 });
 
 describe('an event of another tool', () => {
+  it('has the dictionary of its kind for its code', () => {
+    const kinds = ['vmread', 'vmwrite', 'check', 'msr', 'userspace_exit', 'other', 'vmgexit', 'apic', 'io'] as const;
+    assert.deepEqual(
+      kinds.map((kind) => codeDomain(EVENT_KINDS[kind])),
+      ['field', 'field', 'check', 'msr', 'kvm_exit', 'event', 'reason.svm', 'apic', null],
+    );
+  });
+
   it('is named by its tracepoint, its flags and its code', async () => {
     const details = await detailsOf((writer) => {
       writer.define('event', 7, 'kvm_avic_unaccelerated_access');

@@ -254,6 +254,18 @@ describe('trapline profile of a stored import', () => {
 });
 
 describe('trapline query', () => {
+  it('has kinds, fields and checks by their names in the view `named`', () => {
+    const sql = new TraceSql(trace);
+    const rowsOf = (statement: string): unknown[][] => [...sql.ask(statement).rows].map((row) => [...row]);
+    const named = rowsOf("select seq from named where kind = 'vmwrite' and code_name = 'GUEST_RFLAGS' order by seq");
+    assert.deepEqual(rowsOf('select count(*) from named'), rowsOf('select count(*) from event'));
+    sql.close();
+    assert.deepEqual(
+      named.map(([seq]) => Number(seq)),
+      ask('Who wrote a field of the VMCS, and what').map(({ seq }) => seq),
+    );
+  });
+
   it('-x prints a row as lines of what is there, and counts what is not', async () => {
     let out = '';
     const sink = {
