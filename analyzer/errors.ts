@@ -21,13 +21,8 @@ export const ANALYSIS_ERRORS = {
     what: 'no VM entry failed in this run',
     advice: 'name an event with --event to look at the VMCS as of it',
   },
-  STATE_NOT_RECORDED: {
-    what: 'entries failed in this recording, which holds no state to check',
-    advice:
-      'load kvm_intel with dump_invalid_vmcs=1 (kvm_amd: dump_invalid_vmcb=1), let it fail again, and explain the kernel log',
-  },
   NO_FAILURE_RECORDED: {
-    what: 'no VM entry failed in this recording',
+    what: 'a recording without a failed VM entry',
     advice: 'see where its exits go with trapline profile; explain takes the kernel log of an entry that failed',
   },
   NO_VMCS: {

@@ -125,9 +125,10 @@ function printWrites(out: Output, { writes = [] }: Reported): void {
   }
 }
 
-function placeOf({ first, last, tick, times = 1 }: Reported): string {
-  if (tick === undefined) return first === last ? `line ${first}` : `lines ${first}-${last}`;
+function placeOf({ format, first, last, tick, times = 1 }: Reported): string {
   const often = times > 1 ? `, ${formatNumber(times)} times` : '';
+  if (format === 'recording') return `event ${formatNumber(first)}${often}`;
+  if (tick === undefined) return first === last ? `line ${first}` : `lines ${first}-${last}`;
   return `event ${formatNumber(first)}, tick ${formatNumber(tick)}${often}`;
 }
 

@@ -7,11 +7,13 @@ import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print
 import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
 import { PROCESSORS } from '../analyzer/explain/processors.js';
 import { explainRecorded, type RecordedReport, vmcsOfEvents } from '../analyzer/explain/recorded.js';
+import { ImportError } from '../recorder/import/errors.js';
+import { memorySource } from '../recorder/import/source.js';
 import { openTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { printReports } from './explain-print.js';
-import { isImported, isRecording, refuseRecording } from './explain-recording.js';
+import { explainImported, explainRecording, isImported, isRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
 
 /** A processor by name; throws CliError BAD_VALUE. */
@@ -21,15 +23,17 @@ function processorOf(name: string): Processor {
   throw new CliError('BAD_VALUE', `explain --cpu ${name}`, `known are ${[...PROCESSORS.keys()].join(', ')}`);
 }
 
-/** A text file or standard input; throws AnalysisError LOG_TOO_LARGE. */
-function read(path: string): string {
+/** A file or standard input; throws AnalysisError LOG_TOO_LARGE. */
+function read(path: string): Buffer {
   const from = path === '-' ? 0 : path;
   const { size } = path === '-' ? { size: 0 } : statSync(path);
   const bytes = size > LARGEST ? null : readFileSync(from);
-  if (bytes === null || bytes.length > LARGEST)
-    throw new AnalysisError('LOG_TOO_LARGE', path, `more than ${LARGEST / 2 ** 20} MiB`);
-  return bytes.toString('utf8');
+  if (bytes === null || bytes.length > LARGEST) throw tooLarge(path);
+  return bytes;
 }
+
+const tooLarge = (path: string): AnalysisError =>
+  new AnalysisError('LOG_TOO_LARGE', path, `more than ${LARGEST / 2 ** 20} MiB`);
 
 /** What one file gave. */
 interface Found {
@@ -44,7 +48,7 @@ function chosenProcessor(call: Call): Processor {
     const why = 'both say what the processor can do';
     throw new CliError('BAD_VALUE', 'explain --cpu and --msrs', why, 'give one of them');
   }
-  if (msrs !== null) return readMsrs(read(msrs), msrs);
+  if (msrs !== null) return readMsrs(read(msrs).toString('utf8'), msrs);
   return model === null ? UNKNOWN : processorOf(model);
 }
 
@@ -64,16 +68,37 @@ function explainFile(call: Call, file: string, processor: Processor): Found {
   if (eventOf(call) !== null) {
     throw new CliError('BAD_VALUE', `explain --event with ${file}`, 'it is no trace, and has no events');
   }
-  if (isRecording(file)) return refuseRecording(call, file);
-  const { dumps } = explain(read(file), file === '-' ? 'standard input' : file, processor);
-  return { dumps: dumps.map((dump) => ({ file, ...dump })), more: 0 };
+  const name = file === '-' ? 'standard input' : file;
+  if (file !== '-' && statSync(file).size > LARGEST) return explainLarge(call, file);
+  const bytes = read(file);
+  if (isRecording(bytes)) return explainRecording(call, name, memorySource(bytes, name));
+  try {
+    const { dumps } = explain(bytes.toString('utf8'), name, processor);
+    return { dumps: dumps.map((dump) => ({ file, ...dump })), more: 0 };
+  } catch (error) {
+    if (!(error instanceof AnalysisError) || error.code !== 'NO_DUMP') throw error;
+    return elseRecording(error, () => explainRecording(call, name, memorySource(bytes, name)));
+  }
+}
+
+/** A file that is too large for a log may be a recording. */
+const explainLarge = (call: Call, file: string): Found =>
+  elseRecording(tooLarge(file), () => explainRecording(call, file));
+
+/** What is no log is a recording, or nothing that can be explained. */
+function elseRecording(noLog: AnalysisError, recording: () => Found): Found {
+  try {
+    return recording();
+  } catch (error) {
+    throw error instanceof ImportError ? noLog : error;
+  }
 }
 
 function explainTrace(call: Call, file: string): Found {
   const reader = openTrace(file);
   if (eventOf(call) === null && isImported(reader)) {
     reader.close();
-    return refuseRecording(call, file);
+    return explainImported(call, file);
   }
   const progress = call.out.progress('replaying');
   try {
@@ -103,7 +128,7 @@ export const command: Command = {
   arguments: [
     {
       name: 'FILE',
-      says: 'a kernel, Xen or QEMU log, a mail, anything with a dump in it, or a trace of a run; - is standard input',
+      says: 'a kernel, Xen or QEMU log, a mail, anything with a dump in it, a trace of a run, or a recording of another tool; - is standard input',
       repeats: true,
     },
   ],
@@ -129,6 +154,8 @@ export const command: Command = {
       'manual orders stages, not the checks in them: all violated ones are reported, never which the processor met first.',
     'Of a trace that trapline record wrote, every VM entry that failed is explained, each kind once: the run is made ' +
       'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
+    'Of what trace-cmd, perf or tracefs recorded, every kind of failed entry is named, with its reason, or with the rule ' +
+      'by which KVM refused a nested one; the state itself is in no recording.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
       'damaged, 2 where no dump was found.',
   ],
@@ -136,7 +163,7 @@ export const command: Command = {
     processor: 'whose capabilities were used; unknown where none were given',
     dumps: 'one object a dump, in the order of files and their lines, with these keys',
     file: 'where it was found',
-    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu, report, or vmcs (of a trace)',
+    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
     title: 'the format in words',
     isa: 'vmx, svm or null',
     first: 'first line of the dump, from 1, or the event of a trace',

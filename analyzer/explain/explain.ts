@@ -90,7 +90,8 @@ const permits = ({ check }: Judged): string =>
     ? `VM-instruction error ${check.error}`
     : (ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`);
 
-const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {
+/** What is said of a check that did not simply hold. */
+export const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {
   const { check, missing, assumes } = judged;
   const manual = check.stage === 'vmcb' ? SVM_MANUAL : MANUAL;
   return {

@@ -1,0 +1,145 @@
+/** What explain says of recordings of other tools: their failed entries, or which command takes them. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, test } from 'node:test';
+import { COMMANDS } from '../../cli/commands.js';
+import { Output } from '../../cli/output.js';
+import { runProgram } from '../../cli/program.js';
+import { fixturePath, sharedPath } from '../recorder/import-helpers.js';
+import { MAIN, trapline as run } from './process.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'trapline-explain-'));
+test.after(() => rmSync(folder, { recursive: true }));
+
+class Paper {
+  text = '';
+  readonly isTTY = false;
+  write(text: string): boolean {
+    this.text += text;
+    return true;
+  }
+}
+
+interface Told {
+  readonly sentence: string;
+  readonly event: number;
+  readonly times: number;
+  readonly verdict: string;
+  readonly violated: readonly { readonly id: string }[];
+  readonly suspects: readonly { readonly id: string }[];
+  readonly outcome: { readonly kind: string; readonly error: number | null };
+  readonly next: readonly string[];
+}
+
+/** What is told of a file. */
+async function told(path: string): Promise<readonly Told[]> {
+  const [out, err] = [new Paper(), new Paper()];
+  const code = await runProgram(['explain', path, '--json'], new Output(out, err, {}), COMMANDS);
+  assert.equal(code, 1, err.text);
+  return (JSON.parse(out.text) as { readonly dumps: readonly Told[] }).dumps;
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const line = (i: number, event: string): string => `qemu-100 [000] 1.00000${i}: ${event}\n`;
+const exit = (reason: string, info1: number): string =>
+  `kvm_exit: vcpu 0 reason ${reason} rip 0x1000 info1 0x${info1.toString(16)} info2 0x0 intr_info 0x0 error_code 0x0`;
+const REFUSED = 'kvm_nested_vmenter_failed:';
+
+describe('text of a trace', () => {
+  it('has the reason and the qualification of a failed entry with their meaning, each kind once', async () => {
+    const text =
+      line(1, exit('INVALID_STATE FAILED_VMENTRY', 4)) +
+      line(2, exit('INVALID_STATE FAILED_VMENTRY', 4)) +
+      line(3, exit('MSR_LOAD_FAIL FAILED_VMENTRY', 3));
+    const [link, msr] = await told(file('failed.txt', text));
+    // SDM volume 3C, "VM-Entry Failures During or After Loading Guest State"
+    assert.match(link?.sentence ?? '', /0x80000021, qualification 4\): .*VMCS link pointer/);
+    assert.equal(link?.times, 2);
+    assert.match(msr?.sentence ?? '', /entry 3 of the VM-entry MSR-load area/);
+    assert.ok(link?.next.some((says) => says.includes('dump_invalid_vmcs=1')));
+  });
+
+  it('names the rule by which KVM refused a nested entry', async () => {
+    const text =
+      line(1, exit('VMLAUNCH', 0)) +
+      line(2, `${REFUSED} (vmcs12->guest_cr4 & X86_CR4_CET) && !(vmcs12->guest_cr0 & X86_CR0_WP)`) +
+      line(3, `${REFUSED} control->asid == 0`) +
+      line(4, `${REFUSED} nested_vmx_check_exit_msr_switch_controls(vcpu, vmcs12)`) +
+      line(5, `${REFUSED} early hardware check VM-instruction error: VMLAUNCH_NONCLEAR_VMCS`) +
+      line(6, `${REFUSED} a rule of tomorrow`);
+    const [one, asid, several, launch, unknown] = await told(file('refused.txt', text));
+    assert.deepEqual([one?.violated.map(({ id }) => id), one?.verdict], [['guest.cr4.cet_needs_wp'], 'violated']);
+    assert.deepEqual(
+      asid?.violated.map(({ id }) => id),
+      ['svm.asid'],
+    );
+    assert.ok(several?.suspects.length === 6 && several.verdict === 'suspect');
+    assert.equal(launch?.outcome.error, 4);
+    assert.match(unknown?.sentence ?? '', /a rule of tomorrow/);
+  });
+
+  it('whose exits of nested guests alone were recorded still tells', async () => {
+    const text = line(1, exit('INVALID_STATE FAILED_VMENTRY', 0).replace('kvm_exit', 'kvm_nested_vmexit'));
+    const [only, ...others] = await told(file('nested.txt', text));
+    assert.match(only?.sentence ?? '', /invalid guest state/);
+    assert.equal(others.length, 0);
+  });
+
+  it('comes from standard input too, and control characters of it do not go to a terminal', async () => {
+    const ran = await run(['explain', '-'], folder, line(1, `${REFUSED} what \u001b[2J is this`));
+    assert.equal(ran.code, 1, ran.err);
+    assert.match(ran.out, /KVM refused the entry of a nested guest: what/);
+    assert.ok(!ran.out.includes('\u001b'));
+  });
+});
+
+describe('a recording without a failed entry is told what it is, and which command takes it', () => {
+  for (const name of ['svm-nested.report.txt', 'svm-two-vcpus.trace.dat', 'svm-kvm-stat.perf.data']) {
+    it(name, async () => {
+      const ran = await run(['explain', fixturePath(name)], folder);
+      assert.equal(ran.code, 2);
+      assert.match(ran.err, /NO_FAILURE_RECORDED .*: .*\d+ exits.*trapline profile/);
+    });
+  }
+
+  it('from standard input', async () => {
+    const ran = await run(['explain', '-'], folder, readFileSync(fixturePath('svm-basic.script.txt'), 'latin1'));
+    assert.match(ran.err, /NO_FAILURE_RECORDED .*standard input: /);
+    assert.ok(MAIN.length > 0);
+  });
+});
+
+it('a log that is neither says so in one line', async () => {
+  const ran = await run(
+    ['explain', file('log.txt', '[    1.0] usb 1-1: new device\n[    1.1] eth0: link up\n')],
+    folder,
+  );
+  assert.equal(ran.code, 2);
+  assert.match(ran.err, /^trapline: NO_DUMP [^\n]*\n$/);
+});
+
+describe('recordings of real failures', () => {
+  // what was set is in the manifest of the collection
+  const cases = {
+    'svm/svm_nested_bad1': 'svm.efer.svme',
+    'svm/svm_nested_bad3': 'svm.asid',
+    'vmx/vmx_nested_bad3': 'controls.cr3_targets',
+  };
+  for (const [name, id] of Object.entries(cases)) {
+    const path = sharedPath(`kvm/${name}.trace.dat`);
+    it(name, { skip: path === null }, async () => {
+      const [only] = await told(path ?? '');
+      assert.deepEqual(
+        only?.violated.map((found) => found.id),
+        [id],
+      );
+    });
+  }
+});
