@@ -33,7 +33,11 @@ export function exportPerfetto(
   /** Names of the open slices of each lane: readers other than Perfetto end a slice by its name. */
   const open = new Map<number, string[]>();
   let written = 0;
-  const put = (event: string): void => sink.write(`,\n${event}`);
+  let between = '\n';
+  const put = (event: string): void => {
+    sink.write(between + event);
+    between = ',\n';
+  };
   const place = (lane: number): string => {
     let text = places.get(lane);
     if (text === undefined) {
@@ -78,7 +82,7 @@ export function exportPerfetto(
     },
     (domain, code) => reader.name(domain, code),
   );
-  sink.write('{"displayTimeUnit":"ns","traceEvents":[\n{"ph":"M","name":"trapline","pid":1,"tid":0,"args":{}}');
+  sink.write('{"displayTimeUnit":"ns","traceEvents":[');
   const damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk));
   walker.end();
   const clock = {

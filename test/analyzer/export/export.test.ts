@@ -61,6 +61,8 @@ function checkTraceEvents(text: string): TraceEvent[] {
   const threads = new Map<string, { open: (string | undefined)[]; last: number }>();
   for (const event of traceEvents) {
     assert.ok(Number.isInteger(event.pid) && Number.isInteger(event.tid));
+    // chrome://tracing warns of any other metadata.
+    if (event.ph === 'M') assert.match(event.name ?? '', /^(process|thread)_name$/);
     if (event.ph === 'M') continue;
     const id = `${event.pid} ${event.tid}`;
     const thread = threads.get(id) ?? { open: [], last: 0 };
