@@ -14,6 +14,8 @@ export interface FollowStart {
   readonly replace: boolean;
   /** Milliseconds from one look to the next. */
   readonly interval: number;
+  /** Cycles a second of the recording's TSC, where the person said it. */
+  readonly tscHz: number | null;
   readonly control: SharedArrayBuffer;
 }
 

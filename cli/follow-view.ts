@@ -2,6 +2,7 @@
 import type { Figures, RollingRow, Totals } from '../analyzer/profile/rolling.js';
 import type { Group, Snapshot } from './follow-protocol.js';
 import type { Style } from './output.js';
+import { formatTime, type Unit } from './profile-print.js';
 import {
   cutText,
   formatBar,
@@ -55,11 +56,10 @@ const COLUMNS: readonly TableColumn[] = [
   { title: '    max', align: 'right', drops: 3 },
 ];
 
-const time = (ns: number | undefined): string => (ns === undefined ? '' : formatNs(ns));
 const rate = (value: number | null): string =>
   value === null ? '' : formatNumber(value, value !== 0 && value < 9.95 ? 1 : 0);
 
-function cells(figures: Figures, perSecond: number | null, paint: Paint): string[] {
+function cells(figures: Figures, perSecond: number | null, { paint, unit }: TableOptions): string[] {
   const { count, share, timeShare, times } = figures;
   return [
     formatNumber(count),
@@ -67,7 +67,7 @@ function cells(figures: Figures, perSecond: number | null, paint: Paint): string
     formatPercent(share),
     paint('cyan', formatBar(share, BAR)),
     times === null ? '' : formatPercent(timeShare),
-    ...[times?.mean, times?.p50, times?.p99, times?.max].map(time),
+    ...[times?.mean, times?.p50, times?.p99, times?.max].map((time) => formatTime(unit, time)),
   ];
 }
 
@@ -100,6 +100,8 @@ export interface TableOptions {
   readonly rates: Span;
   readonly width: number;
   readonly paint: Paint;
+  /** What times count. */
+  readonly unit: Unit;
 }
 
 /** Title line and rows. */
@@ -109,7 +111,7 @@ export function rowLines(rows: readonly RollingRow[], options: TableOptions): st
   const lines = rows.map((row) => {
     const reason = row.failed ? paint('red', `${row.reason} failed entry`) : paint('bold', row.reason);
     const level = row.level === null ? '' : String(row.level);
-    const text = [level, reason, ...cells(row[span], row[rates].rate, paint)];
+    const text = [level, reason, ...cells(row[span], row[rates].rate, options)];
     return group === 'level' ? text : [cutText(row.group || '?', width < WIDE ? NARROW_NAME : width), ...text];
   });
   const first = group === 'level' ? [] : [{ title: HEADINGS[group], shrinks: 8 }];
@@ -159,6 +161,7 @@ export function trouble({ lag, quiet, profile, bytes }: Snapshot): string | null
   if (quiet === null) return bytes === 0 ? 'waiting for input' : `no event yet in ${formatBytes(bytes)}`;
   if (quiet > PATIENCE) return `no event for ${formatNs(Math.round(quiet / 1000) * 1e9)}`;
   if (lag > PATIENCE) return `the input lags ${formatNs(Math.round(lag / 1000) * 1e9)} behind`;
+  if (profile.unit === 'ticks') return 'times are cycles; --tsc-hz makes them time, and gives rates';
   return profile.unit === null ? 'no time stamps, hence no times and rates' : null;
 }
 
@@ -212,7 +215,15 @@ export function frame(snapshot: Snapshot, options: FrameOptions): string[] {
   const room = Math.max(0, height - head.length - 1 - 1);
   const from = Math.max(0, Math.min(choice.from, rows.length - room));
   const shown = rows.slice(from, from + room);
-  const table = rowLines(shown, { group, order: choice.order, span: choice.span, rates: 'recent', width, paint });
+  const table = rowLines(shown, {
+    group,
+    order: choice.order,
+    span: choice.span,
+    rates: 'recent',
+    width,
+    paint,
+    unit: snapshot.profile.unit,
+  });
   const more = rows.length > shown.length ? `rows ${from + 1}-${from + shown.length} of ${rows.length}` : '';
   const foot = [more, keys ? KEYS[width < WIDE ? 'narrow' : 'wide'] : ''].filter((text) => text !== '').join('   ');
   const body = [...head, ...table.map((line) => cutText(line, width))].slice(0, Math.max(0, height - 1));

@@ -14,6 +14,7 @@ import { describeCounts, printNotes } from './import-text.js';
 import { toJsonLine } from './json.js';
 import type { Output } from './output.js';
 import { formatDigest } from './table.js';
+import { readTscHz } from './tsc.js';
 
 type End = Extract<Message, { kind: 'end' }>;
 
@@ -164,7 +165,8 @@ function printTable(out: Output, snapshot: Snapshot, rates: 'all' | 'recent', mo
   const paint = out.paint.bind(out);
   out.line(`${formatClock(profile.all.span)}  ${totals(snapshot, rates, paint).join(', ')}`);
   const rows = ordered(profile.rows, 'count', 'all');
-  const options = { group, order: 'count', span: 'all', rates, width: out.width, paint } as const;
+  const { unit } = profile;
+  const options = { group, order: 'count', span: 'all', rates, width: out.width, paint, unit } as const;
   if (rows.length > 0) for (const line of rowLines(rows.slice(0, most), options)) out.line(line);
   if (rows.length > most) out.line(paint('dim', `${rows.length - most} more`));
 }
@@ -259,7 +261,14 @@ export async function follow(call: Call, file: string): Promise<number> {
   const memory = Control.create();
   const control = new Control(memory);
   control.group = group;
-  const start: FollowStart = { file, output, replace: call.flag('replace'), interval, control: memory };
+  const start: FollowStart = {
+    file,
+    output,
+    replace: call.flag('replace'),
+    interval,
+    tscHz: readTscHz(call),
+    control: memory,
+  };
   const worker = new Worker(new URL('./follow-worker.js', import.meta.url), { workerData: start });
   const quit = (): void => {
     control.stop();

@@ -10,6 +10,7 @@ import { type Call, type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTI
 import { CliError, describeError, formatError } from './errors.js';
 import { describeCounts, printNotes } from './import-text.js';
 import { formatDigest } from './table.js';
+import { readTscHz, TSC_OPTION } from './tsc.js';
 
 export const command: Command = {
   arguments: [{ name: 'FILE', says: 'the file; - reads standard input' }],
@@ -19,12 +20,16 @@ export const command: Command = {
     { name: 'follow', says: 'show where the exits go while the recording goes on; -o is optional then' },
     { name: 'interval', value: 'SECONDS', says: 'with --follow: from one look to the next; 1 without it' },
     { name: 'by', value: 'WHAT', says: 'with --follow: rows by level, vm or vcpu; level without it' },
+    TSC_OPTION,
     JSON_OPTION,
   ],
   details: [
-    'Reads `trace.dat` (trace-cmd record) and `perf.data` (perf record, perf kvm stat record), and the text of ' +
+    'Reads `trace.dat` (trace-cmd record), `perf.data` (perf record, perf kvm stat record) and what `xentrace` writes, and the text of ' +
       '`trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
       'does not say stays unknown.',
+    'Of Xen, vCPUs are told by the events of the scheduler (`xentrace -e 0xaf000` records them and those of HVM and PVH ' +
+      'guests), a VM is a domain, and times are cycles of the TSC: ticks, or with --tsc-hz nanoseconds. Events without a ' +
+      'time of their own have none.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
@@ -40,7 +45,7 @@ export const command: Command = {
       'Each has number, elapsed (ms), bytes, lag and quiet (ms behind, ms since an event), group, and profile: unit, ' +
       'newest (ns), all and recent (span in ns, events, exits, entries, failedEntries, lost, gaps), and rows: group, ' +
       'level, isa, reason, failed, and for all and recent count, rate (1/s), share, timeShare, and times (total, mean, ' +
-      'p50, p99, max in ns).',
+      'p50, p99, max in ns, or in cycles where unit is ticks).',
   ],
   json: {
     path: 'the trace that was written',
@@ -61,6 +66,10 @@ export const command: Command = {
       says: 'watch the exits of this host, and keep them',
     },
     { line: 'trace-cmd stream -e kvm | trapline import - --follow', says: 'the same with trace-cmd, as text' },
+    {
+      line: 'xentrace -e 0xaf000 | trapline import - -o xen.arrow --tsc-hz 2.4G',
+      says: 'record the guests of a Xen host',
+    },
   ],
   async run(call) {
     const [file = '-'] = call.args;
@@ -77,11 +86,13 @@ export const command: Command = {
 
 function importFile(call: Call, file: string): number {
   const path = call.needed('output');
+  const tscHz = readTscHz(call);
   const source = openSource(file);
   const progress = call.out.progress(basename(source.name));
   try {
     const result = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
       progress: (done, total) => progress.update(done, total),
+      ...(tscHz === null ? {} : { tscHz }),
     });
     progress.end();
     const stopped = result.stopped === null ? null : describeError(result.stopped);

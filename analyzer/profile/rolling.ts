@@ -115,8 +115,9 @@ export class RollingProfile {
     return this.#events;
   }
 
+  /** Time of the newest event in ns; null where there is none, or its clock counts something else. */
   get newest(): number | null {
-    return this.#newest;
+    return this.#clock.unit === 'ns' ? this.#newest : null;
   }
 
   /** Takes a chunk of the event table, in order; other tables are ignored. */
@@ -212,7 +213,6 @@ export class RollingProfile {
    * lanes are one, `nameOf` what the recording itself calls its reasons.
    */
   read(groupOf: (lane: number) => string = () => '', most = 500, nameOf: NameOf = () => null): Rolling {
-    const span = this.#newest === null || this.#first === null ? 0 : this.#newest - this.#first;
     const groups = new Map<string, Cell[]>();
     for (const cell of this.#cells) {
       const { level, isa, failed, reason, told } = cell;
@@ -221,8 +221,12 @@ export class RollingProfile {
       if (group === undefined) groups.set(key, [cell]);
       else group.push(cell);
     }
+    // cycles make no seconds
+    const timed = this.#clock.unit === 'ns';
+    const span = !timed || this.#newest === null || this.#first === null ? 0 : this.#newest - this.#first;
+    const recentSpan = timed ? this.#recentSpan : 0;
     const all = new Sums(span);
-    const recent = new Sums(this.#recentSpan);
+    const recent = new Sums(recentSpan);
     const gathered = [...groups.values()].flatMap((cells) => {
       const [first] = cells;
       if (first === undefined) return [];
@@ -233,9 +237,9 @@ export class RollingProfile {
     gathered.sort((a, b) => b.whole.count - a.whole.count);
     return {
       unit: this.#clock.unit,
-      newest: this.#newest,
+      newest: this.newest,
       all: { span, ...this.#before },
-      recent: { span: this.#recentSpan, ...this.#recent },
+      recent: { span: recentSpan, ...this.#recent },
       rows: gathered.slice(0, most).map(({ first, whole, newest }) => ({
         group: first.told ? groupOf(first.lane) : '',
         level: !first.told || first.level === UNKNOWN_LEVEL ? null : first.level,

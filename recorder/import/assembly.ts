@@ -46,6 +46,12 @@ const unanswered = (count: number, first: number): string =>
   `${count === 1 ? '1 VM entry has' : `${count} VM entries have`} no exit before what the thread did next (the first is ` +
   `event ${first}): either VMfail, an entry that was refused before the guest was loaded, or the exit was not recorded`;
 
+/** How reading ended; `noExits` is what it means that there is no exit, where that is not about KVM. */
+export interface Finish extends Pick<ImportResult, 'source' | 'format' | 'stopped'> {
+  readonly line: number | null;
+  readonly noExits?: string;
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class Assembly {
@@ -172,7 +178,7 @@ export class Assembly {
 
   /** Writes names and notes and closes the trace, which must have an event. */
   finish(
-    { source, format, stopped, line }: Pick<ImportResult, 'source' | 'format' | 'stopped'> & { line: number | null },
+    { source, format, stopped, line, noExits }: Finish,
     read: Pick<ImportCounts, 'lines' | 'frames'>,
     coined: readonly CoinedReason[] = [],
   ): ImportResult {
@@ -193,7 +199,7 @@ export class Assembly {
       lanes: this.lanes.all.length,
       threads: this.lanes.threads,
     };
-    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, this.#noExits(counts));
+    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, noExits ?? this.#noExits(counts));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     if (stopped !== null) this.notes.add(line, stopped.message);

@@ -2,6 +2,7 @@
 import type { TraceWriter } from '../../traces/store.js';
 import { importTraceDat } from './binary/import-tracedat.js';
 import { importPerf } from './binary/perf.js';
+import { importXentrace } from './binary/xentrace.js';
 import { ImportError } from './errors.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, peek } from './source.js';
@@ -20,11 +21,15 @@ const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string
 
 type Importer = (source: ByteSource, open: () => TraceWriter, options: ImportOptions, head: Uint8Array) => ImportResult;
 
-/** First bytes of the binary formats that are read: trace-cmd.dat.v7(5), perf.data-file-format.txt (of either byte order). */
+/**
+ * First bytes of the binary formats that are read: trace-cmd.dat.v7(5), perf.data-file-format.txt (of either byte order),
+ * xen/include/public/trace.h (TRC_TRACE_CPU_CHANGE with two words).
+ */
 const BINARY: readonly { readonly bytes: readonly number[]; readonly imports: Importer }[] = [
   { bytes: [0x17, 0x08, 0x44, 0x74, 0x72, 0x61, 0x63, 0x69, 0x6e, 0x67], imports: importTraceDat },
   { bytes: [0x50, 0x45, 0x52, 0x46, 0x49, 0x4c, 0x45, 0x32], imports: importPerf },
   { bytes: [0x32, 0x45, 0x4c, 0x49, 0x46, 0x52, 0x45, 0x50], imports: importPerf },
+  { bytes: [0x03, 0xf0, 0x01, 0x20], imports: importXentrace },
 ];
 const HEAD = 16;
 

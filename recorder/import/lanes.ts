@@ -7,6 +7,8 @@ import { ImportError } from './errors.js';
 
 /** More threads than any host runs at once; a bound keeps hostile input from filling the memory. */
 const MAX_LANES = 65_536;
+/** Domains of Xen that are the same everywhere: the one that manages the host, and what idles (DOMID_IDLE). */
+const DOMAINS: { readonly [domain: number]: string } = { 0: 'Domain-0', 32767: 'idle' };
 
 export class Lane {
   readonly id: number;
@@ -62,6 +64,7 @@ export class Lanes {
   readonly #threads = new Map<number, Lane>();
   readonly #vcpus = new Map<number, Lane>();
   readonly #cpus = new Map<number, Lane>();
+  readonly #domains = new Map<number, Lane>();
   readonly all: Lane[] = [];
   #last: Lane | null = null;
 
@@ -70,6 +73,18 @@ export class Lanes {
     if (this.#last?.thread === thread) return this.#last;
     const lane = this.#threads.get(thread);
     if (lane !== undefined) this.#last = lane;
+    return lane;
+  }
+
+  /** Lane of a vCPU of a Xen domain, where no thread is named: its domain is its VM. Both below 2^16. */
+  ofDomain(domain: number, vcpu: number, where: () => string): Lane {
+    const key = domain * 0x1_0000 + vcpu;
+    let lane = this.#domains.get(key);
+    if (lane === undefined) {
+      lane = this.#add(domain, null, null, DOMAINS[domain] ?? '', where);
+      lane.vcpu = vcpu;
+      this.#domains.set(key, lane);
+    }
     return lane;
   }
 

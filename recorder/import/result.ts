@@ -10,6 +10,8 @@ export interface ImportOptions {
   readonly columns?: readonly string[];
   /** Leaves out what no column has: fields of binary records, the whole text of lines that have no exit. */
   readonly brief?: boolean;
+  /** Cycles a second of the TSC, for recordings whose times are cycles and that do not say it. */
+  readonly tscHz?: number;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
   /** Called before the first event with what gives the reasons so far that only the input itself has names for. */

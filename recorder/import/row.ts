@@ -21,6 +21,10 @@ export class EventRow extends EventRecord {
   hasTime = false;
   timeLow = 0;
   timeHigh = 0;
+  /** Cycles of a clock that nobody says how to turn into time. */
+  hasTick = false;
+  tickLow = 0;
+  tickHigh = 0;
   /** What has no column, as the source wrote it; `plain` while all of it is ASCII. */
   readonly text = new Uint8Array(MAX_LINE + 256);
   textLength = 0;
@@ -39,6 +43,7 @@ export class EventRow extends EventRecord {
     this.isa = 0;
     this.tracepoint = -1;
     this.hasTime = false;
+    this.hasTick = false;
     this.textLength = 0;
     this.plain = true;
     this.problem = null;
@@ -58,6 +63,12 @@ export class EventRow extends EventRecord {
   putPage(low: number, high: number): boolean {
     if ((this.mask & (1 << FIELD.gpa)) !== 0) return true;
     return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
+  }
+
+  setTick(low: number, high: number): void {
+    this.hasTick = true;
+    this.tickLow = low;
+    this.tickHigh = high;
   }
 
   /** Adds to the flags. */

@@ -25,6 +25,7 @@ export class EventSink {
   readonly #kind: Cells;
   readonly #time: Cells;
   readonly #tracepoint: Cells;
+  readonly #tick: Cells;
   readonly #isa: Cells;
   readonly #from: Cells;
   readonly #to: Cells;
@@ -34,7 +35,7 @@ export class EventSink {
   readonly #bytes: number;
   readonly #text: number;
 
-  /** `columns` limits which columns are filled; vcpu, kind, isa, time and from_level always are. */
+  /** `columns` limits which columns are filled; vcpu, kind, isa, time or tick, and from_level always are. */
   constructor(table: Appender, columns: readonly string[] | null = null) {
     this.#table = table;
     const wants = (name: string): boolean => columns === null || columns.includes(name);
@@ -48,6 +49,7 @@ export class EventSink {
     this.#kind = cells('kind');
     this.#time = cells('time_ns');
     this.#tracepoint = cells('tracepoint');
+    this.#tick = cells('tick');
     this.#isa = cells('isa');
     this.#from = cells('from_level');
     this.#to = cells('to_level');
@@ -80,6 +82,7 @@ export class EventSink {
     put32(slab, this.#vcpu, filled, row.vcpu);
     put8(slab, this.#kind, filled, row.kind);
     if (row.hasTime) put64(slab, this.#time, filled, row.timeLow, row.timeHigh);
+    else if (row.hasTick) put64(slab, this.#tick, filled, row.tickLow, row.tickHigh);
     if (row.tracepoint >= 0 && this.#wantsTracepoint) put32(slab, this.#tracepoint, filled, row.tracepoint);
     if (row.isa !== 0) put8(slab, this.#isa, filled, row.isa);
     if (row.fromLevel !== 255) put8(slab, this.#from, filled, row.fromLevel);

@@ -1,0 +1,174 @@
+/**
+ * Records of xentrace in the order of their time. xentrace empties the buffers of all host CPUs round after round, in
+ * the order of their numbers (tools/xentrace/xentrace.c): what is older than the newest record of the round before last
+ * cannot be overtaken any more. The records of a CPU stay in their order; many have no time, and go with the one before.
+ */
+import { Merge, type Timed } from './ring.js';
+
+/** Bytes that may wait; beyond them the older half of their time goes on without the rest of its round. */
+const MOST = 128 << 20;
+
+const CYCLES = 0x8000_0000;
+const EVENT = 0x0fff_ffff;
+
+/** Words that a record with this header has beyond event and time. */
+export const extraWords = (header: number): number => (header >>> 28) & 7;
+export const hasCycles = (header: number): boolean => header >= CYCLES;
+export const eventOf = (header: number): number => header & EVENT;
+export const sizeOf = (header: number): number => (hasCycles(header) ? 12 : 4) + 4 * extraWords(header);
+
+const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
+  high > thanHigh || (high === thanHigh && low > thanLow);
+
+/** Whole records of one CPU. */
+export interface Block {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  /** Offset in the input of its first byte. */
+  readonly offset: number;
+}
+
+/** The records of a host CPU that wait; it stands at one of them. */
+export class CpuRecords implements Timed {
+  readonly cpu: number;
+  view: DataView = new DataView(new ArrayBuffer(0));
+  /** The current record: where its words begin, its header, and whether it has a time of its own. */
+  words = 0;
+  header = 0;
+  hasTime = false;
+  timeLow = 0;
+  timeHigh = 0;
+  #blocks: Block[] = [];
+  #block = 0;
+  #at = 0;
+  #next = 0;
+  /** It stands at a record; that is to be the next one again. */
+  #stands = false;
+  #kept = false;
+
+  constructor(cpu: number) {
+    this.cpu = cpu;
+  }
+
+  add(block: Block): void {
+    this.#blocks.push(block);
+  }
+
+  /** Offset in the input of the current record. */
+  get offset(): number {
+    return (this.#blocks[this.#block]?.offset ?? 0) + this.#at;
+  }
+
+  /** Moves to the next record; false at the end. Behind `rest` it stays at the record where it stood. */
+  next(): boolean {
+    if (this.#kept) {
+      this.#kept = false;
+      return true;
+    }
+    let block = this.#blocks[this.#block];
+    while (block !== undefined && this.#next >= block.bytes.length) {
+      this.#block += 1;
+      this.#next = 0;
+      block = this.#blocks[this.#block];
+    }
+    this.#stands = block !== undefined;
+    if (block === undefined) return false;
+    const { view } = block;
+    const at = this.#next;
+    const header = view.getUint32(at, true);
+    this.view = view;
+    this.header = header;
+    this.hasTime = hasCycles(header);
+    this.words = at + (this.hasTime ? 12 : 4);
+    if (this.hasTime) {
+      this.timeLow = view.getUint32(at + 4, true);
+      this.timeHigh = view.getUint32(at + 8, true);
+    }
+    this.#at = at;
+    this.#next = at + sizeOf(header);
+    return true;
+  }
+
+  /** Forgets the blocks that it went past, and returns their bytes. */
+  rest(): number {
+    this.#kept = this.#stands;
+    const gone = this.#blocks.splice(0, this.#block);
+    this.#block = 0;
+    return gone.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+}
+
+export class XenQueue {
+  readonly #emit: (record: CpuRecords) => void;
+  readonly #cpus = new Map<number, CpuRecords>();
+  /** Bytes that wait. */
+  #waiting = 0;
+  /** Time of the newest record, of what a round may hand on, and of what went on. */
+  #newestLow = 0;
+  #newestHigh = 0;
+  #limitLow = 0;
+  #limitHigh = 0;
+  #doneLow = 0;
+  #doneHigh = 0;
+  /** Records with a time that came after later ones had gone on. */
+  late = 0;
+
+  constructor(emit: (record: CpuRecords) => void) {
+    this.#emit = emit;
+  }
+
+  /** Takes whole records of a CPU. */
+  take(cpu: number, block: Block): void {
+    let records = this.#cpus.get(cpu);
+    if (records === undefined) {
+      records = new CpuRecords(cpu);
+      this.#cpus.set(cpu, records);
+    }
+    records.add(block);
+    this.#waiting += block.bytes.length;
+    if (this.#waiting > MOST) this.#relieve();
+  }
+
+  /** Takes note of the time of a record that is about to come. */
+  note(low: number, high: number): void {
+    if (later(high, low, this.#newestHigh, this.#newestLow)) {
+      this.#newestLow = low;
+      this.#newestHigh = high;
+    }
+    if (later(this.#doneHigh, this.#doneLow, high, low)) this.late += 1;
+  }
+
+  /** Ends a round. */
+  round(): void {
+    this.#flush(this.#limitHigh, this.#limitLow);
+    this.#limitLow = this.#newestLow;
+    this.#limitHigh = this.#newestHigh;
+  }
+
+  /** Hands on everything that waits. */
+  end(): void {
+    this.#flush(0xffff_ffff, 0xffff_ffff);
+  }
+
+  #relieve(): void {
+    const newest = this.#newestHigh * 0x1_0000_0000 + this.#newestLow;
+    const middle = (this.#doneHigh * 0x1_0000_0000 + this.#doneLow + newest) / 2;
+    this.#flush(Math.floor(middle / 0x1_0000_0000), Math.floor(middle % 0x1_0000_0000));
+    if (this.#waiting > MOST / 2) this.end();
+  }
+
+  #flush(high: number, low: number): void {
+    const merge = new Merge(this.#cpus.values());
+    for (let records = merge.first(); records !== undefined; records = merge.first()) {
+      const { timeLow, timeHigh } = records;
+      if (later(timeHigh, timeLow, high, low)) break;
+      if (later(timeHigh, timeLow, this.#doneHigh, this.#doneLow)) {
+        this.#doneLow = timeLow;
+        this.#doneHigh = timeHigh;
+      }
+      this.#emit(records);
+      merge.advance();
+    }
+    for (const records of this.#cpus.values()) this.#waiting -= records.rest();
+  }
+}
