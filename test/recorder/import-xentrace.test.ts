@@ -18,8 +18,9 @@ const ofGuest = (...records: readonly XenRecord[]): Imported => importBytes(wind
 /** What one event behind an exit of SVM became. */
 function become(event: number, words: readonly number[]): Event {
   const { events } = ofGuest(exit(2, CPUID_EXIT, RIP), { event, words });
-  const { seq: _, vcpu: __, parent, ...rest } = events[2] as Event;
+  const { seq: _, vcpu: __, parent, tracepoint, ...rest } = events[2] as Event;
   assert.equal(parent, 1, 'work that serves the exit');
+  assert.equal(tracepoint, 1, 'the second name');
   return rest as Event;
 }
 
@@ -92,7 +93,7 @@ describe('events of HVM guests', () => {
       'a timer',
       XEN.vlapic_create,
       [1, 0, 2, 0, 0xec],
-      { kind: 'other', code: 1, text: 'LAPIC_START_TIMER: delta=0x1 period=0x2 irq=236' },
+      { kind: 'timer', text: 'LAPIC_START_TIMER: delta=0x1 period=0x2 irq=236' },
     ],
     // 64-bit argument A0: its two words follow
     [

@@ -21,6 +21,7 @@ export class XenDecoder {
   readonly #text: boolean;
   readonly #nameEvent: (name: string) => number;
   readonly #programs = new Map<number, XenProgram>();
+  readonly #numbers = new Map<string, number>();
 
   /** Without `text`, what has no column is left out. */
   constructor(text: boolean, nameEvent: (name: string) => number) {
@@ -33,9 +34,18 @@ export class XenDecoder {
     const key = 8 * number + words;
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
-    const program = compile(number, words, this.#nameEvent);
+    const program = compile(number, words, (name) => this.#numberOf(name));
     if (this.#programs.size < MOST_PROGRAMS) this.#programs.set(key, program);
     return program;
+  }
+
+  /** Events of several layouts and widths share a name. */
+  #numberOf(name: string): number {
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const number = this.#nameEvent(name);
+    if (this.#numbers.size < MOST_PROGRAMS) this.#numbers.set(name, number);
+    return number;
   }
 
   /** Decodes a record whose `count` words begin at `at`; `isa` is that of its exits, 0 where nobody knows. */
@@ -44,6 +54,7 @@ export class XenDecoder {
     this.domain = -1;
     this.vcpu = -1;
     row.kind = kind;
+    row.tracepoint = program.tracepoint;
     if (code >= 0) row.put(FIELD.code, code, 0);
     if (flags !== 0) row.put(FIELD.flags, flags, 0);
     if (heading !== null && this.#text) addBytes(row, heading);

@@ -76,7 +76,9 @@ const both = (
   more: More = {},
 ): Numbered[] => [one(number, name, kind, fields(word), more), one(number | WIDE, name, kind, fields(long), more)];
 
-const other = (number: number, name: string, words = ''): Numbered => one(number, name, 'other', plain(words));
+const of = (kind: EventKind, number: number, name: string, words = ''): Numbered =>
+  one(number, name, kind, plain(words));
+const other = (number: number, name: string, words = ''): Numbered => of('other', number, name, words);
 /** The same in both widths: words that end in `=` have the width. */
 const others = (number: number, name: string, words: string): Numbered[] => [
   other(number, name, words.replaceAll('=', '')),
@@ -171,23 +173,23 @@ const HANDLERS: Numbered[] = [
 ];
 
 const DEVICES: Numbered[] = [
-  other(0x84001, 'HPET_START_TIMER', 'tn irq delta:64 period:64'),
-  other(0x84002, 'PIT_START_TIMER', 'delta period'),
-  other(0x84003, 'RTC_START_TIMER', 'delta period'),
-  other(0x84004, 'LAPIC_START_TIMER', 'delta:64 period:64 irq'),
-  other(0x84005, 'HPET_STOP_TIMER', 'tn'),
-  other(0x84006, 'PIT_STOP_TIMER'),
-  other(0x84007, 'RTC_STOP_TIMER'),
-  other(0x84008, 'LAPIC_STOP_TIMER'),
-  other(0x84009, 'PIT_TIMER_CB'),
-  other(0x8400a, 'LAPIC_TIMER_CB'),
-  other(0x8400b, 'PIC_INT_OUTPUT', 'int_output is_master irq'),
-  other(0x8400c, 'PIC_KICK', 'irq'),
-  other(0x8400d, 'PIC_INTACK', 'is_master irq'),
-  other(0x8400e, 'PIC_POSEDGE', 'irq'),
-  other(0x8400f, 'PIC_NEGEDGE', 'irq'),
-  other(0x84010, 'PIC_PEND_IRQ_CALL', 'accept_pic_intr int_output'),
-  other(0x84011, 'LAPIC_PIC_INTR', 'i8259_target accept_pic_intr'),
+  of('timer', 0x84001, 'HPET_START_TIMER', 'tn irq delta:64 period:64'),
+  of('timer', 0x84002, 'PIT_START_TIMER', 'delta period'),
+  of('timer', 0x84003, 'RTC_START_TIMER', 'delta period'),
+  of('timer', 0x84004, 'LAPIC_START_TIMER', 'delta:64 period:64 irq'),
+  of('timer', 0x84005, 'HPET_STOP_TIMER', 'tn'),
+  of('timer', 0x84006, 'PIT_STOP_TIMER'),
+  of('timer', 0x84007, 'RTC_STOP_TIMER'),
+  of('timer', 0x84008, 'LAPIC_STOP_TIMER'),
+  of('timer', 0x84009, 'PIT_TIMER_CB'),
+  of('timer', 0x8400a, 'LAPIC_TIMER_CB'),
+  of('irq_line', 0x8400b, 'PIC_INT_OUTPUT', 'int_output is_master irq'),
+  of('irq_line', 0x8400c, 'PIC_KICK', 'irq'),
+  of('irq_line', 0x8400d, 'PIC_INTACK', 'is_master irq'),
+  of('irq_line', 0x8400e, 'PIC_POSEDGE', 'irq'),
+  of('irq_line', 0x8400f, 'PIC_NEGEDGE', 'irq'),
+  of('irq_line', 0x84010, 'PIC_PEND_IRQ_CALL', 'accept_pic_intr int_output'),
+  of('irq_line', 0x84011, 'LAPIC_PIC_INTR', 'i8259_target accept_pic_intr'),
 ];
 
 const STATES = ['running', 'runnable', 'blocked', 'offline'];
@@ -307,7 +309,7 @@ const shadow = (number: number, name: string, words: string): Numbered[] =>
   [0, 1, 2].map((levels) => {
     const pte = levels > 0 ? ':64' : '';
     const va = levels > 1 ? ':64' : '';
-    return other(number | (levels << 8), name, words.replaceAll('=pte', pte).replaceAll('=va', va));
+    return of('mmu', number | (levels << 8), name, words.replaceAll('=pte', pte).replaceAll('=va', va));
   });
 
 const SHADOW: Numbered[] = [
@@ -322,10 +324,10 @@ const SHADOW: Numbered[] = [
   ...shadow(0x40f009, 'shadow_emulate_unshadow_user', 'gfn=pte va=va flags'),
   ...shadow(0x40f00a, 'shadow_emulate_unshadow_evtinj', 'gfn=pte va=va flags'),
   ...shadow(0x40f00b, 'shadow_emulate_unshadow_unhandled', 'gfn=pte va=va flags'),
-  other(0x40f00c, 'shadow_wrmap_bf', 'gfn:64'),
-  other(0x40f00d, 'shadow_prealloc_unpin', 'gfn:64'),
-  other(0x40f00e, 'shadow_resync_full', 'gfn:64'),
-  other(0x40f00f, 'shadow_resync_only', 'gfn:64'),
+  of('mmu', 0x40f00c, 'shadow_wrmap_bf', 'gfn:64'),
+  of('mmu', 0x40f00d, 'shadow_prealloc_unpin', 'gfn:64'),
+  of('mmu', 0x40f00e, 'shadow_resync_full', 'gfn:64'),
+  of('mmu', 0x40f00f, 'shadow_resync_only', 'gfn:64'),
 ];
 
 const HOST: Numbered[] = [
@@ -335,11 +337,11 @@ const HOST: Numbered[] = [
   other(0x10f001, 'page_grant_map', 'domain'),
   other(0x10f002, 'page_grant_unmap', 'domain'),
   other(0x10f003, 'page_grant_transfer', 'domain'),
-  other(0x10f004, 'set_p2m_entry', 'gfn:64 mfn:64 p2mt domain_order'),
+  of('mmu', 0x10f004, 'set_p2m_entry', 'gfn:64 mfn:64 p2mt domain_order'),
   other(0x10f005, 'decrease_reservation', 'gfn:64 domain_order'),
-  other(0x10f010, 'pod_populate', 'gfn:64 mfn:64 domain_order'),
-  other(0x10f011, 'pod_zero_reclaim', 'gfn:64 mfn:64 domain_order'),
-  other(0x10f012, 'pod_superpage_splinter', 'gfn:64 domain_order'),
+  of('mmu', 0x10f010, 'pod_populate', 'gfn:64 mfn:64 domain_order'),
+  of('mmu', 0x10f011, 'pod_zero_reclaim', 'gfn:64 mfn:64 domain_order'),
+  of('mmu', 0x10f012, 'pod_superpage_splinter', 'gfn:64 domain_order'),
   other(0x801001, 'cpu_freq_change', 'from_mhz to_mhz'),
   other(0x801002, 'cpu_idle_entry', 'cstate pm_tick expected predicted'),
   other(0x801003, 'cpu_idle_exit', 'cstate pm_tick irq0 irq1 irq2 irq3'),

@@ -1,5 +1,5 @@
 /** Xen's events, compiled once for each number of words to what their records are decoded by. */
-import { EVENT_KINDS } from '../../../engine/observer.js';
+import { EVENT_KINDS, type EventKind } from '../../../engine/observer.js';
 import { ascii } from '../cursor.js';
 import { FIELD } from '../row.js';
 import { type Use, XEN_EVENTS, type XenEvent, type XenField } from './xentrace-events.js';
@@ -36,7 +36,9 @@ export interface XenProgram {
   /** First word that no field takes. */
   readonly words: number;
   readonly flags: number;
-  /** What the event is about without a word that says it: its number in the dictionary of events, or -1. */
+  /** Number of its name in the dictionary of events, or -1 where its kind says all. */
+  readonly tracepoint: number;
+  /** What the event is about without a word that says it, or -1. */
   readonly code: number;
   readonly heading: Uint8Array | null;
 }
@@ -44,6 +46,11 @@ export interface XenProgram {
 /** Words that count or number something; others are written in hexadecimal. */
 const DECIMAL =
   /^(domain|vcpu|next_domain|next_vcpu|runtime|wait|r_time|cpu|new_cpu|irq\d?|active|credit|delta|count|size|tn|cstate|.*_us|.*_mhz)$/;
+
+/** Kinds that several events share, whose text has all of their words. */
+const WHOLE: ReadonlySet<EventKind> = new Set<EventKind>(['other', 'timer', 'irq_line', 'mmu']);
+/** Kinds that are one event. */
+const ALONE: ReadonlySet<EventKind> = new Set<EventKind>(['exit', 'entry']);
 
 const doesOf = (use: Use): number => (use in DOES ? DOES[use as keyof typeof DOES] : FIELD[use as keyof typeof FIELD]);
 
@@ -69,21 +76,24 @@ function layoutOf({ layouts }: XenEvent, words: number): readonly XenField[] | n
 
 const nameless = (number: number): string => `xen_0x${number.toString(16)}`;
 
-/** `nameEvent` gives an event that has no kind of its own its number in the dictionary. */
-export function compile(number: number, words: number, nameEvent: (name: string) => number): XenProgram {
+/** `numberOf` gives the number of an event's name in the dictionary. */
+export function compile(number: number, words: number, numberOf: (name: string) => number): XenProgram {
   const event = XEN_EVENTS.get(number) ?? null;
   const fields = event === null ? null : layoutOf(event, words);
   const kind = event === null || fields === null ? 'other' : event.kind;
   const name = event?.name ?? nameless(number);
-  const steps = stepsOf(fields ?? [], kind === 'other');
-  const says = kind === 'other' ? `${name}:` : event?.says;
+  const whole = WHOLE.has(kind);
+  const steps = stepsOf(fields ?? [], whole);
+  const says = whole ? `${name}:` : event?.says;
+  const tracepoint = ALONE.has(kind) ? -1 : numberOf(name);
   return {
     event: fields === null ? null : event,
     kind: EVENT_KINDS[kind],
     steps,
     words: length(fields ?? []),
     flags: event?.flags ?? 0,
-    code: kind === 'other' ? nameEvent(name) : (event?.code ?? -1),
+    tracepoint,
+    code: kind === 'other' ? tracepoint : (event?.code ?? -1),
     heading: says === undefined ? null : ascii(says),
   };
 }
