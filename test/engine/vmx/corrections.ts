@@ -116,6 +116,12 @@ export const CORRECTIONS: readonly Correction[] = [
     'error 8',
   ),
   entered(/^guest\.fred_config\.canonical /, 'The same for the load FRED VM-entry control.'),
+  entered(
+    /^msr_load\.smm_monitor /,
+    'The entry fails for "an MSR that can be written only in system-management mode (SMM)" where "the VM entry did not ' +
+      'commence in SMM. (IA32_SMM_MONITOR_CTL is an MSR that can be written only in SMM.)"',
+    'exit 34:2',
+  ),
   {
     line: /^good ENTRY\+=100000 (@32 )?GUEST_SSP/,
     bochs: 'exit 33:0',

@@ -1,9 +1,9 @@
 /** Makes the tables of oracle/entries.asm from the cases of vectors/checks.txt. */
 import type { CpuModel } from '../../../engine/cpu/model.js';
-import { skylakeVmx } from '../../../engine/vmx/capabilities.js';
+import { REVISION, skylakeVmx } from '../../../engine/vmx/capabilities.js';
 import { CHECKS } from '../../../engine/vmx/checks/table.js';
 import { FIELDS, type FieldName } from '../../../engine/vmx/fields.js';
-import { Bench, modelWith } from './bench.js';
+import { Bench, modelWith, PLACES } from './bench.js';
 import { CORRECTIONS } from './corrections.js';
 import { wildcatLake } from './newer.js';
 import { SWEEPS, sweepCases } from './sweeps.js';
@@ -18,6 +18,8 @@ const OPERATIONS: { readonly [operator in Assignment['operator']]: string } = {
 const encodingOf = (name: FieldName): number => FIELDS.find((field) => field.name === name)?.encoding ?? 0;
 const literal = (value: bigint): string => `0x${value.toString(16)}`;
 
+/** Where CR3 of the bench's guest points. */
+const GUEST_TABLE = 0x7000;
 /** Bit 39 is the first beyond the width of the test's model; 46 is beyond that of every model. */
 const WIDTH = 0x80_0000_0000n;
 const BEYOND = 0x4000_0000_0000n;
@@ -25,21 +27,22 @@ const BEYOND = 0x4000_0000_0000n;
 const EPT_PAGE = 0x5000n;
 
 function operandOf({ field, value }: Assignment): string {
+  if (field === 'VMCS_LINK_POINTER' && value === BigInt(PLACES.vmcs)) return 'vmcs';
   if (field === 'EPT_POINTER' && (value & ~0xfffn) === EPT_PAGE) return `empty_page + ${literal(value & 0xfffn)}`;
   if (value >= WIDTH && value < 2n * WIDTH) return literal((value & (WIDTH - 1n)) | BEYOND);
   return literal(value);
 }
 
-/** State that the image cannot have: a 32-bit host, SMM, words of memory at the places of the test. */
-const isPortable = (each: Assignment): boolean =>
-  each.memory === undefined && each.preset !== 'host32' && each.preset !== 'smm';
+/** State that the image cannot have: a 32-bit host, SMM. Words of memory have a table of their own. */
+const isPortable = ({ preset }: Assignment): boolean => preset !== 'host32' && preset !== 'smm';
 
 /** The state enters with what it injects, or would but for the tables that delivery takes. */
 const isAccepted = (words: readonly Assignment[], processor: CpuModel): boolean =>
   answerOf(words, processor) === 'entered';
 
 function apply(bench: Bench, words: readonly Assignment[]): void {
-  for (const { field, operator, value } of words) {
+  for (const { memory, field, operator, value } of words) {
+    if (memory !== undefined) bench.cpu.memory.write(memory, 4, Number(value));
     if (field === undefined) continue;
     const old = bench.field(field);
     bench.set(field, operator === '+=' ? old | value : operator === '-=' ? old & ~value : value);
@@ -82,14 +85,30 @@ const skylake = modelWith(skylakeVmx);
 
 const hasTrapFlag = (processor: CpuModel): boolean => (((processor.msrs.get(0x48e) ?? 0n) >> 59n) & 1n) !== 0n;
 
+/** Has words of memory, or something that is in memory. */
+const needsMemory = (words: readonly Assignment[]): boolean =>
+  words.some(
+    ({ memory, field, value }) =>
+      memory !== undefined ||
+      (field === 'VMCS_LINK_POINTER' && value === BigInt(PLACES.other)) ||
+      (field === 'VM_ENTRY_MSR_LOAD_COUNT' && value > 0n),
+  );
+
+/** The image's guest has an empty page at CR3, and the bench its own. */
+const withTable = (words: readonly Assignment[]): readonly Assignment[] =>
+  words.some(({ memory = 0 }) => memory >= GUEST_TABLE)
+    ? [{ field: 'GUEST_CR3', operator: '=', value: BigInt(GUEST_TABLE) }, ...words]
+    : words;
+
 /** Cases that a processor can show: those that need more than it has would all be error 7. */
-function portable(processor: CpuModel): Portable[] {
+function portable(processor: CpuModel, inMemory = false): Portable[] {
   return cases.flatMap((each): Portable[] => {
     // Models differ in the exact width, at which the end of an area is judged, and in whether they have MTF.
     if (each.answer === '-' || each.ids[0]?.endsWith('.end')) return [];
     if (each.mutation.includes('INTR=800007') && !hasTrapFlag(processor)) return [];
-    const before = assignments(each.setup);
-    const words = [...before, ...assignments(each.mutation)];
+    const [setup, mutation] = [assignments(each.setup), assignments(each.mutation)];
+    if (needsMemory([...setup, ...mutation]) !== inMemory) return [];
+    const [before, words] = [withTable(setup), withTable([...setup, ...mutation])];
     if (!words.every(isPortable)) return [];
     // Only where the setup enters on this model does the mutation alone decide.
     const quiet = before.map((word) => (word.field === 'VM_ENTRY_INTR_INFO_FIELD' ? { ...word, value: 0n } : word));
@@ -104,9 +123,8 @@ function oracleCases(processor: CpuModel, among: readonly Portable[] = portable(
   const after: OracleCase[] = [];
   for (const each of among) {
     after.push({ name: each.name, permits: [expected(each)], words: each.words });
-    // Areas that an exit would load, states that nothing ends, a pending MTF exit, which not every model takes, and a
-    // linked VMCS, which the image does not have.
-    const harmless = !/MSR_(LOAD|STORE)|ACTIVITY_STATE=[23]|INTR=80000700|LINK_POINTER/.test(each.setup);
+    // Areas that an exit would load, states that nothing ends, a pending MTF exit, which not every model takes.
+    const harmless = !/EXIT_MSR_(LOAD|STORE)|ACTIVITY_STATE=[23]|INTR=80000700/.test(each.setup);
     const isHost = CHECKS.find(({ id }) => id === each.ids[0])?.stage === 'host';
     if (each.setup === '' || isHost || !harmless || before.has(each.setup)) continue;
     if (!isAccepted(each.before, processor)) continue;
@@ -114,6 +132,45 @@ function oracleCases(processor: CpuModel, among: readonly Portable[] = portable(
   }
   return [...before.values(), ...after];
 }
+
+/** MSRs of an area, the second entry of which is refused by a rule: number, bits 63:32 of the entry, value. */
+const REFUSED: readonly (readonly [rule: string, index: number, reserved: number, value: bigint])[] = [
+  ['msr_load.reserved', 0x174, 1, 0n],
+  ['msr_load.segment_base', 0xc000_0100, 0, 0n],
+  ['msr_load.segment_base', 0xc000_0101, 0, 0n],
+  ['msr_load.x2apic', 0x802, 0, 0n],
+  ['msr_load.smm_monitor', 0x9b, 0, 0n],
+  ['msr_load.microcode', 0x79, 0, 0n],
+  ['msr_load.microcode', 0x8b, 0, 0n],
+  ['msr_load.refused', 0xc000_0082, 0, 0x8000_0000_0000n],
+  ['msr_load.refused', 0x480, 0, 0n],
+  ['msr_load.refused', 0x277, 0, 2n],
+  ['good', 0xc000_0082, 0, 0x7fff_ffff_ffffn],
+  ['good', 0x174, 0, 0xffff_ffffn],
+];
+
+/** "An MSR that cannot be loaded on VM entries for model-specific reasons": other models load it. */
+const BY_MODEL = 'msr_load.microcode';
+
+/** An area of two entries, the first of which is fine, and how it ends. */
+function areaCase([rule, index, reserved, value]: (typeof REFUSED)[number], processor: CpuModel): OracleCase {
+  const low = (word: bigint): string => (word & 0xffff_ffffn).toString(16);
+  const entry = [BigInt(index), BigInt(reserved), value, value >> 32n];
+  const stores = [0x175n, 0n, 0n, 0n, ...entry].map(
+    (word, i) => `mem:${(PLACES.msrs + 4 * i).toString(16)}=${low(word)}`,
+  );
+  const area = `VM_ENTRY_MSR_LOAD_COUNT=2 VM_ENTRY_MSR_LOAD_ADDR=${PLACES.msrs.toString(16)}`;
+  const words = assignments(`${area} ${stores.join(' ')}`);
+  const name = `${rule} MSR ${index.toString(16)}:${reserved}=${value.toString(16)}`;
+  const permits = [answerOf(words, processor), ...(rule === BY_MODEL ? ['entered'] : [])];
+  return { name, permits, words };
+}
+
+/** What depends on memory: areas, a linked VMCS, the virtual APIC, PDPTEs. */
+const memoryCases = (): OracleCase[] => [
+  ...oracleCases(skylake, portable(skylake, true)),
+  ...REFUSED.map((entry) => areaCase(entry, skylake)),
+];
 
 /** Pairs that are tried; each case takes part in about as many. */
 const PAIRS = 240;
@@ -159,12 +216,22 @@ function oraclePairs(): OracleCase[] {
   return [...pairs.values()];
 }
 
-const line = (word: Assignment): string[] =>
-  word.field === undefined
+/** Words of a VMCS region's revision are told by what they differ in from that of the processor. */
+function memoryLine(at: number, value: bigint): string {
+  const isRevision = at === PLACES.other;
+  const isBeyond = at >= GUEST_TABLE && at % 8 === 4 && value === WIDTH >> 32n;
+  const word = isRevision ? value ^ BigInt(REVISION) : isBeyond ? BEYOND >> 32n : value;
+  return `  SET_FIELD ${literal(BigInt(at))}, ${isRevision ? 'STORE_REVISION' : 'STORE'}, ${literal(word)} ; memory`;
+}
+
+const line = (word: Assignment): string[] => {
+  if (word.memory !== undefined) return [memoryLine(word.memory, word.value)];
+  return word.field === undefined
     ? []
     : [
         `  SET_FIELD ${literal(BigInt(encodingOf(word.field)))}, ${OPERATIONS[word.operator]}, ${operandOf(word)} ; ${word.field}`,
       ];
+};
 
 const include = (list: readonly OracleCase[]): string =>
   list.map(({ name, words }) => [`  CASE "${name}"`, ...words.flatMap(line), '  END_CASE', ''].join('\n')).join('');
@@ -180,7 +247,7 @@ function newerCases(): OracleCase[] {
 
 /** A table of cases: its include of oracle/, what it is made of, and NASM's options for its image. */
 export interface Suite {
-  readonly name: 'entries' | 'pairs' | 'newer' | keyof typeof SWEEPS;
+  readonly name: 'entries' | 'pairs' | 'memory' | 'newer' | keyof typeof SWEEPS;
   readonly include: 'cases.inc' | `${string}.inc`;
   readonly options: readonly string[];
   /** The model of Bochs, and what it has in the words of the engine. */
@@ -200,6 +267,7 @@ const NEW = { model: 'wildcat_lake', processor: wildcatLake, isMachine: false, v
 export const SUITES: readonly Suite[] = [
   { name: 'entries', include: 'cases.inc', options: [], ...OLD, cases: () => oracleCases(skylake) },
   { name: 'pairs', include: 'pairs.inc', options: ['-dPAIRS'], ...OLD, cases: oraclePairs },
+  { name: 'memory', include: 'memory.inc', options: ['-dMEMORY'], ...OLD, cases: memoryCases },
   { name: 'newer', include: 'newer.inc', options: ['-dNEWER'], ...NEW, cases: newerCases },
   ...Object.entries(SWEEPS).map(
     ([name, sweeps]): Suite => ({

@@ -1,5 +1,6 @@
 ; Tries VM entries: each case writes fields of a VMCS that a VM entry accepts, launches it, and prints how that ended.
-; `cases.inc` and `pairs.inc` (two faults at once) are made from vectors/checks.txt (oracle.ts), `newer.inc` for a
+; `cases.inc`, `pairs.inc` (two faults at once) and `memory.inc` (MSR areas, a linked VMCS, PDPTEs) are made from
+; vectors/checks.txt (oracle.ts), `newer.inc` and the sweeps of single bits for a
 ; processor with newer features, which then says first what it has; another implementation of the manual runs the same
 ; images.
 %define LONG_MODE
@@ -15,6 +16,11 @@ LAST_VMX_MSR equ 0x493
 END equ 0xFFFFFFFF
 OR_BITS equ 1
 CLEAR_BITS equ 2
+STORE equ 3                     ; a word of memory, at an address in place of a field
+STORE_REVISION equ 4            ; one that differs so from the VMCS revision identifier
+; Memory that cases write: a VMCS that may be linked, and pages.
+PLACES equ 0x3000
+PLACES_END equ 0x8000
 
 main:
   call vmx_start
@@ -35,6 +41,15 @@ next_case:
   vmptrld [vmcs_pointer]
   jbe vmx_failed
   call fill
+%ifdef MEMORY
+  mov edi, PLACES
+  mov ecx, (PLACES_END - PLACES) / 8
+  xor eax, eax
+  rep stosq
+  call revision
+  mov edi, PLACES
+  mov [rdi], eax
+%endif
   mov rsi, [case]
 .assign:
   mov edx, [rsi]
@@ -42,6 +57,12 @@ next_case:
   je .launch
   mov rax, [rsi + 8]
   mov ecx, [rsi + 4]
+%ifdef MEMORY
+  cmp ecx, STORE
+  je .store
+  cmp ecx, STORE_REVISION
+  je .store_revision
+%endif
   test ecx, ecx
   jz .write
   vmread rbx, rdx
@@ -58,6 +79,18 @@ next_case:
   jbe unsupported
   add rsi, 16
   jmp .assign
+%ifdef MEMORY
+.store_revision:
+  mov r8d, edx
+  mov r9d, eax
+  call revision
+  xor eax, r9d
+  mov edx, r8d
+.store:
+  mov [rdx], eax
+  add rsi, 16
+  jmp .assign
+%endif
 .launch:
   vmlaunch
   jc invalid
@@ -138,6 +171,15 @@ say_hex:
   jmp put_hex
 %endif
 
+%ifdef MEMORY
+; eax: the VMCS revision identifier.
+revision:
+  mov ecx, IA32_VMX_BASIC
+  rdmsr
+  and eax, 0x7FFFFFFF
+  ret
+%endif
+
 ; Every field that a case may touch gets its value; fields that the processor lacks are left.
 fill:
   mov r10d, [control_msrs]
@@ -200,6 +242,8 @@ base:
 cases:
 %ifdef PAIRS
 %include "pairs.inc"
+%elifdef MEMORY
+%include "memory.inc"
 %elifdef CONTROLS_SWEEP
 %include "controls.inc"
 %elifdef INJECTION_SWEEP
