@@ -3,7 +3,7 @@ import type { Axis, Domain, Overview, Scope } from '../../analyzer/timeline-answ
 import * as api from './api.js';
 import type { Palette } from './colours.js';
 import { type CompareActions, ComparePanel } from './compare.js';
-import { button, byId } from './dom.js';
+import { button, byId, redraw } from './dom.js';
 import { type FlameActions, FlamePanel } from './flame.js';
 import { type ProfileActions, ProfilePanel } from './profile.js';
 import type { PanelName } from './state.js';
@@ -85,11 +85,12 @@ export class Answers {
   #showScope(panel: PanelName, scoped: boolean): void {
     const place = byId('scope', HTMLElement);
     place.hidden = panel === 'compare';
-    place.replaceChildren(
+    redraw(
+      place,
       ...([false, true] as const).map((each) =>
         button(
           each ? 'In view' : 'Whole trace',
-          { 'aria-pressed': String(each === scoped), 'data-scoped': String(each) },
+          { 'aria-pressed': String(each === scoped), 'data-scoped': String(each), 'data-hold': String(each) },
           () => this.#actions.scoped(each),
         ),
       ),

@@ -1,6 +1,6 @@
 /** Menus of which any number can be chosen: of kinds, vCPUs and levels, and others. */
 import type { Filter, Overview } from '../../analyzer/timeline-answers.js';
-import { byId, el } from './dom.js';
+import { byId, el, redraw } from './dom.js';
 import { brief, levelName } from './format.js';
 
 interface Option<T> {
@@ -15,19 +15,20 @@ export function menu<T extends string | number>(
   options: readonly Option<T>[],
   chosen: readonly T[],
   choose: (values: T[]) => void,
-): HTMLElement | null {
+  open: boolean,
+): HTMLDetailsElement | null {
   if (options.length < 2) return null;
   const labels = options.filter(({ value }) => chosen.includes(value)).map((each) => each.label);
   const shown = labels.length > 2 ? String(labels.length) : labels.join(', ');
-  return el(
+  const details = el(
     'details',
     { class: chosen.length > 0 ? 'choice set' : 'choice', 'data-menu': name },
-    el('summary', {}, shown === '' ? name : `${name}: ${shown}`),
+    el('summary', { 'data-hold': name }, shown === '' ? name : `${name}: ${shown}`),
     el(
       'div',
       {},
       ...options.map(({ value, label: text, count }) => {
-        const box = el('input', { type: 'checkbox', value: String(value) });
+        const box = el('input', { type: 'checkbox', value: String(value), 'data-hold': `${name} ${value}` });
         box.checked = chosen.includes(value);
         box.addEventListener('change', () =>
           choose(box.checked ? [...chosen, value] : chosen.filter((each) => each !== value)),
@@ -36,6 +37,8 @@ export function menu<T extends string | number>(
       }),
     ),
   );
+  details.open = open;
+  return details;
 }
 
 function tally<T>(
@@ -62,25 +65,29 @@ export function showChoices(overview: Overview, filter: Filter, choose: (part: P
       kinds.sort((a, b) => b.count - a.count),
       filter.kinds,
       (values) => choose({ kinds: values }),
+      open === 'Kinds',
     ),
     menu(
       'vCPUs',
       vcpus.sort((a, b) => a.value - b.value),
       filter.vcpus,
       (values) => choose({ vcpus: values }),
+      open === 'vCPUs',
     ),
     menu(
       'Levels',
       levels.sort((a, b) => a.value - b.value),
       filter.levels,
       (values) => choose({ levels: values }),
+      open === 'Levels',
     ),
   ];
-  place.replaceChildren(...menus.flatMap((each) => each ?? []));
+  redraw(place, ...menus.flatMap((each) => each ?? []));
   for (const each of place.querySelectorAll('details')) {
-    each.open = each.dataset.menu === open;
     each.addEventListener('toggle', () => {
-      if (each.open) for (const other of place.querySelectorAll('details')) if (other !== each) other.open = false;
+      // told late, perhaps of a menu that was built anew meanwhile
+      if (each.open && each.isConnected)
+        for (const other of place.querySelectorAll('details')) if (other !== each) other.open = false;
     });
   }
 }

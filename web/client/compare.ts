@@ -2,7 +2,7 @@
 import type { ComparedExit, ComparedReason, Comparison, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import { menu } from './choices.js';
 import type { Looks, Palette } from './colours.js';
-import { button, byId, el } from './dom.js';
+import { button, byId, el, redraw } from './dom.js';
 import { handlerTime, levelName, whole } from './format.js';
 import { swatch } from './ink.js';
 import { shiftTables } from './shifts.js';
@@ -57,7 +57,7 @@ export class ComparePanel {
   tell(about: About, text: string): void {
     this.#comparison = null;
     this.#about = about;
-    this.#panel.replaceChildren(this.#head(), el('p', { class: 'none' }, text));
+    redraw(this.#panel, this.#head(), el('p', { class: 'none' }, text));
   }
 
   show(about: About, comparison: Comparison): void {
@@ -90,10 +90,11 @@ export class ComparePanel {
           exact ? '' : 'not the shortest alignment: too many differences',
         ]
       : ['These traces have next to nothing in common: nothing was aligned'];
-    this.#panel.replaceChildren(
+    redraw(
+      this.#panel,
       this.#head(el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
       ...(first === null ? this.#same(comparison) : this.#divergence(names, first)),
-      ...shiftTables(comparison, (reason) => this.#reason(reason, false)),
+      ...shiftTables(comparison, (reason, hold) => this.#reason(reason, false, hold)),
       el('h2', { class: 'next' }, 'Exits by reason'),
       this.#byReason(names, comparison),
     );
@@ -104,7 +105,7 @@ export class ComparePanel {
     const { names, choices, without } = this.#about;
     const list = el(
       'select',
-      { 'aria-label': 'Trace to compare with' },
+      { 'aria-label': 'Trace to compare with', 'data-hold': 'other' },
       ...choices.map((name) => el('option', { value: name }, name)),
     );
     list.value = names[1];
@@ -128,13 +129,12 @@ export class ComparePanel {
     for (const { reason, left, right } of this.#ofBoth) counts.set(reason, (counts.get(reason) ?? 0) + left + right);
     for (const reason of without) if (!counts.has(reason)) counts.set(reason, 0);
     const options = [...counts].map(([value, count]) => ({ value, label: value, count }));
-    const omit = menu('Leave out', options, without, (reasons) => this.#actions.without(reasons));
-    if (omit instanceof HTMLDetailsElement) omit.open = this.#panel.querySelector('.choice[open]') !== null;
-    return omit;
+    const open = this.#panel.querySelector('.choice[open]') !== null;
+    return menu('Leave out', options, without, (reasons) => this.#actions.without(reasons), open);
   }
 
   /** A reason by its name, which shows it alone on the timeline. */
-  #reason(reason: string, failure: boolean): HTMLElement {
+  #reason(reason: string, failure: boolean, hold: string): HTMLElement {
     const on = this.#reasons.includes(reason);
     return el(
       'button',
@@ -142,6 +142,7 @@ export class ComparePanel {
         type: 'button',
         class: 'fold',
         'aria-pressed': String(on),
+        'data-hold': hold,
         title: on ? 'Show all reasons again' : `Show only ${reason} on the timeline`,
         on: { click: () => this.#actions.reason(reason) },
       },
@@ -209,7 +210,7 @@ export class ComparePanel {
           'tr',
           { 'data-reason': reason, class: this.#reasons.includes(reason) ? 'on' : '' },
           el('td', {}, levelName(level)),
-          el('td', {}, this.#reason(reason, failure)),
+          el('td', {}, this.#reason(reason, failure, `${level} ${reason} ${failure}`)),
           el('td', {}, whole(before)),
           el('td', {}, whole(after)),
           el('td', { class: delta > 0 ? 'more' : delta < 0 ? 'fewer' : 'quiet' }, signed(delta)),

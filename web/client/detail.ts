@@ -1,7 +1,7 @@
 /** The panel of one event: what it was, what its bits mean, the registers as of then, the code, and what it served. */
 import type { Axis, Category, CheckedField, Detail, Said } from '../../analyzer/timeline-answers.js';
 import type { Palette } from './colours.js';
-import { button, byId, el } from './dom.js';
+import { button, byId, el, redraw } from './dom.js';
 import { amount, clockTime, moment, whole } from './format.js';
 import { swatch } from './ink.js';
 
@@ -39,13 +39,16 @@ export function showDetail(
       ? ''
       : `host clock ${clockTime(timeBase, detail.place.at.time)}`,
   ];
-  panel.replaceChildren(
+  redraw(
+    panel,
     el(
       'div',
       { class: 'head' },
       el('h2', {}, category === undefined ? null : swatch(palette.style(category)), detail.title),
-      button('‹', { title: 'Previous event (P)', 'aria-label': 'Previous event' }, () => actions.step(-1)),
-      button('›', { title: 'Next event (N)', 'aria-label': 'Next event' }, () => actions.step(1)),
+      button('‹', { title: 'Previous event (P)', 'aria-label': 'Previous event', 'data-hold': 'previous' }, () =>
+        actions.step(-1),
+      ),
+      button('›', { title: 'Next event (N)', 'aria-label': 'Next event', 'data-hold': 'next' }, () => actions.step(1)),
       button('×', { title: 'Close (Esc)', 'aria-label': 'Close' }, actions.close),
     ),
     el('p', { class: 'quiet' }, where.filter((part) => part !== '').join(' · ')),

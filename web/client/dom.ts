@@ -38,6 +38,20 @@ export function button(label: string, properties: Properties, press: () => void)
   return el('button', { type: 'button', ...properties, on: { click: press } }, label);
 }
 
+/**
+ * Draws a place anew. What has the keyboard in it has it again, where there is still something with the same
+ * `data-hold`: a name of what is pressed, whatever else of it changes.
+ */
+export function redraw(place: HTMLElement, ...children: readonly Node[]): void {
+  const focused = document.activeElement;
+  const held = focused instanceof HTMLElement && place.contains(focused) ? focused.dataset.hold : undefined;
+  place.replaceChildren(...children);
+  if (held === undefined) return;
+  for (const each of place.querySelectorAll<HTMLElement>('[data-hold]')) {
+    if (each.dataset.hold === held) each.focus({ preventScroll: true });
+  }
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 export function svg<K extends keyof SVGElementTagNameMap>(

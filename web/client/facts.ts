@@ -1,6 +1,6 @@
 /** What is known of the trace as such: the line of facts, its problems, its axes. */
 import type { Axis, Overview } from '../../analyzer/timeline-answers.js';
-import { button, byId } from './dom.js';
+import { button, byId, redraw } from './dom.js';
 import { AXIS_NAMES, whole } from './format.js';
 
 const MOST_PROBLEMS = 2;
@@ -34,9 +34,12 @@ export function showFacts({ source, events, facts, problems, lost, gaps }: Overv
 /** The choice of axes, and on that of time, of what its labels count from. */
 export function showAxes(overview: Overview, current: Axis, absolute: boolean, choose: (axis: Axis) => void): void {
   const choices = (Object.keys(overview.axes) as Axis[]).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
-  byId('axis', HTMLElement).replaceChildren(
+  redraw(
+    byId('axis', HTMLElement),
     ...choices.map((axis) =>
-      button(AXIS_NAMES[axis], { 'aria-pressed': String(axis === current), 'data-axis': axis }, () => choose(axis)),
+      button(AXIS_NAMES[axis], { 'aria-pressed': String(axis === current), 'data-axis': axis, 'data-hold': axis }, () =>
+        choose(axis),
+      ),
     ),
   );
   const name = byId('axis-name', HTMLButtonElement);

@@ -5,7 +5,7 @@
 import { type HierarchyRectangularNode, partition, select, stratify } from 'd3';
 import type { Flame, FlameFrame } from '../../analyzer/timeline-answers.js';
 import { inkOn, type Palette } from './colours.js';
-import { button, byId, el } from './dom.js';
+import { button, byId, el, redraw } from './dom.js';
 import { handlerTime, percent, whole } from './format.js';
 import { fillElement } from './ink.js';
 
@@ -82,7 +82,7 @@ export class FlamePanel {
     const root = treeOf(flame, weight);
     const focus = root.descendants().find((node) => pathOf(node).join(UNIT) === this.#stack.join(UNIT)) ?? root;
     const graph = this.#graph();
-    this.#panel.replaceChildren(this.#head(flame, weight, focus), graph);
+    redraw(this.#panel, this.#head(flame, weight, focus), graph);
     this.#frames(graph, root, focus, flame.unit, weight);
   }
 
@@ -105,10 +105,14 @@ export class FlamePanel {
       ['time', flame.unit === 'ticks' ? 'By ticks' : 'By time'],
       ['exits', 'By exits'],
     ] as const) {
-      const choice = button(name, { 'aria-pressed': String(each === weight), 'data-weight': each }, () => {
-        this.#weight = each;
-        this.#draw();
-      });
+      const choice = button(
+        name,
+        { 'aria-pressed': String(each === weight), 'data-weight': each, 'data-hold': each },
+        () => {
+          this.#weight = each;
+          this.#draw();
+        },
+      );
       choice.disabled = each === 'time' && (flame.frames[0]?.time ?? 0) === 0;
       choices.append(choice);
     }
@@ -150,6 +154,7 @@ export class FlamePanel {
       .attr('class', (node) => (above.has(node) && node !== focus ? 'frame above' : 'frame'))
       .attr('tabindex', (node) => (pathOf(node).join(UNIT) === held ? '0' : '-1'))
       .attr('data-path', (node) => pathOf(node).join(UNIT))
+      .attr('data-hold', (node) => `frame ${pathOf(node).join(UNIT)}`)
       .attr('aria-label', (node) => says(node, root, unit, weight))
       .attr('title', (node) => says(node, root, unit, weight))
       .style('left', (node) => `${left(node)}px`)

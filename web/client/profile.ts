@@ -1,7 +1,7 @@
 /** The profile: where the exits go, by level and reason, what they were about, and which instructions cause them. */
 import type { ProfileKeyLine, ProfileLine, ProfileTable, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import type { Palette, Style } from './colours.js';
-import { byId, el } from './dom.js';
+import { byId, el, redraw } from './dom.js';
 import { handlerTime, levelName, percent, whole } from './format.js';
 import { histogramOf } from './histogram.js';
 import { fillElement, swatch } from './ink.js';
@@ -95,7 +95,8 @@ export class ProfilePanel {
       table.left > 0 ? `${whole(table.left)} line${table.left === 1 ? '' : 's'} left out` : '',
     ];
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
-    this.#panel.replaceChildren(
+    redraw(
+      this.#panel,
       ...problem,
       el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
       el('table', { 'aria-label': 'Exits by reason' }, this.#head(), el('tbody', {}, ...lines)),
@@ -113,7 +114,7 @@ export class ProfilePanel {
       };
       const arrow = sorted ? el('span', { 'aria-hidden': 'true' }, this.#sort.down ? ' ↓' : ' ↑') : null;
       const head = el('th', { class: shown, title: says });
-      head.append(el('button', { type: 'button', on: { click: press } }, name, arrow));
+      head.append(el('button', { type: 'button', 'data-hold': `sort ${name}`, on: { click: press } }, name, arrow));
       if (sorted) head.setAttribute('aria-sort', this.#sort.down ? 'descending' : 'ascending');
       row.append(head);
     }
@@ -153,11 +154,7 @@ export class ProfilePanel {
 
   #fold(key: string): void {
     if (!this.#unfolded.delete(key)) this.#unfolded.add(key);
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.key : undefined;
     this.#draw();
-    if (focused === undefined) return;
-    for (const fold of this.#panel.querySelectorAll<HTMLElement>('.fold'))
-      if (fold.dataset.key === focused) fold.focus();
   }
 
   #reason({ reason, failure }: ProfileLine, key: string, style: Style, open: boolean): HTMLElement {
@@ -168,7 +165,7 @@ export class ProfilePanel {
         type: 'button',
         class: 'fold',
         'aria-expanded': String(open),
-        'data-key': key,
+        'data-hold': key,
         title: 'Spread of the handler times, and what these exits were about',
       },
       swatch(style),
@@ -187,6 +184,7 @@ export class ProfilePanel {
       {
         type: 'button',
         'aria-pressed': String(on),
+        'data-hold': `only ${line.reason}`,
         on: { click: () => this.#actions.reason(line.reason) },
       },
       on ? 'Show all reasons again' : `Show only ${line.reason} on the timeline`,
@@ -209,7 +207,16 @@ export class ProfilePanel {
           el(
             'td',
             { class: 'place', title: symbol ?? '' },
-            el('button', { type: 'button', class: 'link', title: `Show the exits at ${rip}` }, el('code', {}, rip)),
+            el(
+              'button',
+              {
+                type: 'button',
+                class: 'link',
+                title: `Show the exits at ${rip}`,
+                'data-hold': `at ${rip} ${reason} ${level}`,
+              },
+              el('code', {}, rip),
+            ),
             symbol === null ? null : el('span', { class: 'symbol' }, symbol),
           ),
           el('td', { class: 'text mid' }, instruction === null ? '' : el('code', {}, instruction)),

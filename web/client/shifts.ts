@@ -19,8 +19,11 @@ const SECTIONS = [
   { title: 'What got faster', slower: false },
 ] as const;
 
-/** `reason` makes the cell that names an exit reason. */
-export function shiftTables({ times, units }: Comparison, reason: (name: string) => Node): HTMLElement[] {
+/** Names an exit reason; `hold` tells the cell from all others. */
+export type ReasonCell = (name: string, hold: string) => Node;
+
+/** The tables, or why there are none. */
+export function shiftTables({ times, units }: Comparison, reason: ReasonCell): HTMLElement[] {
   const [left, right] = units;
   if (left === null || right === null) return [];
   if (left !== right) {
@@ -49,7 +52,7 @@ export function shiftTables({ times, units }: Comparison, reason: (name: string)
 
 const told = (text: string): HTMLElement => el('p', { class: 'quiet told' }, text);
 
-function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: (name: string) => Node): HTMLElement {
+function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: ReasonCell): HTMLElement {
   const { level, samples, cost, shifts } = change;
   const moved = MOVED.map((wanted) => {
     const shown = COLUMNS.find(({ name }) => name.toLowerCase() === wanted)?.shown ?? '';
@@ -70,7 +73,7 @@ function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: (name: string) 
     'tr',
     { 'data-slower': String(change.slower), 'data-reason': change.reason },
     el('td', {}, levelName(level)),
-    el('td', {}, reason(change.reason)),
+    el('td', {}, reason(change.reason, `${change.slower} ${level} ${change.reason}`)),
     el('td', { class: 'wide' }, exits),
     ...moved,
     el('td', { class: change.slower ? 'more' : 'fewer' }, more),
