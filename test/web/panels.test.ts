@@ -275,8 +275,8 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     await page.keyboard.press('Space');
     await page.locator('#choices summary', { hasText: 'Kinds: entry, exit' }).waitFor();
     assert.match(await focused(), /^INPUT entry/);
-    await page.keyboard.press('n');
     await page.keyboard.press('Escape');
+    assert.match(await focused(), /^SUMMARY .*Kinds: entry, exit/);
     await page.keyboard.press('n');
     await page.locator('#detail[data-seq]').waitFor();
     await page.locator('#detail button[aria-label="Next event"]').focus();

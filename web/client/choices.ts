@@ -95,6 +95,9 @@ export function showChoices(overview: Overview, filter: Filter, choose: (part: P
 /** Closes the menu that is open; says whether there was one. */
 export function closeChoices(): boolean {
   const open = document.querySelector<HTMLDetailsElement>('.choice[open]');
-  if (open !== null) open.open = false;
-  return open !== null;
+  if (open === null) return false;
+  const held = open.contains(document.activeElement);
+  open.open = false;
+  if (held) open.querySelector('summary')?.focus();
+  return true;
 }
