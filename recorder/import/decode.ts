@@ -21,7 +21,9 @@ const INFORMED = (1 << FIELD.qualification) | (1 << FIELD.info2);
 const EQUALS = 0x3d;
 const COLON = 0x3a;
 const CANT_FIND = ascii('<CANT FIND FIELD ');
-const FAILED_TO_PARSE = ascii('[FAILED TO PARSE] exception=');
+/** What libtraceevent prints before the fields, in forms of its own, of an event whose format it cannot read. */
+const FAILED_TO_PARSE = ascii('[FAILED TO PARSE]');
+const RAW_EXCEPTION_FIRST = ascii(' exception=');
 const GP = ascii('(#GP)');
 const GREATER = 0x3e;
 
@@ -72,11 +74,14 @@ function nextKey(keys: readonly Key[], expected: number, cursor: Cursor): number
 
 /** Index of a key by its bytes, or -1. */
 function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, end: number): number {
-  return keys.findIndex(({ name }) => {
-    if (name.length !== end - start) return false;
-    for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-    return true;
-  });
+  for (let k = 0; k < keys.length; k++) {
+    const { name } = keys[k] as Key;
+    if (name.length !== end - start) continue;
+    let same = 0;
+    while (same < name.length && bytes[start + same] === name[same]) same += 1;
+    if (same === name.length) return k;
+  }
+  return -1;
 }
 
 const servesLinear = ({ servedIsa, servedReason }: DecodeContext): boolean => isLinear(servedIsa, servedReason);
@@ -117,6 +122,7 @@ export class Decoder {
     this.#skipApology(cursor);
     this.#text = cursor.at;
     if (spec.flags !== 0) row.put(FIELD.flags, spec.flags, 0);
+    if (spec.whole && cursor.accept(FAILED_TO_PARSE)) return true;
     const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
     if (!done || (row.mask & spec.needs) !== spec.needs) return false;
     if (row.kind === EVENT_KINDS.exit && (row.mask & INFORMED) === INFORMED) {
@@ -149,7 +155,8 @@ export class Decoder {
         index = end > start ? findKey(spec.keys, cursor.bytes, start, end) : -1;
         if (index < 0) {
           if (!spec.whole) return true;
-          cursor.at = Math.max(end, start + 1);
+          if (spec.unnamed === null || !this.#alone(spec.unnamed, cursor, row, context))
+            cursor.at = Math.max(end, start + 1);
           continue;
         }
         cursor.at = end;
@@ -167,6 +174,16 @@ export class Decoder {
     }
   }
 
+  /** A number between blanks; the cursor stays where there is none. */
+  #alone(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    const end = cursor.wordEnd();
+    if (end < cursor.end && !isBlank(cursor.bytes[end] as number)) return false;
+    const { at } = cursor;
+    if (this.#value(key, cursor, row, context)) return true;
+    cursor.at = at;
+    return false;
+  }
+
   #value(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     switch (key.does) {
       case 'field':
@@ -174,6 +191,12 @@ export class Decoder {
         return (
           (key.style === 'hex' ? cursor.hex() : readNumber(key, cursor)) && row.put(key.field, cursor.low, cursor.high)
         );
+      case 'vcpu':
+        if (!readNumber(key, cursor) || cursor.high !== 0) return false;
+        this.vcpu = cursor.low;
+        return true;
+      case 'reason':
+        return this.#exitReason(cursor, row, context);
       case 'flag':
         if (!readNumber(key, cursor)) return false;
         row.flag(cursor.low !== 0 || cursor.high !== 0 ? key.field : 0);
@@ -182,12 +205,6 @@ export class Decoder {
         return readNumber(key, cursor) && row.putPage(cursor.low, cursor.high);
       case 'vector':
         return readNumber(key, cursor) && row.put(key.field, cursor.low & 0xff, 0);
-      case 'vcpu':
-        if (!readNumber(key, cursor) || cursor.high !== 0) return false;
-        this.vcpu = cursor.low;
-        return true;
-      case 'reason':
-        return this.#exitReason(cursor, row, context);
       case 'info':
         return this.#info(cursor, row);
       case 'address':
@@ -310,7 +327,7 @@ export class Decoder {
   /** `#GP (0x0) [reinjected]`, or what tools print that cannot read the kernel's format. */
   #exception(cursor: Cursor, row: EventRow): boolean {
     if (cursor.accept(FAILED_TO_PARSE)) {
-      if (!cursor.decimal() || cursor.number > 255) return false;
+      if (!cursor.accept(RAW_EXCEPTION_FIRST) || !cursor.decimal() || cursor.number > 255) return false;
       row.put(FIELD.code, cursor.low, 0);
       return this.#rawException(cursor, row);
     }
@@ -333,7 +350,7 @@ export class Decoder {
     const values: number[] = [];
     for (const name of RAW_EXCEPTION) {
       cursor.skipBlanks();
-      if (!cursor.accept(name) || !cursor.hex()) return false;
+      if (!cursor.accept(name) || !cursor.integer()) return false;
       if (name === RAW_EXCEPTION[1] && values[0] !== 0 && !row.put(FIELD.error_code, cursor.low, cursor.high))
         return false;
       values.push(cursor.low);

@@ -60,6 +60,8 @@ export interface EventSpec {
   readonly flags: number;
   /** In the order in which the kernel prints them. */
   readonly keys: readonly Key[];
+  /** What a number that stands alone is, if anything. */
+  readonly unnamed: Key | null;
   /** Keep the whole text, with the event's name; keys are looked for anywhere in it. */
   readonly whole: boolean;
   readonly special: Special | null;
@@ -147,15 +149,19 @@ function neededBy({ fields, needs = [], needsText }: Tracepoint): readonly Event
   });
 }
 
-const compile = (tracepoint: Tracepoint, index: number): EventSpec => ({
-  index,
-  kind: EVENT_KINDS[tracepoint.kind],
-  flags: tracepoint.flags === 'write' ? EVENT_FLAGS.write : 0,
-  keys: keysOf(tracepoint.fields),
-  whole: tracepoint.whole,
-  special: tracepoint.special ?? null,
-  needs: neededBy(tracepoint).reduce((mask, field) => mask | (1 << FIELD[field]), 0),
-});
+function compile(tracepoint: Tracepoint, index: number): EventSpec {
+  const keys = keysOf(tracepoint.fields);
+  return {
+    index,
+    kind: EVENT_KINDS[tracepoint.kind],
+    flags: tracepoint.flags === 'write' ? EVENT_FLAGS.write : 0,
+    keys: keys.filter(({ name }) => name.length > 0),
+    unnamed: keys.find(({ name }) => name.length === 0) ?? null,
+    whole: tracepoint.whole,
+    special: tracepoint.special ?? null,
+    needs: neededBy(tracepoint).reduce((mask, field) => mask | (1 << FIELD[field]), 0),
+  };
+}
 
 export const EVENTS = new NameTable(
   Object.entries(TRACEPOINTS).map(([name, tracepoint], i) => [name, compile(tracepoint, i)] as const),

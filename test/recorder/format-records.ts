@@ -5,6 +5,7 @@ import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import type { Row } from '../../traces/store.js';
 import { printed, type Values } from './kernel-print.js';
+import { version6 } from './trace-dat-files.js';
 
 export interface Made {
   readonly format: EventFormat;
@@ -35,6 +36,12 @@ function put(view: DataView, { offset, size }: Field, value: bigint): void {
   for (let i = 0; i < size; i++) view.setUint8(offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
 }
 
+/** Fields that records of all tracepoints have. */
+const COMMON: { readonly [field: string]: (format: EventFormat) => bigint } = {
+  common_type: ({ id }) => BigInt(id),
+  common_pid: () => 1n,
+};
+
 /** Makes a record; `given` has the values of fields that cannot be any number. */
 export function makeRecord(format: EventFormat, source: string, round: Round, given: Values = {}): Made {
   const message = String(given.msg ?? 'a message');
@@ -44,6 +51,7 @@ export function makeRecord(format: EventFormat, source: string, round: Round, gi
   const values: { [field: string]: Values[string] } = {};
   format.fields.forEach((field, i) => {
     const { name } = field;
+    if (name.startsWith('common_')) put(view, field, COMMON[name]?.(format) ?? 0n);
     if (name.startsWith('common_')) return;
     if (isText(field)) {
       view.setUint32(field.offset, (tail.length << 16) | format.size, true);
@@ -59,6 +67,43 @@ export function makeRecord(format: EventFormat, source: string, round: Round, gi
     }
   });
   return { format, source, bytes, values };
+}
+
+/** A page of a ring buffer with these records, a microsecond one behind the other: Documentation/trace/ring-buffer-map.rst. */
+function pageOf(records: readonly Made[], at: number): Uint8Array {
+  const page = Buffer.alloc(PAGE);
+  page.writeBigUInt64LE(BigInt(1_000_000_000 + 1000 * at), 0);
+  let offset = 16;
+  for (const [i, { bytes }] of records.entries()) {
+    const size = Math.ceil(bytes.length / 4) * 4;
+    const delta = (i === 0 ? 0 : 1000) * 32;
+    const long = size > 112;
+    page.writeUInt32LE(delta + (long ? 0 : size / 4), offset);
+    if (long) page.writeUInt32LE(size + 4, offset + 4);
+    offset += long ? 8 : 4;
+    page.set(bytes, offset);
+    offset += size;
+  }
+  page.writeBigUInt64LE(BigInt(offset - 16), 8);
+  return page;
+}
+
+const PAGE = 4096;
+/** No record is longer than 200 bytes. */
+const PER_PAGE = 20;
+
+/** A trace.dat with these records in one thread, in their order. */
+export function traceDatOf(records: readonly Made[]): Uint8Array {
+  const pages: Uint8Array[] = [];
+  for (let at = 0; at < records.length; at += PER_PAGE) pages.push(pageOf(records.slice(at, at + PER_PAGE), at));
+  const formats = new Map(records.map(({ format: { id, system }, source }) => [id, { system, text: source }]));
+  return version6({
+    little: true,
+    pageSize: PAGE,
+    formats: [...formats.values()],
+    commands: [[1, 't']],
+    cpus: [pages],
+  });
 }
 
 const STATEMENT = /\(\{.*\}\)/;

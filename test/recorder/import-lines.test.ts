@@ -234,6 +234,42 @@ const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
     'kvm_inj_exception: [FAILED TO PARSE] exception=6 has_error=0 error_code=0 reinjected=0',
     { kind: 'inject', code: 6 },
   ],
+  [
+    'kvm_inj_exception: [FAILED TO PARSE] exception=14 has_error=1 error_code=16 reinjected=1',
+    { kind: 'inject', code: 14, error_code: 16, text: '[reinjected]' },
+  ],
+  [
+    // its numbers are decimal, which those of the print are not
+    'kvm_mmu_set_spte: [FAILED TO PARSE] gfn=18 spte=16 sptep=32 level=1 r=1 x=1 u=1',
+    {
+      kind: 'mmu',
+      tracepoint: 0,
+      text: 'kvm_mmu_set_spte: [FAILED TO PARSE] gfn=18 spte=16 sptep=32 level=1 r=1 x=1 u=1',
+    },
+  ],
+  [
+    'kvm_mmu_get_page:     new sp gfn 7e 4 q0 direct wux pae nxe wp root 1 unsync',
+    {
+      kind: 'mmu_page',
+      tracepoint: 0,
+      gpa: 0x7_e000,
+      code: 4,
+      value: 1,
+      flags: 32,
+      text: 'kvm_mmu_get_page: new sp gfn 7e 4 q0 direct wux pae nxe wp root 1 unsync',
+    },
+  ],
+  [
+    'kvm_write_tsc_offset: vcpu=1 prev=18446744051902322694 next=18446744051902205616',
+    {
+      kind: 'clock',
+      tracepoint: 0,
+      code: 1,
+      old: 18446744051902322694n,
+      value: 18446744051902205616n,
+      text: 'kvm_write_tsc_offset: vcpu=1 prev=18446744051902322694 next=18446744051902205616',
+    },
+  ],
   ['kvm_userspace_exit: reason KVM_EXIT_IO (2)', { kind: 'userspace_exit', code: 2 }],
   ['kvm_userspace_exit: reason restart (4)', { kind: 'userspace_exit', value: 4, text: 'restart' }],
   ['kvm_userspace_exit:   reason 0x1d (29)', { kind: 'userspace_exit', code: 29 }],

@@ -169,29 +169,28 @@ function movedOn(page: Buffer, by: bigint): Buffer {
   return moved;
 }
 
-/**
- * A file of version 6 with the pages of another, `copies` times. With `reorder`, which turns a page around, it is written in
- * the other byte order.
- */
-export function asVersion6(
-  source: Uint8Array,
-  { copies = 1, reorder }: { copies?: number; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
-): Uint8Array {
-  const file = new TraceDat(bytesInMemory(source, 'source'));
-  const little = reorder === undefined;
-  const cpus = pagesOf(file);
-  const stamps = BigUint64Array.from(cpus.flat().map((page) => page.readBigUInt64LE(0))).sort();
-  const span = (stamps.at(-1) ?? 0n) - (stamps[0] ?? 0n) + LONGEST_PAGE;
+/** What a file of version 6 holds. */
+export interface Version6 {
+  readonly little: boolean;
+  readonly pageSize: number;
+  readonly formats: readonly { readonly system: string; readonly text: string }[];
+  /** Names of threads. */
+  readonly commands: Iterable<readonly [number, string]>;
+  /** Pages of each CPU. */
+  readonly cpus: readonly (readonly Uint8Array[])[];
+}
+
+/** A file of version 6, which is not compressed: trace-cmd.dat.v6(5). */
+export function version6({ little, pageSize, formats, commands, cpus }: Version6): Uint8Array {
   const head = new Writer(little)
     .bytes(Buffer.from([0x17, 0x08, 0x44]))
     .text('tracing6\0')
     .bytes(Buffer.from([little ? 0 : 1, 8]))
-    .u32(file.pageSize)
+    .u32(pageSize)
     .text('header_page\0')
     .sized(PAGE_HEADER)
     .text('header_event\0')
     .sized(EVENT_HEADER);
-  const formats = [...file.formats.all()];
   const systems = [...new Set(formats.map(({ system }) => system))].filter((system) => system !== 'ftrace');
   const ftrace = formats.filter(({ system }) => system === 'ftrace');
   head.u32(ftrace.length);
@@ -202,27 +201,48 @@ export function asVersion6(
     head.text(`${system}\0`).u32(own.length);
     for (const { text } of own) head.sized(text);
   }
-  const commands = [...file.commands].map(([pid, name]) => `${pid} ${name}\n`).join('');
-  head.u32(0).u32(0).sized(commands).u32(cpus.length);
+  const names = [...commands].map(([pid, name]) => `${pid} ${name}\n`).join('');
+  head.u32(0).u32(0).sized(names).u32(cpus.length);
   head.text('options  \0').u16(4).u32(7).text('[local]').u16(0).text('flyrecord\0');
-  const aligned = (offset: number): number => Math.ceil(offset / file.pageSize) * file.pageSize;
+  const aligned = (offset: number): number => Math.ceil(offset / pageSize) * pageSize;
   let offset = aligned(head.length + 16 * cpus.length);
   const padding = offset - head.length - 16 * cpus.length;
   for (const pages of cpus) {
-    const size = pages.length * copies * file.pageSize;
-    head.u64(offset).u64(size);
-    offset += size;
+    head.u64(offset).u64(pages.length * pageSize);
+    offset += pages.length * pageSize;
   }
   head.bytes(Buffer.alloc(padding));
-  for (const pages of cpus) {
-    for (let copy = 0; copy < copies; copy++) {
-      for (const page of pages) {
-        const moved = movedOn(page, span * BigInt(copy));
-        head.bytes(reorder === undefined ? moved : reorder(moved, file));
-      }
-    }
-  }
-  return Buffer.concat(head.parts);
+  for (const page of cpus.flat()) head.bytes(page);
+  return head.whole();
+}
+
+/**
+ * A file of version 6 with the pages of another, `copies` times. With `reorder`, which turns a page around, it is written in
+ * the other byte order.
+ */
+export function asVersion6(
+  source: Uint8Array,
+  { copies = 1, reorder }: { copies?: number; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
+): Uint8Array {
+  const file = new TraceDat(bytesInMemory(source, 'source'));
+  const cpus = pagesOf(file);
+  const stamps = BigUint64Array.from(cpus.flat().map((page) => page.readBigUInt64LE(0))).sort();
+  const span = (stamps.at(-1) ?? 0n) - (stamps[0] ?? 0n) + LONGEST_PAGE;
+  const { pageSize, commands } = file;
+  return version6({
+    little: reorder === undefined,
+    pageSize,
+    formats: [...file.formats.all()],
+    commands,
+    cpus: cpus.map((pages) =>
+      Array.from({ length: copies }, (_, copy) =>
+        pages.map((page) => {
+          const moved = movedOn(page, span * BigInt(copy));
+          return reorder === undefined ? moved : reorder(moved, file);
+        }),
+      ).flat(),
+    ),
+  });
 }
 
 /** How a file of version 7 is laid. */

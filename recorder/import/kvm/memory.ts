@@ -13,10 +13,12 @@ const LEVEL = { level: ['code', 'level %d'] } as const satisfies Tracepoint['fie
 const SHADOW_PAGE: Tracepoint['fields'] = {
   mmu_valid_gen: ['info2', 'gen %u'],
   ...PAGE,
-  role: ['level', 'l1=1', 'l2=2', 'l3=3', 'l4=4', 'l5=5'],
+  // libtraceevent prints the level alone
+  role: ['level', 'l1=1', 'l2=2', 'l3=3', 'l4=4', 'l5=5', ' %u'],
   root_count: ['value', 'root %u'],
 };
-const shadowPage = member('mmu_page', SHADOW_PAGE, ['gfn']);
+// libtraceevent prints no page's number but of those that are got
+const shadowPage = member('mmu_page', SHADOW_PAGE, ['gfn'], { needsText: [] });
 
 const WAITING = member('async_pf', { token: ['code', 'token %x'], ...same('gva') }, ['gva']);
 const ASKED = member('async_pf', { ...same('gva'), ...PAGE }, ['gva']);
@@ -60,6 +62,7 @@ export const MEMORY: Tracepoints = {
   kvm_mmu_sync_page: shadowPage,
   kvm_mmu_unsync_page: shadowPage,
   kvm_mmu_prepare_zap_page: shadowPage,
+  kvm_mmu_zap_page: shadowPage,
   kvm_mmu_zap_all_fast: member('mmu_page', {
     mmu_valid_gen: ['info2', 'kvm-mmu-valid-gen %u'],
     mmu_used_pages: ['value', 'used_pages %x'],

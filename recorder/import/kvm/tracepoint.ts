@@ -52,7 +52,7 @@ export const CONVERSIONS = {
 /**
  * How the kernel prints a field: the word before it, and how the value is written as in printk (`%x` with or without 0x,
  * `%u` and `%d` decimal), or by the names of `%apic` and the other tables of names.ts; `word=1` is a word that stands for
- * that value. Words that are printed one behind the other are listed so.
+ * that value. A print without a word is a number that stands alone, and is no other field's.
  */
 export type Print = `${string} %${'x' | 'u' | 'd' | 's' | Codes}` | `${string}=${number}`;
 export type Filled = readonly [Use, ...Print[]];
@@ -97,7 +97,7 @@ export const member = (
   kind: EventKind,
   fields: Tracepoint['fields'],
   needs: readonly string[] = [],
-  more: Pick<Tracepoint, 'flags'> = {},
+  more: Pick<Tracepoint, 'flags' | 'needsText'> = {},
 ): Tracepoint => ({ kind, fields, needs, whole: true, ...more });
 
 /** A field that does nothing but fill the column of its own name, printed in hexadecimal behind that name. */
