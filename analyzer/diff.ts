@@ -5,7 +5,7 @@
 import { EVENT_KINDS } from '../engine/observer.js';
 import type { TraceReader } from '../traces/store.js';
 import { align, commonSymbols } from './diff-align.js';
-import { beyondChance } from './diff-chance.js';
+import { relationOf } from './diff-chance.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
 import { type RowPair, type TimeChange, timeChanges } from './diff-times.js';
 import type { Profile, Times } from './profile/profile.js';
@@ -63,8 +63,10 @@ export interface ReasonDelta {
 export interface Diff {
   /** What exits were matched by. */
   readonly match: Match;
-  /** False where the runs have next to nothing in common; then nothing was aligned. */
+  /** False where the runs have no more in common than chance gives; then nothing was aligned, unless `short` is true. */
   readonly related: boolean;
+  /** True where the runs are too short to tell whether what they have in common is chance; they are aligned all the same. */
+  readonly short: boolean;
   /** False where there were too many differences to look for a shortest alignment. */
   readonly exact: boolean;
   readonly left: Profile;
@@ -101,6 +103,7 @@ interface Hunk {
 interface Aligned {
   readonly match: Match;
   readonly related: boolean;
+  readonly short: boolean;
   readonly exact: boolean;
   readonly matched: number;
   readonly hunks: readonly Hunk[];
@@ -116,6 +119,7 @@ export function compare(left: DiffSide, right: DiffSide, options: Pick<DiffOptio
   return {
     match: aligned.match,
     related: aligned.related,
+    short: aligned.short,
     exact: aligned.exact,
     left: left.profile,
     right: right.profile,
@@ -123,8 +127,8 @@ export function compare(left: DiffSide, right: DiffSide, options: Pick<DiffOptio
     vanished: left.exits - aligned.matched,
     appeared: right.exits - aligned.matched,
     hunks: hunks.length,
-    first: aligned.related ? firstDivergence(left, right, hunks) : null,
-    changes: aligned.related ? changesOf(left, right, aligned) : [],
+    first: firstDivergence(left, right, hunks),
+    changes: changesOf(left, right, aligned),
     reasons: reasonDeltas(pairs),
     times: timeChanges(left, right, pairs),
     events: eventDeltas(left, right),
@@ -134,16 +138,20 @@ export function compare(left: DiffSide, right: DiffSide, options: Pick<DiffOptio
 function alignSides(left: DiffSide, right: DiffSide, wanted: Match | undefined): Aligned {
   const attempts = wanted === undefined ? ATTEMPTS : [{ match: wanted, share: ENOUGH }];
   const shorter = Math.min(left.exits, right.exits);
+  let unclear: Aligned | null = null;
   for (const { match, share } of attempts) {
     const symbols = symbolsOf(left, right, match);
     if (commonSymbols(symbols.left, symbols.right, symbols.count) < share * shorter) continue;
     const { exact, matched, hunks, partner } = alignLanes(left, right, symbols);
     if (matched < ENOUGH * shorter) continue;
-    if (beyondChance({ ...symbols, partner, matched, hunks: hunks.length }))
-      return { match, related: true, exact, matched, hunks, symbols };
+    const relation = relationOf({ ...symbols, partner, matched, hunks: hunks.length });
+    const aligned = { match, exact, matched, hunks, symbols };
+    if (relation === 'related') return { ...aligned, related: true, short: false };
+    if (relation === 'too short') unclear ??= { ...aligned, related: false, short: true };
   }
+  if (unclear !== null) return unclear;
   const symbols = { left: new Uint32Array(0), right: new Uint32Array(0), count: 0 };
-  return { match: wanted ?? 'reason', related: false, exact: false, matched: 0, hunks: [], symbols };
+  return { match: wanted ?? 'reason', related: false, short: false, exact: false, matched: 0, hunks: [], symbols };
 }
 
 /** Equal exits of two sides get equal symbols. */

@@ -338,8 +338,9 @@ export interface ComparedTimes {
 /** What changed from one trace to another. */
 export interface Comparison {
   readonly match: 'rip' | 'key' | 'reason';
-  /** False where the two have next to nothing in common. */
+  /** False where the two have no more in common than by chance; `short`: where they are too short to tell. */
   readonly related: boolean;
+  readonly short: boolean;
   readonly exact: boolean;
   readonly units: readonly [left: HandlerUnit, right: HandlerUnit];
   readonly exits: readonly [left: number, right: number];

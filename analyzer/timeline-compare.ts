@@ -25,10 +25,11 @@ const reasonOf = ({ level, reason, failed, left, right, leftTimes, rightTimes }:
 });
 
 export function comparisonOf(diff: Diff): Comparison {
-  const { match, related, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } = diff;
+  const { match, related, short, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } = diff;
   return {
     match,
     related,
+    short,
     exact,
     units: [left.unit, right.unit],
     exits: [left.exits, right.exits],

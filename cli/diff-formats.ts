@@ -50,11 +50,15 @@ function checksOf({ answer, verdicts }: Report): Check[] {
   }));
 }
 
-function summaryOf({ related, matched, vanished, appeared, hunks }: Diff): string {
-  if (!related) return 'unrelated runs: next to nothing in common';
+function summaryOf({ related, short, matched, vanished, appeared, hunks }: Diff): string {
+  if (short) return `too short to tell whether the runs are related: ${changed({ matched, vanished, appeared })}`;
+  if (!related) return 'unrelated runs: no more in common than by chance';
   if (hunks === 0) return `${formatCount(matched, 'exit')} alike, no difference`;
-  return `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
+  return changed({ matched, vanished, appeared });
 }
+
+const changed = ({ matched, vanished, appeared }: Pick<Diff, 'matched' | 'vanished' | 'appeared'>): string =>
+  `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
 
 function json({ leftFile, rightFile, answer, verdicts }: Report, out: Output): void {
   const { left, right, ...rest } = answer;

@@ -143,9 +143,12 @@ function printEvents(out: Output, { events }: Diff): void {
   );
 }
 
+const SHORT = 'Too short to tell whether these runs are related; if they are, they differ so';
+
 export function printDiff(out: Output, answer: Diff, changes: number): void {
-  if (!answer.related) {
-    out.line(out.paint('yellow', 'Unrelated runs: next to nothing in common, so nothing was aligned.'));
+  if (answer.short) out.line(out.paint('yellow', `${SHORT}:`));
+  if (!answer.related && !answer.short) {
+    out.line(out.paint('yellow', 'Unrelated runs: no more in common than by chance, so nothing was aligned.'));
   } else {
     const places = formatCount(answer.hunks, 'place');
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];

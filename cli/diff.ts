@@ -3,6 +3,7 @@
 import { type Budget, readBudget, readBudgets } from '../analyzer/budget.js';
 import { judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
 import { compare, type Match } from '../analyzer/diff.js';
+import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
@@ -84,6 +85,8 @@ export const command: Command = {
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
       'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
       '1 where one is broken, and 2 where none is but one cannot be decided.',
+    'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
+      `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
       'ticks.total, or latency.STATISTIC.REASON with mean, p50, p90, p99, p99.9 or max of the handler times; L0 to L9 ' +
       'before the reason ask for one level (exits.L2.CPUID). OP is <=, <, ==, >= or >. LIMIT is a number, baseline, ' +
@@ -97,7 +100,8 @@ export const command: Command = {
   ],
   json: {
     match: 'rip, key or reason: what exits were matched by',
-    related: 'false where the runs have next to nothing in common',
+    related: 'false where the runs have no more in common than by chance',
+    short: 'true where they are too short to tell; they are aligned all the same',
     exact: 'false where there were too many differences for a shortest alignment',
     matched: 'exits that both have',
     vanished: 'exits of LEFT alone',

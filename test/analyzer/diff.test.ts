@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compare, type Diff, type Match } from '../../analyzer/diff.js';
+import { LEVEL } from '../../analyzer/diff-chance.js';
 import { DiffSide } from '../../analyzer/diff-side.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
@@ -189,6 +190,44 @@ describe('related or not', () => {
       }
     });
   }
+
+  /** A run with some exits left out and some put in. */
+  function edited(picks: readonly number[], seed: number): number[] {
+    const random = randomOf(seed, picks.length);
+    return picks.flatMap((reason) => {
+      const what = random.below(20);
+      return what === 0 ? [] : what === 1 ? [random.pick(REASONS), reason] : [reason];
+    });
+  }
+
+  it('short runs at random pass for related no more often than the level says', () => {
+    let [pairs, related] = [0, 0];
+    for (const count of [6, 9, 13, 20, 40, 80]) {
+      for (const reasons of [REASONS, [10, 12], [10, 10, 10, 10, 12, 30]]) {
+        for (let seed = 0; seed < 40; seed++) {
+          const [left, right] = [drawn(seed, count, reasons), drawn(seed + 1000, count, reasons)];
+          if (left.join() === right.join()) continue; // the same run
+          pairs += 1;
+          related += diffOf(run(left), run(right)).related ? 1 : 0;
+        }
+      }
+    }
+    assert.ok(pairs > 700 && related <= LEVEL * pairs, `${related} of ${pairs}`);
+  });
+
+  it('short runs that are related are found to be, or said to be too short', () => {
+    for (const count of [6, 20, 40, 80]) {
+      let found = 0;
+      for (let seed = 0; seed < 20; seed++) {
+        const left = drawn(seed, count);
+        const { related, short, matched } = diffOf(run(left), run(edited(left, seed + 500)));
+        assert.ok(related || short, `${count} exits, seed ${seed}`);
+        assert.ok(matched >= 0.6 * count, 'aligned in either case');
+        found += related ? 1 : 0;
+      }
+      if (count >= 20) assert.ok(found >= 19, `${found} of 20 with ${count} exits`);
+    }
+  });
 
   it('is no relation that a short run can be picked out of a long one, exit by exit', () => {
     assert.equal(diffOf(run(drawn(1, 200)), run(drawn(2, 5000))).related, false);

@@ -78,18 +78,20 @@ export class ComparePanel {
     const comparison = this.#comparison;
     if (comparison === null) return;
     const { names, without } = this.#about;
-    const { first, related, matched, vanished, appeared, match, hunks, exact } = comparison;
-    const facts = related
-      ? [
-          `${whole(matched)} exit${matched === 1 ? '' : 's'} in both`,
-          vanished === 0 ? '' : `${whole(vanished)} only in ${names[0]}`,
-          appeared === 0 ? '' : `${whole(appeared)} only in ${names[1]}`,
-          hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,
-          `matched by ${MATCHED[match]}`,
-          without.length === 0 ? '' : `without ${without.join(', ')}`,
-          exact ? '' : 'not the shortest alignment: too many differences',
-        ]
-      : ['These traces have next to nothing in common: nothing was aligned'];
+    const { first, related, short, matched, vanished, appeared, match, hunks, exact } = comparison;
+    const facts =
+      related || short
+        ? [
+            short ? 'too short to tell whether they are related' : '',
+            `${whole(matched)} exit${matched === 1 ? '' : 's'} in both`,
+            vanished === 0 ? '' : `${whole(vanished)} only in ${names[0]}`,
+            appeared === 0 ? '' : `${whole(appeared)} only in ${names[1]}`,
+            hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,
+            `matched by ${MATCHED[match]}`,
+            without.length === 0 ? '' : `without ${without.join(', ')}`,
+            exact ? '' : 'not the shortest alignment: too many differences',
+          ]
+        : ['These traces have no more in common than by chance: nothing was aligned'];
     redraw(
       this.#panel,
       this.#head(el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
