@@ -51,6 +51,19 @@ export const CORRECTIONS: readonly Correction[] = [
       '0; (2) the register is usable; and (3) the Type in the access-rights field is in the range 0 - 11." Bochs 2.7 ' +
       'leaves out type 11; later versions do not.',
   ),
+  {
+    line: /^good @unrestricted GUEST_CS_SELECTOR\+=[12] /,
+    bochs: 'exit 33:0',
+    right: 'entered',
+    why:
+      '"SS. If the guest will not be virtual-8086 and the unrestricted guest VM-execution control is 0, the RPL (bits ' +
+      '1:0) must equal the RPL of the selector field for CS": not in this guest. Later versions know it.',
+  },
+  entered(
+    /^guest\.cs\.dpl_nonconforming @unrestricted GUEST_SS_AR_BYTES\+=[24]0 /,
+    '"If the Type is 9 or 11 (non-conforming code segment), the DPL must equal the DPL in the access-rights field for ' +
+      'SS", also of an unrestricted guest. Later versions check it.',
+  ),
   entered(
     /^guest\.rip\.linear_width /,
     '"If the processor supports N < 64 linear-address bits, bits 63:N must be identical if the IA-32e mode guest ' +

@@ -6,7 +6,7 @@ import { FIELDS, type FieldName } from '../../../engine/vmx/fields.js';
 import { Bench, modelWith, PLACES } from './bench.js';
 import { CORRECTIONS } from './corrections.js';
 import { wildcatLake } from './newer.js';
-import { SWEEPS, sweepCases } from './sweeps.js';
+import { SEGMENT_SWEEPS, SWEEPS, sweepCases } from './sweeps.js';
 import { type Assignment, assignments, type Case, cases } from './vectors.js';
 
 const OPERATIONS: { readonly [operator in Assignment['operator']]: string } = {
@@ -247,7 +247,7 @@ function newerCases(): OracleCase[] {
 
 /** A table of cases: its include of oracle/, what it is made of, and NASM's options for its image. */
 export interface Suite {
-  readonly name: 'entries' | 'pairs' | 'memory' | 'newer' | keyof typeof SWEEPS;
+  readonly name: 'entries' | 'pairs' | 'memory' | 'segments' | 'newer' | keyof typeof SWEEPS;
   readonly include: 'cases.inc' | `${string}.inc`;
   readonly options: readonly string[];
   /** The model of Bochs, and what it has in the words of the engine. */
@@ -268,6 +268,13 @@ export const SUITES: readonly Suite[] = [
   { name: 'entries', include: 'cases.inc', options: [], ...OLD, cases: () => oracleCases(skylake) },
   { name: 'pairs', include: 'pairs.inc', options: ['-dPAIRS'], ...OLD, cases: oraclePairs },
   { name: 'memory', include: 'memory.inc', options: ['-dMEMORY'], ...OLD, cases: memoryCases },
+  {
+    name: 'segments',
+    include: 'segments.inc',
+    options: ['-dSEGMENTS_SWEEP'],
+    ...OLD,
+    cases: () => sweepCases(skylake, SEGMENT_SWEEPS),
+  },
   { name: 'newer', include: 'newer.inc', options: ['-dNEWER'], ...NEW, cases: newerCases },
   ...Object.entries(SWEEPS).map(
     ([name, sweeps]): Suite => ({

@@ -89,6 +89,27 @@ const REGISTER_SWEEPS: readonly Sweep[] = [
   { field: 'GUEST_IA32_EFER', bits: [...WORD, 32, 63], setup: 'ENTRY+=8000 GUEST_IA32_EFER=500' },
 ];
 
+const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDTR', 'TR'] as const;
+const RIGHTS = upTo(18);
+const LIMIT = [0, 11, 12, 19, 20, 31];
+const BASE = [31, 32, 46, 47, 63];
+
+const segmentSweeps = (setup: string): Sweep[] =>
+  SEGMENTS.flatMap((name): Sweep[] => [
+    { field: `GUEST_${name}_AR_BYTES`, bits: RIGHTS, setup },
+    { field: `GUEST_${name}_SELECTOR`, bits: upTo(4), setup },
+    { field: `GUEST_${name}_LIMIT`, bits: LIMIT, setup },
+    { field: `GUEST_${name}_BASE`, bits: BASE, setup },
+  ]);
+
+/** Segments of a guest, of which every processor judges alike. */
+export const SEGMENT_SWEEPS: readonly Sweep[] = [
+  ...segmentSweeps(''),
+  ...segmentSweeps('@32').filter(({ field }) => !/FS|GS|BASE|LIMIT/.test(field)),
+  ...segmentSweeps('@ldtr').filter(({ field }) => field.includes('LDTR')),
+  ...segmentSweeps('@unrestricted').filter(({ field }) => /[CSD]S_(AR|SEL)/.test(field)),
+];
+
 /** By table: each is an image of its own. */
 export const SWEEPS = {
   controls: CONTROL_SWEEPS,

@@ -244,6 +244,8 @@ cases:
 %include "pairs.inc"
 %elifdef MEMORY
 %include "memory.inc"
+%elifdef SEGMENTS_SWEEP
+%include "segments.inc"
 %elifdef CONTROLS_SWEEP
 %include "controls.inc"
 %elifdef INJECTION_SWEEP
