@@ -97,6 +97,7 @@ export class Intake {
     row.hasTime = hasTime;
     row.timeLow = timeLow;
     row.timeHigh = timeHigh;
+    row.tracepoint = code;
     row.put(FIELD.code, code, 0);
     addBytes(row, encoder.encode(text));
     this.trace.hold(this.lane(thread, process, cpu));
