@@ -24,11 +24,13 @@ export interface Report {
   readonly rightFile: string;
   readonly answer: Diff;
   readonly verdicts: readonly Verdict[];
+  /** Reasons that were left out of the alignment, and whose number is no difference either. */
+  readonly ignored: readonly string[];
 }
 
-/** Whether the exits of both runs are the same. */
-export const same = ({ hunks, related, reasons }: Diff): boolean =>
-  related && hunks === 0 && reasons.every(({ delta }) => delta === 0);
+/** Whether the exits of both runs are the same, but for those that are ignored. */
+export const same = ({ answer: { hunks, related, reasons }, ignored }: Report): boolean =>
+  related && hunks === 0 && reasons.every(({ delta, reason }) => delta === 0 || ignored.includes(reason));
 
 /** What a gate checks: each budget, or without any that nothing changed. */
 interface Check {
@@ -38,9 +40,10 @@ interface Check {
   readonly place: Verdict['place'];
 }
 
-function checksOf({ answer, verdicts }: Report): Check[] {
+function checksOf(report: Report): Check[] {
+  const { answer, verdicts } = report;
   if (verdicts.length === 0) {
-    return [{ name: 'same exits', outcome: same(answer) ? 'kept' : 'broken', says: summaryOf(answer), place: null }];
+    return [{ name: 'same exits', outcome: same(report) ? 'kept' : 'broken', says: summaryOf(answer), place: null }];
   }
   return verdicts.map((verdict) => ({
     name: verdict.budget,
@@ -60,14 +63,15 @@ function summaryOf({ related, short, matched, vanished, appeared, hunks }: Diff)
 const changed = ({ matched, vanished, appeared }: Pick<Diff, 'matched' | 'vanished' | 'appeared'>): string =>
   `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
 
-function json({ leftFile, rightFile, answer, verdicts }: Report, out: Output): void {
+function json(report: Report, out: Output): void {
+  const { leftFile, rightFile, answer, verdicts } = report;
   const { left, right, ...rest } = answer;
   const side = (path: string, { unit, exits, lost }: Profile) => ({ path, unit, exits, lost });
   out.json({
     ...rest,
     left: side(leftFile, left),
     right: side(rightFile, right),
-    same: same(answer),
+    same: same(report),
     budgets: verdicts,
   });
 }

@@ -145,12 +145,30 @@ function printEvents(out: Output, { events }: Diff): void {
 
 const SHORT = 'Too short to tell whether these runs are related; if they are, they differ so';
 
-export function printDiff(out: Output, answer: Diff, changes: number): void {
+/** Reasons that come when an interrupt of the host comes: of two runs on a real host they never are the same. */
+const INTERRUPTS: ReadonlySet<string> = new Set(['INTR', 'EXTERNAL_INTERRUPT']);
+
+/** What keeps noise out of a comparison, where there is some. */
+function printAdvice(out: Output, { left, right: other, changes }: Diff): void {
+  if (left.unit !== 'ns' || other.unit !== 'ns') return;
+  const noise = new Set(changes.map(({ exit }) => exit.reason).filter((reason) => INTERRUPTS.has(reason)));
+  if (noise.size === 0) return;
+  const options = [...noise].map((reason) => `--ignore ${reason}`).join(' ');
+  out.line(out.paint('dim', `interrupts of the host come when they come; without them: ${options}`));
+}
+
+/** `changes`: kinds of exit to list at the most; `ignored`: reasons that were left out of the alignment. */
+export function printDiff(
+  out: Output,
+  answer: Diff,
+  { changes, ignored }: { readonly changes: number; readonly ignored: readonly string[] },
+): void {
   if (answer.short) out.line(out.paint('yellow', `${SHORT}:`));
   if (!answer.related && !answer.short) {
     out.line(out.paint('yellow', 'Unrelated runs: no more in common than by chance, so nothing was aligned.'));
   } else {
     const places = formatCount(answer.hunks, 'place');
+    const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];
     if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} vanished`));
     if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} appeared`));
@@ -158,9 +176,10 @@ export function printDiff(out: Output, answer: Diff, changes: number): void {
     out.line(
       out.paint(
         'dim',
-        `matched by ${MATCHED_BY[answer.match]}${answer.exact ? '' : '; too many differences for a shortest alignment'}`,
+        `matched by ${MATCHED_BY[answer.match]}${without}${answer.exact ? '' : '; too many differences for a shortest alignment'}`,
       ),
     );
+    printAdvice(out, answer);
   }
   if (answer.first !== null) printDivergence(out, answer.first);
   printChanges(out, answer.changes, changes);

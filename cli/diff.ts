@@ -47,8 +47,9 @@ const budgetsOf = (call: Call): Budget[] => [
 ];
 
 /** A broken budget is an answer, 1; one that cannot be decided is not, and must not pass a gate. */
-function exitCode({ answer, verdicts }: Report): number {
-  if (verdicts.length === 0) return same(answer) ? EXIT.holds : EXIT.differs;
+function exitCode(report: Report): number {
+  const { verdicts } = report;
+  if (verdicts.length === 0) return same(report) ? EXIT.holds : EXIT.differs;
   if (verdicts.some(({ outcome }) => outcome === 'broken')) return EXIT.differs;
   return verdicts.every(({ holds }) => holds) ? EXIT.holds : EXIT.wrong;
 }
@@ -72,7 +73,12 @@ export const command: Command = {
       says: 'text, json, markdown (a pull request), junit (XML) or github (annotations)',
     },
     { name: 'match', value: 'HOW', says: 'how exits are matched: rip, key or reason; else the first that fits' },
-    { name: 'ignore', value: 'REASON', repeats: true, says: 'a reason to leave out of the alignment, such as INTR' },
+    {
+      name: 'ignore',
+      value: 'REASON',
+      repeats: true,
+      says: 'a reason to leave out of the alignment and of what counts as a difference, such as INTR',
+    },
     {
       name: 'changes',
       value: 'N',
@@ -123,6 +129,7 @@ export const command: Command = {
   },
   examples: [
     { line: 'trapline diff good.sqlite bad.sqlite', says: 'where two runs part, and what changed' },
+    { line: 'trapline diff base.arrow new.arrow --ignore INTR', says: 'without the interrupts of the host' },
     {
       line: 'trapline diff base.arrow new.arrow --fail-on "exits.total <= baseline"',
       says: 'fail a build on one exit more',
@@ -149,9 +156,10 @@ export const command: Command = {
     if (left === undefined || other === undefined) throw new Error('two sides');
     const answer = compare(left.side, other.side, match === undefined ? {} : { match });
     const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side }, budget));
-    const report: Report = { leftFile, rightFile, answer, verdicts };
+    const ignored = call.values('ignore');
+    const report: Report = { leftFile, rightFile, answer, verdicts, ignored };
     if (format === 'text') {
-      printDiff(call.out, answer, changes);
+      printDiff(call.out, answer, { changes, ignored });
       printVerdicts(call.out, verdicts);
     } else {
       FORMATS[format](report, call.out);

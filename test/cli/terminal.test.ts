@@ -1,6 +1,6 @@
 /** What a terminal of 80 columns shows: nothing that wraps, and every sentence whole. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -113,6 +113,27 @@ describe('what commands say', () => {
       if (typeof says === 'string') assert.equal(written, says);
       else assert.match(written, says);
     }
+  });
+
+  it('says how to leave interrupts of the host out, and that they are', async () => {
+    const line = (time: number, what: string): string =>
+      `  kvmc-174   [000]     1.${String(time).padStart(6, '0')}: ${what}\n`;
+    const exit = (at: number, reason: string): string =>
+      line(at, `kvm_exit:             reason ${reason} rip 0x1000 info 0 0`) +
+      line(at + 5, 'kvm_entry:             vcpu 0 rip 0x1000');
+    const calm = Array.from({ length: 20 }, (_, i) => exit(100 * i, 'CPUID'));
+    const files = [calm.join(''), calm.toSpliced(10, 0, exit(950, 'EXTERNAL_INTERRUPT')).join('')].map((text, i) => {
+      const file = join(folder, `${i}.txt`);
+      writeFileSync(file, text);
+      return file;
+    });
+    const said = await run(['diff', ...files]);
+    assert.equal(said.code, 1);
+    assert.match(said.out, /without them: --ignore EXTERNAL_INTERRUPT\n/);
+    const quiet = await run(['diff', ...files, '--ignore', 'EXTERNAL_INTERRUPT']);
+    assert.equal(quiet.code, 0);
+    assert.match(quiet.out, /^20 exits alike; no difference\nmatched by .*, without EXTERNAL_INTERRUPT\n/);
+    assert.doesNotMatch(quiet.out, /--ignore/);
   });
 
   it('cites a chapter whole once', async () => {
