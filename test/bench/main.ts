@@ -1,5 +1,5 @@
 /** `npm run bench`: measures, beside the peers that are installed, and prints one table. `--quick` takes a tenth. */
-import { bochsMissing } from './bochs-found.js';
+import { findBochs } from './bochs-found.js';
 import { measureDiffs } from './diffs.js';
 import { measureImports } from './imports.js';
 import {
@@ -28,11 +28,14 @@ function print(rows: readonly Measured[]): void {
   }
 }
 
-const missing = bochsMissing();
+const bochs = findBochs();
+const missing = typeof bochs === 'string' ? bochs : null;
 console.log(
   `Node ${process.version}, medians of ${runs}${quick ? ', quick' : ''}${missing ? `; no Bochs: ${missing}` : ''}\n`,
 );
-console.log('| kernel | Trapline, M ticks/s | Bochs 2.7 | ratio |\n|---|---|---|---|');
+console.log(
+  `| kernel | Trapline, M ticks/s | Bochs${typeof bochs === 'string' ? '' : ` ${bochs.version}`} | ratio |\n|---|---|---|---|`,
+);
 const kernels = await measureKernels(runs, scale, missing === null);
 for (const { name, trapline, bochs } of kernels) {
   const ratio = bochs === null ? '' : (trapline / bochs).toFixed(2);
