@@ -21,6 +21,10 @@ export const CLI_ERRORS = {
   TOO_LARGE: { what: 'file is too large', advice: 'check that it is what you think it is' },
   SAME_TRACE: { what: 'a trace cannot be written over the one that it is made from', advice: 'choose another name' },
   NO_SOCKET: { what: 'socket cannot be made', advice: 'remove what is there, or choose another path' },
+  TIMED_OUT: {
+    what: 'took too long and was ended',
+    advice: 'allow it more, or bound what it computes: a recursive query needs a condition that ends it',
+  },
   BAD_VALUE: { what: 'bad value', advice: 'see --help of the command' },
 } as const satisfies { readonly [code: string]: ErrorSpec };
 export type CliErrorCode = keyof typeof CLI_ERRORS;

@@ -2,7 +2,8 @@
 import { TABLES } from '../traces/schema.js';
 import { type AnswerCell, type AnswerColumn, TraceSql } from '../traces/sql.js';
 import { VIEWS } from '../traces/views.js';
-import { type Command, EXIT, JSON_OPTION } from './command.js';
+import { runBounded } from './bounded.js';
+import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import type { Output } from './output.js';
 
@@ -23,6 +24,38 @@ function show(cell: AnswerCell, column: AnswerColumn): string {
   return column.of && HEXADECIMAL.has(column.of.name) ? `0x${BigInt.asUintN(64, value).toString(16)}` : String(value);
 }
 
+/** The longest that --timeout may be: a day. */
+const MOST_SECONDS = 86_400;
+
+/** The first rows of an answer; `rest` is told where there are more. */
+function* first<T>(rows: IterableIterator<T>, most: number, rest: () => void): Generator<T> {
+  let count = 0;
+  try {
+    while (count < most) {
+      const { done, value } = rows.next();
+      if (done === true) return;
+      count += 1;
+      yield value;
+    }
+    if (rows.next().done !== true) rest();
+  } finally {
+    rows.return?.();
+  }
+}
+
+/** Rows between two looks at what happens outside. */
+const LOOK = 1000;
+
+/** The same rows, with looks in between at whether their reader went away: an answer may have no end. */
+async function* attentive<T>(rows: Iterable<T>): AsyncGenerator<T> {
+  let count = 0;
+  for (const row of rows) {
+    yield row;
+    count += 1;
+    if (count % LOOK === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** Rows that are laid out together. A recursive query without end must not fill the memory. */
 const LARGEST = 1_000_000;
 
@@ -34,7 +67,7 @@ function gather<T>(rows: Iterable<T>): T[] {
         'BAD_VALUE',
         'query',
         `more than ${LARGEST} rows`,
-        'add a LIMIT, or print them one by one with --csv',
+        'add --limit, or print them one by one with --csv',
       );
     all.push(row);
   }
@@ -51,10 +84,14 @@ const ofJson = (cell: AnswerCell, column: AnswerColumn): unknown => {
 };
 
 /** A row as a block of lines, for rows of many columns. */
-function printVertical(out: Output, columns: readonly AnswerColumn[], rows: Iterable<readonly AnswerCell[]>): void {
+async function printVertical(
+  out: Output,
+  columns: readonly AnswerColumn[],
+  rows: AsyncIterable<readonly AnswerCell[]>,
+): Promise<void> {
   const width = Math.max(0, ...columns.map(({ name }) => name.length));
   let number = 0;
-  for (const row of rows) {
+  for await (const row of rows) {
     if (number > 0) out.line();
     out.title(`row ${++number}`);
     for (const [i, column] of columns.entries()) {
@@ -70,6 +107,15 @@ const tables = Object.values(TABLES).map(
   ({ name, columns }) => `${name}: ${columns.map((column) => column.name).join(', ')}.`,
 );
 
+/** The same call without its --timeout. */
+const withoutTimeout = (call: Call, limit: number | null): string[] => [
+  call.command,
+  ...['vertical', 'csv', 'json'].filter((name) => call.flag(name)).map((name) => `--${name}`),
+  ...(limit === null ? [] : ['--limit', String(limit)]),
+  '--',
+  ...call.args,
+];
+
 export const command: Command = {
   arguments: [
     { name: 'TRACE', says: 'a trace of either store' },
@@ -82,6 +128,12 @@ export const command: Command = {
       short: 'x',
       says: 'print each row as lines of column and value, as is done where rows are wider than the terminal; those that are null are counted',
     },
+    { name: 'limit', value: 'ROWS', says: 'print at most so many rows, and say where there are more (no limit)' },
+    {
+      name: 'timeout',
+      value: 'SECONDS',
+      says: 'end a statement that takes longer, with exit code 2; rows that it printed stay (no limit)',
+    },
     { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
     JSON_OPTION,
   ],
@@ -89,6 +141,8 @@ export const command: Command = {
     'Reads, never writes. 64-bit integers are two’s complement: u64(x) and hex64(x) print them, ult(a, b) and ule(a, b) ' +
       'compare them without sign. Names of numbers are in the table dictionary, and in the view named. As JSON: one object a row, 64-bit ' +
       'values as hex strings, bytes as hex.',
+    'A statement may compute without end, as a recursive one without a condition does: --timeout bounds the time that it ' +
+      'takes, --limit the rows that it gives. Neither is set by default, and Ctrl-C ends it too.',
     ...tables,
     ...VIEWS.map(({ name, says, columns }) => `${name} (a view: ${says}): ${columns.map((c) => c.name).join(', ')}.`),
     'docs/query.md has every column with its meaning, and worked examples.',
@@ -103,13 +157,22 @@ export const command: Command = {
       says: 'reads and writes of the VMCS field 681eh, GUEST_RIP',
     },
     { line: 'trapline query run.sqlite -x "select * from event where seq = 100"', says: 'all of one event' },
+    {
+      line: 'trapline query big.arrow "select * from exit" --csv --limit 1000 --timeout 60',
+      says: 'the first 1,000 rows, in a minute at the most',
+    },
     { line: 'trapline query page.arrow "select tick, gpa, value from memory limit 20"', says: 'the first accesses' },
   ],
-  run(call) {
+  async run(call) {
     const [path = '', statement = ''] = call.args;
+    const limit = call.integer('limit', 0, Number.MAX_SAFE_INTEGER);
+    const seconds = call.integer('timeout', 1, MOST_SECONDS);
+    if (seconds !== null) return runBounded(withoutTimeout(call, limit), seconds, `query ${path}`);
     const sql = new TraceSql(path);
     try {
-      const { columns, rows } = sql.ask(statement);
+      const { columns, rows: all } = sql.ask(statement);
+      const rows =
+        limit === null ? all : first(all, limit, () => call.out.note(`the first ${limit} rows; there are more`));
       if (call.flag('json')) {
         const objects = gather(rows).map((row) =>
           Object.fromEntries(columns.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
@@ -117,16 +180,16 @@ export const command: Command = {
         call.out.json(objects);
       } else if (call.flag('csv')) {
         call.out.line(columns.map(({ name }) => quoteCsv(name)).join(','));
-        for (const row of rows)
+        for await (const row of attentive(rows))
           call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
-      } else if (call.flag('vertical')) printVertical(call.out, columns, rows);
+      } else if (call.flag('vertical')) await printVertical(call.out, columns, attentive(rows));
       else {
         const answered = gather(rows);
         const shown = answered.map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
         const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
         const laid = columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? 'right' : 'left' }) as const);
         if (call.out.fits(laid, shown)) call.out.table(laid, shown);
-        else printVertical(call.out, columns, answered);
+        else await printVertical(call.out, columns, attentive(answered));
       }
       return EXIT.holds;
     } finally {
