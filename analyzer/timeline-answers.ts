@@ -359,6 +359,8 @@ export interface Comparison {
     readonly after: readonly ComparedExit[];
   } | null;
   readonly reasons: readonly ComparedReason[];
+  /** Whether any reason has times enough on both sides to tell a change from chance. */
+  readonly judged: boolean;
   /** What got slower or faster, the costliest first. */
   readonly times: readonly ComparedTimes[];
   /** Reasons that were left out, because an answer is bounded. */

@@ -1,4 +1,5 @@
 /** A comparison of two traces as the page shows it. */
+import { leastSamples } from './budget-judge.js';
 import type { Diff, ExitLine, ReasonDelta } from './diff.js';
 import type { ComparedExit, ComparedReason, Comparison } from './timeline-answers.js';
 import { pick } from './timeline-profile.js';
@@ -23,6 +24,9 @@ const reasonOf = ({ level, reason, failed, left, right, leftTimes, rightTimes }:
   leftTimes: pick(leftTimes),
   rightTimes: pick(rightTimes),
 });
+
+const isJudged = ({ leftTimes, rightTimes }: ReasonDelta): boolean =>
+  Math.min(leftTimes?.samples ?? 0, rightTimes?.samples ?? 0) >= leastSamples(null);
 
 export function comparisonOf(diff: Diff): Comparison {
   const { match, related, short, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } = diff;
@@ -49,6 +53,7 @@ export function comparisonOf(diff: Diff): Comparison {
             after: first.after.map(exitOf),
           },
     reasons: reasons.slice(0, MAX.reasons).map(reasonOf),
+    judged: right.unit === 'ticks' || reasons.some(isJudged),
     times: times.slice(0, MAX.reasons).map((change) => ({ ...change, reason: change.reason.slice(0, MAX.name) })),
     left: Math.max(0, reasons.length - MAX.reasons),
   };

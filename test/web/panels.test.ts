@@ -148,6 +148,17 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     await page.context().close();
   });
 
+  it('say where times did not change, and where there are too few of them to tell', async () => {
+    for (const [other, says] of [
+      ['more.arrow', 'Handler times differ no more than by chance.'],
+      ['threads.arrow', 'There are too few exits to tell whether handler times changed.'],
+    ] as const) {
+      const page = await open(`#trace=before.arrow&panel=compare&with=${other}`);
+      assert.deepEqual(await texts(page, '#compare .told'), [says]);
+      await page.context().close();
+    }
+  });
+
   it('leave reasons out of what is aligned, and say so', async () => {
     const page = await open('#trace=before.arrow&panel=compare&with=more.arrow');
     const facts = async (): Promise<string> => (await texts(page, '#compare .facts > p'))[0] ?? '';

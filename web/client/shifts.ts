@@ -23,12 +23,13 @@ const SECTIONS = [
 export type ReasonCell = (name: string, hold: string) => Node;
 
 /** The tables, or why there are none. */
-export function shiftTables({ times, units }: Comparison, reason: ReasonCell): HTMLElement[] {
+export function shiftTables({ times, units, judged }: Comparison, reason: ReasonCell): HTMLElement[] {
   const [left, right] = units;
   if (left === null || right === null) return [];
   if (left !== right) {
     return [told('Handler times are not compared: one of the traces has ticks, the other the time of a host.')];
   }
+  if (!judged) return [told('There are too few exits to tell whether handler times changed.')];
   if (times.length === 0) {
     return [told(right === 'ticks' ? 'Handler times are the same.' : 'Handler times differ no more than by chance.')];
   }
