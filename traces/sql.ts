@@ -44,6 +44,8 @@ export class TraceSql {
   readonly #reader: TraceReader;
   /** Tables of an Arrow trace that were copied, with their columns. */
   readonly #copied = new Map<TableName, ReadonlySet<string>>();
+  /** Tables of an SQLite trace that are known to have all columns. */
+  readonly #completed = new Set<TableName>();
 
   /** @throws TraceError where the trace cannot be opened */
   constructor(path: string) {
@@ -54,7 +56,6 @@ export class TraceSql {
       this.#db.defaultSafeIntegers(true);
       defineFunctions(this.#db);
       if (this.#reader.kind === 'arrow') this.#db.exec(SCHEMA_SQL);
-      for (const table of TABLE_NAMES) this.#complete(table);
       for (const { name, sql } of VIEWS) this.#db.exec(`CREATE TEMP VIEW ${quoted(name)} AS ${sql}`);
     } catch (error) {
       this.#reader.close();
@@ -69,10 +70,13 @@ export class TraceSql {
 
   /** A table that an older version wrote has its newer columns too, without values. */
   #complete(table: TableName): void {
+    if (this.#completed.has(table)) return;
+    this.#completed.add(table);
     const stored = this.#db.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table);
     const { columns } = TABLES[table];
     if (columns.every(({ name }) => stored.includes(name))) return;
     const cells = columns.map(({ name }) => (stored.includes(name) ? quoted(name) : `NULL AS ${quoted(name)}`));
+    this.#db.pragma('query_only = 0');
     this.#db.exec(`CREATE TEMP VIEW ${quoted(table)} AS SELECT ${cells.join(', ')} FROM main.${quoted(table)}`);
   }
 
@@ -91,7 +95,10 @@ export class TraceSql {
       if (!named && ofViews.size === 0) continue;
       const columns = TABLES[table].columns.filter(({ name }) => ofViews.has(name) || (named && (all || names(name))));
       if (this.#reader.kind === 'arrow') this.#copy(table, columns);
-      else for (const _ of this.#reader.chunks(table, { columns: columns.map(({ name }) => name) }));
+      else {
+        for (const _ of this.#reader.chunks(table, { columns: columns.map(({ name }) => name) }));
+        this.#complete(table); // only what was read whole can be asked for its columns
+      }
     }
   }
 
