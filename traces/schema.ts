@@ -3,7 +3,8 @@
  * table; any change to it bumps FORMAT_VERSION, adds an upgrader to `traces/upgrade.ts` and a line to CHANGELOG below.
  *
  * Invariants
- * - `event.seq` counts from 0 without gaps, in the order in which things happened; `tick` never falls within a vCPU.
+ * - `event.seq` counts from 0 without gaps, in the order in which things happened; `tick` of our machine never
+ *   falls within a vCPU.
  * - A column that a source does not say is null: nothing is invented on import.
  * - Rows of a table are in the order in which they were appended; the logical digest is taken in that order.
  * - Chunks are cut by row count only (CHUNK_ROWS), so that the digest does not depend on when a store flushed.
@@ -101,7 +102,7 @@ export const TABLES: { readonly [name in TableName]: Table } = {
     says: 'What happened, in order.',
     columns: [
       column('seq', 'u64', 'position in the run, from 0 without gaps'),
-      optional('tick', 'u64', 'machine time (deterministic runs)'),
+      optional('tick', 'u64', 'machine time (deterministic runs), or cycles of the TSC (real hosts that tell no time)'),
       column('vcpu', 'u32', 'lane; dictionary domain vcpu says which VM, thread and vCPU it is'),
       optional('step', 'u64', 'retired instructions of the vCPU (deterministic runs)'),
       optional('time_ns', 'i64', 'host time in nanoseconds (real hosts)'),

@@ -12,6 +12,7 @@ const FILES: { readonly [name: string]: string } = {
   'trace.dat': inPackage('traces', 'samples', 'kvm-vmx-basic.txt'),
   'dmesg.txt': inPackage('test', 'analyzer', 'explain', 'fixtures', 'vmx-two-faults.txt'),
   vmlinux: process.execPath,
+  'xen.trace': inPackage('test', 'recorder', 'fixtures', 'xen-svm-pvh.xentrace'),
 };
 /** Commands that say that something does not hold, as the README wants to show. */
 const DIFFERS = /^trapline explain /;

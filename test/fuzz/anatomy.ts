@@ -1,6 +1,7 @@
 /** Where the numbers and units of binary recordings lie, for mutations that go where files are believed. */
 import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
+import { recordsOf } from '../recorder/xentrace-files.js';
 import type { Anatomy } from './mutate.js';
 
 type Numbers = { at: number; size: 1 | 2 | 4 | 8 }[];
@@ -8,6 +9,8 @@ type Units = { from: number; to: number }[];
 
 /** Events of a page that are taken for units; more would drown what is rarer. */
 const EVENTS_OF_A_PAGE = 12;
+/** Bytes of a record of xentrace that are taken for numbers. */
+const WORDS = 16;
 /** Sizes of format texts that are taken for numbers. */
 const FORMATS = 12;
 
@@ -51,6 +54,18 @@ export function perfAnatomy(file: Uint8Array): Anatomy {
 function attributeNumbers(at: number, numbers: Numbers): void {
   numbers.push({ at, size: 4 }, { at: at + 4, size: 4 });
   for (let i = 8; i < 48; i += 8) numbers.push({ at: at + i, size: 8 });
+}
+
+/** What xentrace writes: headers, the words behind them, and the records. */
+export function xentraceAnatomy(file: Uint8Array): Anatomy {
+  const bytes = Buffer.from(file);
+  const numbers: Numbers = [];
+  const units: Units = [];
+  for (const { from, to } of recordsOf(bytes)) {
+    for (let at = from; at < Math.min(to, from + WORDS); at += 4) numbers.push({ at, size: 4 });
+    units.push({ from, to });
+  }
+  return { numbers, units };
 }
 
 /** trace.dat of version 6 or 7. */

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { fixturePath } from '../recorder/import-helpers.js';
 import { asPipe, asPlain, asShort } from '../recorder/perf-files.js';
 import { asVersion6, asVersion7, bigEndian } from '../recorder/trace-dat-files.js';
-import { perfAnatomy, traceDatAnatomy } from './anatomy.js';
+import { firstWindows } from '../recorder/xentrace-files.js';
+import { perfAnatomy, traceDatAnatomy, xentraceAnatomy } from './anatomy.js';
 import { checkImport, type ImportRules, Kept } from './imports.js';
 import { type Anatomy, mutateBytes } from './mutate.js';
 import type { Form } from './run.js';
@@ -67,6 +68,8 @@ export function recordingForms(): readonly Form[] {
   const failed = read('vmx-failed-entry.trace.dat');
   const zstd = read('svm-exit-entry.zstd.perf.data');
   const kvmStat = read('svm-kvm-stat.perf.data');
+  const xen = read('xen-svm-pvh.xentrace');
+  const xenLost = read('xen-svm-lost.xentrace');
   const plain = asPlain(zstd, few);
   const short = asShort(zstd);
   const turned = asVersion6(failed, { reorder: bigEndian });
@@ -87,6 +90,10 @@ export function recordingForms(): readonly Form[] {
     binaryForm('perf-pipe', [asPipe(plain)], perfAnatomy, { smallest: SMALLEST, kept: keptBy(perfAnatomy, recordsAt) }),
     binaryForm('perf-zstd', [short, asPipe(short)], perfAnatomy, {}),
     binaryForm('perf-kvm', [kvmStat], perfAnatomy, { smallest: SMALLEST }),
+    binaryForm('xentrace', [firstWindows(xen, 12_000), firstWindows(xenLost, 24_000)], xentraceAnatomy, {
+      smallest: 4,
+      kept: keptBy(xentraceAnatomy, () => 0),
+    }),
   ];
 }
 

@@ -96,3 +96,21 @@ export const runs = (tsc: number, domain: number, vcpu: number): XenRecord => ({
   words: [who(domain, vcpu)],
   tsc,
 });
+
+/** Records of a file, those that name a CPU among them. */
+export function recordsOf(file: Buffer): { readonly from: number; readonly to: number; readonly event: number }[] {
+  const records: { from: number; to: number; event: number }[] = [];
+  for (let from = 0; from + 4 <= file.length; ) {
+    const header = file.readUInt32LE(from);
+    const to = from + (header >= 0x8000_0000 ? 12 : 4) + 4 * ((header >>> 28) & 7);
+    records.push({ from, to, event: header & 0xfff_ffff });
+    from = to;
+  }
+  return records;
+}
+
+/** As many of the first windows of a file as go into so many bytes. */
+export function firstWindows(file: Buffer, most: number): Buffer {
+  const heads = recordsOf(file).filter(({ event }) => event === XEN.cpu_change);
+  return file.subarray(0, heads.findLast(({ from }) => from <= most)?.from ?? 0);
+}

@@ -7,6 +7,10 @@ import { Merge, type Timed } from './ring.js';
 
 /** Bytes that may wait; beyond them the older half of their time goes on without the rest of its round. */
 const MOST = 128 << 20;
+/** What a block takes beside its bytes. */
+const BLOCK = 256;
+/** Bytes a CPU that a round has at the least, on average; smaller ones are put together, because each asks every CPU. */
+const LEAST_ROUND = 64;
 
 const CYCLES = 0x8000_0000;
 const EVENT = 0x0fff_ffff;
@@ -89,20 +93,21 @@ export class CpuRecords implements Timed {
     return true;
   }
 
-  /** Forgets the blocks that it went past, and returns their bytes. */
+  /** Forgets the blocks that it went past, and returns what they took. */
   rest(): number {
     this.#kept = this.#stands;
     const gone = this.#blocks.splice(0, this.#block);
     this.#block = 0;
-    return gone.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    return gone.reduce((sum, { bytes }) => sum + bytes.length + BLOCK, 0);
   }
 }
 
 export class XenQueue {
   readonly #emit: (record: CpuRecords) => void;
   readonly #cpus = new Map<number, CpuRecords>();
-  /** Bytes that wait. */
+  /** What waits takes, in bytes; and the bytes that came since the last round. */
   #waiting = 0;
+  #taken = 0;
   /** Time of the newest record, of what a round may hand on, and of what went on. */
   #newestLow = 0;
   #newestHigh = 0;
@@ -125,7 +130,8 @@ export class XenQueue {
       this.#cpus.set(cpu, records);
     }
     records.add(block);
-    this.#waiting += block.bytes.length;
+    this.#taken += block.bytes.length;
+    this.#waiting += block.bytes.length + BLOCK;
     if (this.#waiting > MOST) this.#relieve();
   }
 
@@ -138,8 +144,10 @@ export class XenQueue {
     if (later(this.#doneHigh, this.#doneLow, high, low)) this.late += 1;
   }
 
-  /** Ends a round. */
+  /** Ends a round; two in a row are one as well. */
   round(): void {
+    if (this.#taken < LEAST_ROUND * this.#cpus.size) return;
+    this.#taken = 0;
     this.#flush(this.#limitHigh, this.#limitLow);
     this.#limitLow = this.#newestLow;
     this.#limitHigh = this.#newestHigh;

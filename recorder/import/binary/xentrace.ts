@@ -26,6 +26,8 @@ const CPU_CHANGE_HEAD = Buffer.from([0x03, 0xf0, 0x01, 0x20]);
 const MAX_CPUS = 16_384;
 /** Bytes of records that are taken at a time. */
 const PIECE = 1 << 18;
+/** Bytes from one telling of progress to the next, at the least. */
+const PROGRESS = 1 << 16;
 const MAX_ID = 0xffff;
 /** Exits of all forms, and of HVM guests whatever they trace. */
 const EXIT_FLAGS = 0x500;
@@ -57,6 +59,8 @@ class XenImport {
   #unsaid = 0;
   #homeless = 0;
   #offset = 0;
+  /** Bytes that progress was told of. */
+  #told = 0;
   readonly #where = (): string => `${this.#name} (offset ${this.#offset})`;
 
   constructor({ name, size }: ByteSource, open: () => TraceWriter, options: ImportOptions) {
@@ -80,20 +84,23 @@ class XenImport {
         break;
       }
       const { view, start } = window;
-      const cpu = view.getUint32(start + 4, true);
-      const size = view.getUint32(start + 8, true);
-      if (view.getUint32(start, true) !== CPU_CHANGE_HEADER) {
-        this.#lookOn(window, 'no record that names a CPU where one must be');
-      } else if (cpu >= MAX_CPUS) {
-        this.#lookOn(window, `records of CPU ${cpu}`);
-      } else {
+      if (!namesCpu(window)) this.#lookOn(window, 'no record that names a CPU where one must be');
+      else {
+        const cpu = view.getUint32(start + 4, true);
+        const size = view.getUint32(start + 8, true);
         window.consume(CPU_CHANGE_BYTES);
         this.#turn(cpu);
         if (!this.#cpu(window, cpu, size)) break;
       }
-      this.#options.progress?.(window.offset, this.#size);
+      this.#progress(window);
     }
     this.#queue.end();
+  }
+
+  #progress({ offset }: Window): void {
+    if (offset - this.#told < PROGRESS) return;
+    this.#told = offset;
+    this.#options.progress?.(offset, this.#size);
   }
 
   /** xentrace goes through the CPUs from the lowest: where their numbers do not rise, it began anew. */
@@ -113,6 +120,7 @@ class XenImport {
         this.#queue.take(cpu, { bytes: copy, view: new DataView(copy.buffer), offset: window.offset });
         window.consume(bytes);
         rest -= bytes;
+        this.#progress(window);
       }
       if (why !== null) {
         this.#lookOn(window, why);
@@ -144,6 +152,8 @@ class XenImport {
       const size = sizeOf(header);
       if (at + size > end) break;
       if (hasCycles(header)) this.#queue.note(view.getUint32(at + 4, true), view.getUint32(at + 8, true));
+      // names get their numbers in the order of the file, whatever comes later in it
+      this.#decoder.program(event, extraWords(header));
       if (this.#isa === 0) this.#learnIsa(event, header, view, at + size - 4 * extraWords(header));
       at += size;
     }
@@ -168,23 +178,19 @@ class XenImport {
     window.consume(window.left);
   }
 
-  /** Goes on at the next record that names a CPU, but for one that stands here and is wrong. */
+  /** Goes on at the next record that names a CPU. */
   #lookOn(window: Window, why: string): void {
     const from = window.offset;
-    const here = window.left >= 4 && window.view.getUint32(window.start, true) === CPU_CHANGE_HEADER;
-    if (here && window.ensure(8) && window.view.getUint32(window.start + 4, true) < MAX_CPUS) {
-      this.#damage('CORRUPT', from, why);
-      return;
-    }
-    if (here) window.consume(4);
-    while (window.ensure(CPU_CHANGE_HEAD.length)) {
+    while (!namesCpu(window) && window.left > 0) {
       const { bytes, start, left } = window;
-      const found = Buffer.from(bytes.buffer, start, left).indexOf(CPU_CHANGE_HEAD);
-      window.consume(found < 0 ? left - CPU_CHANGE_HEAD.length + 1 : found);
-      if (found >= 0) break;
+      const found = Buffer.from(bytes.buffer, start, left).indexOf(CPU_CHANGE_HEAD, 1);
+      // a head may be cut by the end of what is in memory
+      const passed = found < 0 ? Math.max(1, left - CPU_CHANGE_HEAD.length + 1) : found;
+      window.consume(passed);
+      window.ensure(CPU_CHANGE_BYTES);
     }
-    if (window.left < CPU_CHANGE_HEAD.length) window.consume(window.left);
-    this.#damage('CORRUPT', from, `${why}; ${window.offset - from} bytes are left out`);
+    const left = window.offset - from;
+    this.#damage('CORRUPT', from, left === 0 ? why : `${why}; ${left} bytes are left out`);
   }
 
   // records in the order of time
@@ -272,6 +278,13 @@ class XenImport {
   abandon(): void {
     this.#trace.writer?.abandon();
   }
+}
+
+/** A record that names a CPU stands next. */
+function namesCpu(window: Window): boolean {
+  if (!window.ensure(CPU_CHANGE_BYTES)) return false;
+  const { view, start } = window;
+  return view.getUint32(start, true) === CPU_CHANGE_HEADER && view.getUint32(start + 4, true) < MAX_CPUS;
 }
 
 const SHIFT = 31n;
