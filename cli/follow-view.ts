@@ -110,7 +110,7 @@ export function rowLines(rows: readonly RollingRow[], options: TableOptions): st
   const columns = COLUMNS.map((column) => (column.title.trim() === ORDERS[order].column ? marked(column) : column));
   const lines = rows.map((row) => {
     const reason = row.failed ? paint('red', `${row.reason} failed entry`) : paint('bold', row.reason);
-    const level = row.level === null ? '' : String(row.level);
+    const level = row.level === null ? '' : `L${row.level}`;
     const text = [level, reason, ...cells(row[span], row[rates].rate, options)];
     return group === 'level' ? text : [cutText(row.group || '?', width < WIDE ? NARROW_NAME : width), ...text];
   });

@@ -94,7 +94,7 @@ test('in a pipe a table comes each interval, and the profile of all at the end',
   const ran = await feed(['--interval', '0.1', '--by', 'vcpu'], REPORT, 1);
   assert.equal(ran.code, 0, ran.err);
   assert.match(ran.out, /^vCPU +L +reason +exits/m);
-  assert.match(ran.out, /^vCPU 0, kvmc-\d+ +1 +\S+ +\d+/m);
+  assert.match(ran.out, /^vCPU 0, kvmc-\d+ +L1 +\S+ +\d+/m);
   assert.match(ran.out, /^standard input: \d+ events, \d+ exits, 2 threads$/m);
 });
 
@@ -102,7 +102,7 @@ test('a name in a recording cannot reach the terminal with control characters', 
   const evil = readFileSync(REPORT, 'latin1').replaceAll(/kvmc-/g, 'e\u001b[2Jvil-');
   const ran = await trapline(['import', '-', '--follow', '--by', 'vcpu'], folder, evil);
   assert.equal(ran.code, 0, ran.err);
-  assert.match(ran.out, /vil-\d+ +1/);
+  assert.match(ran.out, /vil-\d+ +L1/);
   assert.ok(!ran.out.includes('\u001b'));
 });
 
