@@ -83,8 +83,10 @@ const interruption = (types: Bits['values'], nmi: string | null): readonly Bits[
   ...(nmi === null ? [] : [flag(12, nmi)]),
   flag(31, 'valid'),
 ];
-const VMX_TYPES = {
+/** Types of an event in VMX's interruption information. */
+export const VMX_EVENT_TYPES = {
   0: 'external interrupt',
+  1: 'reserved',
   2: 'NMI',
   3: 'hardware exception',
   4: 'software interrupt',
@@ -106,10 +108,10 @@ export const LAYOUTS: readonly Layout[] = [
       flag(31, 'VM-entry failure'),
     ],
   },
-  { isa: 1, word: 'intr_info', bits: interruption(VMX_TYPES, 'NMI unblocking due to IRET') },
+  { isa: 1, word: 'intr_info', bits: interruption(VMX_EVENT_TYPES, 'NMI unblocking due to IRET') },
   // Linux 5.10 and later: what was being delivered when the exit came. Before, info2 was what intr_info is now, and text
   // without intr_info may be of either.
-  { isa: 1, word: 'info2', beside: 'intr_info', bits: interruption(VMX_TYPES, null) },
+  { isa: 1, word: 'info2', beside: 'intr_info', bits: interruption(VMX_EVENT_TYPES, null) },
   {
     isa: 1,
     first: 9,

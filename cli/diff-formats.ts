@@ -4,6 +4,7 @@
  */
 import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
+import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
 import {
   exitText,
@@ -151,15 +152,6 @@ function markdown(report: Report, out: Output): void {
   if (answer.first !== null) markdownDivergence(out, answer.first);
 }
 
-/** Extensible Markup Language 1.0, 2.2 and 2.4: characters that may not stand there at all become U+FFFD. */
-const XML: { readonly [character: string]: string } = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-const xml = (text: string): string =>
-  text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: those are the ones that XML 1.0 forbids
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
-    .replace(/[&<>"]/g, (character) => XML[character] ?? character)
-    .replace(/[\t\r\n]/g, (character) => `&#${character.charCodeAt(0)};`);
-
 /**
  * The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. Their
  * attributes are those of the schema of Jenkins's xUnit plugin (junit-10.xsd), which refuses any other: a case has no
@@ -171,10 +163,10 @@ function junit(report: Report, out: Output): void {
   const counts = `tests="${checks.length}" failures="${number('broken')}" errors="${number('undecided')}"`;
   out.line('<?xml version="1.0" encoding="UTF-8"?>');
   out.line(`<testsuites name="trapline" ${counts}>`);
-  out.line(`  <testsuite name="${xml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
+  out.line(`  <testsuite name="${escapeXml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
   for (const { name, outcome, says, place } of checks) {
     const at = place === null ? '' : `${place.file}:${place.line}: `;
-    const head = `    <testcase classname="trapline.diff" name="${xml(name)}"`;
+    const head = `    <testcase classname="trapline.diff" name="${escapeXml(name)}"`;
     if (outcome === 'kept') {
       out.line(`${head}/>`);
       continue;
@@ -182,7 +174,7 @@ function junit(report: Report, out: Output): void {
     const element = outcome === 'broken' ? 'failure' : 'error';
     out.line(`${head}>`);
     out.line(
-      `      <${element} type="budget ${outcome}" message="${xml(says)}">${xml(`${at}${name}: ${says}`)}</${element}>`,
+      `      <${element} type="budget ${outcome}" message="${escapeXml(says)}">${escapeXml(`${at}${name}: ${says}`)}</${element}>`,
     );
     out.line('    </testcase>');
   }

@@ -2,6 +2,8 @@
  * Names of the bits of the fields that dumps print. VMX controls: Intel SDM Vol. 3C, "VM-Execution Control Fields" to
  * "VM-Entry Control Fields"; registers: Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
  */
+import { VMX_EVENT_TYPES } from '../detail-bits.js';
+
 export interface BitField {
   readonly high: number;
   readonly low: number;
@@ -151,19 +153,9 @@ const attributes = (types: BitField['values']): BitField[] => [
   ...flags({ 7: 'P', 8: 'AVL', 9: 'L', 10: 'D/B', 11: 'G' }),
 ];
 
-const EVENT_TYPES = {
-  0: 'external interrupt',
-  1: 'reserved',
-  2: 'NMI',
-  3: 'hardware exception',
-  4: 'software interrupt',
-  5: 'privileged software exception',
-  6: 'software exception',
-  7: 'other event',
-} as const;
 const interruption = (unblocking: string | null): BitField[] => [
   number(7, 0, 'vector'),
-  number(10, 8, 'type', EVENT_TYPES),
+  number(10, 8, 'type', VMX_EVENT_TYPES),
   ...flags({ 11: 'error code', ...(unblocking === null ? {} : { 12: unblocking }), 31: 'valid' }),
 ];
 

@@ -164,6 +164,18 @@ const LOADS_PAT = entry(ENTRY.loadPat);
 const EFER_OR_PAT = either(LOADS_EFER, LOADS_PAT, exit(EXIT.saveEfer), exit(EXIT.savePat));
 const HOST_EFER_OR_PAT = either(exit(EXIT.loadEfer), exit(EXIT.loadPat));
 
+/** How the newer dumps of KVM and those of Xen go on behind their own lines of the host. */
+const HOST_AND_CONTROLS: readonly Line[] = [
+  ...HOST,
+  ...when(HOST_EFER_OR_PAT, 'EFER = 0x{HOST_IA32_EFER:16}  PAT = 0x{HOST_IA32_PAT:16}'),
+  ...HOST_PERF,
+  ...lines(
+    '*** Control State ***',
+    'PinBased={PIN_BASED_VM_EXEC_CONTROL:8} CPUBased={CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}',
+    'EntryControls={VM_ENTRY_CONTROLS:8} ExitControls={VM_EXIT_CONTROLS:8}',
+  ),
+];
+
 const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
   kvm: [
     ...lines('VMCS 0000000000000000, last attempted VM-entry on CPU 0', '*** Guest State ***'),
@@ -192,14 +204,7 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
     ...KVM_REGISTERS,
     ...when(EFER_OR_PAT, 'EFER =     0x{GUEST_IA32_EFER:16}  PAT = 0x{GUEST_IA32_PAT:16}'),
     ...KVM_HOST,
-    ...HOST,
-    ...when(HOST_EFER_OR_PAT, 'EFER = 0x{HOST_IA32_EFER:16}  PAT = 0x{HOST_IA32_PAT:16}'),
-    ...HOST_PERF,
-    ...lines(
-      '*** Control State ***',
-      'PinBased={PIN_BASED_VM_EXEC_CONTROL:8} CPUBased={CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}',
-      'EntryControls={VM_ENTRY_CONTROLS:8} ExitControls={VM_EXIT_CONTROLS:8}',
-    ),
+    ...HOST_AND_CONTROLS,
     ...KVM_TAIL,
   ],
   xen: [
@@ -227,14 +232,7 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
     ...GUEST_OPTIONS,
     ...GUEST_END,
     ...lines('*** Host State ***', 'RIP = 0x{HOST_RIP:16} (vmx_asm_vmexit_handler)  RSP = 0x{HOST_RSP:16}'),
-    ...HOST,
-    ...when(HOST_EFER_OR_PAT, 'EFER = 0x{HOST_IA32_EFER:16}  PAT = 0x{HOST_IA32_PAT:16}'),
-    ...HOST_PERF,
-    ...lines(
-      '*** Control State ***',
-      'PinBased={PIN_BASED_VM_EXEC_CONTROL:8} CPUBased={CPU_BASED_VM_EXEC_CONTROL:8} SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}',
-      'EntryControls={VM_ENTRY_CONTROLS:8} ExitControls={VM_EXIT_CONTROLS:8}',
-    ),
+    ...HOST_AND_CONTROLS,
     ...EVENTS.slice(0, -1),
     ...lines('TSC Offset = 0x{TSC_OFFSET:16}  TSC Multiplier = 0x{TSC_MULTIPLIER:16}'),
     ...when(both(TPR_SHADOW, DELIVERS), VIRTUAL_INTERRUPTS),

@@ -17,10 +17,8 @@ export interface NestedCause {
   readonly count: number;
 }
 
-export interface NestedRow {
-  /** Level that exited, 2 or more. */
-  readonly level: number;
-  readonly reason: string;
+/** How exits of a level above the first were served. */
+export interface NestedCounts {
   readonly count: number;
   /** Served by L0 alone; handed on; and those, handed on or not, after which the level did not run again. */
   readonly direct: number;
@@ -29,6 +27,12 @@ export interface NestedRow {
   /** Exits of lower levels while others than the unfinished were served, and how many that is for each. */
   readonly exits: number;
   readonly amplification: number;
+}
+
+export interface NestedRow extends NestedCounts {
+  /** Level that exited, 2 or more. */
+  readonly level: number;
+  readonly reason: string;
   /** From the exit to where its level runs again. */
   readonly times: Times | null;
   /** The part of it in L0; the rest is what guests in between took. */
@@ -37,15 +41,9 @@ export interface NestedRow {
   readonly causes: readonly NestedCause[];
 }
 
-export interface NestedProfile {
+/** All rows together, and one by one. */
+export interface NestedProfile extends NestedCounts {
   readonly unit: Unit;
-  /** Of all rows together, as in NestedRow. */
-  readonly count: number;
-  readonly direct: number;
-  readonly reflected: number;
-  readonly unfinished: number;
-  readonly exits: number;
-  readonly amplification: number;
   readonly rows: readonly NestedRow[];
 }
 

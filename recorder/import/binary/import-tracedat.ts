@@ -3,6 +3,7 @@ import type { TraceWriter } from '../../../traces/store.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
+import { carryOut, type Work } from '../work.js';
 import type { Buffer, CpuData } from './buffers.js';
 import { Clock } from './clock.js';
 import { Growth } from './compression.js';
@@ -22,7 +23,7 @@ interface Area {
   end: number;
 }
 
-class TraceDatImport {
+class TraceDatImport implements Work {
   readonly #file: TraceDat;
   readonly #intake: Intake;
   readonly #clock: Clock;
@@ -148,7 +149,6 @@ class TraceDatImport {
     }
   }
 
-  /** Ends reading at an error, if there is something to keep. */
   halt(error: unknown): void {
     if (!this.#intake.halt(error)) throw error;
   }
@@ -182,17 +182,7 @@ export function importTraceDat(source: ByteSource, open: () => TraceWriter, opti
       throw new ImportError('NO_EVENTS', file.name, 'no buffer in the file');
     }
     const work = new TraceDatImport(dat, open, options);
-    try {
-      try {
-        work.run();
-      } catch (error) {
-        work.halt(error);
-      }
-      return work.finish(file);
-    } catch (error) {
-      work.abandon();
-      throw error;
-    }
+    return carryOut(work, file, () => work.run());
   } finally {
     if (file !== source) file.close();
   }

@@ -7,6 +7,7 @@ import { ascii } from '../cursor.js';
 import { ImportError } from '../errors.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
+import { carryOut, type Work } from '../work.js';
 import { ZstdStream } from './compression.js';
 import { Intake } from './intake.js';
 import type { SampleLayout } from './perf-attr.js';
@@ -28,7 +29,7 @@ const PROGRESS = 1 << 14;
 
 const MESSAGE = ascii('[ perf record: ');
 
-class PerfImport {
+class PerfImport implements Work {
   readonly #name: string;
   readonly #little: boolean;
   readonly #intake: Intake;
@@ -271,7 +272,6 @@ class PerfImport {
     return inner;
   }
 
-  /** Ends reading at an error, if there is something to keep. */
   halt(error: unknown): void {
     if (!this.#intake.halt(error)) throw error;
   }
@@ -311,17 +311,11 @@ export function importPerf(
   const file = source.readAt === null && !pipe ? spool(source) : source;
   const work = new PerfImport(file.name, file.size, little, open, options);
   try {
-    try {
+    return carryOut(work, file, () => {
       const { readAt } = file;
       if (pipe) work.readPipe(pipeWindow(file));
       else if (readAt !== null) work.readFile({ name: file.name, size: file.size, readAt });
-    } catch (error) {
-      work.halt(error);
-    }
-    return work.finish(file);
-  } catch (error) {
-    work.abandon();
-    throw error;
+    });
   } finally {
     work.close();
     if (file !== source) file.close();

@@ -10,6 +10,7 @@ import type { Lane } from '../lanes.js';
 import { ISA } from '../reasons.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import type { ByteSource } from '../source.js';
+import { carryOut, type Work } from '../work.js';
 import { Clock } from './clock.js';
 import { pipeWindow, type Window } from './window.js';
 import { XenDecoder } from './xentrace-decoder.js';
@@ -43,7 +44,7 @@ const unknownDomain = (count: number): string =>
   `${count} ${count === 1 ? 'event' : 'events'} of guests came before the file says who runs on their host CPU: domain ` +
   'and vCPU are unknown, and they stand in the lanes of the host CPUs; record the scheduler too (`xentrace -e 0xaf000`)';
 
-class XenImport {
+class XenImport implements Work {
   readonly #name: string;
   readonly #size: number;
   readonly #options: ImportOptions;
@@ -296,15 +297,5 @@ const clockOf = (hz: number): Clock =>
 /** Imports what xentrace wrote; see importTrace for what it throws and returns. */
 export function importXentrace(source: ByteSource, open: () => TraceWriter, options: ImportOptions): ImportResult {
   const work = new XenImport(source, open, options);
-  try {
-    try {
-      work.run(pipeWindow(source));
-    } catch (error) {
-      work.halt(error);
-    }
-    return work.finish(source);
-  } catch (error) {
-    work.abandon();
-    throw error;
-  }
+  return carryOut(work, source, () => work.run(pipeWindow(source)));
 }
