@@ -26,7 +26,7 @@ const entriesAlone = (count: number): string =>
 
 const noKvm = (names: readonly string[]): string =>
   `no event of KVM: the recording holds ${names.slice(0, SHOWN).join(', ')}${names.length > SHOWN ? ' and others' : ''}; ` +
-  'record the events of kvm, with `trace-cmd record -e kvm` or `perf record -e kvm:*`';
+  'record the events of kvm, with `trace-cmd record -e kvm` or `perf record -e "kvm:*"`';
 
 function unknownReasons(coined: readonly CoinedReason[]): string {
   const shown = coined.slice(0, SHOWN).map(({ name, low }) => `${name} (code 0x${low.toString(16)} here)`);
