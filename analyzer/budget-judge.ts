@@ -33,7 +33,7 @@ export interface Verdict {
   readonly outcome: Outcome;
   /** Whether the outcome is `kept`. */
   readonly holds: boolean;
-  readonly unit: 'exits' | 'ticks' | 'ns';
+  readonly unit: 'exits' | 'ticks' | 'cycles' | 'ns';
   /** Null: there is nothing to measure. */
   readonly value: number | null;
   readonly limit: number | null;
@@ -110,8 +110,8 @@ function statisticOf(times: Float64Array, { statistic }: Budget): number | null 
 
 function judgeTimes(left: BudgetedRun, right: BudgetedRun, unit: Profile['unit'], budget: Budget): Finding {
   const units = [right, ...(budget.baseline ? [left] : [])].map(({ profile }) => profile?.unit ?? unit);
-  if (new Set(units).size > 1 || (budget.timed && unit === 'ticks')) {
-    throw new BudgetError('MIXED_BUDGET', nameOf(budget), budget.timed ? 'the run has ticks, no nanoseconds' : null);
+  if (new Set(units).size > 1 || (budget.timed && unit !== null && unit !== 'ns')) {
+    throw new BudgetError('MIXED_BUDGET', nameOf(budget), budget.timed ? `the run has ${unit}, no nanoseconds` : null);
   }
   const times = right.times(budget.level, budget.reason);
   const before = budget.baseline ? left.times(budget.level, budget.reason) : null;
@@ -119,7 +119,7 @@ function judgeTimes(left: BudgetedRun, right: BudgetedRun, unit: Profile['unit']
   const baseline = before === null ? null : statisticOf(before, budget);
   const limit = budget.baseline && baseline === null ? null : limitOf(budget, baseline);
   const found = { unit: unit ?? ('ns' as const), value, limit, baseline };
-  if (unit === 'ns') return { ...found, ...judgeSamples(times, before, found, budget) };
+  if (unit === 'ns' || unit === 'cycles') return { ...found, ...judgeSamples(times, before, found, budget) };
   if (value === null && unit === 'ticks') return { ...found, outcome: 'kept', says: 'no such exit was handled' };
   if (value === null || limit === null) return { ...found, outcome: 'undecided', says: 'not enough data: no times' };
   return { ...found, outcome: OPERATORS[budget.operator](value, limit) ? 'kept' : 'broken' };

@@ -203,8 +203,8 @@ export interface Detail {
   readonly end: { readonly seq: number; readonly took: { readonly [axis in Axis]?: number } } | null;
 }
 
-/** What handler times count: ticks (deterministic runs), nanoseconds (real hosts); null where the source tells no times. */
-export type HandlerUnit = 'ticks' | 'ns' | null;
+/** What handler times count: ticks (deterministic runs), nanoseconds or cycles (real hosts); null where the source tells no times. */
+export type HandlerUnit = 'ticks' | 'cycles' | 'ns' | null;
 
 /** Handler times, in the unit that the answer names: see analyzer/profile/profile.ts. */
 export interface ProfileTimes {

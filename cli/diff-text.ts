@@ -150,7 +150,7 @@ const INTERRUPTS: ReadonlySet<string> = new Set(['INTR', 'EXTERNAL_INTERRUPT']);
 
 /** What keeps noise out of a comparison, where there is some. */
 function printAdvice(out: Output, { left, right: other, changes }: Diff): void {
-  if (left.unit !== 'ns' || other.unit !== 'ns') return;
+  if (left.unit === 'ticks' || other.unit === 'ticks') return;
   const noise = new Set(changes.map(({ exit }) => exit.reason).filter((reason) => INTERRUPTS.has(reason)));
   if (noise.size === 0) return;
   const options = [...noise].map((reason) => `--ignore ${reason}`).join(' ');

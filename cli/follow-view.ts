@@ -161,7 +161,7 @@ export function trouble({ lag, quiet, profile, bytes }: Snapshot): string | null
   if (quiet === null) return bytes === 0 ? 'waiting for input' : `no event yet in ${formatBytes(bytes)}`;
   if (quiet > PATIENCE) return `no event for ${formatNs(Math.round(quiet / 1000) * 1e9)}`;
   if (lag > PATIENCE) return `the input lags ${formatNs(Math.round(lag / 1000) * 1e9)} behind`;
-  if (profile.unit === 'ticks') return 'times are cycles; --tsc-hz makes them time, and gives rates';
+  if (profile.unit === 'cycles') return 'times are cycles; --tsc-hz makes them time, and gives rates';
   return profile.unit === null ? 'no time stamps, hence no times and rates' : null;
 }
 

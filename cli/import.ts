@@ -28,7 +28,7 @@ export const command: Command = {
       '`trace-cmd report`, `perf script`, `trace_pipe` and tracefs `trace`, told apart by their content. All events of kvm and kvmmmu become events of the trace; others are kept as text. What the source ' +
       'does not say stays unknown.',
     'Of Xen, vCPUs are told by the events of the scheduler (`xentrace -e 0xaf000` records them and those of HVM and PVH ' +
-      'guests), a VM is a domain, and times are cycles of the TSC: ticks, or with --tsc-hz nanoseconds. Events without a ' +
+      'guests), a VM is a domain, and times are cycles of the TSC, or with --tsc-hz nanoseconds. Events without a ' +
       'time of their own have none.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept.',
@@ -45,7 +45,7 @@ export const command: Command = {
       'Each has number, elapsed (ms), bytes, lag and quiet (ms behind, ms since an event), group, and profile: unit, ' +
       'newest (ns), all and recent (span in ns, events, exits, entries, failedEntries, lost, gaps), and rows: group, ' +
       'level, isa, reason, failed, and for all and recent count, rate (1/s), share, timeShare, and times (total, mean, ' +
-      'p50, p99, max in ns, or in cycles where unit is ticks).',
+      'p50, p99, max in ns, or in cycles, as unit says).',
   ],
   json: {
     path: 'the trace that was written',

@@ -19,6 +19,9 @@ export const formatTime = (unit: Unit, value: number | undefined, digits = 0): s
   return unit === 'ns' ? formatNs(value) : formatNumber(value, digits);
 };
 
+/** What times count, for titles. */
+export const unitName = (unit: Unit): string => (unit === null || unit === 'ns' ? 'time' : unit);
+
 const right = (title: string, drops?: number): TableColumn =>
   drops === undefined ? { title, align: 'right' } : { title, align: 'right', drops };
 
@@ -198,7 +201,7 @@ export function printHistograms(
       out.paint('cyan', formatBar(count / most, HISTOGRAM_BAR)),
     ];
     out.table(
-      [right(unit === 'ns' ? 'time' : 'ticks'), right(''), right('exits'), right('%'), { title: '', shrinks: 8 }],
+      [right(unitName(unit)), right(''), right('exits'), right('%'), { title: '', shrinks: 8 }],
       buckets.map(line),
     );
   }
@@ -223,7 +226,7 @@ export function printHead(
   const parts = [
     `${formatCount(exits, one, many)}${without}`,
     formatCount(entries, 'entry', 'entries'),
-    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ticks' ? ' ticks' : ''} observed${on}`,
+    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ns' ? '' : ` ${unit}`} observed${on}`,
     span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
     halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
@@ -235,7 +238,7 @@ export function printHead(
 /** What exits of nested guests cost; a line below says which exits of lower levels they caused. */
 export function printNested(out: Output, { unit, count, reflected, amplification, rows }: NestedProfile): void {
   out.line();
-  out.title(`Exits of nested guests; ${unit === 'ticks' ? 'ticks' : 'time'} until their level runs again`);
+  out.title(`Exits of nested guests; ${unitName(unit)} until their level runs again`);
   const ofAll = `${formatCount(count, 'exit')}, ${formatNumber(reflected)} of them reflected`;
   out.line(`${ofAll}; each costs ${amplification.toFixed(2)} exits of lower levels`);
   const lines = rows.flatMap(({ level, reason, times, l0, causes, ...row }) => {

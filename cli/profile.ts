@@ -27,6 +27,7 @@ import {
   printNested,
   printRips,
   printRows,
+  unitName,
 } from './profile-print.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 import { formatNumber } from './table.js';
@@ -148,7 +149,7 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const { unit } = answer;
   const place = placeOf(fed);
   const noun = event === 'vmexit' ? 'Exits' : 'Accesses';
-  const span = `; ${unit === 'ticks' ? 'ticks' : 'time'} ${counting.span}`;
+  const span = `; ${unitName(unit)} ${counting.span}`;
   out.line();
   if (rows === null) {
     const sorted = answer.rows.map((row) => ({ ...row, name: `${place(row)} ${row.reason}` })).sort(SORTS[sort]);
@@ -276,7 +277,7 @@ export const command: Command = {
   ],
   json: {
     event: 'what was counted: vmexit, mmio or ioport',
-    unit: 'ticks, ns, or null where the trace has no times',
+    unit: 'ticks, ns, cycles (of the TSC of a host), or null where the trace has no times',
     exits: 'exits and failed entries',
     entries: 'entries',
     open: 'exits that no entry followed',

@@ -45,7 +45,7 @@ const EXIT_VIEW: View = {
     { name: 'name', says: 'name of the reason, by the architecture of the event' },
     { name: 'failed', says: '1: a VM entry that failed' },
     { name: 'entry', says: 'seq of the entry that followed on the same vCPU; null where none did' },
-    { name: 'handled', says: 'from the exit to that entry: ticks on our machine, nanoseconds on real hosts' },
+    { name: 'handled', says: 'from the exit to that entry: ticks on our machine, nanoseconds or cycles on real hosts' },
   ],
   reads: {
     event: ['seq', 'tick', 'kind', 'from_level', ...SAME],

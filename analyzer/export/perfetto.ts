@@ -87,6 +87,7 @@ export function exportPerfetto(
   walker.end();
   const clock = {
     ticks: 'ticks; one is shown as a nanosecond',
+    cycles: 'cycles of the host; one is shown as a nanosecond',
     ns: 'nanoseconds of the host',
     none: 'none: order alone',
   };

@@ -7,7 +7,7 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import { type NameOf, reasonName } from '../profile/profile.js';
-import { COLUMNS, EventView, type Wide, wide } from '../profile/view.js';
+import { Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
 import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
 
 export const SPAN_COLUMNS: readonly string[] = COLUMNS;
@@ -58,8 +58,7 @@ export class SpanWalker {
   readonly #names = new Map<string, string>();
   readonly #key = new SubKey();
   readonly #words = new ExitWords();
-  /** Null: the trace has no clock, and events are one unit apart. */
-  unit: 'ticks' | 'ns' | null = null;
+  readonly #clock = new Clock();
   #originLow = 0;
   #originHigh = 0;
 
@@ -75,11 +74,16 @@ export class SpanWalker {
     return (BigInt(this.#originHigh) << 32n) | BigInt(this.#originLow);
   }
 
+  /** Null: the trace has no clock, and events are one unit apart. */
+  get unit(): Unit {
+    return this.#clock.unit;
+  }
+
   /** Takes a chunk of the event table with SPAN_COLUMNS, in order. */
   take(chunk: Chunk): void {
     const view = new EventView(chunk);
     const { toLevel } = view;
-    const clock = this.#clock(chunk);
+    const clock = this.#timeOf(chunk);
     for (let i = 0; i < chunk.rows; i++) {
       const id = view.lane[i] as number;
       const kind = view.kind[i] as number;
@@ -110,19 +114,11 @@ export class SpanWalker {
     return lane;
   }
 
-  /** Ticks where the trace has them, else host time; decided by the first chunk that has either. */
-  #clock(chunk: Chunk): Wide | null {
-    for (const [name, unit] of CLOCKS) {
-      if (this.unit !== null && this.unit !== unit) continue;
-      const column = wide(chunk.column(name));
-      if (this.unit !== null) return column;
-      const first = column.valid.subarray(0, chunk.rows).indexOf(1);
-      if (first < 0) continue;
-      this.unit = unit;
-      this.#setOrigin(column, first, chunk.rows);
-      return column;
-    }
-    return null;
+  #timeOf(chunk: Chunk): Wide | null {
+    const known = this.unit !== null;
+    const column = this.#clock.of(chunk);
+    if (column !== null && !known) this.#setOrigin(column, column.valid.subarray(0, chunk.rows).indexOf(1), chunk.rows);
+    return column;
   }
 
   #setOrigin({ cells, valid }: Wide, first: number, rows: number): void {
@@ -214,8 +210,3 @@ export class SpanWalker {
 
 /** Names kept; a hostile trace may have as many as it has exits. */
 const MOST_NAMES = 4096;
-
-const CLOCKS = [
-  ['tick', 'ticks'],
-  ['time_ns', 'ns'],
-] as const;

@@ -163,7 +163,7 @@ function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | n
       trapline === 'exit index' &&
       version === INDEX_VERSION &&
       named === of &&
-      (unit === null || unit === 'ticks' || unit === 'ns') &&
+      (unit === null || unit === 'ticks' || unit === 'cycles' || unit === 'ns') &&
       [entries, lost, coarse, cells, samples, code].every(isCount) &&
       Array.isArray(lanes) &&
       lanes.every(isSpan);

@@ -8,6 +8,7 @@ export const COLUMNS = [
   'from_level',
   'to_level',
   'tick',
+  'step',
   'time_ns',
   'reason',
   'qualification',
@@ -86,26 +87,23 @@ export class EventView {
   }
 }
 
-export type Unit = 'ticks' | 'ns' | null;
+/** Ticks are exact; cycles of a host's TSC, whose frequency nobody said, are samples as nanoseconds are. */
+export type Unit = 'ticks' | 'cycles' | 'ns' | null;
 
-const CLOCKS = [
-  ['tick', 'ticks'],
-  ['time_ns', 'ns'],
-] as const;
+const isFilled = (chunk: Chunk, { valid }: Wide): boolean => valid.subarray(0, chunk.rows).includes(1);
 
-/** The clock of a trace: ticks where it has them, else host time; decided by the first chunk that has either. */
+/** The clock of a trace: that of `tick` where it has one, else host time; decided by the first chunk that has either. */
 export class Clock {
   unit: Unit = null;
 
   /** The clock's column in a chunk; null where there is no clock yet. */
   of(chunk: Chunk): Wide | null {
-    for (const [name, unit] of CLOCKS) {
-      if (this.unit !== null && this.unit !== unit) continue;
-      const column = wide(chunk.column(name));
-      if (this.unit === null && !column.valid.subarray(0, chunk.rows).includes(1)) continue;
-      this.unit = unit;
-      return column;
-    }
-    return null;
+    const tick = wide(chunk.column('tick'));
+    const time = wide(chunk.column('time_ns'));
+    // the machine counts instructions beside its ticks, a host does not
+    if (this.unit === null && isFilled(chunk, tick))
+      this.unit = isFilled(chunk, wide(chunk.column('step'))) ? 'ticks' : 'cycles';
+    else if (this.unit === null && isFilled(chunk, time)) this.unit = 'ns';
+    return this.unit === null ? null : this.unit === 'ns' ? time : tick;
   }
 }

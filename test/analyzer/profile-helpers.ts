@@ -6,14 +6,15 @@ import type { Cell, Chunk } from '../../traces/store.js';
 
 export type EventDraft = { readonly kind: EventKind; readonly [column: string]: Cell };
 
-/** Feeds events, numbered in order, to `take` as a store would. */
+/** Feeds events, numbered in order, to `take` as a store would; those with a tick are of our machine, and have a step. */
 export function feedEvents(events: readonly EventDraft[], take: (chunk: Chunk) => void): void {
   const table = new TableAppender('event', (appender, buffer, from, to) => {
     take(chunkOver(appender.layout, buffer, appender.before + from, from, to));
     return buffer;
   });
   events.forEach(({ kind, ...cells }, seq) => {
-    table.row({ seq, vcpu: 0, kind: EVENT_KINDS[kind], ...cells });
+    const step = cells.tick === undefined ? {} : { step: seq };
+    table.row({ seq, vcpu: 0, kind: EVENT_KINDS[kind], ...step, ...cells });
   });
   table.drain();
 }

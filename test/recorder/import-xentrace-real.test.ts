@@ -91,6 +91,19 @@ const EXITS = {
   'd1v1 WBINVD': 4,
 };
 
+/** Mean cycles of handlers, whole ones, as xenalyze -s has them, of exits after none of which the vCPU lost its CPU. */
+const MEANS = {
+  'd1v0 CPUID': 57_815,
+  'd1v0 INTR': 357_432,
+  'd1v0 IOIO': 63_063,
+  'd1v0 VINTR': 31_884,
+  'd1v1 CPUID': 116_551,
+  'd1v1 CR0_WRITE': 4_721_214,
+  'd1v1 CR4_WRITE': 327_064,
+  'd1v1 DR0_WRITE': 32_422,
+  'd1v1 WBINVD': 195_429,
+};
+
 /** Ours as xenalyze spells them. */
 const SPELT: readonly (readonly [RegExp, string])[] = [
   [/^EXCP_/, 'EXCEPTION_'],
@@ -140,6 +153,23 @@ describe('a recording of Xen 4.17', () => {
     }
     // the last exit is that of the vCPU that powered off
     assert.equal(entries.length, exitsOf(imported).length - 1);
+  });
+
+  it('takes as many cycles for them as xenalyze says', () => {
+    const imported = read();
+    const sums = new Map<string, { count: number; cycles: number }>();
+    for (const { kind, parent, tick } of imported.events) {
+      if (kind !== 'entry' || parent === undefined) continue;
+      const exit = imported.events[parent as number] as Event;
+      const sum = sums.get(exitName(imported, exit)) ?? { count: 0, cycles: 0 };
+      sum.count += 1;
+      sum.cycles += (tick as number) - (exit.tick as number);
+      sums.set(exitName(imported, exit), sum);
+    }
+    for (const [name, mean] of Object.entries(MEANS)) {
+      const { count = 0, cycles = 0 } = sums.get(name) ?? {};
+      assert.equal(Math.floor(cycles / count), mean, name);
+    }
   });
 
   for (const path of [PATH, LOST])

@@ -102,7 +102,7 @@ export class FlamePanel {
   #head(flame: Flame, weight: Weight, focus: Node): HTMLElement {
     const choices = el('fieldset', { class: 'segments', 'aria-label': 'Width of the frames' });
     for (const [each, name] of [
-      ['time', flame.unit === 'ticks' ? 'By ticks' : 'By time'],
+      ['time', flame.unit === 'ns' || flame.unit === null ? 'By time' : `By ${flame.unit}`],
       ['exits', 'By exits'],
     ] as const) {
       const choice = button(
@@ -230,7 +230,7 @@ function says({ data }: Node, root: Node, unit: Flame['unit'], weight: Weight): 
   const share = data[weight] / Math.max(1, root.data[weight]);
   const parts = [
     `${whole(data.exits)} exit${data.exits === 1 ? '' : 's'}`,
-    unit === null ? '' : `${handlerTime(unit, data.time)}${unit === 'ticks' ? ' ticks' : ''}`,
+    unit === null ? '' : `${handlerTime(unit, data.time)}${unit === 'ns' ? '' : ` ${unit}`}`,
     `${percent(share)} %`,
   ];
   return `${data.name}: ${parts.filter((part) => part !== '').join(', ')}`;

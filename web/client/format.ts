@@ -40,7 +40,7 @@ export function duration(ns: number, figures = 4): string {
 
 /** A handler time in its unit, with three digits that count of nanoseconds. */
 export const handlerTime = (unit: HandlerUnit, time: number): string =>
-  unit === null ? '–' : unit === 'ticks' ? whole(time) : duration(time, 3);
+  unit === null ? '–' : unit === 'ns' ? duration(time, 3) : whole(time);
 
 /** A number of ticks, nanoseconds or events. */
 export function amount(axis: Axis, value: number): string {

@@ -58,11 +58,7 @@ export function histogramOf(
   picture.append(svg('path', { d: `M${left} ${height - foot + 0.5}H${width - right}`, class: 'axis' }));
   for (const tick of ticksOf(x.ticks(4), x)) {
     picture.append(
-      svg(
-        'text',
-        { x: x(tick), y: height - 6, 'text-anchor': 'middle' },
-        unit === 'ticks' ? brief(tick) : duration(tick),
-      ),
+      svg('text', { x: x(tick), y: height - 6, 'text-anchor': 'middle' }, unit === 'ns' ? duration(tick) : brief(tick)),
     );
   }
   picture.append(svg('text', { x: left - 5, y: top + 4, 'text-anchor': 'end' }, brief(y.domain()[1] ?? 0)));

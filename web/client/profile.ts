@@ -34,7 +34,12 @@ const COLUMNS: readonly Column[] = [
   { name: 'Max', says: 'longest', shown: TIMES.max, order: by('max') },
 ];
 const BAR_PIXELS = 28;
-const HANDLER = { ticks: 'handler in ticks', ns: 'handler time', none: 'no times in this trace' } as const;
+const HANDLER = {
+  ticks: 'handler in ticks',
+  cycles: 'handler in cycles',
+  ns: 'handler time',
+  none: 'no times in this trace',
+} as const;
 const NO_EXIT =
   'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 

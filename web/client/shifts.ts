@@ -27,7 +27,7 @@ export function shiftTables({ times, units, judged }: Comparison, reason: Reason
   const [left, right] = units;
   if (left === null || right === null) return [];
   if (left !== right) {
-    return [told('Handler times are not compared: one of the traces has ticks, the other the time of a host.')];
+    return [told('Handler times are not compared: the traces have clocks of two kinds.')];
   }
   if (!judged) return [told('There are too few exits to tell whether handler times changed.')];
   if (times.length === 0) {
