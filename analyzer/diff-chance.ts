@@ -12,12 +12,14 @@ const STRETCHES = 8;
 const LENGTH = 2048;
 /** Part of what chance leaves to be found that must have been found. */
 const BEYOND = 0.2;
-/** Exits between two differences, on average, that need no yardstick in long runs. */
-const LONG_RUN = 16;
+/** Standard deviations, taken from as many stretches, by which it must be more than chance: Student's t of 0.1 %. */
+const DEVIATIONS = 5;
 
-/** Runs with at most this many exits, the shorter one, are short; of the other this many times as much is looked at. */
-const SHORT = 512;
-const WIDER = 4;
+/** Runs with at most this many exits, the shorter one, are short. */
+const SHORT = 256;
+/** Exits of the longer one that are looked at, and how many times longer it may be to be looked at as a whole. */
+const MOST = 1024;
+const WIDER = 2;
 /** How often two runs without anything in common may count as related. */
 export const LEVEL = 0.01;
 /** Ways to match that are tried one after the other, which share the level. */
@@ -44,16 +46,23 @@ export interface Matching {
 
 /** Whether a matching is more than what sequences of these symbols have in common whatever their order. */
 export function relationOf(matching: Matching): Relation {
-  const { left, right, matched, hunks } = matching;
-  if (hunks === 0) return 'related';
+  const { left, right, hunks } = matching;
+  if (hunks === 0 || areOfOneKind(left, right)) return 'related';
   if (Math.min(left.length, right.length) <= SHORT) return ofShort(matching);
-  return matched >= LONG_RUN * hunks || isBeyond(matching) ? 'related' : 'unrelated';
+  return isBeyond(matching) ? 'related' : 'unrelated';
 }
 
-/** Compares with one shuffle of each stretch. */
+/** Symbols of one kind match in any order. */
+function areOfOneKind(left: Uint32Array, right: Uint32Array): boolean {
+  const [symbol] = left;
+  return left.every((each) => each === symbol) && right.every((each) => each === symbol);
+}
+
+/** Compares each stretch with a shuffle of itself: what is found must be more by far, and by more than shuffles vary. */
 function isBeyond({ left, right, partner }: Matching): boolean {
   const next = generator();
-  let [found, chance, possible, reached] = [0, 0, 0, 0];
+  const beyond: number[] = [];
+  let [found, chance, possible] = [0, 0, 0];
   for (let k = 0; k < STRETCHES; k++) {
     const from = Math.floor((Math.max(0, left.length - LENGTH) * k) / (STRETCHES - 1));
     const to = Math.min(left.length, from + LENGTH);
@@ -62,24 +71,25 @@ function isBeyond({ left, right, partner }: Matching): boolean {
     const [start, end] = [partners[0] as number, (partners.at(-1) as number) + 1];
     const shuffled = right.slice(start, end);
     shuffle(shuffled, next);
+    const { matched } = align(left.subarray(from, to), shuffled);
     found += partners.length;
-    chance += align(left.subarray(from, to), shuffled).matched;
+    chance += matched;
     possible += Math.min(to - from, end - start);
-    reached += end - start;
+    beyond.push(partners.length - matched);
   }
-  // Symbols of one kind match in any order; then being close together is all that can be said for them.
-  if (chance >= possible) return found >= possible && 2 * found >= reached;
-  return found - chance >= BEYOND * (possible - chance);
+  const mean = (found - chance) / Math.max(1, beyond.length);
+  const variance = beyond.reduce((sum, each) => sum + (each - mean) ** 2, 0) / Math.max(1, beyond.length - 1);
+  // stretches of a run that is hardly longer than one are the same exits over and over
+  const spread = left.length >= STRETCHES * LENGTH ? Math.sqrt(variance / beyond.length) : Math.sqrt(variance);
+  return found > chance && found - chance >= BEYOND * (possible - chance) && mean >= DEVIATIONS * spread;
 }
 
 /** Compares with as many shuffles as the level takes. */
 function ofShort(matching: Matching): Relation {
   const looked = lookedAt(matching);
-  if (looked === null) return 'too short';
+  if (looked === null) return isBeyond(matching) ? 'related' : 'unrelated';
   const { left, right, found } = looked;
   const common = commonSymbols(left, right, Math.max(...left, ...right) + 1);
-  // symbols of one kind match in any order
-  if (new Set([...left, ...right]).size === 1) return 'related';
   const next = generator();
   const shuffled = right.slice();
   let [asGood, perfect, sum] = [0, 0, 0];
@@ -97,17 +107,21 @@ function ofShort(matching: Matching): Relation {
   return asGood > UNCLEAR ? 'unrelated' : 'too short';
 }
 
-/** What of two runs a permutation test can afford, and what they have in common; null where they lie too far apart. */
+/**
+ * What of two runs a permutation test looks at: of a longer one only the part where the shorter one was found, for a short
+ * run can be picked out of any long one. Null where that part is too long to be told from it.
+ */
 function lookedAt({ left, right, partner }: Matching): (Pick<Matching, 'left' | 'right'> & { found: number }) | null {
-  const most = WIDER * SHORT;
-  if (Math.max(left.length, right.length) <= most) return { left, right, found: align(left, right).matched };
+  const longer = Math.max(left.length, right.length);
+  if (longer <= WIDER * Math.min(left.length, right.length)) return { left, right, found: align(left, right).matched };
   const from = partner.findIndex((at) => at >= 0);
-  const to = partner.findLastIndex((at) => at >= 0) + 1;
+  if (from < 0) return null;
+  const to = partner.findLastIndex((at) => at >= 0);
   const part = {
-    left: left.subarray(from, to),
-    right: right.subarray(partner[from], (partner[to - 1] ?? 0) + 1),
+    left: left.subarray(from, to + 1),
+    right: right.subarray(partner[from], (partner[to] ?? 0) + 1),
   };
-  if (from < 0 || Math.max(part.left.length, part.right.length) > most) return null;
+  if (Math.max(part.left.length, part.right.length) > MOST) return null;
   // that its ends match is how the part was chosen
   return { ...part, found: align(part.left, part.right).matched - 2 };
 }

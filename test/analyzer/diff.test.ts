@@ -178,7 +178,7 @@ describe('related or not', () => {
   for (const count of [300, 3000]) {
     it(`${count} exits at random are unrelated, however they are matched`, () => {
       for (let seed = 0; seed < 2; seed++) {
-        for (const reasons of [REASONS, [10, 12], [10, 10, 10, 10, 12, 30]]) {
+        for (const reasons of [REASONS, [10, 12], [10, 10, 10, 10, 12, 30], [...Array(60).fill(10), 12]]) {
           const [left, right] = [
             run(drawn(seed, count, reasons), 0x1000),
             run(drawn(seed + 50, count, reasons), 0x90_0000),
@@ -227,6 +227,12 @@ describe('related or not', () => {
       }
       if (count >= 20) assert.ok(found >= 19, `${found} of 20 with ${count} exits`);
     }
+  });
+
+  it('finds the beginning of a long run again in one that ended early', () => {
+    const long = drawn(7, 2000);
+    const { related, matched, hunks } = diffOf(run(long), run(long.slice(0, 20)));
+    assert.deepEqual([related, matched, hunks], [true, 20, 1]);
   });
 
   it('is no relation that a short run can be picked out of a long one, exit by exit', () => {
