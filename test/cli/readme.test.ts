@@ -11,6 +11,7 @@ import { trapline } from './process.js';
 const FILES: { readonly [name: string]: string } = {
   'trace.dat': inPackage('traces', 'samples', 'kvm-vmx-basic.txt'),
   'dmesg.txt': inPackage('test', 'analyzer', 'explain', 'fixtures', 'vmx-two-faults.txt'),
+  'failed.dat': inPackage('test', 'recorder', 'fixtures', 'vmx-failed-entry.trace.dat'),
   vmlinux: process.execPath,
   'xen.trace': inPackage('test', 'recorder', 'fixtures', 'xen-svm-pvh.xentrace'),
 };

@@ -23,6 +23,7 @@ function records(file: Buffer, from: number, to: number): Uint8Array[] {
     else if (stream.push(file.subarray(at + HEADER, at + size), MOST) !== null) throw new Error('not compressed');
     at += size;
   }
+  stream.close();
   return out;
 }
 
