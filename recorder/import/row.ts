@@ -19,12 +19,10 @@ export class EventRow extends EventRecord {
   /** 1 VMX, 2 SVM, 0 unknown. */
   isa = 0;
   hasTime = false;
+  /** The time is in cycles of the TSC, whose frequency nobody said. */
+  hasTick = false;
   timeLow = 0;
   timeHigh = 0;
-  /** Cycles of a clock that nobody says how to turn into time. */
-  hasTick = false;
-  tickLow = 0;
-  tickHigh = 0;
   /** What has no column, as the source wrote it; `plain` while all of it is ASCII. */
   readonly text = new Uint8Array(MAX_LINE + 256);
   textLength = 0;
@@ -63,12 +61,6 @@ export class EventRow extends EventRecord {
   putPage(low: number, high: number): boolean {
     if ((this.mask & (1 << FIELD.gpa)) !== 0) return true;
     return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
-  }
-
-  setTick(low: number, high: number): void {
-    this.hasTick = true;
-    this.tickLow = low;
-    this.tickHigh = high;
   }
 
   /** Adds to the flags. */

@@ -82,7 +82,7 @@ export class EventSink {
     put32(slab, this.#vcpu, filled, row.vcpu);
     put8(slab, this.#kind, filled, row.kind);
     if (row.hasTime) put64(slab, this.#time, filled, row.timeLow, row.timeHigh);
-    else if (row.hasTick) put64(slab, this.#tick, filled, row.tickLow, row.tickHigh);
+    else if (row.hasTick) put64(slab, this.#tick, filled, row.timeLow, row.timeHigh);
     if (row.tracepoint >= 0 && this.#wantsTracepoint) put32(slab, this.#tracepoint, filled, row.tracepoint);
     if (row.isa !== 0) put8(slab, this.#isa, filled, row.isa);
     if (row.fromLevel !== 255) put8(slab, this.#from, filled, row.fromLevel);

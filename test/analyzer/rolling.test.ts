@@ -160,3 +160,17 @@ test('memory is bounded: beyond so many kinds of exits all others are one', () =
     kinds,
   );
 });
+
+test('cycles are times, and make no rates: nobody knows how many are a second', () => {
+  const rolling = new RollingProfile();
+  const cycles = eventsOf([{ vcpu: 0, reason: 10, level: 1, idle: 5, time: 400 }]).map(({ time_ns, ...event }) => ({
+    ...event,
+    tick: time_ns ?? null,
+    step: null,
+  }));
+  feedEvents(cycles, (chunk) => rolling.take(chunk));
+  rolling.turn();
+  const { unit, newest, all, recent, rows } = rolling.read();
+  assert.deepEqual([unit, newest, all.span, recent.span], ['cycles', null, 0, 0]);
+  assert.deepEqual([rows[0]?.all.count, rows[0]?.all.rate, rows[0]?.all.times?.max], [1, null, 400]);
+});

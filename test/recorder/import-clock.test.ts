@@ -1,8 +1,15 @@
 /** Times of trace.dat: what trace-cmd computes with 128 bits must come out of halves of 32. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { Clock } from '../../recorder/import/binary/clock.js';
+import { Clock, scaleOf } from '../../recorder/import/binary/clock.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import type { Cell } from '../../traces/store.js';
+import { fixturePath } from './import-helpers.js';
+import { asVersion6 } from './trace-dat-files.js';
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 const offset = fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n });
@@ -30,4 +37,43 @@ it('a clock that counts no nanoseconds has time only where the file says how to 
   assert.equal(new Clock(null, 0n, 'x86-tsc').hasTime, false);
   assert.equal(new Clock({ multiplier: 1n, shift: 0n }, 0n, 'x86-tsc').hasTime, true);
   assert.equal(new Clock(null, 0n, 'local').hasTime, true);
+});
+
+it('a frequency becomes a scale that is exact to a part in 2^31', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1e6, max: 1e11 }), fc.bigInt({ min: 0n, max: 1n << 50n }), (hz, cycles) => {
+      const exact = (cycles * 1_000_000_000n) / BigInt(hz);
+      const error = exact - timeOf(new Clock(scaleOf(hz), 0n, 'x86-tsc'), cycles);
+      assert.ok(error >= 0n && error <= (exact >> 31n) + 1n, `${error} of ${exact} ns`);
+    }),
+  );
+});
+
+/** Times of a recording of the clock `local`, as if it had been recorded with the TSC. */
+function timesOf(tscHz: number | null): { ticks: Cell[]; times: Cell[]; notes: string[] } {
+  const file = asVersion6(readFileSync(fixturePath('svm-nested.trace.dat')), { clock: 'x86-tsc' });
+  const ticks: Cell[] = [];
+  const times: Cell[] = [];
+  const writer = new StreamWriter((chunk) => {
+    for (let i = 0; i < chunk.rows; i++) {
+      const { tick, time_ns: time } = chunk.row(i);
+      ticks.push(tick ?? null);
+      times.push(time ?? null);
+    }
+  });
+  const options = tscHz === null ? {} : { tscHz };
+  const { notes } = importTrace(memorySource(file), () => writer, options);
+  return { ticks, times, notes: notes.map(({ says }) => says) };
+}
+
+it('a trace.dat of the clock x86-tsc has cycles, or nanoseconds where the frequency is given', () => {
+  const cycles = timesOf(null);
+  assert.ok(cycles.ticks.every((tick) => typeof tick === 'bigint') && cycles.times.every((time) => time === null));
+  assert.match(cycles.notes[0] ?? '', /counts cycles of the TSC/);
+  const scaled = timesOf(2e9);
+  assert.deepEqual([scaled.notes, scaled.ticks.every((tick) => tick === null)], [[], true]);
+  assert.deepEqual(
+    scaled.times,
+    cycles.ticks.map((tick) => (tick as bigint) / 2n),
+  );
 });

@@ -176,12 +176,14 @@ export interface Version6 {
   readonly formats: readonly { readonly system: string; readonly text: string }[];
   /** Names of threads. */
   readonly commands: Iterable<readonly [number, string]>;
+  /** The clock that it was recorded with; `local` without it. */
+  readonly clock?: string;
   /** Pages of each CPU. */
   readonly cpus: readonly (readonly Uint8Array[])[];
 }
 
 /** A file of version 6, which is not compressed: trace-cmd.dat.v6(5). */
-export function version6({ little, pageSize, formats, commands, cpus }: Version6): Uint8Array {
+export function version6({ little, pageSize, formats, commands, clock = 'local', cpus }: Version6): Uint8Array {
   const head = new Writer(little)
     .bytes(Buffer.from([0x17, 0x08, 0x44]))
     .text('tracing6\0')
@@ -203,7 +205,13 @@ export function version6({ little, pageSize, formats, commands, cpus }: Version6
   }
   const names = [...commands].map(([pid, name]) => `${pid} ${name}\n`).join('');
   head.u32(0).u32(0).sized(names).u32(cpus.length);
-  head.text('options  \0').u16(4).u32(7).text('[local]').u16(0).text('flyrecord\0');
+  head
+    .text('options  \0')
+    .u16(4)
+    .u32(clock.length + 2)
+    .text(`[${clock}]`)
+    .u16(0)
+    .text('flyrecord\0');
   const aligned = (offset: number): number => Math.ceil(offset / pageSize) * pageSize;
   let offset = aligned(head.length + 16 * cpus.length);
   const padding = offset - head.length - 16 * cpus.length;
@@ -222,7 +230,11 @@ export function version6({ little, pageSize, formats, commands, cpus }: Version6
  */
 export function asVersion6(
   source: Uint8Array,
-  { copies = 1, reorder }: { copies?: number; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
+  {
+    copies = 1,
+    clock = 'local',
+    reorder,
+  }: { copies?: number; clock?: string; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
 ): Uint8Array {
   const file = new TraceDat(bytesInMemory(source, 'source'));
   const cpus = pagesOf(file);
@@ -234,6 +246,7 @@ export function asVersion6(
     pageSize,
     formats: [...file.formats.all()],
     commands,
+    clock,
     cpus: cpus.map((pages) =>
       Array.from({ length: copies }, (_, copy) =>
         pages.map((page) => {

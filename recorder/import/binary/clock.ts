@@ -6,9 +6,21 @@ export interface TscClock {
   readonly shift: bigint;
 }
 
-/** Clocks of ftrace that do not count nanoseconds (Documentation/trace/ftrace.rst, "trace_clock"). */
-const NOT_TIME = new Set(['counter', 'x86-tsc', 'ppc-tb']);
 const HALF = 0x1_0000_0000;
+
+/** The clock of ftrace that counts cycles of the TSC. */
+export const TSC = 'x86-tsc';
+
+/** How cycles of a frequency, from 1 Hz to 10^18 Hz, become nanoseconds, exact to a part in 2^31. */
+export function scaleOf(hz: number): TscClock {
+  const multiplier = (shift: bigint): bigint => (1_000_000_000n << shift) / BigInt(Math.round(hz));
+  let shift = 0n;
+  while (multiplier(shift + 1n) < BigInt(HALF)) shift += 1n;
+  return { multiplier: multiplier(shift), shift };
+}
+
+/** Clocks of ftrace that do not count nanoseconds (Documentation/trace/ftrace.rst, "trace_clock"). */
+const NOT_TIME = new Set(['counter', TSC, 'ppc-tb']);
 
 export class Clock {
   readonly hasTime: boolean;

@@ -5,7 +5,7 @@ import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
 import { carryOut, type Work } from '../work.js';
 import type { Buffer, CpuData } from './buffers.js';
-import { Clock } from './clock.js';
+import { Clock, scaleOf, TSC } from './clock.js';
 import { Growth } from './compression.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
@@ -16,6 +16,9 @@ import { latency, TraceDat } from './tracedat.js';
 
 const FORMAT = 'trace-cmd';
 const PROGRESS = 0x3fff;
+const CYCLES =
+  'the clock of the recording counts cycles of the TSC, and the file does not say how many a second: times are cycles; ' +
+  'with --tsc-hz they become nanoseconds';
 /** Data of a CPU, and the first byte that is not its own. */
 interface Area {
   readonly buffer: Buffer;
@@ -39,7 +42,11 @@ class TraceDatImport implements Work {
     this.#options = options;
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
-    this.#clock = new Clock(file.tsc, file.timeOffset, file.buffers[0]?.clock || file.clock);
+    const name = file.buffers[0]?.clock || file.clock;
+    const { tscHz } = options;
+    const scale = file.tsc ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
+    this.#intake.cycles = scale === null && name === TSC;
+    this.#clock = new Clock(scale, this.#intake.cycles ? 0n : file.timeOffset, name);
     for (const problem of file.problems) this.#intake.damage(problem);
     for (const says of file.inferred) this.#intake.trace.notes.add(null, says);
     this.#numbered = file.buffers.every(({ numbered }) => numbered);
@@ -154,14 +161,14 @@ class TraceDatImport implements Work {
   }
 
   finish(source: ByteSource): ImportResult {
-    const { guests, hasTimeShift, hasText, tsc } = this.#file;
+    const { guests, hasTimeShift, hasText } = this.#file;
     const { notes } = this.#intake.trace;
     for (const { name, threads } of guests)
       notes.add(null, `host of the guest '${name}' with ${threads.size} vCPUs, whose threads the file names`);
     if (hasTimeShift) notes.add(null, 'recorded in a guest: times are those of the guest, not of its host');
     if (hasText) notes.add(null, 'text of a latency tracer in the file was left out');
-    if (!this.#clock.hasTime && tsc === null)
-      notes.add(null, 'the clock of the recording counts no nanoseconds: no times');
+    if (this.#intake.cycles) notes.add(null, CYCLES);
+    else if (!this.#clock.hasTime) notes.add(null, 'the clock of the recording counts no nanoseconds: no times');
     return this.#intake.finish(source, FORMAT);
   }
 

@@ -22,6 +22,8 @@ export class Intake {
   /** vCPU of each thread, where the file says it. */
   readonly vcpus = new Map<number, number>();
   frames = 0;
+  /** What has no time counts cycles. */
+  cycles = false;
   stopped: ImportError | null = null;
   readonly #programs = new Map<number, Program>();
   /** The programs of small numbers once more, for speed. */
@@ -69,6 +71,7 @@ export class Intake {
     const { row } = trace;
     row.clear();
     row.hasTime = hasTime;
+    row.hasTick = this.cycles && !hasTime;
     row.timeLow = timeLow;
     row.timeHigh = timeHigh;
     const lane = this.lane(thread, process, cpu);

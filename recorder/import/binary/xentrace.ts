@@ -11,7 +11,7 @@ import { ISA } from '../reasons.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import type { ByteSource } from '../source.js';
 import { carryOut, type Work } from '../work.js';
-import { Clock } from './clock.js';
+import { Clock, scaleOf, TSC } from './clock.js';
 import { pipeWindow, type Window } from './window.js';
 import { XenDecoder } from './xentrace-decoder.js';
 import { CPU_CHANGE, LOST_RECORDS, WRAP_BUFFER } from './xentrace-events.js';
@@ -51,7 +51,8 @@ class XenImport implements Work {
   readonly #trace: Assembly;
   readonly #decoder: XenDecoder;
   readonly #queue: XenQueue;
-  readonly #clock: Clock | null;
+  readonly #cycles: boolean;
+  readonly #clock: Clock;
   /** Who runs on each host CPU, as far as that was said. */
   readonly #running: (Lane | undefined)[] = [];
   #stopped: ImportError | null = null;
@@ -73,7 +74,8 @@ class XenImport implements Work {
     const text = !brief && (columns?.includes('text') ?? true);
     this.#decoder = new XenDecoder(text, (event) => this.#trace.nameEvent(event));
     this.#queue = new XenQueue((record) => this.#record(record));
-    this.#clock = tscHz === null ? null : clockOf(tscHz);
+    this.#cycles = tscHz === null;
+    this.#clock = new Clock(tscHz === null ? null : scaleOf(tscHz), 0n, TSC);
   }
 
   // the file
@@ -227,13 +229,11 @@ class XenImport implements Work {
 
   #time({ timeLow, timeHigh }: CpuRecords): void {
     const { row } = this.#trace;
-    if (this.#clock === null) row.setTick(timeLow, timeHigh);
-    else {
-      this.#clock.at(timeLow, timeHigh);
-      row.hasTime = true;
-      row.timeLow = this.#clock.timeLow;
-      row.timeHigh = this.#clock.timeHigh;
-    }
+    row.hasTick = this.#cycles;
+    row.hasTime = !this.#cycles;
+    this.#clock.at(timeLow, timeHigh);
+    row.timeLow = this.#clock.timeLow;
+    row.timeHigh = this.#clock.timeHigh;
   }
 
   /** Lane of the vCPU that the last record named. */
@@ -287,12 +287,6 @@ function namesCpu(window: Window): boolean {
   const { view, start } = window;
   return view.getUint32(start, true) === CPU_CHANGE_HEADER && view.getUint32(start + 4, true) < MAX_CPUS;
 }
-
-const SHIFT = 31n;
-
-/** Cycles to nanoseconds, exact to 2^-31 ns a cycle. */
-const clockOf = (hz: number): Clock =>
-  new Clock({ multiplier: (1_000_000_000n << SHIFT) / BigInt(Math.round(hz)), shift: SHIFT }, 0n, '');
 
 /** Imports what xentrace wrote; see importTrace for what it throws and returns. */
 export function importXentrace(source: ByteSource, open: () => TraceWriter, options: ImportOptions): ImportResult {

@@ -1,0 +1,37 @@
+/** `trapline import --tsc-hz`: frequencies as people write them. */
+import assert from 'node:assert/strict';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fixturePath } from '../recorder/import-helpers.js';
+import { scratch } from '../traces/rows.js';
+import { trapline } from './process.js';
+
+describe('import --tsc-hz', () => {
+  it('makes the cycles of xentrace nanoseconds, the same for each way to write a frequency', async (t) => {
+    const folder = scratch(t);
+    copyFileSync(fixturePath('xen-svm-lost.xentrace'), join(folder, 'xen.trace'));
+    const digests = new Set<string>();
+    for (const [i, hz] of ['2500000000', '2.5G', '2500M', '2500000kHz', '2.5GHz'].entries()) {
+      const { code, out } = await trapline(
+        ['import', 'xen.trace', '-o', `${i}.arrow`, '--tsc-hz', hz, '--json'],
+        folder,
+      );
+      assert.equal(code, 0);
+      digests.add(JSON.parse(out).digest);
+    }
+    assert.equal(digests.size, 1);
+    const { out } = await trapline(['profile', '0.arrow', '--json'], folder);
+    assert.equal(JSON.parse(out).unit, 'ns');
+  });
+
+  for (const hz of ['0', '3', '-1', '2.5T', 'fast', '1e9', '200G', '']) {
+    it(`refuses ${hz === '' ? 'nothing' : hz}`, async (t) => {
+      const folder = scratch(t);
+      copyFileSync(fixturePath('xen-svm-lost.xentrace'), join(folder, 'xen.trace'));
+      const { code, err } = await trapline(['import', 'xen.trace', '-o', 'a.arrow', '--tsc-hz', hz], folder);
+      assert.equal(code, 2);
+      assert.match(err, /BAD_VALUE|MISSING/);
+    });
+  }
+});
