@@ -72,6 +72,14 @@ describe('a trace.dat of version 7 without its end', () => {
     }
   });
 
+  it('says so where it ends between two of its parts', () => {
+    const whole = asVersion7(TWO, true);
+    const end = Math.max(...datOf(whole).buffers.flatMap(({ cpus }) => cpus.map(({ offset, size }) => offset + size)));
+    const cut = importBytes(whole.subarray(0, end));
+    assert.match(cut.result.stopped?.why ?? '', /ends behind the pages of a buffer; what came behind is lost/);
+    assert.deepEqual(cut.events, importBytes(whole).events);
+  });
+
   it('says where it ends and what comes there, before its first event too', () => {
     const whole = asVersion7(TWO, false);
     const cut = (): unknown => importBytes(whole.subarray(0, 50_000));

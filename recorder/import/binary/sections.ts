@@ -90,11 +90,16 @@ export function walkSections(bytes: RandomBytes, from: number, little: boolean):
   return sections;
 }
 
-/** What is to be said of a file that ends within its last section; null where it does not. */
-export function endOf(bytes: RandomBytes, sections: readonly Section[]): ImportError | null {
+/**
+ * What is to be said of a file that ends within its last section, or behind it where `more` must follow; null where it
+ * does not.
+ */
+export function endOf(bytes: RandomBytes, sections: readonly Section[], more: boolean): ImportError | null {
   const last = sections.at(-1);
-  if (last === undefined || last.end <= bytes.size) return null;
-  const lacks = `it ends in ${last.name}, of which ${last.end - bytes.size} bytes are missing`;
+  if (last === undefined || last.end < bytes.size || (last.end === bytes.size && !more)) return null;
+  const missing = last.end - bytes.size;
+  const lacks =
+    missing === 0 ? `it ends behind ${last.name}` : `it ends in ${last.name}, of which ${missing} bytes are missing`;
   const left = last.id === SECTION.strings ? 'no event is lost by that' : 'what came behind is lost';
   return new ImportError('TRUNCATED', `${bytes.name} (offset ${bytes.size})`, `${lacks}; ${left}`);
 }

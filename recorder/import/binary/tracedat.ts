@@ -171,7 +171,7 @@ export class TraceDat {
   #readVersion7(first: number, behindHead: number): void {
     this.#tolerate(() => this.#followOptions(first));
     const sections = walkSections(this.bytes, behindHead, this.little);
-    const cut = endOf(this.bytes, sections);
+    const cut = endOf(this.bytes, sections, this.problems.length > 0);
     if (cut !== null && this.problems.every(({ code }) => code === 'TRUNCATED'))
       this.problems.splice(0, this.problems.length, cut);
     if (first === 0 || this.problems.length > 0) this.#readLeft(sections);
