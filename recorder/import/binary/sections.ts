@@ -91,12 +91,13 @@ export function walkSections(bytes: RandomBytes, from: number, little: boolean):
 }
 
 /**
- * What is to be said of a file that ends within its last section, or behind it where `more` must follow; null where it
- * does not.
+ * What is to be said of a file that ends within its last section, or behind pages where their description must follow
+ * because something is missing; else null.
  */
-export function endOf(bytes: RandomBytes, sections: readonly Section[], more: boolean): ImportError | null {
+export function endOf(bytes: RandomBytes, sections: readonly Section[], lacking: boolean): ImportError | null {
   const last = sections.at(-1);
-  if (last === undefined || last.end < bytes.size || (last.end === bytes.size && !more)) return null;
+  if (last === undefined || last.end < bytes.size) return null;
+  if (last.end === bytes.size && !(lacking && last.id === SECTION.buffer)) return null;
   const missing = last.end - bytes.size;
   const lacks =
     missing === 0 ? `it ends behind ${last.name}` : `it ends in ${last.name}, of which ${missing} bytes are missing`;
