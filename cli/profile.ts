@@ -143,7 +143,7 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const counting = EVENTS[event];
   printHead(out, answer, counting);
   if (answer.exits === 0) {
-    if (event !== 'vmexit') out.line('No event says what was emulated; --by reason,key has what the exits were about.');
+    if (event !== 'vmexit') out.line('No event with a time says what was emulated; --by reason,key says it of exits.');
     return;
   }
   const { unit } = answer;

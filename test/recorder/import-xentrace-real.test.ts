@@ -5,10 +5,13 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
+import { scratch } from '../traces/rows.js';
 import { type Event, fixturePath, type Imported, importBytes, tally } from './import-helpers.js';
+import { entry, exit, runs, who, window, XEN } from './xentrace-files.js';
 
 const PATH = fixturePath('xen-svm-pvh.xentrace');
 /** With one page of buffer for each CPU. */
@@ -214,6 +217,49 @@ describe('a recording of Xen 4.17 with too small a buffer', () => {
       assert.ok(!gaps.some((gap) => (gap.seq as number) > (parent as number) && (gap.seq as number) < (seq as number)));
     }
   });
+});
+
+/** Names of reasons that xenalyze spells otherwise; those that it does not know are numbers. */
+const VMX_SPELT: { readonly [ours: string]: string } = {
+  INIT_SIGNAL: 'INIT',
+  SIPI_SIGNAL: 'SIPI',
+  INTERRUPT_WINDOW: 'PENDING_INTERRUPT',
+  NMI_WINDOW: 'PENDING_VIRT_NMI',
+  INVALID_STATE: 'INVALID_GUEST_STATE',
+  MSR_LOAD_FAIL: 'MSR_LOADING',
+  MCE_DURING_VMENTRY: 'MACHINE_CHECK',
+  EOI_INDUCED: '2d',
+  GDTR_IDTR: '2e',
+  LDTR_TR: '2f',
+  PREEMPTION_TIMER: 'VMX_PREEMPTION_TIMER_EXPIRED',
+};
+/** The last reason that xenalyze 4.17 has, XSETBV. */
+const LAST_REASON = 55;
+
+it('each reason of VMX is what xenalyze takes it for', { skip: !installed() && 'no xenalyze' }, (t) => {
+  const known = [...VMX_EXIT_REASONS].filter(({ code }) => code <= LAST_REASON);
+  // xenalyze wants to have seen the CPU idle
+  const records = [
+    runs(1000, 32767, 0),
+    { event: XEN.running_to_runnable, words: [who(32767, 0)], tsc: 1001 },
+    runs(1002, 1, 0),
+    ...known.flatMap(({ code }) => [
+      exit(2000 * (code + 1), code, 0xffff_ffff_8100_0000n + BigInt(code)),
+      entry(2000 * (code + 1) + 100),
+    ]),
+  ];
+  const path = join(scratch(t), 'vmx.xentrace');
+  writeFileSync(path, window(0, records));
+  const text = execFileSync('xenalyze', ['-a', path], { encoding: 'utf8', stdio: 'pipe' });
+  const imported = read(path);
+  const ours = exitsOf(imported).map(({ reason, rip }) => {
+    const name = imported.writer.dictionary('reason.vmx').get(BigInt(reason as number))?.name ?? '';
+    return `${VMX_SPELT[name] ?? name} ${(rip as bigint).toString(16)}`;
+  });
+  assert.deepEqual(
+    ours,
+    [...text.matchAll(/ vmexit exit_reason (\w+) eip ([0-9a-f]+)/g)].map(([, reason, rip]) => `${reason} ${rip}`),
+  );
 });
 
 function installed(): boolean {

@@ -1,8 +1,8 @@
 /**
  * What Xen traces, as data: events by their number, and the 32-bit words that their records carry. Numbers:
  * xen/include/public/trace.h (Xen 4.0 to 4.21). Words: where Xen writes them, xen/arch/x86/hvm, xen/arch/x86/mm,
- * xen/arch/x86/pv, xen/common/sched; tools/xentrace/formats, which old versions have, has those of PF_XEN the wrong way
- * round. An event that is not listed is kept whole, with its number for a name.
+ * xen/arch/x86/pv, xen/common/sched; its readers (tools/xentrace/formats, xenalyze.c) take those of PF_XEN the other
+ * way round, and no Xen wrote them so. An event that is not listed is kept whole, with its number for a name.
  */
 import { EVENT_FLAGS, type EventField, type EventKind } from '../../../engine/observer.js';
 
