@@ -1,12 +1,12 @@
 /**
- * Records of perf.data in the order of their time. perf writes the rings of all CPUs one after the other, round after
- * round: what is older than the newest record of the round before last cannot be overtaken any more
+ * Records of perf.data in the order of their time. perf writes the rings of all CPUs round after round
  * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge. Records stay
  * where they were read as long as their window keeps them: a run says only where it begins and ends.
  */
 import { type SampleLayout, timeAt } from './perf-attr.js';
 import { HEADER, isQueued } from './perf-records.js';
 import { Merge, type Timed } from './ring.js';
+import { later, Rounds } from './rounds.js';
 import type { Keeper, Window } from './window.js';
 
 /** Bytes that may wait for the end of a round; beyond them the older half goes on without. */
@@ -34,9 +34,6 @@ interface Place {
   readonly start: number;
   readonly offset: number;
 }
-
-const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
-  high > thanHigh || (high === thanHigh && low > thanLow);
 
 /** Records one behind the other at positions [from, to), in the order of time; it stands at one of them. */
 class Run implements Timed, QueuedRecord {
@@ -150,17 +147,10 @@ export class PerfQueue {
   #runs: Run[] = [];
   /** Bytes of the runs. */
   #waiting = 0;
-  /** Time of the record that came last, of the newest one, of what a round may hand on, and of what went on. */
+  readonly #rounds = new Rounds();
+  /** Time of the record that came last. */
   #lastLow = 0;
   #lastHigh = 0;
-  #newestLow = 0;
-  #newestHigh = 0;
-  #limitLow = 0;
-  #limitHigh = 0;
-  #doneLow = 0;
-  #doneHigh = 0;
-  /** Records that came after later ones had gone on. */
-  late = 0;
 
   /** `layout` says where the time of records lies; null while that is unknown. */
   constructor(little: boolean, layout: () => SampleLayout | null, emit: (record: QueuedRecord) => void) {
@@ -215,7 +205,9 @@ export class PerfQueue {
       at += size;
       count += 1;
       run.to = at - start + offset;
-      this.#note(low, high);
+      this.#lastLow = low;
+      this.#lastHigh = high;
+      this.#rounds.comes(low, high);
     }
     this.#waiting += at - start;
     window.consume(at - start);
@@ -228,21 +220,15 @@ export class PerfQueue {
     return run?.place === window && run.to === window.offset && run.origin === origin ? run : null;
   }
 
-  #note(low: number, high: number): void {
-    this.#lastLow = low;
-    this.#lastHigh = high;
-    if (later(high, low, this.#newestHigh, this.#newestLow)) {
-      this.#newestLow = low;
-      this.#newestHigh = high;
-    }
-    if (later(this.#doneHigh, this.#doneLow, high, low)) this.late += 1;
+  /** Records that came after later ones had gone on. */
+  get late(): number {
+    return this.#rounds.late;
   }
 
   /** Ends a round. */
   round(): void {
-    this.#flush(this.#limitHigh, this.#limitLow);
-    this.#limitLow = this.#newestLow;
-    this.#limitHigh = this.#newestHigh;
+    this.#flush(this.#rounds.limitHigh, this.#rounds.limitLow);
+    this.#rounds.end();
   }
 
   /** Hands on everything that waits. */
@@ -252,8 +238,8 @@ export class PerfQueue {
 
   /** Without rounds, the older half of the time that waits goes on. */
   #relieve(): void {
-    let low = this.#newestLow;
-    let high = this.#newestHigh;
+    const { newestLow, newestHigh } = this.#rounds;
+    let [low, high] = [newestLow, newestHigh];
     for (const run of this.#runs) {
       run.open(0);
       if (!run.next() || !later(high, low, run.timeHigh, run.timeLow)) continue;
@@ -261,7 +247,7 @@ export class PerfQueue {
       high = run.timeHigh;
     }
     const oldest = BigInt(high) * 0x1_0000_0000n + BigInt(low);
-    const newest = BigInt(this.#newestHigh) * 0x1_0000_0000n + BigInt(this.#newestLow);
+    const newest = BigInt(newestHigh) * 0x1_0000_0000n + BigInt(newestLow);
     const middle = oldest + (newest - oldest) / 2n;
     this.#flush(Number(middle >> 32n), Number(middle & 0xffff_ffffn));
     if (this.#waiting > MOST / 2 || this.#runs.length > MOST_RUNS / 2) this.end();
@@ -274,8 +260,7 @@ export class PerfQueue {
     const merge = new Merge(this.#runs);
     for (let run = merge.first(); run !== undefined; run = merge.first()) {
       if (later(run.timeHigh, run.timeLow, high, low)) break;
-      this.#doneLow = run.timeLow;
-      this.#doneHigh = run.timeHigh;
+      this.#rounds.goes(run.timeLow, run.timeHigh);
       this.#emit(run);
       merge.advance();
     }

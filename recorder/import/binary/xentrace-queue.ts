@@ -1,9 +1,10 @@
 /**
  * Records of xentrace in the order of their time. xentrace empties the buffers of all host CPUs round after round, in
- * the order of their numbers (tools/xentrace/xentrace.c): what is older than the newest record of the round before last
- * cannot be overtaken any more. The records of a CPU stay in their order; many have no time, and go with the one before.
+ * the order of their numbers (tools/xentrace/xentrace.c). The records of a CPU stay in their order; many have no time,
+ * and go with the one before.
  */
 import { Merge, type Timed } from './ring.js';
+import { later, Rounds } from './rounds.js';
 
 /** Bytes that may wait; beyond them the older half of their time goes on without the rest of its round. */
 const MOST = 128 << 20;
@@ -20,9 +21,6 @@ export const extraWords = (header: number): number => (header >>> 28) & 7;
 export const hasCycles = (header: number): boolean => header >= CYCLES;
 export const eventOf = (header: number): number => header & EVENT;
 export const sizeOf = (header: number): number => (hasCycles(header) ? 12 : 4) + 4 * extraWords(header);
-
-const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
-  high > thanHigh || (high === thanHigh && low > thanLow);
 
 /** Whole records of one CPU. */
 export interface Block {
@@ -108,15 +106,7 @@ export class XenQueue {
   /** What waits takes, in bytes; and the bytes that came since the last round. */
   #waiting = 0;
   #taken = 0;
-  /** Time of the newest record, of what a round may hand on, and of what went on. */
-  #newestLow = 0;
-  #newestHigh = 0;
-  #limitLow = 0;
-  #limitHigh = 0;
-  #doneLow = 0;
-  #doneHigh = 0;
-  /** Records with a time that came after later ones had gone on. */
-  late = 0;
+  readonly #rounds = new Rounds();
 
   constructor(emit: (record: CpuRecords) => void) {
     this.#emit = emit;
@@ -137,20 +127,20 @@ export class XenQueue {
 
   /** Takes note of the time of a record that is about to come. */
   note(low: number, high: number): void {
-    if (later(high, low, this.#newestHigh, this.#newestLow)) {
-      this.#newestLow = low;
-      this.#newestHigh = high;
-    }
-    if (later(this.#doneHigh, this.#doneLow, high, low)) this.late += 1;
+    this.#rounds.comes(low, high);
+  }
+
+  /** Records with a time that came after later ones had gone on. */
+  get late(): number {
+    return this.#rounds.late;
   }
 
   /** Ends a round; two in a row are one as well. */
   round(): void {
     if (this.#taken < LEAST_ROUND * this.#cpus.size) return;
     this.#taken = 0;
-    this.#flush(this.#limitHigh, this.#limitLow);
-    this.#limitLow = this.#newestLow;
-    this.#limitHigh = this.#newestHigh;
+    this.#flush(this.#rounds.limitHigh, this.#rounds.limitLow);
+    this.#rounds.end();
   }
 
   /** Hands on everything that waits. */
@@ -159,8 +149,8 @@ export class XenQueue {
   }
 
   #relieve(): void {
-    const newest = this.#newestHigh * 0x1_0000_0000 + this.#newestLow;
-    const middle = (this.#doneHigh * 0x1_0000_0000 + this.#doneLow + newest) / 2;
+    const { newestLow, newestHigh, doneLow, doneHigh } = this.#rounds;
+    const middle = ((doneHigh + newestHigh) * 0x1_0000_0000 + doneLow + newestLow) / 2;
     this.#flush(Math.floor(middle / 0x1_0000_0000), Math.floor(middle % 0x1_0000_0000));
     if (this.#waiting > MOST / 2) this.end();
   }
@@ -170,10 +160,7 @@ export class XenQueue {
     for (let records = merge.first(); records !== undefined; records = merge.first()) {
       const { timeLow, timeHigh } = records;
       if (later(timeHigh, timeLow, high, low)) break;
-      if (later(timeHigh, timeLow, this.#doneHigh, this.#doneLow)) {
-        this.#doneLow = timeLow;
-        this.#doneHigh = timeHigh;
-      }
+      this.#rounds.goes(timeLow, timeHigh);
       this.#emit(records);
       merge.advance();
     }

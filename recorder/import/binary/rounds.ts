@@ -1,0 +1,42 @@
+/**
+ * What may go on, where a recorder empties the buffers of all host CPUs one after the other, round after round: what is
+ * older than the newest record of the round before last cannot be overtaken any more.
+ */
+
+/** True if a time, in two halves, is after another. */
+export const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
+  high > thanHigh || (high === thanHigh && low > thanLow);
+
+export class Rounds {
+  /** Time of the newest record that came, of what a round may hand on, and of the newest that went on. */
+  newestLow = 0;
+  newestHigh = 0;
+  limitLow = 0;
+  limitHigh = 0;
+  doneLow = 0;
+  doneHigh = 0;
+  /** Records that came after later ones had gone on. */
+  late = 0;
+
+  /** Takes note of the time of a record that comes. */
+  comes(low: number, high: number): void {
+    if (later(high, low, this.newestHigh, this.newestLow)) {
+      this.newestLow = low;
+      this.newestHigh = high;
+    }
+    if (later(this.doneHigh, this.doneLow, high, low)) this.late += 1;
+  }
+
+  /** Takes note of the time of a record that goes on. */
+  goes(low: number, high: number): void {
+    if (!later(high, low, this.doneHigh, this.doneLow)) return;
+    this.doneLow = low;
+    this.doneHigh = high;
+  }
+
+  /** Ends a round, whose newest record is the limit of the next. */
+  end(): void {
+    this.limitLow = this.newestLow;
+    this.limitHigh = this.newestHigh;
+  }
+}
