@@ -204,13 +204,17 @@ describe('a recording of Xen 4.17', () => {
 
 describe('a recording of Xen 4.17 with too small a buffer', () => {
   it('has gaps where xentrace_format prints lost records, and pairs nothing across them', () => {
-    const { events, result } = read(LOST);
+    const { events, result, writer } = read(LOST);
     const gaps = events.filter(({ kind }) => kind === 'lost');
     assert.deepEqual(
       gaps.map(({ value }) => value),
       LOST_RECORDS,
     );
     assert.equal(result.counts.lost, 539);
+    assert.ok(
+      [...writer.dictionary('event').values()].every(({ name }) => !name.startsWith('xen_')),
+      'all have names',
+    );
     assert.deepEqual([result.counts.events, result.counts.exits, result.counts.entries], [7820, 1106, 1106]);
     for (const { seq, parent } of events) {
       if (parent === undefined) continue;

@@ -156,7 +156,7 @@ class XenImport implements Work {
       if (at + size > end) break;
       if (hasCycles(header)) this.#queue.note(view.getUint32(at + 4, true), view.getUint32(at + 8, true));
       // names get their numbers in the order of the file, whatever comes later in it
-      this.#decoder.program(event, extraWords(header));
+      if (!isAboutFile(event)) this.#decoder.program(event, extraWords(header));
       if (this.#isa === 0) this.#learnIsa(event, header, view, at + size - 4 * extraWords(header));
       at += size;
     }
@@ -202,10 +202,9 @@ class XenImport implements Work {
     const { view, words, header, cpu } = record;
     const event = eventOf(header);
     this.#offset = record.offset;
-    if (event === WRAP_BUFFER || event === CPU_CHANGE) return;
     const count = extraWords(header);
-    if (event === LOST_RECORDS && count > 0) {
-      this.#lost(record, count);
+    if (isAboutFile(event)) {
+      if (event === LOST_RECORDS && count > 0) this.#lost(record, count);
       return;
     }
     const trace = this.#trace;
@@ -280,6 +279,9 @@ class XenImport implements Work {
     this.#trace.writer?.abandon();
   }
 }
+
+/** What is no event of the host: fillings of the buffer, what was lost, whose records these are. */
+const isAboutFile = (event: number): boolean => event === WRAP_BUFFER || event === LOST_RECORDS || event === CPU_CHANGE;
 
 /** A record that names a CPU stands next. */
 function namesCpu(window: Window): boolean {
