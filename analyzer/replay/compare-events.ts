@@ -15,9 +15,9 @@ const ISA = 1;
 
 /** Columns that an event carries outside of its fields; seq and isa follow from where it stands. */
 const HEAD = ['seq', 'tick', 'vcpu', 'step', 'kind', 'isa', 'from_level', 'to_level'] as const;
-/** Columns of imported traces: the machine sets none of them. */
-const FOREIGN = ['time_ns', 'text'] as const;
-const COLUMNS = [...HEAD, ...FOREIGN, ...EVENT_FIELDS, 'bytes'] as const;
+/** Columns of imported traces, like `text`: the machine sets none of them. */
+const FOREIGN = ['time_ns', 'tracepoint'] as const;
+const COLUMNS = [...HEAD, ...FOREIGN, 'text', ...EVENT_FIELDS, 'bytes'] as const;
 type Name = (typeof COLUMNS)[number];
 
 const KIND_NAMES = new Map<number, string>(Object.entries(EVENT_KINDS).map(([name, code]) => [code, name]));
@@ -43,7 +43,7 @@ function eventSide(seq: number, event: EventRecord): Side {
 
 function rowSide(cursor: TableCursor): Side {
   const side: { [name: string]: string } = {};
-  for (const name of [...HEAD, 'time_ns']) {
+  for (const name of [...HEAD, ...FOREIGN]) {
     if (cursor.has(name)) side[name] = name === 'kind' ? kindName(cursor.low(name)) : String(cursor.number(name));
   }
   for (const name of EVENT_FIELDS) if (cursor.has(name)) side[name] = hex(cursor.low(name), cursor.high(name));
@@ -126,6 +126,7 @@ export class EventComparer {
       this.#holds('from_level', event.fromLevel === NO_LEVEL ? null : event.fromLevel) &&
       this.#holds('to_level', event.toLevel === NO_LEVEL ? null : event.toLevel) &&
       this.#holds('time_ns', null) &&
+      this.#holds('tracepoint', null) &&
       this.#holds('text', null) &&
       this.#sameFields(event) &&
       this.#sameBytes(event)

@@ -128,7 +128,7 @@ test('RAM of any size that the help allows starts', async () => {
 
 const ENDLESS = 'with recursive n(x) as (select 1 union all select x + 1 from n) select * from n';
 for (const [statement, says] of [
-  [ENDLESS, /BAD_VALUE .*more than 1000000 rows; add a LIMIT/],
+  [ENDLESS, /BAD_VALUE .*more than 1000000 rows; add --limit/],
   ['select :name', /SQL_REFUSED .*named parameters/],
   ['delete from event', /SQL_REFUSED .*not a SELECT/],
   ["attach database 'stolen.sqlite' as stolen", /SQL_REFUSED/],
