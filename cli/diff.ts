@@ -5,7 +5,7 @@ import { judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
 import { compare, type Match } from '../analyzer/diff.js';
 import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
-import { COLUMNS } from '../analyzer/profile/view.js';
+import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { FORMATS, type Format, type Report, same } from './diff-formats.js';
 import { printDiff, printVerdicts } from './diff-text.js';
@@ -148,7 +148,7 @@ export const command: Command = {
     const symbols = openSymbols(call);
     const sides = [leftFile, rightFile].map((file) => {
       const side = new DiffSide(call.values('ignore'), { symbols });
-      const fed = feed(file, COLUMNS, (chunk) => side.take(chunk), call.out);
+      const fed = feed(file, READING, (chunk) => side.take(chunk), call.out);
       side.finish(fed.nameOf);
       return { side, whole: fed.whole };
     });

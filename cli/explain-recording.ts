@@ -33,7 +33,7 @@ export interface ExplainedRecording {
 /** Explains the failed entries of an imported trace; throws AnalysisError NO_FAILURE_RECORDED where there are none. */
 export function explainImported(call: Call, file: string): ExplainedRecording {
   const entries = new FailedEntries();
-  feed(file, FAILURE_COLUMNS, (chunk) => entries.take(chunk), call.out);
+  feed(file, { columns: FAILURE_COLUMNS }, (chunk) => entries.take(chunk), call.out);
   return explained(file, entries, null);
 }
 

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
-import type { Note } from '../recorder/import/result.js';
+import type { ImportOptions, Note } from '../recorder/import/result.js';
 import { openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
 import { TraceError } from '../traces/errors.js';
@@ -31,9 +31,12 @@ export const isOurs = (file: string): boolean => {
   return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);
 };
 
-/** Hands every chunk of the event table to `take`, in order; `columns` limits what is read and decoded. */
-export function feed(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
-  return isOurs(file) ? feedTrace(file, columns, take, out) : feedForeign(file, columns, take, out);
+/** What is read of a trace, and decoded of a foreign file. */
+export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields'>;
+
+/** Hands every chunk of the event table to `take`, in order. */
+export function feed(file: string, reading: Reading, take: (chunk: Chunk) => void, out: Output): Fed {
+  return isOurs(file) ? feedTrace(file, reading.columns, take, out) : feedForeign(file, reading, take, out);
 }
 
 /** A damaged trace is read up to the damage, which is then said. */
@@ -84,14 +87,14 @@ export const fedBy = (reader: TraceReader): Fed => ({
   remark: null,
 });
 
-function feedForeign(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
+function feedForeign(file: string, reading: Reading, take: (chunk: Chunk) => void, out: Output): Fed {
   const writer = new StreamWriter(take);
   const source = openSource(file);
   const progress = out.progress(basename(source.name));
   try {
     const result = importTrace(source, () => writer, {
       progress: (done, total) => progress.update(done, total),
-      columns,
+      ...reading,
       brief: true,
     });
     progress.end();

@@ -7,7 +7,21 @@ import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import { ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
-import { Clock, EventView, type Narrow, type Unit, type Wide } from './view.js';
+import { Clock, COLUMNS, EventView, type Narrow, type Unit, type Wide } from './view.js';
+
+const EXIT_FIELDS = ['reason', 'qualification', 'info2', 'intr_info', 'rip', 'gpa', 'code'] as const;
+
+/** What the walkers of this room read of an event besides its kind, lane, levels and time, by its kind; of others nothing. */
+const FIELDS: { readonly [kind: number]: readonly string[] } = {
+  [EVENT_KINDS.exit]: EXIT_FIELDS,
+  [EVENT_KINDS.entry_failed]: EXIT_FIELDS,
+  [EVENT_KINDS.emulate]: ['rip'],
+  [EVENT_KINDS.lost]: ['value'],
+  ...Object.fromEntries(Object.entries(WORK).map(([kind, key]) => [kind, [isPage(key) ? 'gpa' : 'code', 'flags']])),
+};
+
+/** What a profile, or anything else that goes by exits, reads of a recording. */
+export const READING = { columns: COLUMNS, fields: FIELDS } as const;
 
 /** A level that the trace does not say. */
 export const UNKNOWN_LEVEL = 255;

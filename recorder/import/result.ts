@@ -8,6 +8,8 @@ export interface ImportOptions {
   readonly progress?: (done: number, total: number) => void;
   /** Columns of the event table that are wanted; without it all. What is not is not even decoded from binary files. */
   readonly columns?: readonly string[];
+  /** Fields of EVENT_FIELDS that are wanted of events, by kind, none of kinds that are not named; without it all. */
+  readonly fields?: { readonly [kind: number]: readonly string[] };
   /** Leaves out what no column has: fields of binary records, the whole text of lines that have no exit. */
   readonly brief?: boolean;
   /** Cycles a second of the TSC, for recordings whose times are cycles and that do not say it. */

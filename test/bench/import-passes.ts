@@ -1,7 +1,7 @@
 /** Passes over one recording, each timed: `import-passes.js MODE FILE COUNT` prints them as JSON. */
 import { rmSync } from 'node:fs';
 import { Profiler } from '../../analyzer/profile/profile.js';
-import { COLUMNS } from '../../analyzer/profile/view.js';
+import { READING } from '../../analyzer/profile/walk.js';
 import { importTrace } from '../../recorder/import/import.js';
 import type { ImportCounts } from '../../recorder/import/result.js';
 import { type ByteSource, openSource } from '../../recorder/import/source.js';
@@ -19,7 +19,7 @@ export interface Pass {
 function profile(source: ByteSource): ImportCounts {
   const profiler = new Profiler();
   const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  const { counts } = importTrace(source, () => writer, { columns: COLUMNS, brief: true });
+  const { counts } = importTrace(source, () => writer, { ...READING, brief: true });
   profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
   return counts;
 }

@@ -11,7 +11,7 @@ import type { EventSink } from '../sink.js';
 import { addBytes, addDecimal, addHex, addSpace } from './ink.js';
 import { DOES } from './kvm.js';
 import { NumberReader } from './number-reader.js';
-import { bind, LABELS, type Program, SLOT, STEP, STORE } from './program.js';
+import { bind, LABELS, type Program, SLOT, STEP, STORE, type Wanted } from './program.js';
 import { RecordText } from './record-text.js';
 
 const { exit, entry_failed } = EVENT_KINDS;
@@ -40,10 +40,12 @@ export class RecordDecoder {
   readonly #text: RecordText | null;
   /** Without text, places whose instruction was read: it is read once while the place is in use. */
   readonly #met: Recent | null;
+  readonly #wanted: Wanted;
 
-  /** Without `text`, what has no column is not read at all. */
-  constructor(little: boolean, text: boolean) {
+  constructor(little: boolean, wanted: Wanted) {
+    const { text } = wanted;
     this.little = little;
+    this.#wanted = wanted;
     this.#met = text ? null : new Recent();
     this.#numbers = new NumberReader(little);
     this.#text = text ? new RecordText(this.#numbers) : null;
@@ -67,7 +69,7 @@ export class RecordDecoder {
     row: EventRow,
     lane: Lane,
   ): void {
-    if (!program.bound) bind(program, sink, this.#text !== null);
+    if (!program.bound) bind(program, sink, this.#wanted);
     this.vcpu = -1;
     row.kind = program.kind;
     row.tracepoint = program.tracepoint;

@@ -31,9 +31,9 @@ export class Intake {
   #where: () => string = () => '';
 
   constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
-    const { columns, brief = false } = options;
+    const { columns, fields = null, brief = false } = options;
     this.trace = new Assembly(open, options);
-    this.decoder = new RecordDecoder(little, !brief && (columns?.includes('text') ?? true));
+    this.decoder = new RecordDecoder(little, { fields, text: !brief && (columns?.includes('text') ?? true) });
     this.commands = commands;
   }
 

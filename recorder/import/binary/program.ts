@@ -41,7 +41,8 @@ export interface Program {
   /** Steps of the fields; empty until the first record binds them to the trace's columns. */
   steps: Int32Array;
   bound: boolean;
-  readonly special: Special | null;
+  /** How fields are read that steps cannot; none where nobody wants them. */
+  special: Special | null;
   /** Where the fields lie that the special readers know: offset and width, width 0 where there is none. */
   readonly slots: Int32Array;
   /** Bytes of the instruction, 0 where the event has none. */
@@ -80,6 +81,14 @@ function textOf(field: Field): TextField {
 const isNumber = ({ size, count, dynamic }: Field): boolean =>
   count === null && dynamic === null && (size === 1 || size === 2 || size === 4 || size === 8);
 
+/** What is wanted of records besides the columns of the sink. */
+export interface Wanted {
+  /** Fields by kind of event, none of other kinds; null: all. */
+  readonly fields: { readonly [kind: number]: readonly string[] } | null;
+  /** What has no column. */
+  readonly text: boolean;
+}
+
 /** The steps of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
 const stepsOf = (event: Tracepoint, field: Field, sink: EventSink, text: boolean): readonly (readonly number[])[] =>
   isNumber(field) ? usesOf(event.fields[field.name] ?? []).map(([use]) => stepOf(use, field, sink, text)) : [];
@@ -103,11 +112,22 @@ const order = (steps: readonly (readonly number[])[]): number[] => [
   ...steps.filter(([does]) => does !== DOES.isa).flat(),
 ];
 
-/** Makes a program ready for the columns of a trace, with or without what has none. */
-export function bind(program: Program, sink: EventSink, text: boolean): void {
-  const { event, own } = program;
+/** True for a step that fills what is wanted of its kind; a vCPU names the lane, and other doings may fill any column. */
+function isWanted(step: readonly number[], kind: number, { fields }: Wanted): boolean {
+  const [does, , , column = -1] = step;
+  if (fields === null || does === DOES.vcpu) return true;
+  const wanted = fields[kind] ?? [];
+  return does === STORE ? wanted.some((name) => column === (FIELD as Record<string, number>)[name]) : wanted.length > 0;
+}
+
+/** Makes a program ready for the columns of a trace. */
+export function bind(program: Program, sink: EventSink, wanted: Wanted): void {
+  const { event, own, kind } = program;
   program.bound = true;
-  if (event !== null) program.steps = Int32Array.from(order(own.flatMap((field) => stepsOf(event, field, sink, text))));
+  if (event === null) return;
+  const steps = own.flatMap((field) => stepsOf(event, field, sink, wanted.text));
+  program.steps = Int32Array.from(order(steps.filter((step) => isWanted(step, kind, wanted))));
+  if (wanted.fields !== null && (wanted.fields[kind] ?? []).length === 0) program.special = null;
 }
 
 /** Fields that the special readers know, by their slot. */
