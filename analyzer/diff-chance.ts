@@ -7,13 +7,23 @@
  */
 import { align, commonSymbols } from './diff-align.js';
 
-/** Stretches of the left side that are looked at, and their length. */
+/** Stretches of the left side that are looked at. */
 const STRETCHES = 8;
-const LENGTH = 2048;
-/** Part of what chance leaves to be found that must have been found. */
-const BEYOND = 0.2;
-/** Standard deviations, taken from as many stretches, by which it must be more than chance: Student's t of 0.1 %. */
-const DEVIATIONS = 5;
+
+/** How stretches are looked at, and how much more than chance must have been found in them. */
+interface Look {
+  /** Exits of a stretch; a shuffle costs the square of them. */
+  readonly length: number;
+  /** Part of what chance leaves to be found. */
+  readonly beyond: number;
+  /** Standard deviations, taken from as many stretches. */
+  readonly deviations: number;
+}
+
+/** Student's t of 0.1 % for as many stretches. */
+const CLOSE: Look = { length: 2048, beyond: 0.2, deviations: 5 };
+/** Most related runs are so much alike that a look at less, by a stricter measure, settles it. */
+const QUICK: Look = { length: 512, beyond: 0.6, deviations: 10 };
 
 /** Runs with at most this many exits, the shorter one, are short. */
 const SHORT = 256;
@@ -58,14 +68,16 @@ function areOfOneKind(left: Uint32Array, right: Uint32Array): boolean {
   return left.every((each) => each === symbol) && right.every((each) => each === symbol);
 }
 
+const isBeyond = (matching: Matching): boolean => isMore(matching, QUICK) || isMore(matching, CLOSE);
+
 /** Compares each stretch with a shuffle of itself: what is found must be more by far, and by more than shuffles vary. */
-function isBeyond({ left, right, partner }: Matching): boolean {
+function isMore({ left, right, partner }: Matching, { length, beyond: part, deviations }: Look): boolean {
   const next = generator();
   const beyond: number[] = [];
   let [found, chance, possible] = [0, 0, 0];
   for (let k = 0; k < STRETCHES; k++) {
-    const from = Math.floor((Math.max(0, left.length - LENGTH) * k) / (STRETCHES - 1));
-    const to = Math.min(left.length, from + LENGTH);
+    const from = Math.floor((Math.max(0, left.length - length) * k) / (STRETCHES - 1));
+    const to = Math.min(left.length, from + length);
     const partners = partner.subarray(from, to).filter((at) => at >= 0);
     if (partners.length === 0) continue;
     const [start, end] = [partners[0] as number, (partners.at(-1) as number) + 1];
@@ -80,8 +92,8 @@ function isBeyond({ left, right, partner }: Matching): boolean {
   const mean = (found - chance) / Math.max(1, beyond.length);
   const variance = beyond.reduce((sum, each) => sum + (each - mean) ** 2, 0) / Math.max(1, beyond.length - 1);
   // stretches of a run that is hardly longer than one are the same exits over and over
-  const spread = left.length >= STRETCHES * LENGTH ? Math.sqrt(variance / beyond.length) : Math.sqrt(variance);
-  return found > chance && found - chance >= BEYOND * (possible - chance) && mean >= DEVIATIONS * spread;
+  const spread = left.length >= STRETCHES * length ? Math.sqrt(variance / beyond.length) : Math.sqrt(variance);
+  return found > chance && found - chance >= part * (possible - chance) && mean >= deviations * spread;
 }
 
 /** Compares with as many shuffles as the level takes. */
@@ -103,7 +115,7 @@ function ofShort(matching: Matching): Relation {
     if (k >= ENOUGH && asGood > UNCLEAR) return 'unrelated';
   }
   const chance = sum / SHUFFLES;
-  if (asGood === 0 && found - chance >= BEYOND * (common - chance)) return 'related';
+  if (asGood === 0 && found - chance >= CLOSE.beyond * (common - chance)) return 'related';
   return asGood > UNCLEAR ? 'unrelated' : 'too short';
 }
 
