@@ -17,6 +17,7 @@ export interface View {
 const EXIT = 1;
 const ENTRY = 2;
 const FAILED = 3;
+const LOST = 34;
 
 /** Columns of `event` that `exit` has as they are. */
 const SAME = [
@@ -51,12 +52,16 @@ const EXIT_VIEW: View = {
     event: ['seq', 'tick', 'kind', 'from_level', ...SAME],
     dictionary: ['domain', 'code', 'name'],
   },
-  sql: `WITH step AS (
+  // nothing is paired across lost events, nor with a nested entry that was refused, which has no reason
+  sql: `WITH known AS (
   SELECT seq, tick, kind, from_level, ${SAME.join(', ')},
-    lead(kind) OVER lane AS next_kind, lead(seq) OVER lane AS next_seq,
+    kind = ${FAILED} AND reason IS NULL AS refused, sum(kind = ${LOST}) OVER (ORDER BY seq) AS gap
+  FROM event WHERE kind IN (${EXIT}, ${ENTRY}, ${FAILED}, ${LOST})
+), step AS (
+  SELECT *, lead(kind) OVER lane AS next_kind, lead(seq) OVER lane AS next_seq,
     lead(tick) OVER lane AS next_tick, lead(time_ns) OVER lane AS next_ns
-  FROM event WHERE kind IN (${EXIT}, ${ENTRY}, ${FAILED})
-  WINDOW lane AS (PARTITION BY vcpu ORDER BY seq)
+  FROM known WHERE kind <> ${LOST}
+  WINDOW lane AS (PARTITION BY vcpu, gap, refused ORDER BY seq)
 )
 SELECT seq, tick, ${SAME.map((name) => `step.${name}`).join(', ')}, from_level AS level,
   coalesce(reasons.name, '0x' || printf('%x', CASE isa WHEN 1 THEN reason & 65535 ELSE reason END)) AS name,

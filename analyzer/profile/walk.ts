@@ -139,9 +139,9 @@ export class ExitWalker {
   }
 
   #exit(view: EventView, i: number, kind: number, lane: Lane, clock: Wide | null): void {
-    this.#close(lane, -1);
     const { reason, isa, level, rip } = view;
-    if (reason.valid[i] === 0) return; // a nested entry that KVM refused
+    if (reason.valid[i] === 0) return; // a nested entry that KVM refused: the exit that asked for it is still served
+    this.#close(lane, -1);
     const { exit } = lane;
     this.exits += 1;
     lane.open = true;

@@ -30,7 +30,7 @@ const PROGRESS_LINES = 0x3fff;
 const COLON_BLANK = ascii(': ');
 /** Lines that trace-cmd and ftrace print around the events. */
 const HEADERS = /^(cpus=\d+|version = .*|CPU \d+ is empty|#.*|\s*)$/;
-const DROPPED = /^\s*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
+const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 /** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
 const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;

@@ -113,6 +113,7 @@ describe('lines that mail and people broke', () => {
 describe('gaps', () => {
   for (const [line, value, cpu] of [
     ['CPU:1 [LOST 707 EVENTS]', 707, 1],
+    ['> CPU:3 [LOST 55 EVENTS]', 55, 3],
     ['CPU:0 [78872 EVENTS DROPPED]', 78872, 0],
     ['CPU:0 [EVENTS DROPPED]', undefined, 0],
     ['# entries-in-buffer/entries-written: 10/25   #P:1', 15, null],
