@@ -16,7 +16,8 @@
  * - 2: the fact `memory` names kinds of access; kind `fetch` is recorded.
  * - 3: a chunk's description stands before its rows in SQLite, and in its record batch in Arrow, so that a cut trace
  *   keeps what lies before the cut.
- * - 4: `event.tracepoint` names the tracepoint of an imported event that shares its kind; bit 5 of `flags`.
+ * - 4: `event.tracepoint` names the tracepoint of an imported event that shares its kind; bit 5 of `flags`; `event.tick`
+ *   may hold cycles of a host's TSC.
  */
 export const FORMAT_VERSION = 4;
 

@@ -134,7 +134,7 @@ describe('recordings of real failures', () => {
   };
   for (const [name, id] of Object.entries(cases)) {
     const path = sharedPath(`kvm/${name}.trace.dat`);
-    it(name, { skip: path === null }, async () => {
+    it(name, { skip: path === null && 'the shared collection of real data is not here' }, async () => {
       const [only] = await told(path ?? '');
       assert.deepEqual(
         only?.violated.map((found) => found.id),

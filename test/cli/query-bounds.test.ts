@@ -82,7 +82,7 @@ const processesWith = (text: string): number =>
     }
   }).length;
 
-test('a signal ends the statement too', { skip: process.platform !== 'linux' }, async () => {
+test('a signal ends the statement too', { skip: process.platform !== 'linux' && 'needs /proc' }, async () => {
   const marked = `${COUNT} where n <> ${process.pid}`;
   const running = start(['query', 'a.sqlite', marked, '--timeout', '600'], folder);
   const working = (): number => processesWith(`n <> ${process.pid}`);

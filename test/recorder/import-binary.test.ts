@@ -88,7 +88,9 @@ function sameAsText(binary: Imported, text: Imported): void {
 describe('binary recordings and their text', () => {
   for (const [binary, text] of TWINS) {
     const [path, printed] = [sharedPath(binary), sharedPath(text)];
-    it(`have the same events: ${binary}`, { skip: path === null || printed === null }, () => {
+    it(`have the same events: ${binary}`, {
+      skip: (path === null || printed === null) && 'the shared collection of real data is not here',
+    }, () => {
       if (path !== null && printed !== null) sameAsText(importShared(path), importShared(printed));
     });
   }
@@ -96,7 +98,9 @@ describe('binary recordings and their text', () => {
 
 describe('failed entries in binary recordings', () => {
   const failed = sharedPath('kvm/vmx/vmx_failtrace_gdtr_base_noncanon.trace.dat');
-  it('a failed entry has all bits of its reason', { skip: failed === null }, () => {
+  it('a failed entry has all bits of its reason', {
+    skip: failed === null && 'the shared collection of real data is not here',
+  }, () => {
     if (failed === null) return;
     const { events } = importShared(failed);
     assert.deepEqual(
@@ -106,7 +110,9 @@ describe('failed entries in binary recordings', () => {
   });
 
   const refused = sharedPath('kvm/vmx/vmx_failtrace_inject_ud_errcode.trace.dat');
-  it('a VMfail is an entry without an exit, and the user is told', { skip: refused === null }, () => {
+  it('a VMfail is an entry without an exit, and the user is told', {
+    skip: refused === null && 'the shared collection of real data is not here',
+  }, () => {
     if (refused === null) return;
     const { result } = importShared(refused);
     assert.deepEqual([result.counts.entries, result.counts.exits], [1, 0]);
@@ -115,7 +121,9 @@ describe('failed entries in binary recordings', () => {
 
   for (const name of ['svm/svm_nested_bad1', 'svm/svm_nested_bad3', 'vmx/vmx_nested_bad1', 'vmx/vmx_nested_bad3']) {
     const path = sharedPath(`kvm/${name}.trace.dat`);
-    it(`KVM's refusal of an L1's entry is there: ${name}`, { skip: path === null }, () => {
+    it(`KVM's refusal of an L1's entry is there: ${name}`, {
+      skip: path === null && 'the shared collection of real data is not here',
+    }, () => {
       if (path !== null) assert.equal(importShared(path).result.counts.failedEntries, 1);
     });
   }

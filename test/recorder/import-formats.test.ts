@@ -54,7 +54,9 @@ function checkKept(system: string, source: string): void {
 describe('events of a kernel', () => {
   const folder = sharedPath('tracefs-6.18');
   const files = folder === null ? [] : readdirSync(folder).filter((name) => name.startsWith('kvm'));
-  it('of Linux 6.18: all of them', { skip: folder === null && 'not here' }, () => {
+  it('of Linux 6.18: all of them', {
+    skip: folder === null && 'the shared collection of real data is not here',
+  }, () => {
     assert.ok(files.length > 100);
     for (const file of files) checkKept(file.split('.')[0] ?? '', readFileSync(join(folder ?? '', file), 'utf8'));
   });

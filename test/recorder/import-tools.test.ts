@@ -76,7 +76,9 @@ const importPath = (path: string): Imported => importBytes(readFileSync(path));
 describe('recordings of the collection', () => {
   for (const [file, expected] of Object.entries(FILES)) {
     const path = sharedPath(file);
-    it(`${file}: ${expected.stopped ?? `${expected.events} events`}`, { skip: path === null && 'not here' }, () => {
+    it(`${file}: ${expected.stopped ?? `${expected.events} events`}`, {
+      skip: path === null && 'the shared collection of real data is not here',
+    }, () => {
       if (path === null) return;
       if (expected.events === 0) {
         assert.throws(() => importPath(path), { code: expected.stopped });
@@ -104,7 +106,12 @@ describe('recordings of the collection as installed tools print them', () => {
   for (const [file, { unread }] of Object.entries(FILES)) {
     if (unread) continue;
     const path = sharedPath(file);
-    const skip = path === null ? 'not here' : isInstalled(toolOf(file)) ? false : `no ${toolOf(file)}`;
+    const skip =
+      path === null
+        ? 'the shared collection of real data is not here'
+        : isInstalled(toolOf(file))
+          ? false
+          : `no ${toolOf(file)}`;
     it(file, { skip }, () => {
       if (path === null) return;
       const lines = printed(file, path);

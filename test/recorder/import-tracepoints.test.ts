@@ -143,7 +143,9 @@ function checkAll(descriptions: readonly Description[]): void {
 }
 
 const folder = sharedPath('tracefs-6.18');
-describe('tracepoints of Linux 6.18', { skip: folder === null && 'not here' }, () => {
+describe('tracepoints of Linux 6.18', {
+  skip: folder === null && 'the shared collection of real data is not here',
+}, () => {
   const files = folder === null ? [] : readdirSync(folder).filter((name) => name.startsWith('kvm'));
   const descriptions = files.map((file) => ({
     system: file.split('.')[0] ?? '',
