@@ -93,7 +93,6 @@ export function indexWithin(exits: Exits, keep: (row: number) => boolean): ExitI
   }
   return {
     unit,
-    entries: 0,
     lost: 0,
     coarse: 0,
     lanes: [],

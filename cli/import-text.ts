@@ -8,12 +8,16 @@ const count = (n: number, one: string, many = `${one}s`): string => `${formatNum
 /** A recorder may say that events are missing and not how many. */
 const lostEvents = (lost: number): string => (lost === 0 ? 'events' : count(lost, 'event'));
 
-/** What came in, in words; counts of zero are left out but for the exits. */
+/** What came in, in words; counts of zero are left out but for the exits, to which a failed entry is added. */
 export function describeCounts({ counts }: Pick<ImportResult, 'counts'>): string {
+  const { exits, failedEntries: failed } = counts;
+  const endings = [
+    exits === 0 && failed > 0 ? '' : count(exits, 'exit'),
+    failed === 0 ? '' : count(failed, 'failed entry', 'failed entries'),
+  ];
   const parts = [
     count(counts.events - counts.gaps, 'event'),
-    count(counts.exits, 'exit'),
-    counts.failedEntries === 0 ? '' : count(counts.failedEntries, 'failed entry', 'failed entries'),
+    endings.filter((part) => part !== '').join(' and '),
     counts.nestedExits === 0 ? '' : count(counts.nestedExits, 'nested exit'),
     counts.threads === 0 ? '' : count(counts.threads, 'thread'),
     counts.gaps === 0 ? '' : `${lostEvents(counts.lost)} lost by the recorder in ${count(counts.gaps, 'gap')}`,

@@ -90,14 +90,16 @@ export function printRows(
 ): void {
   const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 10 };
   const lines = rows.flatMap((row) => {
-    const reason = row.failed ? out.paint('red', `${row.reason} failed entry`) : out.paint('bold', row.reason);
     const known = row.keys.filter(({ label }) => label !== '');
     const shown = known.slice(0, keys).map((key) => keyLine(out, unit, key, exits));
     if (known.length > keys && keys > 0) shown.push(['', out.paint('dim', `  ${known.length - keys} more`)]);
-    return [[place(row), reason, ...countCells(out, unit, row)], ...shown];
+    return [[place(row), reasonCell(out, row), ...countCells(out, unit, row)], ...shown];
   });
   lay(out, wide, [first, { title: 'reason', shrinks: 16 }], lines);
 }
+
+const reasonCell = (out: Output, { reason, failed }: { readonly reason: string; readonly failed: boolean }): string =>
+  failed ? out.paint('red', `${reason} failed entry`) : out.paint('bold', reason);
 
 const keyLine = (out: Output, unit: Unit, { label, count, times }: ProfileKey, exits: number): string[] =>
   ['', `  ${label}`, formatNumber(count), formatPercent(count / exits), '', '', ...timeCells(unit, times)].map((text) =>
@@ -138,7 +140,7 @@ export function printRips(out: Output, { unit, rips }: Profile): void {
       ...(named ? [symbol ?? ''] : []),
       formatNumber(count),
       formatPercent(share),
-      formatTime(unit, total),
+      total === 0 ? '' : formatTime(unit, total),
       reason,
       instruction ?? '',
     ]),
@@ -214,18 +216,25 @@ export interface Counting {
   readonly span: string;
 }
 
+const failedEntries = (count: number): string => formatCount(count, 'failed entry', 'failed entries');
+const refusedEntries = (count: number): string => formatCount(count, 'nested entry refused', 'nested entries refused');
+
 /** What the profile is of, in a sentence. */
 export function printHead(
   out: Output,
-  { unit, exits, entries, open, lost, coarse, span, handled, lanes }: Profile,
+  { unit, exits, failed, entries, refused, open, lost, coarse, span, handled, lanes }: Profile,
   { noun: [one, many], spent }: Counting,
 ): void {
   const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
-  const without = open > 0 && unit !== null ? ` (${formatNumber(open)} without an entry)` : '';
+  const among = [
+    failed > 0 ? failedEntries(failed) : '',
+    open > 0 && unit !== null ? `${formatNumber(open)} not followed by an entry` : '',
+  ].filter((part) => part !== '');
   const on = lanes.length > 1 ? ` on ${formatNumber(lanes.length)} vCPUs` : '';
   const parts = [
-    `${formatCount(exits, one, many)}${without}`,
+    formatCount(exits, one, many) + (among.length === 0 ? '' : ` (${among.join(', ')})`),
     formatCount(entries, 'entry', 'entries'),
+    refused > 0 ? refusedEntries(refused) : '',
     unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ns' ? '' : ` ${unit}`} observed${on}`,
     span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
     halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
@@ -236,18 +245,22 @@ export function printHead(
 }
 
 /** What exits of nested guests cost; a line below says which exits of lower levels they caused. */
-export function printNested(out: Output, { unit, count, reflected, amplification, rows }: NestedProfile): void {
+export function printNested(out: Output, nested: NestedProfile): void {
+  const { unit, count, reflected, unfinished, amplification, rows } = nested;
   out.line();
   out.title(`Exits of nested guests; ${unitName(unit)} until their level runs again`);
-  const ofAll = `${formatCount(count, 'exit')}, ${formatNumber(reflected)} of them reflected`;
-  out.line(`${ofAll}; each costs ${amplification.toFixed(2)} exits of lower levels`);
-  const lines = rows.flatMap(({ level, reason, times, l0, causes, ...row }) => {
+  const cost =
+    count === unfinished
+      ? 'none is known to have ended with its level running again, so that their cost is unknown'
+      : `each costs ${amplification.toFixed(2)} exits of lower levels`;
+  out.line(`${formatCount(count, 'exit')}, ${formatNumber(reflected)} reflected; ${cost}`);
+  const lines = rows.flatMap(({ level, reason, failed, times, l0, causes, ...row }) => {
     const served = row.count - row.unfinished;
     const head = [
       `L${level}`,
-      out.paint('bold', reason),
+      reasonCell(out, { reason, failed }),
       ...[row.count, row.direct, row.reflected, row.unfinished].map((value) => formatNumber(value)),
-      row.amplification.toFixed(2),
+      served === 0 ? '' : row.amplification.toFixed(2),
       ...[times?.mean, times?.p50, times?.p99, times?.max].map((value) => formatTime(unit, value)),
       times === null || times.total === 0 ? '' : formatPercent(l0 / times.total),
     ];
@@ -276,4 +289,11 @@ export function printNested(out: Output, { unit, count, reflected, amplification
     right('in L0'),
   ];
   out.table(columns, lines);
+}
+
+/** That no guest in a guest exits; where entries of one were refused, that. */
+export function printNoNested(out: Output, { refused }: Profile): void {
+  out.line();
+  const why = refused === 0 ? '' : `; ${refusedEntries(refused)} before it ran: \`trapline explain\` says why`;
+  out.line(`No nested guest exits${why}.`);
 }

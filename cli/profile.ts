@@ -25,6 +25,7 @@ import {
   printHistograms,
   printLanes,
   printNested,
+  printNoNested,
   printRips,
   printRows,
   unitName,
@@ -223,7 +224,7 @@ function run(call: Call): number {
   } else {
     print(call, answer, rows, wanted, fed);
     if (nested !== null) printNested(call.out, nested);
-    else if (call.flag('nested')) call.out.line('No nested guest exits.');
+    else if (call.flag('nested')) printNoNested(call.out, answer);
   }
   return fed.whole ? EXIT.holds : EXIT.wrong;
 }
@@ -278,8 +279,10 @@ export const command: Command = {
   json: {
     event: 'what was counted: vmexit, mmio or ioport',
     unit: 'ticks, ns, cycles (of the TSC of a host), or null where the trace has no times',
-    exits: 'exits and failed entries',
+    exits: 'exits, of which an entry that failed after loading guest state is one',
+    failed: 'those of them that are failed entries',
     entries: 'entries',
+    refused: 'nested entries that the hypervisor refused before anything was entered; they are no exits',
     open: 'exits that no entry followed',
     lost: 'events that the recorder lost',
     coarse: 'exits counted without their RIP, or even their sub-key, because there are too many',
@@ -295,7 +298,7 @@ export const command: Command = {
     breakdown: 'rows of --by: labels, count, share, times, timeShare, histogram; or null',
     nested:
       'null without --nested or nested exits; count, direct (served by L0 alone), reflected (to L1), exits (of lower ' +
-      'levels meanwhile), amplification (exits for each), rows: level, reason, the same, unfinished, times (until the ' +
+      'levels meanwhile), amplification (exits for each), rows: level, reason, failed, the same, unfinished, times (until the ' +
       'level runs again), l0 (the part in L0), causes (level, reason, count)',
   },
   examples: [

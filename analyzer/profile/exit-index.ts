@@ -2,7 +2,6 @@
  * All that a profile needs of a trace: its exits counted and timed by cell (cells.ts), with what bounds them. Built in
  * one pass over the events; every table of a profile, however grouped, is made from it without reading the trace again.
  */
-import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { type AccessEvent, AccessWalker } from './access.js';
 import { CELL, CELL_WORDS, CellTable, packWhat, WHAT } from './cells.js';
@@ -10,15 +9,18 @@ import { type SortedCells, sortCells, withSums } from './stats.js';
 import type { Unit } from './view.js';
 import { type Code, ExitWalker, type WalkedExit } from './walk.js';
 
-/** A lane and the time from its first to its last event. */
+/** What a lane has besides exits. */
 export interface LaneSpan {
   readonly lane: number;
+  /** From its first to its last event. */
   readonly span: number;
+  readonly entries: number;
+  /** Nested entries that the hypervisor refused, so that none was tried. */
+  readonly refused: number;
 }
 
 export interface ExitIndex {
   readonly unit: Unit;
-  readonly entries: number;
   /** Events that the recorder lost. */
   readonly lost: number;
   readonly lanes: readonly LaneSpan[];
@@ -183,7 +185,6 @@ export class ExitIndexBuilder {
     walker.end();
     return {
       unit: walker.unit,
-      entries: walker.kinds[EVENT_KINDS.entry] ?? 0,
       lost: walker.lost,
       lanes: walker.spans,
       ...this.#counter.finish(),

@@ -11,7 +11,7 @@ import type { Unit } from './view.js';
 import type { Code } from './walk.js';
 
 /** To be raised whenever other exits, sub-keys or times come out of the same events, or the bytes mean something else. */
-export const INDEX_VERSION = 2;
+export const INDEX_VERSION = 3;
 
 const TAG_BYTES = 16;
 const KEY = createHash('sha256').update('trapline exit index').digest().subarray(0, 16);
@@ -31,7 +31,6 @@ interface Head {
   /** What the index is of; it is used for nothing else. */
   readonly of: string;
   readonly unit: Unit;
-  readonly entries: number;
   readonly lost: number;
   readonly coarse: number;
   readonly lanes: readonly LaneSpan[];
@@ -75,14 +74,13 @@ class ByteWriter {
 
 /** The bytes of an index; `of` names what it is of. */
 export function encodeIndex(index: ExitIndex, of: string): Uint8Array {
-  const { unit, entries, lost, coarse, lanes, cells, counts, times, code } = index;
+  const { unit, lost, coarse, lanes, cells, counts, times, code } = index;
   const { starts, values } = times;
   const head: Head = {
     trapline: 'exit index',
     version: INDEX_VERSION,
     of,
     unit,
-    entries,
     lost,
     coarse,
     lanes,
@@ -148,7 +146,7 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isSpan = (value: unknown): boolean =>
   typeof value === 'object' &&
   value !== null &&
-  isCount(Reflect.get(value, 'lane')) &&
+  ['lane', 'entries', 'refused'].every((key) => isCount(Reflect.get(value, key))) &&
   Number.isFinite(Reflect.get(value, 'span'));
 
 function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | null {
@@ -158,13 +156,13 @@ function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | n
     const head: unknown = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString('utf8'));
     if (typeof head !== 'object' || head === null) return null;
     const { trapline, version, of: named, unit, lanes, ...counts } = head as Partial<Head>;
-    const { entries, lost, coarse, cells, samples, code } = counts;
+    const { lost, coarse, cells, samples, code } = counts;
     const fits =
       trapline === 'exit index' &&
       version === INDEX_VERSION &&
       named === of &&
       (unit === null || unit === 'ticks' || unit === 'cycles' || unit === 'ns') &&
-      [entries, lost, coarse, cells, samples, code].every(isCount) &&
+      [lost, coarse, cells, samples, code].every(isCount) &&
       Array.isArray(lanes) &&
       lanes.every(isSpan);
     return fits ? { head: head as Head, at: end + 1 } : null;
@@ -188,7 +186,7 @@ export function decodeIndex(file: Uint8Array, of: string): ExitIndex | null {
 }
 
 function readBody(input: ByteReader, head: Head, most: number): ExitIndex {
-  const { unit, entries, lost, coarse, lanes } = head;
+  const { unit, lost, coarse, lanes } = head;
   if (head.cells * CELL_WORDS > most || head.samples > most) throw new RangeError('the index ends early');
   const cells = new Uint32Array(input.take(4 * head.cells * CELL_WORDS).slice().buffer);
   const counts = new Float64Array(head.cells);
@@ -212,5 +210,5 @@ function readBody(input: ByteReader, head: Head, most: number): ExitIndex {
     const [bits = 0, length = 0] = input.take(2);
     code.set(rip, { bytes: input.take(length).slice(), bits: bits === 16 || bits === 32 ? bits : 64 });
   }
-  return { unit, entries, lost, coarse, lanes, cells, counts, times: withSums(starts, values), code };
+  return { unit, lost, coarse, lanes, cells, counts, times: withSums(starts, values), code };
 }

@@ -33,6 +33,8 @@ export interface NestedRow extends NestedCounts {
   /** Level that exited, 2 or more. */
   readonly level: number;
   readonly reason: string;
+  /** Entries that failed after loading guest state, which end as exits do. */
+  readonly failed: boolean;
   /** From the exit to where its level runs again. */
   readonly times: Times | null;
   /** The part of it in L0; the rest is what guests in between took. */
@@ -52,6 +54,7 @@ class Group {
   readonly level: number;
   readonly isa: number;
   readonly code: bigint;
+  readonly failed: boolean;
   count = 0;
   direct = 0;
   reflected = 0;
@@ -61,10 +64,11 @@ class Group {
   readonly times = new Numbers();
   readonly causes = new Map<string, { level: number; isa: number; code: bigint; count: number }>();
 
-  constructor(level: number, isa: number, code: bigint) {
+  constructor(level: number, isa: number, code: bigint, failed: boolean) {
     this.level = level;
     this.isa = isa;
     this.code = code;
+    this.failed = failed;
   }
 }
 
@@ -104,7 +108,7 @@ export class NestedProfiler {
     const clock = this.#clock.of(chunk);
     for (let i = 0; i < chunk.rows; i++) {
       const kind = view.kind[i] as number;
-      if (kind === EVENT_KINDS.exit) this.#exit(view, i, this.#at(clock, i));
+      if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, this.#at(clock, i));
       else if (kind === EVENT_KINDS.entry) this.#entry(view, i, this.#at(clock, i));
       else if (kind === EVENT_KINDS.lost) this.#lanes.clear();
     }
@@ -147,7 +151,8 @@ export class NestedProfiler {
     return lane;
   }
 
-  #exit({ lane: lanes, level: levels, isa: isas, reason }: EventView, i: number, at: number): void {
+  #exit(view: EventView, i: number, at: number): void {
+    const { lane: lanes, level: levels, isa: isas, reason } = view;
     if (reason.valid[i] === 0 || levels.valid[i] === 0) return;
     const lane = this.#lane(lanes[i] as number);
     const level = levels.cells[i] as number;
@@ -161,7 +166,7 @@ export class NestedProfiler {
       if (served.causes.length < MOST_CAUSES) served.causes.push({ level, isa, code });
     }
     if (level < 2) return;
-    const group = this.#group(level, isa, code);
+    const group = this.#group(level, isa, code, view.kind[i] === EVENT_KINDS.entry_failed);
     group.count += 1;
     lane.served.push({ level, group, at, reflected: false, exits: 0, causes: [], l0: 0 });
   }
@@ -184,11 +189,11 @@ export class NestedProfiler {
     lane.served = lane.served.filter(({ level }) => level > to);
   }
 
-  #group(level: number, isa: number, code: bigint): Group {
-    const id = `${level} ${isa} ${code}`;
+  #group(level: number, isa: number, code: bigint, failed: boolean): Group {
+    const id = `${level} ${isa} ${code} ${failed}`;
     let group = this.#groups.get(id);
     if (group === undefined) {
-      group = new Group(level, isa, code);
+      group = new Group(level, isa, code, failed);
       this.#groups.set(id, group);
     }
     return group;
@@ -221,13 +226,14 @@ function close({ group, at: from, reflected, exits, causes, l0 }: Served, at: nu
 }
 
 function rowOf(
-  { level, isa, code, count, direct, reflected, finished, exits, l0, times, causes }: Group,
+  { level, isa, code, failed, count, direct, reflected, finished, exits, l0, times, causes }: Group,
   nameOf: NameOf,
 ): NestedRow {
   const values = times.ascending();
   return {
     level,
     reason: reasonName(isa, code, nameOf),
+    failed,
     count,
     direct,
     reflected,

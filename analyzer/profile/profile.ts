@@ -73,9 +73,13 @@ export interface ProfileLane {
 
 export interface Profile {
   readonly unit: Unit;
-  /** Exits and failed entries. */
+  /** All exits; an entry that failed after loading guest state ends as one does, with a reason, and is one of them. */
   readonly exits: number;
+  /** Those of them that are failed entries. */
+  readonly failed: number;
   readonly entries: number;
+  /** Nested entries that the hypervisor refused: none was tried, and they are no exits. */
+  readonly refused: number;
   /** Exits that no entry followed: the last of each vCPU, and those before a gap. */
   readonly open: number;
   /** Events that the recorder lost. */
@@ -111,6 +115,7 @@ class Tables {
   readonly #options: ProfileOptions;
   readonly #all: Uint32Array;
   readonly exits: number;
+  readonly failed: number;
   readonly handled: number;
 
   constructor(index: ExitIndex, nameOf: NameOf, options: ProfileOptions) {
@@ -119,6 +124,7 @@ class Tables {
     this.#options = options;
     this.#all = allCells(index);
     this.exits = this.#count(this.#all);
+    this.failed = this.#count(this.#all.filter((cell) => readCell(index.cells, cell).failed));
     this.handled = this.#total(this.#all);
   }
 
@@ -245,7 +251,9 @@ export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOpti
   return {
     unit: index.unit,
     exits: tables.exits,
-    entries: index.entries,
+    failed: tables.failed,
+    entries: index.lanes.reduce((sum, { entries }) => sum + entries, 0),
+    refused: index.lanes.reduce((sum, { refused }) => sum + refused, 0),
     open: tables.exits - index.times.values.length,
     lost: index.lost,
     coarse: index.coarse,

@@ -6,6 +6,7 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
+import type { LaneSpan } from './exit-index.js';
 import { ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
 import { Clock, COLUMNS, EventView, type Narrow, type Unit, type Wide } from './view.js';
 
@@ -61,6 +62,8 @@ class Lane {
   firstHigh = 0;
   lastLow = 0;
   lastHigh = 0;
+  entries = 0;
+  refused = 0;
 }
 
 export interface Code {
@@ -118,11 +121,13 @@ export class ExitWalker {
     return this.#clock.unit;
   }
 
-  /** Each lane, and the time from its first to its last event. */
-  get spans(): { readonly lane: number; readonly span: number }[] {
-    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow }]) => ({
+  /** Each lane, the time from its first to its last event, and its entries. */
+  get spans(): LaneSpan[] {
+    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, entries, refused }]) => ({
       lane,
       span: seen ? (lastHigh - firstHigh) * HIGH + (lastLow - firstLow) : 0,
+      entries,
+      refused,
     }));
   }
 
@@ -140,7 +145,11 @@ export class ExitWalker {
 
   #exit(view: EventView, i: number, kind: number, lane: Lane, clock: Wide | null): void {
     const { reason, isa, level, rip } = view;
-    if (reason.valid[i] === 0) return; // a nested entry that KVM refused: the exit that asked for it is still served
+    if (reason.valid[i] === 0) {
+      // a nested entry that KVM refused: the exit that asked for it is still served
+      if (kind === EVENT_KINDS.entry_failed) lane.refused += 1;
+      return;
+    }
     this.#close(lane, -1);
     const { exit } = lane;
     this.exits += 1;
@@ -164,6 +173,7 @@ export class ExitWalker {
   }
 
   #entry(toLevel: Narrow, i: number, lane: Lane, clock: Wide | null): void {
+    lane.entries += 1;
     if (!lane.open) return;
     const { exit } = lane;
     const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;

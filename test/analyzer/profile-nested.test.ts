@@ -51,6 +51,15 @@ describe('nested profile', () => {
     assert.deepEqual([ept?.reason, ept?.exits, ept?.times?.total, ept?.l0, ept?.direct], ['EPT_VIOLATION', 0, 4, 4, 1]);
   });
 
+  it('counts a nested entry that failed as an exit, and one that was refused as none', () => {
+    const failed: EventDraft = { ...exit(10, 2, 0x8000_0021), kind: 'entry_failed' };
+    const profile = nestedOf([exit(2, 1, VMRESUME), failed, entry(13, 1), exit(20, 1, VMREAD), entry(22, 1)]);
+    const [row] = profile?.rows ?? [];
+    assert.deepEqual([row?.reason, row?.failed, row?.count, row?.reflected], ['INVALID_STATE', true, 1, 1]);
+    const refused: EventDraft = { kind: 'entry_failed', tracepoint: 0, from_level: 1, tick: 10 };
+    assert.equal(nestedOf([exit(2, 1, VMRESUME), refused, entry(13, 1)]), null);
+  });
+
   it('counts no exits of a level that never ran again, nor across lost events', () => {
     const left = [exit(10, 2, CPUID), entry(13, 1), exit(20, 1, VMREAD), entry(22, 1)];
     const profile = nestedOf(left);

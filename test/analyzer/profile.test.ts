@@ -234,6 +234,18 @@ describe('profile', () => {
     ]);
   });
 
+  it('counts failed entries among the exits, and nested ones that were refused apart from them', () => {
+    const answer = profileOf([
+      { kind: 'entry', vcpu: 0 },
+      { kind: 'entry_failed', isa: 1, reason: 0x8000_0021, from_level: 1 },
+      { kind: 'exit', isa: 1, reason: 24, from_level: 1, vcpu: 1 },
+      { kind: 'entry_failed', tracepoint: 0, vcpu: 1 },
+      { kind: 'entry', vcpu: 1 },
+    ]);
+    const { exits, failed, entries, refused } = answer;
+    assert.deepEqual({ exits, failed, entries, refused }, { exits: 2, failed: 1, entries: 2, refused: 1 });
+  });
+
   it('names a reason by the architecture of the event', () => {
     const named = (isa: number | null, reason: number | bigint): string | undefined =>
       profileOf([{ kind: 'exit', isa, reason, from_level: 1 }]).rows[0]?.reason;

@@ -117,6 +117,22 @@ describe('profile', () => {
     assert.match((await trapline(['profile', VMX, '--nested'])).out, /No nested guest exits\./);
   });
 
+  // trace-cmd and perf know one kvm_exit of the first; the report of the second counts its entries
+  it('says as many exits in words as in the table, whatever they ended, and the entries of the vCPU that was asked for', async () => {
+    const { out } = await trapline(['profile', fixturePath('vmx-failed-entry.trace.dat')]);
+    assert.match(
+      out,
+      /: 12 events, 1 failed entry, 1 thread\n1 exit \(1 failed entry, 1 not followed by an entry\), 1 entry, /,
+    );
+    assert.match(out, /\nL1 +INVALID_STATE failed entry +1 +100.0%/);
+    const both = fixturePath('svm-two-vcpus.report.txt');
+    const printed = readFileSync(both, 'utf8').split('\n');
+    for (const vcpu of ['0', '1']) {
+      const entries = printed.filter((line) => line.includes(`kvm_entry:             vcpu ${vcpu} `)).length;
+      assert.equal((await json(both, '--vcpu', vcpu)).entries, entries);
+    }
+  });
+
   it('fits terminals, and pipes of 80 columns', async () => {
     const calls: readonly (readonly string[])[] = [
       [VMX],

@@ -91,7 +91,7 @@ describe('what commands say', () => {
     assert.ok(open > 0 && lanes.length === 2, 'the fixture has both');
     const [head = ''] = (await run(['profile', path])).out.split('\n\n');
     const words = head.replaceAll('\n', ' ');
-    assert.ok(words.startsWith(`${exits} exits (${open} without an entry), `), head);
+    assert.ok(words.startsWith(`${exits} exits (${open} not followed by an entry), `), head);
     assert.match(words, / observed on 2 vCPUs, [\d.]+% of it from exit to entry/);
     const ports = (await run(['profile', path, '--event', 'ioport'])).out;
     assert.match(ports.replaceAll('\n', ' '), /observed on 2 vCPUs, [\d.]+% of it in them/);
