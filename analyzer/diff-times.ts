@@ -26,6 +26,8 @@ export interface Shift {
 export interface TimeChange {
   /** As in the right run. */
   readonly level: number | null;
+  /** That of the left run where it is another; else null. */
+  readonly leftLevel: number | null;
   readonly reason: string;
   readonly slower: boolean;
   readonly samples: { readonly left: number; readonly right: number };
@@ -35,6 +37,16 @@ export interface TimeChange {
    */
   readonly cost: number | null;
   readonly shifts: readonly Shift[];
+  /** All statistics of both, whether they moved or not. */
+  readonly was: Times;
+  readonly is: Times;
+  /** Null where the mean went the same way, or next to nowhere. */
+  readonly mean: MeanAgainst | null;
+}
+
+/** That the mean went the other way: the statistic that went with it, or null where none did. */
+export interface MeanAgainst {
+  readonly with: 'p50' | 'p90' | 'p99' | 'max' | null;
 }
 
 /** Rows of both profiles for one reason. */
@@ -42,6 +54,10 @@ export interface RowPair {
   readonly left?: ProfileRow;
   readonly right?: ProfileRow;
 }
+
+/** Level of the left row where that of the right row is another: levels are held against each other from the inside out. */
+export const otherLevel = ({ left, right }: RowPair): number | null =>
+  left === undefined || right === undefined || left.level === right.level ? null : left.level;
 
 /** What moved, the costliest first; nothing where the runs have clocks of two kinds. */
 export function timeChanges(left: DiffSide, right: DiffSide, pairs: readonly RowPair[]): TimeChange[] {
@@ -64,16 +80,31 @@ export function timeChanges(left: DiffSide, right: DiffSide, pairs: readonly Row
         return [
           {
             level: after.level,
+            leftLevel: otherLevel({ left: before, right: after }),
             reason: after.reason,
             slower,
             samples: { left: was.samples, right: is.samples },
             cost: moved.some(({ statistic }) => statistic === 'mean') ? (is.mean - was.mean) * is.samples : null,
             shifts: moved,
+            was,
+            is,
+            mean: meanAgainst(was, is, slower),
           },
         ];
       });
     })
     .sort((a, b) => Math.abs(b.cost ?? 0) - Math.abs(a.cost ?? 0));
+}
+
+/** What can pull a mean along: most exits, else the slowest ones. */
+const PULLING = ['p50', 'p99', 'max', 'p90'] as const;
+
+function meanAgainst(was: Times, is: Times, slower: boolean): MeanAgainst | null {
+  const against = (statistic: 'mean' | (typeof PULLING)[number]): boolean => {
+    const [less, more] = slower ? [is[statistic], was[statistic]] : [was[statistic], is[statistic]];
+    return more > less && more >= less * (1 + LEAST_EFFECT);
+  };
+  return against('mean') ? { with: PULLING.find(against) ?? null } : null;
 }
 
 const exactShifts = (was: Times, is: Times): Shift[] =>

@@ -7,7 +7,7 @@ import type { TraceReader } from '../traces/store.js';
 import { align, commonSymbols } from './diff-align.js';
 import { relationOf } from './diff-chance.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
-import { type RowPair, type TimeChange, timeChanges } from './diff-times.js';
+import { otherLevel, type RowPair, type TimeChange, timeChanges } from './diff-times.js';
 import type { Profile, Times } from './profile/profile.js';
 import { WordTable } from './profile/table.js';
 import { COLUMNS } from './profile/view.js';
@@ -50,7 +50,10 @@ export interface Change {
 }
 
 export interface ReasonDelta {
+  /** As in the right run, or as in the left where the right has none. */
   readonly level: number | null;
+  /** That of the left run where actors of two levels are held against each other; null where it is the same. */
+  readonly leftLevel: number | null;
   readonly reason: string;
   readonly failed: boolean;
   readonly left: number;
@@ -293,6 +296,7 @@ function reasonDeltas(pairs: readonly RowPair[]): ReasonDelta[] {
       return [
         {
           level: row.level,
+          leftLevel: otherLevel(pair),
           reason: row.reason,
           failed: row.failed,
           left: before,

@@ -54,7 +54,10 @@ export function comparisonOf(diff: Diff): Comparison {
           },
     reasons: reasons.slice(0, MAX.reasons).map(reasonOf),
     judged: right.unit === 'ticks' || reasons.some(isJudged),
-    times: times.slice(0, MAX.reasons).map((change) => ({ ...change, reason: change.reason.slice(0, MAX.name) })),
+    times: times.slice(0, MAX.reasons).map(({ level, reason, slower, samples, cost, shifts }) => ({
+      ...{ level, slower, samples, cost, shifts },
+      reason: reason.slice(0, MAX.name),
+    })),
     left: Math.max(0, reasons.length - MAX.reasons),
   };
 }

@@ -7,10 +7,12 @@ import type { Diff, Divergence } from '../analyzer/diff.js';
 import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
 import {
+  bothOf,
   exitText,
   groundsOf,
-  levelOf,
-  meanOf,
+  levelsOf,
+  MARKED,
+  meanText,
   measured,
   signed,
   TIME_SECTIONS,
@@ -107,15 +109,32 @@ function markdownDivergence(out: Output, { before, left, right, more, after }: D
   out.line('\n</details>\n');
 }
 
+function markdownTimes({ times, right: { unit } }: Diff, out: Output): void {
+  const mark = (text: string): string => (unit === 'ticks' ? text : `**${text}**`);
+  for (const { title, slower } of TIME_SECTIONS) {
+    const changes = times.filter((change) => change.slower === slower);
+    if (changes.length === 0) continue;
+    out.line(`**${title}**\n`);
+    const rows = changes.map((change) => timeCells(unit, { ...change, reason: markdownText(change.reason) }, mark));
+    markdownTable(out, TIME_TITLES, rows);
+    for (const change of changes.slice(0, MOST_ROWS)) {
+      const note = meanText(unit, change);
+      if (note !== null) out.line(`- ${markdownText(`${change.reason}: ${note}`)}`);
+    }
+    if (unit !== 'ticks') out.line(`\nBold: ${MARKED}.\n`);
+  }
+}
+
 function markdown(report: Report, out: Output): void {
-  const { answer, verdicts, leftFile, rightFile } = report;
+  const { answer, verdicts, leftFile, rightFile, ignored } = report;
   const checks = checksOf(report);
   const said = (['broken', 'undecided', 'kept'] as const).flatMap((outcome) => {
     const count = checks.filter((check) => check.outcome === outcome).length;
     return count === 0 ? [] : [`${MARKS[outcome]} ${count}`];
   });
   out.line(`### VM exits: ${said.join(', ')}`);
-  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(answer))}\n`);
+  const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
+  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(answer) + without)}\n`);
   if (verdicts.length > 0) {
     const rows = verdicts.map((verdict) => [
       markdownText(verdict.budget),
@@ -126,28 +145,18 @@ function markdown(report: Report, out: Output): void {
     ]);
     markdownTable(out, ['budget', 'baseline', 'value', 'limit', ''], rows);
   }
-  for (const { title, slower } of TIME_SECTIONS) {
-    const rows = answer.times.filter((change) => change.slower === slower);
-    if (rows.length === 0) continue;
-    out.line(`**${title}**\n`);
-    markdownTable(
-      out,
-      TIME_TITLES,
-      rows.map((change) => timeCells(answer.right.unit, change).map(markdownText)),
-    );
-  }
+  markdownTimes(answer, out);
   const changed = answer.reasons.filter(({ delta }) => delta !== 0);
   if (changed.length > 0) {
     const rows = changed.map((row) => [
-      levelOf(row.level),
+      levelsOf(row),
       markdownText(row.failed ? `${row.reason} failed entry` : row.reason),
       formatNumber(row.left),
       formatNumber(row.right),
       signed(row.delta),
-      meanOf(answer.left.unit, row.leftTimes),
-      meanOf(answer.right.unit, row.rightTimes),
+      ...(['p50', 'mean'] as const).map((name) => bothOf(answer, row, name)),
     ]);
-    markdownTable(out, ['level', 'reason', 'before', 'after', 'change', 'mean before', 'mean after'], rows);
+    markdownTable(out, ['level', 'reason', 'before', 'after', 'change', 'p50', 'mean'], rows);
   }
   if (answer.first !== null) markdownDivergence(out, answer.first);
 }

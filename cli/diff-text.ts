@@ -1,8 +1,8 @@
 /** What a comparison says, for a person at a terminal. */
 import type { Verdict } from '../analyzer/budget-judge.js';
-import type { Change, Diff, Divergence, ExitLine, Match, TimeChange } from '../analyzer/diff.js';
+import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
-import type { Profile, Times } from '../analyzer/profile/profile.js';
+import type { Profile } from '../analyzer/profile/profile.js';
 import type { Output } from './output.js';
 import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
@@ -22,6 +22,10 @@ function paintDelta(out: Output, delta: number): string {
 }
 
 export const levelOf = (level: number | null): string => (level === null ? '?' : `L${level}`);
+
+/** The level of a row, or of both runs where they are two. */
+export const levelsOf = ({ level, leftLevel }: Pick<ReasonDelta, 'level' | 'leftLevel'>): string =>
+  leftLevel === null ? levelOf(level) : `${levelOf(leftLevel)} → ${levelOf(level)}`;
 
 export function exitText({ level, reason, failed, key, rip, symbol }: ExitLine): string {
   const about = key === '' ? '' : ` ${key}`;
@@ -57,12 +61,24 @@ function printChanges(out: Output, changes: readonly Change[], most: number): vo
   if (changes.length > most) out.line(out.paint('dim', `${formatCount(changes.length - most, 'more kind')} of exit`));
 }
 
-export const meanOf = (unit: Profile['unit'], times: Times | null): string => {
-  return times === null ? '' : timeText(unit, times.mean);
-};
-
 const timeText = (unit: Profile['unit'], time: number): string =>
   unit === 'ns' ? formatNs(time) : formatNumber(time, Number.isInteger(time) ? 0 : 1);
+
+/** From one time to another, once where they read the same, and their unit once where both have it. */
+function moveText(unit: Profile['unit'], left: number, right: number): string {
+  const [from, to] = [timeText(unit, left), timeText(unit, right)];
+  const [, suffix] = to.split(' ');
+  return from === to ? to : `${suffix === undefined ? from : from.replace(new RegExp(` ${suffix}$`), '')} → ${to}`;
+}
+
+/** A statistic of a reason in both runs, of which one may not have it. */
+export function bothOf({ left, right: other }: Diff, row: ReasonDelta, name: 'mean' | 'p50'): string {
+  const [before, after] = [row.leftTimes?.[name], row.rightTimes?.[name]];
+  if (before === undefined) return after === undefined ? '' : `→ ${timeText(other.unit, after)}`;
+  if (after === undefined) return `${timeText(left.unit, before)} →`;
+  if (left.unit === other.unit) return moveText(left.unit, before, after);
+  return `${timeText(left.unit, before)} → ${timeText(other.unit, after)}`;
+}
 
 /** What slowed, and what got faster: titles, and cells of a row for each reason. */
 export const TIME_TITLES = ['L', 'reason', 'samples', ...SHIFTING, 'cost'] as const;
@@ -71,38 +87,64 @@ export const TIME_SECTIONS = [
   { title: 'What got faster', slower: false },
 ] as const;
 
-export function timeCells(unit: Profile['unit'], { level, reason, samples, cost, shifts }: TimeChange): string[] {
-  const moved = SHIFTING.map((wanted) => {
-    const shift = shifts.find(({ statistic }) => statistic === wanted);
-    return shift === undefined ? '' : `${timeText(unit, shift.left)} → ${timeText(unit, shift.right)}`;
+/** `mark` marks what is more than chance: of samples, not every difference is. */
+export function timeCells(unit: Profile['unit'], change: TimeChange, mark: (text: string) => string): string[] {
+  const { reason, samples, cost, shifts, was, is } = change;
+  const moved = SHIFTING.map((statistic) => {
+    const text = moveText(unit, was[statistic], is[statistic]);
+    return shifts.some((shift) => shift.statistic === statistic) ? mark(text) : text;
   });
-  const counts = [samples.left, samples.right].map((count) => formatNumber(count));
+  const counts = [...new Set([samples.left, samples.right].map((count) => formatNumber(count)))].join(' → ');
   const more = cost === null ? '' : `${cost < 0 ? '−' : '+'}${timeText(unit, Math.abs(cost))}`;
-  return [levelOf(level), reason, [...new Set(counts)].join(' → '), ...moved, more];
+  return [levelsOf(change), reason, counts, ...moved, more];
 }
 
+/** How a mean that went the other way is to be read; null where it did not. */
+export function meanText(unit: Profile['unit'], { slower, shifts, was, is, mean }: TimeChange): string | null {
+  if (mean === null) return null;
+  const moved = shifts.map(({ statistic }) => (statistic === 'p50' ? 'median' : statistic)).join(', ');
+  const [way, other, tail] = slower ? ['slower', 'faster', 'fell'] : ['faster', 'slower', 'grew'];
+  const head = `${moved} ${way}, mean ${other}: `;
+  if (mean.with === null) return `${head}so are the ${other === 'faster' ? 'fastest' : 'slowest'} exits`;
+  const by = `${mean.with} ${moveText(unit, was[mean.with], is[mean.with])}`;
+  return `${head}${mean.with === 'p50' ? `most exits got ${other}` : `the tail ${tail}`}, ${by}`;
+}
+
+/** What marks mean, where times are samples. */
+export const MARKED = 'more than chance, by a rank test; the rest may be chance';
+
 function printTimes(out: Output, { times, right: { unit } }: Diff): void {
+  const sampled = unit !== 'ticks';
+  const mark = (text: string): string => (sampled ? `${text}*` : text);
   for (const { title, slower } of TIME_SECTIONS) {
-    const rows = times.filter((change) => change.slower === slower).map((change) => timeCells(unit, change));
-    if (rows.length === 0) continue;
+    const changes = times.filter((change) => change.slower === slower);
+    if (changes.length === 0) continue;
+    const notes = changes.map((change) => meanText(unit, change));
     out.line();
     out.title(title);
-    const drops: { readonly [title: string]: number } = { samples: 2, p90: 1 };
-    // a statistic in which nothing moved is no column
-    const shown = TIME_TITLES.flatMap((_, i) => (rows.some((row) => row[i] !== '') ? [i] : []));
+    const rows = changes.map((change) => timeCells(unit, change, mark));
+    const shown = TIME_TITLES.flatMap((name, i) => {
+      const inPipe = name !== 'p90' || out.width !== Number.POSITIVE_INFINITY;
+      return inPipe && rows.some((row) => row[i] !== '') ? [i] : [];
+    });
     out.table(
-      shown.map((i) => {
-        const name = TIME_TITLES[i] ?? '';
-        return name === 'reason'
-          ? { title: name, shrinks: 16 }
-          : { ...right(name), ...(name in drops && { drops: drops[name] }) };
-      }),
+      shown.map((i) => TIME_COLUMNS[i] ?? right('')),
       rows.map((row) => shown.map((i) => row[i] ?? '')),
     );
+    for (const [i, note] of notes.entries()) if (note !== null) out.line(`${changes[i]?.reason}: ${note}`);
+    if (sampled) out.line(out.paint('dim', `* ${MARKED}`));
   }
 }
 
-function printReasons(out: Output, { reasons, left, right: other }: Diff): void {
+const TIME_DROPS: { readonly [title: string]: number } = { p90: 1, cost: 2, samples: 3 };
+/** Of TIME_TITLES, with what goes first where a terminal is narrow. */
+const TIME_COLUMNS: readonly TableColumn[] = TIME_TITLES.map((title) => {
+  const drops = TIME_DROPS[title];
+  if (title === 'reason') return { title, shrinks: 13 };
+  return drops === undefined ? right(title) : { ...right(title), drops };
+});
+
+function printReasons(out: Output, answer: Diff): void {
   out.line();
   out.title('Exits by reason');
   out.table(
@@ -112,17 +154,17 @@ function printReasons(out: Output, { reasons, left, right: other }: Diff): void 
       right('left'),
       right('right'),
       right('delta'),
-      { ...right('mean left'), drops: 1 },
-      { ...right('mean right'), drops: 1 },
+      { ...right('p50'), drops: 1 },
+      { ...right('mean'), drops: 2 },
     ],
-    reasons.map((row) => [
-      levelOf(row.level),
+    answer.reasons.map((row) => [
+      levelsOf(row),
       row.failed ? `${row.reason} failed entry` : row.reason,
       formatNumber(row.left),
       formatNumber(row.right),
       paintDelta(out, row.delta),
-      meanOf(left.unit, row.leftTimes),
-      meanOf(other.unit, row.rightTimes),
+      bothOf(answer, row, 'p50'),
+      bothOf(answer, row, 'mean'),
     ]),
   );
 }

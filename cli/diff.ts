@@ -115,10 +115,11 @@ export const command: Command = {
     hunks: 'places where the runs part',
     first: 'the first of them: at (seq on either side), before, left, right, more, after; or null',
     changes: 'by content: { exit, vanished, appeared }, at most 1000',
-    reasons: 'level, reason, failed, left, right, delta, leftTimes, rightTimes',
+    reasons:
+      'level, leftLevel (where it is another, else null), reason, failed, left, right, delta, leftTimes, rightTimes',
     times:
-      'what got slower or faster: { level, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
-      'p50, p90, p99), left, right, p (null of ticks) } }, the costliest first',
+      'what got slower or faster: { level, leftLevel, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
+      'p50, p90, p99), left, right, p (null of ticks) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
     events: 'kinds whose number changed: { kind, left, right }',
     left: '{ path, unit, exits, lost }',
     right: 'the same of RIGHT',

@@ -106,12 +106,19 @@ describe('diff', () => {
       { ...exit, from_level: 2 },
       { kind: 'exit', isa: 1, reason: 24, rip: 9, from_level: 1 },
     ]);
-    const { matched, vanished, appeared, changes } = diffOf(inner, nested);
+    const { matched, vanished, appeared, changes, reasons } = diffOf(inner, nested);
     assert.deepEqual([matched, vanished, appeared], [4, 0, 4]);
     assert.deepEqual(
       changes.map(({ exit }) => exit.reason),
       ['VMRESUME'],
     );
+    const levels = reasons.map(({ reason, level, leftLevel }) => [reason, leftLevel, level]);
+    assert.deepEqual(levels.toSorted(), [
+      ['CPUID', 1, 2],
+      ['HLT', 1, 2],
+      ['IO_INSTRUCTION', 1, 2],
+      ['VMRESUME', null, 1],
+    ]);
   });
 
   it('aligns each vCPU by itself, however they interleave', () => {

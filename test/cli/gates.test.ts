@@ -30,6 +30,18 @@ const record = async (name: string, cpuid: number): Promise<string> => {
   return path;
 };
 
+/** A hundred exits of a host, each handled for so many microseconds. */
+function recording(name: string, us: (exit: number) => number): string {
+  const path = join(folder, name);
+  const stamp = (at: number): string => `qemu-1 [000] 1.${String(at).padStart(6, '0')}:`;
+  const lines = Array.from({ length: 100 }, (_, i) => [
+    `${stamp(100 * i)} kvm_exit: vcpu 0 reason CPUID rip 0x1000 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0`,
+    `${stamp(100 * i + us(i))} kvm_entry: vcpu 0, rip 0x1000`,
+  ]);
+  writeFileSync(path, `${lines.flat().join('\n')}\n`);
+  return path;
+}
+
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'trapline-gates-'));
   base = await record('base.sqlite', 10);
@@ -60,26 +72,30 @@ describe('a gate', () => {
   });
 
   it('tells what slowed though the exits are the same, and passes without a budget on it', async () => {
-    const recording = (name: string, us: number): string => {
-      const path = join(folder, name);
-      const stamp = (at: number): string => `qemu-1 [000] 1.${String(at).padStart(6, '0')}:`;
-      const lines = Array.from({ length: 100 }, (_, i) => [
-        `${stamp(100 * i)} kvm_exit: vcpu 0 reason CPUID rip 0x1000 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0`,
-        `${stamp(100 * i + us)} kvm_entry: vcpu 0, rip 0x1000`,
-      ]);
-      writeFileSync(path, `${lines.flat().join('\n')}\n`);
-      return path;
-    };
-    const [fast, slow] = [recording('fast.txt', 2), recording('slow.txt', 5)];
+    const [fast, slow] = [recording('fast.txt', () => 2), recording('slow.txt', () => 5)];
     const text = await trapline('diff', fast, slow);
     assert.equal(text.code, 0);
-    assert.match(text.out, /no difference.*What slowed.*CPUID +100 +2 µs → 5 µs/s);
+    assert.match(text.out, /no difference.*What slowed.*CPUID +100 +2 → 5 µs\*/s);
     const markdown = await trapline('diff', slow, fast, '--format', 'markdown');
-    assert.match(markdown.out, /\*\*What got faster\*\*.*\| CPUID \| 100 \| 5 µs → 2 µs/s);
+    assert.match(markdown.out, /\*\*What got faster\*\*.*\| CPUID \| 100 \| \*\*5 → 2 µs\*\*/s);
     const { times } = JSON.parse((await trapline('diff', fast, slow, '--json')).out);
     assert.deepEqual([times.length, times[0].reason, times[0].slower], [1, 'CPUID', true]);
     assert.equal((await trapline('diff', fast, slow, '--fail-on', 'latency.p90.CPUID <= baseline + 5%')).code, 1);
     assert.doesNotMatch((await trapline('diff', base, equal)).out, /What slowed|What got faster/);
+  });
+
+  // 95 x 2 + 5 x 60 = 490 µs of 100 exits before, 95 x 3 + 5 x 4 = 305 µs after
+  it('says how a median that rose and a mean that fell go together', async () => {
+    const slow = (i: number): boolean => i % 20 === 0;
+    const before = recording('tail.txt', (i) => (slow(i) ? 60 : 2));
+    const after = recording('no-tail.txt', (i) => (slow(i) ? 4 : 3));
+    const told =
+      /CPUID +100 +4.90 → 3.05 µs +2 → 3 µs\* +60 → 4 µs\nCPUID: median, p90 slower, mean faster: the tail fell, p99 60 → 4 µs\n/;
+    assert.match((await trapline('diff', before, after)).out, told);
+    const back = await trapline('diff', after, before, '--format', 'markdown');
+    assert.match(back.out, /got faster.*\n- CPUID: median, p90 faster, mean slower: the tail grew, p99 4 → 60 µs\n/s);
+    const { times } = JSON.parse((await trapline('diff', before, after, '--json')).out);
+    assert.deepEqual([times[0].mean, times[0].was.mean, times[0].is.mean], [{ with: 'p99' }, 4900, 3050]);
   });
 
   it('says one exit and one entry of one', async () => {
