@@ -62,6 +62,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Says why a VM entry failed, from the state dump in a log.',
     load: () => import('./explain.js'),
   },
+  {
+    name: 'events',
+    group: 'ask',
+    summary: 'Lists the events one by one, with names for their numbers.',
+    load: () => import('./events.js'),
+  },
   { name: 'query', group: 'ask', summary: 'Asks a trace in SQL.', load: () => import('./query.js') },
   {
     name: 'export',

@@ -1,8 +1,11 @@
 /** Events for an analysis: from a trace of ours, or from a foreign file that is imported on the way and not stored. */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { defineDictionaries } from '../recorder/import/dictionaries.js';
 import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
+import type { Lane } from '../recorder/import/lanes.js';
+import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
 import type { ImportOptions, Note } from '../recorder/import/result.js';
 import { openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
@@ -13,11 +16,14 @@ import { describeError, formatError } from './errors.js';
 import { describeCounts, printNotes } from './import-text.js';
 import type { Output } from './output.js';
 
-export interface Fed {
+export interface Names {
   /** Name of a code in a dictionary domain of the trace. */
   readonly nameOf: (domain: string, code: bigint) => string | null;
   /** What the dictionary says of it besides. */
   readonly saysOf: (domain: string, code: bigint) => string | null;
+}
+
+export interface Fed extends Names {
   /** False where reading had to stop before the end; that was said. */
   readonly whole: boolean;
   /** What the importer says of a foreign file. */
@@ -32,22 +38,26 @@ export const isOurs = (file: string): boolean => {
 };
 
 /** What is read of a trace, and decoded of a foreign file. */
-export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields'>;
+export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields' | 'brief'>;
 
-/** Hands every chunk of the event table to `take`, in order. */
-export function feed(file: string, reading: Reading, take: (chunk: Chunk) => void, out: Output): Fed {
+/** Takes a chunk, with the names that are known by then. */
+export type Take = (chunk: Chunk, names: Names) => void;
+
+/** Hands every chunk of the event table to `take`, in order; what it throws ends the reading. */
+export function feed(file: string, reading: Reading, take: Take, out: Output): Fed {
   return isOurs(file) ? feedTrace(file, reading.columns, take, out) : feedForeign(file, reading, take, out);
 }
 
 /** A damaged trace is read up to the damage, which is then said. */
-function feedTrace(file: string, columns: readonly string[], take: (chunk: Chunk) => void, out: Output): Fed {
+function feedTrace(file: string, columns: readonly string[], take: Take, out: Output): Fed {
   const reader = openTrace(file);
+  const names = fedBy(reader);
   const progress = out.progress(basename(file));
   let whole = true;
   try {
     const total = reader.rows('event');
     for (const chunk of reader.chunks('event', { columns })) {
-      take(chunk);
+      take(chunk, names);
       progress.update(chunk.first + chunk.rows, total);
     }
     progress.end();
@@ -87,15 +97,44 @@ export const fedBy = (reader: TraceReader): Fed => ({
   remark: null,
 });
 
-function feedForeign(file: string, reading: Reading, take: (chunk: Chunk) => void, out: Output): Fed {
-  const writer = new StreamWriter(take);
+/** Names of a recording while it is imported: what every one has, and threads and reasons as they come. */
+class ComingNames implements Names {
+  readonly #writer: StreamWriter;
+  lanes: readonly Lane[] = [];
+  coined: () => readonly CoinedReason[] = () => [];
+
+  constructor(writer: StreamWriter) {
+    this.#writer = writer;
+    defineDictionaries(writer, [], []);
+  }
+
+  readonly nameOf = (domain: string, code: bigint): string | null => {
+    if (domain === 'vcpu') return this.lanes[Number(code)]?.name ?? null;
+    return this.#writer.dictionary(domain).get(code)?.name ?? coinedName(this.coined(), domain, code);
+  };
+
+  readonly saysOf = (domain: string, code: bigint): string | null => {
+    const lane = domain === 'vcpu' ? this.lanes[Number(code)] : undefined;
+    return lane === undefined ? (this.#writer.dictionary(domain).get(code)?.says ?? null) : lane.says;
+  };
+}
+
+function feedForeign(file: string, reading: Reading, take: Take, out: Output): Fed {
+  const writer: StreamWriter = new StreamWriter((chunk) => take(chunk, names));
+  const names = new ComingNames(writer);
   const source = openSource(file);
   const progress = out.progress(basename(source.name));
   try {
     const result = importTrace(source, () => writer, {
       progress: (done, total) => progress.update(done, total),
-      ...reading,
       brief: true,
+      ...reading,
+      lanes: (lanes) => {
+        names.lanes = lanes;
+      },
+      reasons: (coined) => {
+        names.coined = coined;
+      },
     });
     progress.end();
     printNotes(out, { ...result, notes: result.stopped === null ? result.notes : result.notes.slice(0, -1) });

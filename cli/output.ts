@@ -7,6 +7,8 @@ export interface Sink {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  /** Of a stream: false where it takes no more. */
+  readonly writable?: boolean | undefined;
 }
 
 const STYLES = {
@@ -74,6 +76,11 @@ export class Output {
   /** Columns of the terminal; Infinity where stdout is none, so that pipes get every character. */
   get width(): number {
     return this.#out.isTTY === true ? (this.#out.columns ?? 80) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether whoever read stdout went away. Work without end asks; all else ends by SIGPIPE's code (main.ts). */
+  get unread(): boolean {
+    return this.#out.writable === false;
   }
 
   paint(style: Style, text: string): string {

@@ -51,6 +51,12 @@ export class Lane {
     return parts.join(', ') || `lane ${id}`;
   }
 
+  /** The same for programs, as the dictionary of lanes has it: JSON. */
+  get says(): string {
+    const { vm, thread, vcpu, cpu, task } = this;
+    return JSON.stringify({ vm, thread, vcpu, cpu, task });
+  }
+
   /** Nothing is known of what a thread did in a gap. */
   forget(gap: number): void {
     this.gap = gap;
@@ -140,8 +146,7 @@ export class Lanes {
   /** Writes the dictionary of lanes. */
   define(writer: TraceWriter): void {
     for (const lane of this.all) {
-      const { id, vm, thread, vcpu, cpu, task } = lane;
-      writer.define('vcpu', id, lane.name, JSON.stringify({ vm, thread, vcpu, cpu, task }));
+      writer.define('vcpu', lane.id, lane.name, lane.says);
     }
   }
 

@@ -94,7 +94,7 @@ describe('--json', () => {
   }
 
   it('every command that documents JSON is called here, or has a test of its own', async () => {
-    const own = ['explain', 'serve'];
+    const own = ['events', 'explain', 'serve'];
     for (const { name, load } of COMMANDS) {
       const { command } = await load();
       if (command.json && !own.includes(name)) assert.ok(Object.hasOwn(CALLS, name), name);

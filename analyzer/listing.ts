@@ -1,0 +1,122 @@
+/** Events one by one, as people read them: when, where, what, and the values of each by name. */
+import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { codeDomain } from '../traces/codes.js';
+import type { Cell, Row } from '../traces/store.js';
+import { VM_INSTRUCTION_ERRORS } from './detail-bits.js';
+import { codeWidth, disassemble } from './profile/code.js';
+import { ExitWords, HAS, isPage, keyKind, keyOfExit, SubKey, WORK } from './profile/keys.js';
+import { type NameOf, reasonName } from './profile/profile.js';
+
+export interface Listed {
+  readonly seq: number;
+  /** Ticks of our machine, or cycles; null where the source has none. */
+  readonly tick: bigint | null;
+  /** Nanoseconds of the host; null where the source has none. */
+  readonly time: bigint | null;
+  readonly lane: number;
+  /** Level that was running, and the one that runs next. */
+  readonly from: number | null;
+  readonly to: number | null;
+  readonly kind: string;
+  /** What the source calls it, where events share their kind; else the kind. */
+  readonly name: string;
+  /** In the order of VALUES; numbers that have a name by it, others as 0x1f, sizes and counts in decimal. */
+  readonly values: readonly (readonly [name: string, value: string])[];
+  /** What the source says besides, or all of an event that shares its kind with others, as it wrote it. */
+  readonly text: string | null;
+}
+
+const VALUES = [
+  ...['reason', 'code', 'rip', 'cr3', 'gva', 'gpa', 'old', 'value', 'size', 'flags', 'vmcs'],
+  ...['qualification', 'info2', 'intr_info', 'error_code'],
+] as const;
+
+const KIND_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(EVENT_KINDS).map(([name, code]) => [code, name]),
+);
+const EXITS: ReadonlySet<number> = new Set([
+  ...[EVENT_KINDS.exit, EVENT_KINDS.entry_failed, EVENT_KINDS.nested_exit, EVENT_KINDS.nested_inject],
+]);
+
+/** `nameOf` gives names of the trace's dictionaries. */
+export function listed(row: Row, nameOf: NameOf): Listed {
+  const kind = Number(row.kind);
+  const kindName = KIND_NAMES.get(kind) ?? nameOf('kind', BigInt(kind)) ?? String(kind);
+  const text = typeof row.text === 'string' ? row.text : null;
+  // the text of an event that shares its kind begins with its name, and has all of its fields
+  const shared = (row.tracepoint ?? null) !== null;
+  const split = shared ? (text?.indexOf(':') ?? -1) : -1;
+  const named = split < 0 ? null : (text?.slice(0, split) ?? null);
+  return {
+    seq: Number(row.seq),
+    tick: wide(row.tick),
+    time: wide(row.time_ns),
+    lane: Number(row.vcpu),
+    from: narrow(row.from_level),
+    to: narrow(row.to_level),
+    kind: kindName,
+    name: shared ? (named ?? nameOf('event', wide(row.tracepoint) ?? 0n) ?? kindName) : kindName,
+    values: shared && text !== null ? namesIn(row, kind, nameOf) : valuesOf(row, kind, nameOf),
+    text: text === null ? null : text.slice(split + 1).trim(),
+  };
+}
+
+/** Of an event whose text has all of its fields: the names of those that are numbers in it. */
+function namesIn(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
+  const code = wide(row.code);
+  const says = code === null ? null : nameOfCode(row, kind, code, nameOf);
+  return says === null ? [] : [[codeLabel(row, kind), says]];
+}
+
+function valuesOf(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
+  if (kind === EVENT_KINDS.lost) return [['events', String(row.value ?? 'unknown')]];
+  const values = VALUES.flatMap((name): [string, string][] => {
+    const cell = wide(row[name]);
+    if (cell === null) return [];
+    if (name === 'reason') return [[name, reasonName(Number(row.isa ?? 0), cell, nameOf)]];
+    if (name === 'code') return [[codeLabel(row, kind), nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
+    if (name === 'flags') return cell === 0n ? [] : [[name, flagNames(cell)]];
+    return [[name, name === 'size' ? String(cell) : hex(cell)]];
+  });
+  const instruction = instructionOf(row);
+  return instruction === null ? values : [...values, ['instruction', instruction]];
+}
+
+/** What the column `code` is about, by kind and reason. */
+function codeLabel(row: Row, kind: number): string {
+  const work = WORK[kind];
+  if (work !== undefined && !isPage(work)) return keyKind(work << 2);
+  if (EXITS.has(kind)) {
+    const [words, key] = [new ExitWords(), new SubKey()];
+    words.has = HAS.code | HAS.qualification;
+    words.qualification = Number((wide(row.qualification) ?? 0n) & 0xffff_ffffn);
+    keyOfExit(Number(row.isa ?? 0), Number((wide(row.reason) ?? 0n) & 0xffff_ffffn), words, key);
+    return key.tag === 0 ? 'code' : keyKind(key.tag);
+  }
+  return codeDomain(kind) ?? 'code';
+}
+
+function nameOfCode(row: Row, kind: number, code: bigint, nameOf: NameOf): string | null {
+  // KVM says of an entry of L1 that it refused which error L1 is told
+  const refused = kind === EVENT_KINDS.entry_failed && (row.tracepoint ?? null) !== null;
+  if (kind === EVENT_KINDS.vmfail || refused) return VM_INSTRUCTION_ERRORS[Number(code)] ?? null;
+  const domain = codeDomain(kind);
+  return domain === null ? null : nameOf(domain, code);
+}
+
+const flagNames = (flags: bigint): string =>
+  Object.entries(EVENT_FLAGS)
+    .filter(([, mask]) => (Number(flags) & mask) !== 0)
+    .map(([name]) => name)
+    .join('|');
+
+function instructionOf({ bytes, rip, text }: Row): string | null {
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0) return null;
+  const bits = codeWidth(typeof text === 'string' ? text : null);
+  return disassemble(bytes, wide(rip) ?? 0n, bits) ?? Buffer.from(bytes).toString('hex');
+}
+
+const hex = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`;
+const narrow = (cell: Cell | undefined): number | null => (cell === null || cell === undefined ? null : Number(cell));
+const wide = (cell: Cell | undefined): bigint | null =>
+  typeof cell === 'bigint' ? cell : typeof cell === 'number' ? BigInt(cell) : null;
