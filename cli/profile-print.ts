@@ -9,6 +9,8 @@ import { WIDTH, wrap } from './wrap.js';
 
 const BAR = 8;
 const HISTOGRAM_BAR = 40;
+/** Characters of a vCPU's name that tell it from others: VM 1234, vCPU 0. */
+const LANE = 16;
 const PARTS = [8, 4, 2] as const;
 const FEW_BUCKETS = 16;
 
@@ -39,19 +41,20 @@ const COLUMNS: readonly TableColumn[] = [
   right('min', 3),
   right('p50'),
   right('p90', 5),
-  right('p99'),
+  right('p99', 8),
   right('p99.9', 4),
-  right('max'),
+  right('max', 7),
 ];
 
 const EXTRA: ReadonlySet<string> = new Set(['±', 'min', 'p99.9']);
 
-/** Lays a table of which COLUMNS are the last. */
+/** Lays a table of which COLUMNS are the last, but for those in which nothing stands, as where there are no times. */
 function lay(out: Output, wide: boolean, first: readonly TableColumn[], rows: readonly (readonly string[])[]): void {
   const all = [...first, ...COLUMNS];
-  const kept = all.flatMap((column, i) =>
-    !wide && out.width === Number.POSITIVE_INFINITY && EXTRA.has(column.title) ? [] : [i],
-  );
+  const kept = all.flatMap((column, i) => {
+    const extra = !wide && out.width === Number.POSITIVE_INFINITY && EXTRA.has(column.title);
+    return extra || (i >= first.length && rows.every((row) => (row[i] ?? '') === '')) ? [] : [i];
+  });
   const pick = <T>(from: readonly T[]): T[] =>
     kept.flatMap((i) => {
       const cell = from[i];
@@ -77,7 +80,7 @@ interface Counted {
 const countCells = (out: Output, unit: Unit, { count, share, timeShare, times }: Counted): string[] => [
   formatNumber(count),
   formatPercent(share),
-  formatPercent(timeShare),
+  times === null ? '' : formatPercent(timeShare),
   out.paint('cyan', formatBar(timeShare, BAR)),
   ...timeCells(unit, times),
 ];
@@ -88,7 +91,7 @@ export function printRows(
   rows: readonly ProfileRow[],
   { place, keys, wide }: { place: (row: ProfileRow) => string; keys: number; wide: boolean },
 ): void {
-  const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: 10 };
+  const first = rows[0]?.lane === null ? right('L') : { title: 'vCPU', shrinks: LANE };
   const lines = rows.flatMap((row) => {
     const known = row.keys.filter(({ label }) => label !== '');
     const shown = known.slice(0, keys).map((key) => keyLine(out, unit, key, exits));
@@ -115,7 +118,7 @@ export function printBreakdown(
   lay(
     out,
     wide,
-    by.map((title) => ({ title, shrinks: 12 })),
+    by.map((title) => ({ title, shrinks: title === 'vcpu' ? LANE : 12 })),
     rows.map((row) => [...row.labels, ...countCells(out, unit, row)]),
   );
 }
@@ -135,12 +138,12 @@ export function printRips(out: Output, { unit, rips }: Profile): void {
       { title: 'reason' },
       { title: 'instruction', shrinks: 12 },
     ],
-    rips.map(({ rip, symbol, count, share, total, reason, instruction }) => [
+    rips.map(({ rip, symbol, count, share, samples, total, reason, instruction }) => [
       formatHex(rip),
       ...(named ? [symbol ?? ''] : []),
       formatNumber(count),
       formatPercent(share),
-      total === 0 ? '' : formatTime(unit, total),
+      samples === 0 ? '' : formatTime(unit, total),
       reason,
       instruction ?? '',
     ]),
@@ -160,7 +163,7 @@ export function printLanes(out: Output, { unit, lanes }: Profile): void {
       right('outside'),
       right('%'),
       right('halted'),
-      { title: '' },
+      { title: '', drops: 1 },
     ],
     lanes.map(({ name, exits, span, handled, halted }) => [
       name,
@@ -236,7 +239,7 @@ export function printHead(
     formatCount(entries, 'entry', 'entries'),
     refused > 0 ? refusedEntries(refused) : '',
     unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ns' ? '' : ` ${unit}`} observed${on}`,
-    span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
+    exits > 0 && span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
     halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
     lost > 0 ? out.paint('yellow', `${formatCount(lost, 'event')} lost`) : '',
@@ -253,7 +256,9 @@ export function printNested(out: Output, nested: NestedProfile): void {
     count === unfinished
       ? 'none is known to have ended with its level running again, so that their cost is unknown'
       : `each costs ${amplification.toFixed(2)} exits of lower levels`;
-  out.line(`${formatCount(count, 'exit')}, ${formatNumber(reflected)} reflected; ${cost}`);
+  for (const line of wrap(`${formatCount(count, 'exit')}, ${formatNumber(reflected)} reflected; ${cost}`, WIDTH)) {
+    out.line(line);
+  }
   const lines = rows.flatMap(({ level, reason, failed, times, l0, causes, ...row }) => {
     const served = row.count - row.unfinished;
     const head = [
@@ -295,5 +300,5 @@ export function printNested(out: Output, nested: NestedProfile): void {
 export function printNoNested(out: Output, { refused }: Profile): void {
   out.line();
   const why = refused === 0 ? '' : `; ${refusedEntries(refused)} before it ran: \`trapline explain\` says why`;
-  out.line(`No nested guest exits${why}.`);
+  for (const line of wrap(`No nested guest exits${why}.`, WIDTH)) out.line(line);
 }

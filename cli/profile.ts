@@ -140,7 +140,7 @@ function ofVcpu(index: ExitIndex, number: number, { saysOf }: Fed): ExitIndex {
 function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null, wanted: Wanted, fed: Fed): void {
   const { out } = call;
   const { by, sort, event, keys, most, wide } = wanted;
-  if (fed.remark !== null) out.line(fed.remark);
+  if (fed.remark !== null) out.paragraph(fed.remark, 2);
   const counting = EVENTS[event];
   printHead(out, answer, counting);
   if (answer.exits === 0) {
@@ -293,7 +293,7 @@ export const command: Command = {
       'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times (samples, total, mean, ' +
       'error of the mean, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +
       'sum, min, max, mean, squares, buckets [index, count], log-linear, 128 an octave, exact below 256)',
-    rips: 'rip, level, reason, count, share, total, instruction, symbol',
+    rips: 'rip, level, reason, count, share, samples (of them with a time), total, instruction, symbol',
     by: 'names of --by, or null',
     breakdown: 'rows of --by: labels, count, share, times, timeShare, histogram; or null',
     nested:

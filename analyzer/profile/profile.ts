@@ -53,6 +53,8 @@ export interface ProfileRip {
   readonly reason: string;
   readonly count: number;
   readonly share: number;
+  /** Those of them whose handler time is known, and its sum. */
+  readonly samples: number;
   readonly total: number;
   readonly instruction: string | null;
   /** `name+0x1a`, where symbols were given and have the address. */
@@ -186,6 +188,7 @@ class Tables {
         reason: reasonName(isa, reason, this.#nameOf),
         count,
         share: count / this.exits,
+        samples: this.#samples(cells),
         total,
         instruction: code === undefined ? null : disassemble(code.bytes, rip, code.bits),
         symbol: symbols?.label(levelOf(first), rip) ?? null,
@@ -220,6 +223,11 @@ class Tables {
     let count = 0;
     for (const cell of cells) count += this.#index.counts[cell] as number;
     return count;
+  }
+
+  #samples(cells: Uint32Array): number {
+    const { starts } = this.#index.times;
+    return cells.reduce((sum, cell) => sum + (starts[cell + 1] as number) - (starts[cell] as number), 0);
   }
 
   #total(cells: Uint32Array): number {
