@@ -123,12 +123,12 @@ function printTimes(out: Output, { times, right: { unit } }: Diff): void {
     out.line();
     out.title(title);
     const rows = changes.map((change) => timeCells(unit, change, mark));
-    const shown = TIME_TITLES.flatMap((name, i) => {
-      const inPipe = name !== 'p90' || out.width !== Number.POSITIVE_INFINITY;
-      return inPipe && rows.some((row) => row[i] !== '') ? [i] : [];
-    });
+    // logs and pagers get lines of ordinary length
+    const shown = TIME_COLUMNS.flatMap(({ title: name }, i) =>
+      name === 'p90' && out.width === Number.POSITIVE_INFINITY ? [] : [i],
+    );
     out.table(
-      shown.map((i) => TIME_COLUMNS[i] ?? right('')),
+      shown.flatMap((i) => TIME_COLUMNS[i] ?? []),
       rows.map((row) => shown.map((i) => row[i] ?? '')),
     );
     for (const [i, note] of notes.entries()) if (note !== null) out.line(`${changes[i]?.reason}: ${note}`);
@@ -141,7 +141,7 @@ const TIME_DROPS: { readonly [title: string]: number } = { p90: 1, cost: 2, samp
 const TIME_COLUMNS: readonly TableColumn[] = TIME_TITLES.map((title) => {
   const drops = TIME_DROPS[title];
   if (title === 'reason') return { title, shrinks: 13 };
-  return drops === undefined ? right(title) : { ...right(title), drops };
+  return drops === undefined ? right(title) : { ...right(title), drops, sparse: true };
 });
 
 function printReasons(out: Output, answer: Diff): void {
@@ -154,8 +154,8 @@ function printReasons(out: Output, answer: Diff): void {
       right('left'),
       right('right'),
       right('delta'),
-      { ...right('p50'), drops: 1 },
-      { ...right('mean'), drops: 2 },
+      { ...right('p50'), drops: 1, sparse: true },
+      { ...right('mean'), drops: 2, sparse: true },
     ],
     answer.reasons.map((row) => [
       levelsOf(row),

@@ -26,6 +26,8 @@ export const unitName = (unit: Unit): string => (unit === null || unit === 'ns' 
 
 const right = (title: string, drops?: number): TableColumn =>
   drops === undefined ? { title, align: 'right' } : { title, align: 'right', drops };
+/** A column of times. */
+const times = (title: string, drops?: number): TableColumn => ({ ...right(title, drops), sparse: true });
 
 /**
  * Columns of counts and times; those of the lowest number go first where the terminal is narrow. Three are left out
@@ -34,26 +36,26 @@ const right = (title: string, drops?: number): TableColumn =>
 const COLUMNS: readonly TableColumn[] = [
   right('exits'),
   right('%'),
-  right('time%'),
-  { title: '', drops: 1 },
-  right('mean', 6),
-  right('±', 2),
-  right('min', 3),
-  right('p50'),
-  right('p90', 5),
-  right('p99', 8),
-  right('p99.9', 4),
-  right('max', 7),
+  times('time%'),
+  { title: '', drops: 1, sparse: true },
+  times('mean', 6),
+  times('±', 2),
+  times('min', 3),
+  times('p50'),
+  times('p90', 5),
+  times('p99', 8),
+  times('p99.9', 4),
+  times('max', 7),
 ];
 
 const EXTRA: ReadonlySet<string> = new Set(['±', 'min', 'p99.9']);
 
-/** Lays a table of which COLUMNS are the last, but for those in which nothing stands, as where there are no times. */
+/** Lays a table of which COLUMNS are the last. */
 function lay(out: Output, wide: boolean, first: readonly TableColumn[], rows: readonly (readonly string[])[]): void {
   const all = [...first, ...COLUMNS];
   const kept = all.flatMap((column, i) => {
     const extra = !wide && out.width === Number.POSITIVE_INFINITY && EXTRA.has(column.title);
-    return extra || (i >= first.length && rows.every((row) => (row[i] ?? '') === '')) ? [] : [i];
+    return extra ? [] : [i];
   });
   const pick = <T>(from: readonly T[]): T[] =>
     kept.flatMap((i) => {

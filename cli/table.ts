@@ -7,6 +7,8 @@ export interface TableColumn {
   readonly shrinks?: number;
   /** May be left out when the table is too wide; columns with the lowest number go first. */
   readonly drops?: number;
+  /** Left out where no row has anything in it. */
+  readonly sparse?: boolean;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
@@ -43,7 +45,8 @@ export function layTable(
   const widths = columns.map((column, i) =>
     rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? '')), widthOf(column.title)),
   );
-  const shown = dropColumns(columns, widths, width);
+  const empty = columns.map(({ sparse }, i) => sparse === true && rows.every((row) => (row[i] ?? '') === ''));
+  const shown = dropColumns(columns, widths, width, empty);
   let excess = shown.reduce((sum, i) => sum + (widths[i] ?? 0) + GAP.length, -GAP.length) - width;
   for (const i of shown) {
     const w = widths[i] ?? 0;
@@ -64,8 +67,13 @@ export function layTable(
 const GAP = '  ';
 
 /** Indices of the columns that stay. */
-function dropColumns(columns: readonly TableColumn[], widths: readonly number[], width: number): number[] {
-  let shown = columns.map((_, i) => i);
+function dropColumns(
+  columns: readonly TableColumn[],
+  widths: readonly number[],
+  width: number,
+  empty: readonly boolean[],
+): number[] {
+  let shown = columns.flatMap((_, i) => (empty[i] === true ? [] : [i]));
   const order = shown.filter((i) => columns[i]?.drops !== undefined);
   order.sort((a, b) => (columns[a]?.drops ?? 0) - (columns[b]?.drops ?? 0));
   for (const candidate of order) {
