@@ -19,14 +19,18 @@ export const IMPORT_ERRORS = {
 export type ImportErrorCode = keyof typeof IMPORT_ERRORS;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: input may hold any byte, and none may reach a terminal
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Characters of what an input makes an error say: names in it may have any length. */
+const MOST_SAID = 600;
 
 /** Text of an input as it may be printed: what is no character is a replacement character. */
 export const printable = (text: string): string => text.replace(CONTROL, '\ufffd');
 
+const clipped = (text: string): string => (text.length > MOST_SAID ? `${text.slice(0, MOST_SAID)}…` : text);
+
 export class ImportError extends CodedError<ImportErrorCode> {
   /** `where`: file, line and byte offset as far as they are known. */
   constructor(code: ImportErrorCode, where: string, why: string | null = null, advice: string | null = null) {
-    super(IMPORT_ERRORS[code], code, where, why === null ? null : printable(why), advice);
+    super(IMPORT_ERRORS[code], code, where, why === null ? null : printable(clipped(why)), advice);
   }
 }

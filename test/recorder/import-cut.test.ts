@@ -6,7 +6,7 @@ import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { fixturePath, type Imported, importBytes, sharedPath } from './import-helpers.js';
-import { asVersion7 } from './trace-dat-files.js';
+import { asVersion7, walkOptions } from './trace-dat-files.js';
 
 const TWO = readFileSync(fixturePath('svm-two-vcpus.trace.dat'));
 const PAGE = 4096;
@@ -30,6 +30,9 @@ function keptInOrder(cut: Imported, whole: Imported): number {
 }
 
 const datOf = (bytes: Uint8Array): TraceDat => new TraceDat(bytesInMemory(bytes, 'file'));
+/** Offset of the first section of options: behind the name and the version of the compression. */
+const firstOptions = (bytes: Buffer): number =>
+  Number(bytes.readBigUInt64LE(bytes.indexOf(0, bytes.indexOf(0, 18) + 1) + 1));
 /** Offset of the first page or chunk of any CPU. */
 const firstData = (bytes: Uint8Array): number =>
   Math.min(...datOf(bytes).buffers.flatMap(({ cpus }) => cpus.map(({ offset }) => offset)));
@@ -113,6 +116,23 @@ describe('a trace.dat of version 7 without its end', () => {
       cut,
       (error) => error instanceof ImportError && /not clear where those of each CPU/.test(error.message),
     );
+  });
+
+  // as `trace-cmd convert --file-version 7` of 3.1.6 writes recordings of more than one CPU
+  it('reads pages that no option of a whole file leads to', () => {
+    for (const packed of [false, true]) {
+      const whole = Buffer.from(asVersion7(TWO, packed));
+      const { events } = importBytes(whole);
+      const buffer = datOf(whole).buffers[0] ?? assert.fail();
+      const pages = Math.min(...buffer.cpus.map(({ offset }) => offset));
+      const head = whole.lastIndexOf(Buffer.from([3, 0, packed ? 1 : 0, 0, 0, 0, 0, 0]), pages);
+      walkOptions(whole, firstOptions(whole), (id, at) => {
+        if (id === 3 && Number(whole.readBigUInt64LE(at)) === head) whole.writeUInt16LE(999, at - 6);
+      });
+      const blind = importBytes(whole);
+      assert.deepEqual(blind.events.map(rowOf), events.map(rowOf));
+      assert.ok(blind.result.notes.some(({ says }) => /inferred/.test(says)));
+    }
   });
 
   it('damaged options cost nothing of the data', () => {

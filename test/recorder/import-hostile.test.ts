@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { Growth } from '../../recorder/import/binary/compression.js';
+import { deflateSync } from 'node:zlib';
+import { Growth, INFLATE } from '../../recorder/import/binary/compression.js';
 import { parseFields } from '../../recorder/import/binary/formats.js';
+import { CompressedPages } from '../../recorder/import/binary/pages.js';
+import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
@@ -112,6 +115,22 @@ describe('what grows', () => {
     for (let i = 0; i < 1000; i++) assert.ok(fair.allows(1 << 20, 200 << 20), 'what is compressed well may go on');
   });
 
+  it('chunks of so many CPUs that memory could not hold one of each', () => {
+    const packed = deflateSync(Buffer.alloc(8 << 20));
+    const file = bytesInMemory(Buffer.concat([words(1, packed.length, 8 << 20), packed]), 'file');
+    const inflate = INFLATE.get('zlib') ?? assert.fail();
+    const data = { cpu: 0, offset: 0, size: file.size };
+    const readBy = (cpus: number): readonly string[] => {
+      const says: string[] = [];
+      const broken = ({ message }: Error): unknown => says.push(message);
+      const pages = new CompressedPages(file, data, 4096, inflate, true, broken, new Growth(cpus), file.size);
+      assert.equal(pages.next(), says.length === 0);
+      return says;
+    };
+    assert.deepEqual(readBy(60), []);
+    assert.match(readBy(70)[0] ?? '', /a chunk of \d+ bytes that becomes 8388608/);
+  });
+
   it('a compressed record of perf that becomes far more than it is', () => {
     const pipe = asPipe(asPlain(bytesOf('svm-exit-entry.zstd.perf.data'), (type) => (type === 9 ? 5 : 1)));
     const frame = zstdOf(8, 48 << 20); // records of type 0x08080808
@@ -176,6 +195,25 @@ describe('what is printed of an input', () => {
     assert.match(result.notes[0]?.says ?? '', /no event/);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
     assert.ok(result.notes.every(({ says }) => !/[\0-\x1f\x7f-\x9f]/.test(says)));
+  });
+
+  it('has no marks that turn the direction of what is printed', () => {
+    const { result } = importText('t-1 [000] 1.0: kvm_fpu: load\nno event \u202egnp.exe\u2066\u200f\n');
+    assert.match(result.notes[0]?.says ?? '', /no event \ufffdgnp\.exe\ufffd\ufffd/);
+  });
+
+  it('is one line of bounded length, whatever the names in it', () => {
+    const file = Buffer.from(asVersion6(NESTED));
+    const name = file.indexOf('name: kvm_entry\n') + 6;
+    // a record of an event whose name is as long as its description, and whose fields no record has
+    const end = file.indexOf('\nprint fmt:', name);
+    const text = file.toString('latin1', name - 6, end);
+    const id = /ID: \d+/.exec(text)?.[0] ?? assert.fail();
+    const rest = `\n${id}\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\tfield:u64 x;\toffset:9000;\tsize:8;\tsigned:0;`;
+    file.write('n'.repeat(end - name - rest.length) + rest, name, 'latin1');
+    const { message } = importBytes(file).result.stopped ?? assert.fail();
+    assert.match(message, /nnn/);
+    assert.ok(message.length < 1000, `${message.length} characters`);
   });
 });
 

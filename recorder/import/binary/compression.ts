@@ -7,9 +7,22 @@ const SLACK = 256 << 20;
 /** Records have times that differ, which no compression makes smaller than this. */
 const RATIO = 1024;
 
-/** Holds what comes out of a file's compressed parts against what went in: a small file must not become endless work. */
+/** Bytes that readers of one file may hold together. */
+export const HELD = 512 << 20;
+
+/**
+ * Holds what comes out of a file's compressed parts against what went in: a small file must become neither endless work
+ * nor more than memory holds.
+ */
 export class Growth {
+  /** Bytes that a part may have which one of the readers holds. */
+  readonly most: number;
   #room = SLACK;
+
+  /** `readers` hold a part each at the same time. */
+  constructor(readers = 1) {
+    this.most = Math.floor(HELD / Math.max(1, readers));
+  }
 
   /** Takes account of `packed` bytes that announce `unpacked`; false where that is out of all proportion. */
   allows(packed: number, unpacked: number): boolean {

@@ -6,7 +6,7 @@ import { type ByteSource, spool } from '../source.js';
 import { carryOut, type Work } from '../work.js';
 import type { Buffer, CpuData } from './buffers.js';
 import { Clock, scaleOf, TSC } from './clock.js';
-import { Growth } from './compression.js';
+import { Growth, HELD } from './compression.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
 import type { Program } from './program.js';
@@ -32,7 +32,6 @@ class TraceDatImport implements Work {
   readonly #clock: Clock;
   readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
-  readonly #growth = new Growth();
   /** It is known which CPU each buffer's data is of. */
   readonly #numbered: boolean;
   #cursor: RingCursor | null = null;
@@ -56,10 +55,11 @@ class TraceDatImport implements Work {
   #cursors(): RingCursor[] {
     const { buffers, page, little } = this.#file;
     const areas = this.#areas(buffers);
+    const growth = new Growth(areas.length);
     const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
     return areas.map(
       ({ buffer, data, end }) =>
-        new RingCursor(data.cpu, this.#pages(buffer, data, areas.length, end), page, little, damage),
+        new RingCursor(data.cpu, this.#pages(buffer, data, areas.length, end, growth), page, little, damage),
     );
   }
 
@@ -87,14 +87,20 @@ class TraceDatImport implements Work {
     return areas.sort((a, b) => (order.get(a.data) ?? 0) - (order.get(b.data) ?? 0));
   }
 
-  #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number, end: number): Pages {
+  #pages({ pageSize, compressed }: Buffer, data: CpuData, cpus: number, end: number, growth: Growth): Pages {
     const { bytes, inflate, little } = this.#file;
     const isCut = this.#file.problems.some(({ code }) => code === 'TRUNCATED');
     const stop = (error: ImportError): void => {
       if (!isCut || error.code !== 'TRUNCATED') this.#damage(error); // that the file ends early was said
     };
     if (compressed && inflate !== null)
-      return new CompressedPages(bytes, data, pageSize, inflate, little, stop, this.#growth, end);
+      return new CompressedPages(bytes, data, pageSize, inflate, little, stop, growth, end);
+    if (cpus * pageSize > HELD)
+      throw new ImportError(
+        'CORRUPT',
+        bytes.name,
+        `pages of ${pageSize} bytes of ${cpus} CPUs, of each of which one is held`,
+      );
     return new PlainPages(bytes, data, pageSize, blockSize(pageSize, cpus), stop);
   }
 

@@ -156,7 +156,8 @@ export class CompressedPages extends BlockPages {
     const view = new DataView(head.buffer);
     const packed = view.getUint32(0, this.#little);
     const unpacked = view.getUint32(4, this.#little);
-    if (unpacked > MAX_CHUNK || packed > MAX_CHUNK) return this.#stop('CORRUPT', `a chunk of ${unpacked} bytes`);
+    if (Math.max(unpacked, packed) > Math.min(MAX_CHUNK, this.#growth.most))
+      return this.#stop('CORRUPT', `a chunk of ${packed} bytes that becomes ${unpacked}`);
     const left = this.#bytes.size - this.#at - CHUNK_HEAD;
     if (packed > left) {
       this.#stop('TRUNCATED', `a chunk needs ${packed} bytes`);

@@ -174,7 +174,8 @@ export class TraceDat {
     const cut = endOf(this.bytes, sections, this.problems.length > 0);
     if (cut !== null && this.problems.every(({ code }) => code === 'TRUNCATED'))
       this.problems.splice(0, this.problems.length, cut);
-    if (first === 0 || this.problems.length > 0) this.#readLeft(sections);
+    // `trace-cmd convert` of 3.1 writes the pages of some files and leaves out where they are
+    if (first === 0 || this.problems.length > 0 || this.buffers.length === 0) this.#readLeft(sections);
     const [problem] = this.problems;
     if (this.buffers.length > 0 || problem === undefined) return;
     const all = this.problems.slice(0, MAX_SAID).map(({ why }) => why ?? '');
