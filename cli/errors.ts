@@ -46,6 +46,8 @@ export const SYSTEM_ERRORS: { readonly [code: string]: ErrorSpec } = {
   ENOSPC: { what: 'no space left on the disk', advice: 'free some, or write elsewhere' },
   EDQUOT: { what: 'disk quota exceeded', advice: 'free some, or write elsewhere' },
   EROFS: { what: 'file system is read-only', advice: 'write elsewhere' },
+  ELOOP: { what: 'links that lead to themselves', advice: 'check the path' },
+  ENAMETOOLONG: { what: 'name is too long', advice: 'check the path' },
   EMFILE: { what: 'too many open files', advice: 'raise ulimit -n' },
   EIO: { what: 'the disk failed', advice: 'see the kernel log' },
   EADDRINUSE: { what: 'address in use', advice: 'choose another port' },

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileWriter } from 'hyparquet-writer';
-import type { Exported, TextSink } from '../analyzer/export/document.js';
+import { damageOf, type Exported, type TextSink } from '../analyzer/export/document.js';
 import { EXPORTS, type ExportFormat } from '../analyzer/export/export.js';
 import { DATASET_TABLES, exportParquet } from '../analyzer/export/parquet.js';
 import { openTrace } from '../traces/open.js';
@@ -166,7 +166,9 @@ export const command: Command = {
     try {
       const exported =
         format === 'parquet' ? exportDataset(call, reader, target) : exportFile(call, reader, target, format);
-      const { written, damage, remark } = exported;
+      const { written, remark } = exported;
+      // all but csv print names, whose damage they do not meet
+      const damage = exported.damage ?? (format === 'csv' ? null : damageOf(reader, 'dictionary'));
       if (remark !== undefined) call.out.note(`${target}: ${remark}`);
       if (call.flag('json')) call.out.json({ path: target, from: path, as: format, written, whole: damage === null });
       else if (target !== '/dev/stdout') call.out.line(`${target}: ${formatCount(written, ...WRITTEN[format])}`);

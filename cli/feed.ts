@@ -60,6 +60,8 @@ function feedTrace(file: string, columns: readonly string[], take: Take, out: Ou
       take(chunk, names);
       progress.update(chunk.first + chunk.rows, total);
     }
+    // names are part of every answer: whoever reads their table is told of its damage
+    for (const _names of reader.chunks('dictionary'));
     progress.end();
     printNotes(out, { notes: importNotes(reader) });
     if (!reader.complete) out.note(`${file}: the recording did not end in order; this is what it holds`);

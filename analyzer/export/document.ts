@@ -1,6 +1,6 @@
 /** What every export shares: where it writes, and how it reads a trace that may be damaged. */
 import { TraceError } from '../../traces/errors.js';
-import type { TableName } from '../../traces/schema.js';
+import { TABLES, type TableName } from '../../traces/schema.js';
 import type { Chunk, TraceReader } from '../../traces/store.js';
 
 /** Takes text in pieces, in order. */
@@ -32,6 +32,15 @@ export function readChunks(
     throw error;
   }
 }
+
+/** The damage of a table, or null where it is whole. */
+export const damageOf = (reader: TraceReader, table: TableName): TraceError | null =>
+  readChunks(
+    reader,
+    table,
+    TABLES[table].columns.map(({ name }) => name),
+    () => {},
+  );
 
 /** Escapes text for XML 1.0, attributes included; characters that may not stand there become U+FFFD. */
 export const escapeXml = (text: string): string =>

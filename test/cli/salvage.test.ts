@@ -7,6 +7,7 @@ import { createTrace } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 import { prepareExits, recordExits } from '../bench/stores.js';
 import { smallDisk } from '../disk.js';
+import { fixturePath } from '../recorder/import-helpers.js';
 import { folderOf, reading } from '../traces/rows.js';
 import { call } from './process.js';
 
@@ -59,6 +60,23 @@ for (const store of STORES) {
     reading(copy, (reader) => assert.equal(reader.complete, false));
   });
 }
+
+test('a trace whose names are damaged is read, and said to be', async () => {
+  const path = at('nameless.arrow');
+  await call('import', fixturePath('vmx-basic.trace.dat'), '-o', path);
+  truncateSync(join(path, 'dictionary.arrow'), 3000);
+  const calls = [
+    ['events', path],
+    ['profile', path],
+    ['diff', path, path],
+    ['export', path, '-o', at('nameless.svg'), '--as', 'svg'],
+  ];
+  for (const words of calls) {
+    const { code, out, err } = await call(...words);
+    assert.deepEqual([code, out.length > 0], [2, true], words[0]);
+    assert.match(err, /^(trapline: TRACE_CUT [^\n]*dictionary\.arrow[^\n]+\n)+$/, words[0]);
+  }
+});
 
 test('a cut trace is left as it is', async () => {
   const before = statSync(at('cut.sqlite'));
