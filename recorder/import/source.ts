@@ -1,7 +1,11 @@
 /** Bytes from a file or a pipe, in order, without asking how many there are. */
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ImportError } from './errors.js';
+
+/** Each of its files has the records of some CPUs, and none of them all that is needed. */
+const PERF_FOLDER = 'run `perf script -i FOLDER | trapline import -`, or record without --threads';
 
 export interface ByteSource {
   /** As the user wrote it; `standard input` for a pipe. */
@@ -48,6 +52,8 @@ export function openSource(path: string): ByteSource {
   const stat = fstatSync(fd);
   if (stat.isDirectory()) {
     closeSync(fd);
+    if (existsSync(join(path, 'data')) && existsSync(join(path, 'data.0')))
+      throw new ImportError('UNSUPPORTED', path, 'a folder of `perf record --threads`', PERF_FOLDER);
     throw Object.assign(new Error(`EISDIR: ${path}`), { code: 'EISDIR', path });
   }
   return {

@@ -1,13 +1,15 @@
 /** Forms and damage of binary recordings, on small files cut from real ones. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { INFLATE } from '../../recorder/import/binary/compression.js';
 import { parseFields, parseFormat } from '../../recorder/import/binary/formats.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
-import { memorySource } from '../../recorder/import/source.js';
+import { memorySource, openSource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { fixturePath, type Imported, importBytes, importText } from './import-helpers.js';
 import { asDamaged, asPipe, asPlain } from './perf-files.js';
@@ -17,6 +19,13 @@ const bytesOf = (name: string): Buffer => readFileSync(fixturePath(name));
 const TWO = bytesOf('svm-two-vcpus.trace.dat');
 const NESTED = bytesOf('svm-nested.trace.dat');
 const PERF = bytesOf('svm-exit-entry.zstd.perf.data');
+
+/** The formats in a pipe of perf: their record, and the block behind it. */
+function tracingData(pipe: Buffer): readonly [number, number] {
+  for (let at = 16; ; at += pipe.readUInt16LE(at + 6)) {
+    if (pipe.readUInt32LE(at) === 66) return [at, at + 12 + ((pipe.readUInt32LE(at + 8) + 7) & ~7)];
+  }
+}
 
 /** Rows without their lane's number and the number of their event's name. */
 const same = ({ events, result }: Imported): unknown => [events, result.counts];
@@ -138,6 +147,38 @@ describe('damage', () => {
     assert.ok(result.counts.events > counts.events - 200 && result.counts.events < counts.events);
   });
 
+  it('a gap that is longer than its page is said', () => {
+    const file = Buffer.from(asVersion6(TWO));
+    const record = file.length - 2 * 4096 + 16;
+    file.writeUInt32LE(29 | (1 << 5), record); // RINGBUF_TYPE_PADDING of a discarded event
+    file.writeUInt32LE(0xffff_ff00, record + 4);
+    const { result } = importBytes(file);
+    assert.match(result.stopped?.message ?? '', /a gap of 4294967040 bytes ends behind its page/);
+  });
+
+  it('times of a CPU that go back are told of', () => {
+    const file = Buffer.from(asVersion6(TWO));
+    const late = (bytes: Uint8Array): readonly string[] =>
+      importBytes(bytes).result.notes.flatMap(({ says }) => /^\d+ records are older/.exec(says)?.[0] ?? []);
+    assert.deepEqual(late(file), []);
+    const page = file.length - 2 * 4096;
+    file.writeBigUInt64LE(file.readBigUInt64LE(page) - 1_000_000_000n, page);
+    assert.equal(late(file).length, 1);
+  });
+
+  it('records of a pipe mean what was said before them, whatever comes later', () => {
+    const pipe = asPipe(asPlain(PERF));
+    const whole = importBytes(pipe);
+    const [from, to] = tracingData(pipe);
+    const other = Buffer.from(
+      pipe.subarray(from, to).toString('latin1').replaceAll('exit_reason;', 'exit_number;'),
+      'latin1',
+    );
+    const { events } = importBytes(Buffer.concat([pipe, other]));
+    assert.ok(events.some(({ kind }) => kind === 'exit'));
+    assert.deepEqual(events, whole.events);
+  });
+
   it('a damaged block of a compressed perf.data costs nothing of what was packed before it', () => {
     const plain = importBytes(asPlain(PERF));
     const damaged = importBytes(asDamaged(asPlain(PERF)));
@@ -150,6 +191,17 @@ describe('damage', () => {
     const { result } = importBytes(pipe.subarray(0, pipe.length - 1000));
     assert.equal(result.stopped?.code, 'TRUNCATED');
     assert.ok(result.counts.exits > 0);
+  });
+
+  it('a folder of perf record --threads says what to do', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'trapline-'));
+    try {
+      assert.throws(() => openSource(folder), { code: 'EISDIR' });
+      for (const name of ['data', 'data.0', 'data.1']) writeFileSync(join(folder, name), PERF);
+      assert.throws(() => openSource(folder), { code: 'UNSUPPORTED', advice: /perf script -i/ });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('a file of which nothing can be read does not promise that anything is kept', () => {

@@ -71,9 +71,10 @@ export class Formats {
     return this.#texts.size;
   }
 
+  /** Takes a description; of two of one number the first holds, which records before the second one go by. */
   add(system: string, text: string): void {
     const id = /^ID:\s*(\d+)/m.exec(text)?.[1];
-    if (id !== undefined) this.#texts.set(Number(id), { system, text });
+    if (id !== undefined && !this.#texts.has(Number(id))) this.#texts.set(Number(id), { system, text });
   }
 
   /** Every description as the recording has it. */

@@ -11,6 +11,7 @@ import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
 import type { Program } from './program.js';
 import { Merge, type Pages, RingCursor } from './ring.js';
+import { Rounds } from './rounds.js';
 import { Scanner } from './scanner.js';
 import { latency, TraceDat } from './tracedat.js';
 
@@ -34,6 +35,7 @@ class TraceDatImport implements Work {
   readonly #marked = new Map<number, number>();
   /** It is known which CPU each buffer's data is of. */
   readonly #numbered: boolean;
+  readonly #order = new Rounds();
   #cursor: RingCursor | null = null;
   readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
 
@@ -119,6 +121,8 @@ class TraceDatImport implements Work {
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
       this.#cursor = cursor;
+      this.#order.comes(cursor.timeLow, cursor.timeHigh);
+      this.#order.goes(cursor.timeLow, cursor.timeHigh);
       if (cursor.missed !== 0) this.#missed(cursor);
       if (cursor.length >= type.offset + 2) {
         const id = cursor.view.getUint16(cursor.at + type.offset, little);
@@ -171,6 +175,8 @@ class TraceDatImport implements Work {
     const { notes } = this.#intake.trace;
     for (const { name, threads } of guests)
       notes.add(null, `host of the guest '${name}' with ${threads.size} vCPUs, whose threads the file names`);
+    const { late } = this.#order;
+    if (late > 0) notes.add(null, `${late} records are older than others of their CPU that stand before them`);
     if (hasTimeShift) notes.add(null, 'recorded in a guest: times are those of the guest, not of its host');
     if (hasText) notes.add(null, 'text of a latency tracer in the file was left out');
     if (this.#intake.cycles) notes.add(null, CYCLES);

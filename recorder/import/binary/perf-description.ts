@@ -54,7 +54,9 @@ export class PerfDescription {
     return this.#byId.get(exact ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low)) ?? null;
   }
 
+  /** Of two attributes of one id the first holds, as of two formats. */
   #name(id: bigint, attribute: Attribute): void {
+    if (this.#byId.has(keyOf(id))) return;
     this.#byId.set(keyOf(id), attribute);
     if (id >= BigInt(FEW)) return;
     while (this.#few.length <= Number(id)) this.#few.push(null);

@@ -109,6 +109,7 @@ export class RingCursor {
       case PADDING:
         this.#advance(delta, 0);
         this.#next = delta === 0 ? this.#end : head + 4 + word;
+        if (this.#next > this.#end) this.#broken(`a gap of ${word} bytes`);
         return false;
       default: {
         this.#advance(delta, 0);
