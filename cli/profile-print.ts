@@ -30,11 +30,10 @@ const right = (title: string, drops?: number): TableColumn =>
 const times = (title: string, drops?: number): TableColumn => ({ ...right(title, drops), sparse: true });
 
 /**
- * Columns of counts and times; those of the lowest number go first where the terminal is narrow. Three are left out
+ * Columns of shares and times, behind that of counts; those of the lowest number go first where the terminal is narrow. Three are left out
  * where there is no terminal, so that logs and pagers get lines of ordinary length, unless they are asked for.
  */
 const COLUMNS: readonly TableColumn[] = [
-  right('exits'),
   right('%'),
   times('time%'),
   { title: '', drops: 1, sparse: true },
@@ -51,8 +50,13 @@ const COLUMNS: readonly TableColumn[] = [
 const EXTRA: ReadonlySet<string> = new Set(['±', 'min', 'p99.9']);
 
 /** Lays a table of which COLUMNS are the last. */
-function lay(out: Output, wide: boolean, first: readonly TableColumn[], rows: readonly (readonly string[])[]): void {
-  const all = [...first, ...COLUMNS];
+function lay(
+  out: Output,
+  { wide, counted = 'exits' }: { readonly wide: boolean; readonly counted?: string },
+  first: readonly TableColumn[],
+  rows: readonly (readonly string[])[],
+): void {
+  const all = [...first, right(counted), ...COLUMNS];
   const kept = all.flatMap((column, i) => {
     const extra = !wide && out.width === Number.POSITIVE_INFINITY && EXTRA.has(column.title);
     return extra ? [] : [i];
@@ -100,7 +104,7 @@ export function printRows(
     if (known.length > keys && keys > 0) shown.push(['', out.paint('dim', `  ${known.length - keys} more`)]);
     return [[place(row), reasonCell(out, row), ...countCells(out, unit, row)], ...shown];
   });
-  lay(out, wide, [first, { title: 'reason', shrinks: 16 }], lines);
+  lay(out, { wide }, [first, { title: 'reason', shrinks: 16 }], lines);
 }
 
 const reasonCell = (out: Output, { reason, failed }: { readonly reason: string; readonly failed: boolean }): string =>
@@ -115,11 +119,11 @@ export function printBreakdown(
   out: Output,
   unit: Unit,
   rows: readonly BreakdownRow[],
-  { by, wide }: { by: readonly string[]; wide: boolean },
+  { by, wide, counted }: { by: readonly string[]; wide: boolean; counted: string },
 ): void {
   lay(
     out,
-    wide,
+    { wide, counted },
     by.map((title) => ({ title, shrinks: title === 'vcpu' ? LANE : 12 })),
     rows.map((row) => [...row.labels, ...countCells(out, unit, row)]),
   );
@@ -193,6 +197,7 @@ export function printHistograms(
   out: Output,
   unit: Unit,
   rows: readonly { readonly name: string; readonly histogram: HistogramData | null }[],
+  counted: string,
 ): void {
   for (const { name, histogram } of rows) {
     if (histogram === null || histogram.count === 0) continue;
@@ -208,7 +213,7 @@ export function printHistograms(
       out.paint('cyan', formatBar(count / most, HISTOGRAM_BAR)),
     ];
     out.table(
-      [right(unitName(unit)), right(''), right('exits'), right('%'), { title: '', shrinks: 8 }],
+      [right(unitName(unit)), right(''), right(counted), right('%'), { title: '', shrinks: 8 }],
       buckets.map(line),
     );
   }

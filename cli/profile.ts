@@ -149,21 +149,21 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   }
   const { unit } = answer;
   const place = placeOf(fed);
-  const noun = event === 'vmexit' ? 'Exits' : 'Accesses';
+  const [noun, counted] = event === 'vmexit' ? ['Exits', 'exits'] : ['Accesses', 'accesses'];
   const span = `; ${unitName(unit)} ${counting.span}`;
   out.line();
   if (rows === null) {
     const sorted = answer.rows.map((row) => ({ ...row, name: `${place(row)} ${row.reason}` })).sort(SORTS[sort]);
     out.title(`${noun} by reason${unit === null ? '' : span}`);
     printRows(out, answer, sorted, { place, keys, wide });
-    printHistograms(out, unit, sorted);
+    printHistograms(out, unit, sorted, counted);
   } else {
     const sorted = rows.map((row) => ({ ...row, name: row.labels.join(' ') })).sort(SORTS[sort]);
     out.title(`${noun} by ${by.join(', ')}${unit === null ? '' : span}`);
     const shown = sorted.slice(0, most);
-    printBreakdown(out, unit, shown, { by, wide });
+    printBreakdown(out, unit, shown, { by, wide, counted });
     if (shown.length < sorted.length) out.line(`${formatNumber(sorted.length - shown.length)} more: see --rows`);
-    printHistograms(out, unit, shown);
+    printHistograms(out, unit, shown, counted);
   }
   if (event !== 'vmexit') return;
   printLanes(out, answer);

@@ -157,6 +157,10 @@ describe('profile', () => {
         for (const line of lines) assert.ok(Array.from(line).length <= columns, `${columns}: ${line}`);
       }
     }
+    assert.match(
+      (await trapline(['profile', fixturePath('vmx-basic.trace.dat'), '--event', 'mmio'])).out,
+      /\nkey +accesses +%/,
+    );
     const wide = (await trapline(['profile', VMX, '--wide'], 80)).out;
     for (const title of ['±', 'min', 'p99.9']) assert.ok(wide.includes(title));
   });
