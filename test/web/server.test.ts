@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -107,6 +108,14 @@ describe('server of the page', () => {
     assert.equal((await api('traces', { 'sec-fetch-site': 'cross-site' })).status, 403);
     assert.equal((await api('traces', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' })).status, 403);
     assert.equal((await ask(server.url, { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' })).status, 200);
+    const elsewhere = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' };
+    for (const raw of ['/API/traces', '/Api/traces/0', '/api/traces/']) {
+      assert.notEqual((await ask(server.url, elsewhere, 'GET', raw)).status, 200, raw);
+    }
+    assert.equal((await ask(server.url, {}, 'GET', 'http://evil.example/api/traces')).status, 403);
+    const twice = `GET /api/traces HTTP/1.1\r\nHost: ${host}\r\nHost: evil.example\r\nConnection: close\r\n\r\n`;
+    const socket = connect(Number(port), '127.0.0.1', () => socket.write(twice));
+    assert.match((await socket.setEncoding('latin1').toArray()).join(''), /^HTTP\/1\.1 403 /);
     for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']) {
       assert.equal((await ask(`${server.url}api/traces`, {}, method)).status, 405, method);
     }

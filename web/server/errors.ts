@@ -17,7 +17,7 @@ export const WEB_ERRORS = {
     what: 'no such event, or its part of the file cannot be read',
     advice: 'choose another',
   },
-  BAD_PARAMETER: { status: 400, what: 'bad parameter', advice: 'see web/server/parameters.ts for the ranges' },
+  BAD_PARAMETER: { status: 400, what: 'bad parameter', advice: 'correct it in the address' },
   UNREADABLE: { status: 422, what: 'the trace cannot be read there', advice: 'run trapline verify on it' },
   ANSWER_TOO_LARGE: {
     status: 422,

@@ -39,6 +39,8 @@ export function guard(request: Request, response: Response, next: NextFunction):
   const port = request.socket.localPort ?? 0;
   const hosts: readonly string[] = NAMES.flatMap((name) => (port === 80 ? [name, `${name}:80`] : [`${name}:${port}`]));
   const host = request.headers.host ?? '';
+  // a request has one Host, and what a whole URL asks for is what it names (RFC 9112, 3.2): no browser sends others here
+  if (request.headersDistinct.host?.length !== 1 || !request.url.startsWith('/')) throw new WebError('FOREIGN_HOST');
   if (!hosts.includes(host.toLowerCase())) throw new WebError('FOREIGN_HOST');
   const { origin } = request.headers;
   if (origin !== undefined && origin !== `http://${host}`) throw new WebError('FOREIGN_ORIGIN');

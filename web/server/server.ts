@@ -61,6 +61,8 @@ function application({ traces, report }: ServerOptions): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  // `guard` goes by the address as it is written
+  app.enable('case sensitive routing');
   app.use(guard);
   for (const [path, answer] of Object.entries(routes(served))) {
     app.get(path, async (request, response) => {
