@@ -1,17 +1,11 @@
 /** Everything a trace says of one event, for people. */
-import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { EVENT_KINDS } from '../engine/observer.js';
 import { codeDomain } from '../traces/codes.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
-import {
-  type Bits,
-  INFORMATION_NAMES,
-  type Information,
-  LAYOUTS,
-  OPERANDS,
-  VM_INSTRUCTION_ERRORS,
-} from './detail-bits.js';
+import { type Bits, INFORMATION_NAMES, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
 import { violatedChecks } from './detail-checks.js';
 import { RegisterHistory } from './detail-registers.js';
+import { flagNames, nameOfCode } from './listing.js';
 import { codeWidth, disassemble } from './profile/code.js';
 import type { Symbols } from './symbols/symbols.js';
 import type { Timeline } from './timeline.js';
@@ -131,10 +125,7 @@ export class Details {
   }
 
   #says(name: string, cell: Cell, row: Row, kind: number): string | null {
-    if (name === 'flags') {
-      const set = Object.entries(EVENT_FLAGS).filter(([, mask]) => (Number(cell) & mask) !== 0);
-      return set.map(([flag]) => flag).join(', ');
-    }
+    if (name === 'flags') return flagNames(big(cell)).join(', ');
     if (name === 'tracepoint') return this.#tracepoint(row);
     if (name === 'reason') {
       const isa = isaOf(row);
@@ -143,11 +134,7 @@ export class Details {
       return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
     }
     if (name === 'rip') return this.#symbols?.label(levelOf(row), big(cell)) ?? null;
-    // KVM says of an entry of L1 that it refused which error L1 is told
-    const refused = kind === EVENT_KINDS.entry_failed && row.tracepoint !== null;
-    if (name === 'code' && (kind === EVENT_KINDS.vmfail || refused)) return VM_INSTRUCTION_ERRORS[Number(cell)] ?? null;
-    const domain = name === 'code' ? codeDomain(kind) : null;
-    return domain === null ? null : this.#reader.name(domain, big(cell));
+    return name === 'code' ? nameOfCode(row, kind, big(cell), (domain, code) => this.#reader.name(domain, code)) : null;
   }
 
   /** Violated checks are events right before the failure that they explain. */

@@ -38,15 +38,16 @@ const EXITS: ReadonlySet<number> = new Set([
   ...[EVENT_KINDS.exit, EVENT_KINDS.entry_failed, EVENT_KINDS.nested_exit, EVENT_KINDS.nested_inject],
 ]);
 
+/** The text of an event that shares its kind begins with its name, such as `cycles:pp`, and has all of its fields. */
+const NAMED = /^(\S+?):(?:\s+|$)/;
+
 /** `nameOf` gives names of the trace's dictionaries. */
 export function listed(row: Row, nameOf: NameOf): Listed {
   const kind = Number(row.kind);
   const kindName = KIND_NAMES.get(kind) ?? nameOf('kind', BigInt(kind)) ?? String(kind);
   const text = typeof row.text === 'string' ? row.text : null;
-  // the text of an event that shares its kind begins with its name, and has all of its fields
   const shared = (row.tracepoint ?? null) !== null;
-  const split = shared ? (text?.indexOf(':') ?? -1) : -1;
-  const named = split < 0 ? null : (text?.slice(0, split) ?? null);
+  const [head = '', named = null] = shared ? (NAMED.exec(text ?? '') ?? []) : [];
   return {
     seq: Number(row.seq),
     tick: wide(row.tick),
@@ -57,7 +58,7 @@ export function listed(row: Row, nameOf: NameOf): Listed {
     kind: kindName,
     name: shared ? (named ?? nameOf('event', wide(row.tracepoint) ?? 0n) ?? kindName) : kindName,
     values: shared && text !== null ? namesIn(row, kind, nameOf) : valuesOf(row, kind, nameOf),
-    text: text === null ? null : text.slice(split + 1).trim(),
+    text: text === null ? null : text.slice(head.length),
   };
 }
 
@@ -75,7 +76,7 @@ function valuesOf(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
     if (cell === null) return [];
     if (name === 'reason') return [[name, reasonName(Number(row.isa ?? 0), cell, nameOf)]];
     if (name === 'code') return [[codeLabel(row, kind), nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
-    if (name === 'flags') return cell === 0n ? [] : [[name, flagNames(cell)]];
+    if (name === 'flags') return cell === 0n ? [] : [[name, flagNames(cell).join('|')]];
     return [[name, name === 'size' ? String(cell) : hex(cell)]];
   });
   const instruction = instructionOf(row);
@@ -96,7 +97,8 @@ function codeLabel(row: Row, kind: number): string {
   return codeDomain(kind) ?? 'code';
 }
 
-function nameOfCode(row: Row, kind: number, code: bigint, nameOf: NameOf): string | null {
+/** What an event is about, by its name; null where it has none. */
+export function nameOfCode(row: Row, kind: number, code: bigint, nameOf: NameOf): string | null {
   // KVM says of an entry of L1 that it refused which error L1 is told
   const refused = kind === EVENT_KINDS.entry_failed && (row.tracepoint ?? null) !== null;
   if (kind === EVENT_KINDS.vmfail || refused) return VM_INSTRUCTION_ERRORS[Number(code)] ?? null;
@@ -104,11 +106,11 @@ function nameOfCode(row: Row, kind: number, code: bigint, nameOf: NameOf): strin
   return domain === null ? null : nameOf(domain, code);
 }
 
-const flagNames = (flags: bigint): string =>
+/** Names of the bits of `flags` that are set. */
+export const flagNames = (flags: bigint): string[] =>
   Object.entries(EVENT_FLAGS)
     .filter(([, mask]) => (Number(flags) & mask) !== 0)
-    .map(([name]) => name)
-    .join('|');
+    .map(([name]) => name);
 
 function instructionOf({ bytes, rip, text }: Row): string | null {
   if (!(bytes instanceof Uint8Array) || bytes.length === 0) return null;
