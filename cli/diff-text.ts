@@ -62,7 +62,7 @@ function printChanges(out: Output, changes: readonly Change[], most: number): vo
 }
 
 const timeText = (unit: Profile['unit'], time: number): string =>
-  unit === 'ns' ? formatNs(time) : formatNumber(time, Number.isInteger(time) ? 0 : 1);
+  unit === 'ns' ? formatNs(time) : formatNumber(time, Number.isInteger(time) || time >= 1000 ? 0 : 1);
 
 /** From one time to another, once where they read the same, and their unit once where both have it. */
 function moveText(unit: Profile['unit'], left: number, right: number): string {
@@ -154,8 +154,8 @@ function printReasons(out: Output, answer: Diff): void {
       right('left'),
       right('right'),
       right('delta'),
-      { ...right('p50'), drops: 1, sparse: true },
-      { ...right('mean'), drops: 2, sparse: true },
+      { ...right('p50'), drops: 2, sparse: true },
+      { ...right('mean'), drops: 1, sparse: true },
     ],
     answer.reasons.map((row) => [
       levelsOf(row),
