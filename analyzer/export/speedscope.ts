@@ -8,7 +8,7 @@ import type { TraceReader } from '../../traces/store.js';
 import { narrow } from '../profile/view.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Exported, readChunks, type TextSink } from './document.js';
-import { SPAN_COLUMNS, type Span, SpanWalker } from './spans.js';
+import { type Mark, SPAN_COLUMNS, type Span, SpanWalker } from './spans.js';
 
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
 /** Distinct frames; beyond, pages and ports are left out. */
@@ -44,6 +44,7 @@ export function exportSpeedscope(
   let damage = early;
   const frames = new Frames();
   let written = 0;
+  let failed = 0;
   let profiles = 0;
   sink.write(`{"$schema":"${SCHEMA}","name":${JSON.stringify(reader.path)},"exporter":"trapline","profiles":[`);
   for (const lane of lanes) {
@@ -52,6 +53,7 @@ export function exportSpeedscope(
     damage = readChunks(reader, 'event', SPAN_COLUMNS, (chunk) => walker.take(chunk)) ?? damage;
     walker.end();
     written += profile.exits;
+    failed += profile.failed;
     if (profile.exits === 0) continue; // a lane without exits has no profile
     profiles += 1;
     const name = reader.name('vcpu', lane) ?? `vCPU ${lane}`;
@@ -63,7 +65,11 @@ export function exportSpeedscope(
   const shared = { frames: [...frames.names].map((name) => ({ name })) };
   sink.write(`\n],"shared":${JSON.stringify(shared)}}\n`);
   const left = found - lanes.length;
-  return { written, damage, ...(left > 0 ? { remark: `${left} lanes with the fewest exits are left out` } : {}) };
+  const remarks = [
+    left > 0 ? `${left} lanes with the fewest exits are left out` : '',
+    failed > 0 ? `entries that failed are left out, being instants, which speedscope has not: ${failed}` : '',
+  ].filter((remark) => remark !== '');
+  return { written, damage, ...(remarks.length > 0 ? { remark: remarks.join('; ') } : {}) };
 }
 
 /** The lanes with the most exits, ascending, and how many have any. */
@@ -90,6 +96,7 @@ class LaneProfile {
   /** Frames of each open exit. */
   readonly #open: number[][] = [];
   exits = 0;
+  failed = 0;
   first = 0;
   last = 0;
   #events = 0;
@@ -120,7 +127,9 @@ class LaneProfile {
   }
 
   /** The format has no instants. */
-  mark(): void {}
+  mark({ kind }: Mark): void {
+    if (kind === 'entry_failed') this.failed += 1;
+  }
 
   #event(type: 'O' | 'C', frame: number, at: number): void {
     this.#sink.write(`${this.#events > 0 ? ',' : ''}\n{"type":"${type}","frame":${frame},"at":${at}}`);
