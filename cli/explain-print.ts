@@ -1,6 +1,7 @@
 /** How an explanation looks on 80 columns. */
 
 import type { DumpReport, Finding } from '../analyzer/explain/explain.js';
+import type { LogReport, Place } from '../analyzer/explain/log.js';
 import type { RecordedReport } from '../analyzer/explain/recorded.js';
 import type { Verdict } from '../analyzer/explain/sentences.js';
 import type { Output, Style } from './output.js';
@@ -9,7 +10,17 @@ import { WIDTH, wrap } from './wrap.js';
 
 /** A report with where it comes from; what only a recorded run can say is there where it is one. */
 export type Reported = DumpReport &
-  Partial<Pick<RecordedReport, 'tick' | 'times' | 'writes'>> & { readonly file: string };
+  Partial<Pick<RecordedReport, 'tick' | 'times' | 'writes'> & Pick<LogReport, 'latest' | 'identical'>> & {
+    readonly file: string;
+  };
+
+/** What is not told of a file. */
+export interface Rest {
+  readonly file: string;
+  readonly more: number;
+  /** Line of a log from which on to see it; null: it is no log. */
+  readonly from: number | null;
+}
 
 const STYLE: { readonly [verdict in Verdict]: Style } = {
   violated: 'red',
@@ -125,15 +136,27 @@ function printWrites(out: Output, { writes = [] }: Reported): void {
   }
 }
 
+const linesOf = ({ first, last }: Place): string =>
+  first === last ? `line ${formatNumber(first)}` : `lines ${formatNumber(first)}-${formatNumber(last)}`;
+
 function placeOf({ format, first, last, tick, times = 1 }: Reported): string {
   const often = times > 1 ? `, ${formatNumber(times)} times` : '';
   if (format === 'recording') return `event ${formatNumber(first)}${often}`;
-  if (tick === undefined) return first === last ? `line ${first}` : `lines ${first}-${last}`;
+  if (tick === undefined) return linesOf({ first, last });
   return `event ${formatNumber(first)}, tick ${formatNumber(tick)}${often}`;
+}
+
+/** Further dumps of a log that came to the same. */
+function printTimes(out: Output, { times = 1, latest, identical }: Reported): void {
+  if (latest === undefined || times === 1) return;
+  const others = times === 2 ? 'One more' : `${formatNumber(times - 1)} more`;
+  const same = identical ? 'like it' : 'failed or ended in the same way, with other values elsewhere (--all)';
+  paragraph(out, `${others} ${same}; the last is at ${linesOf(latest)}.`, 0);
 }
 
 function printDump(out: Output, report: Reported, all: boolean): void {
   out.title(`${report.title}, ${placeOf(report)}`);
+  printTimes(out, report);
   for (const line of wrap(report.sentence, WIDTH)) out.line(out.paint(STYLE[report.verdict], line));
   if (report.damage.length > 0) {
     list(
@@ -156,12 +179,24 @@ function printDump(out: Output, report: Reported, all: boolean): void {
   }
 }
 
-/** @param more kinds of failure beyond these */
+function printRest(out: Output, { file, more, from }: Rest, reports: readonly Reported[]): void {
+  out.line();
+  const isForeign = reports.some((report) => report.file === file && report.format === 'recording');
+  const says =
+    from !== null
+      ? `${formatNumber(more)} further dumps, of other kinds, are not told: see them with --from ${from}.`
+      : isForeign
+        ? `${formatNumber(more)} further failed entries, of other kinds: trapline import and query list them.`
+        : `${formatNumber(more)} further kinds of failed entry: look at them with --event.`;
+  paragraph(out, from === null ? says : `${file}: ${says}`, 0);
+}
+
+/** @param rest of each file what is not among the reports */
 export function printReports(
   out: Output,
   processor: string,
   reports: readonly Reported[],
-  more: number,
+  rest: readonly Rest[],
   all: boolean,
 ): void {
   if (processor !== 'unknown') out.line(out.paint('dim', `Capabilities of ${processor}`));
@@ -174,8 +209,5 @@ export function printReports(
     if (several) out.line(out.paint('dim', report.file));
     printDump(out, report, all);
   }
-  if (more > 0) {
-    out.line();
-    out.line(`${formatNumber(more)} further kinds of failed entry: look at them with --event.`);
-  }
+  for (const one of rest) printRest(out, one, reports);
 }

@@ -1,7 +1,8 @@
 /** `trapline explain`: why entries failed, those whose dumps a log holds and those of a recorded run. */
 import { readFileSync, statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
-import { type DumpReport, explain, LARGEST } from '../analyzer/explain/explain.js';
+import type { DumpReport } from '../analyzer/explain/explain.js';
+import { explain, LARGEST, type LogReport } from '../analyzer/explain/log.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
 import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print.js';
 import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
@@ -12,7 +13,7 @@ import { memorySource } from '../recorder/import/source.js';
 import { openTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
-import { printReports } from './explain-print.js';
+import { printReports, type Rest } from './explain-print.js';
 import { explainImported, explainRecording, isImported, isRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
 
@@ -37,8 +38,10 @@ const tooLarge = (path: string): AnalysisError =>
 
 /** What one file gave. */
 interface Found {
-  readonly dumps: readonly (DumpReport & Partial<RecordedReport> & { readonly file: string })[];
+  readonly dumps: readonly (DumpReport & Partial<RecordedReport & LogReport> & { readonly file: string })[];
   readonly more: number;
+  /** Of a log: the line at which those begin that are not told. */
+  readonly from?: number | null;
 }
 
 function chosenProcessor(call: Call): Processor {
@@ -63,21 +66,40 @@ function formatOf(call: Call): PrintedAs | null {
 
 const eventOf = (call: Call): number | null => call.integer('event', 0, Number.MAX_SAFE_INTEGER);
 
+/** Options that say where in a file to look, and what has no such place. */
+function refusePlaces(call: Call, file: string, option: string, why: string): void {
+  if (call.value(option) !== null) throw new CliError('BAD_VALUE', `explain --${option} with ${file}`, why);
+}
+
 function explainFile(call: Call, file: string, processor: Processor): Found {
   if (isOurs(file)) return explainTrace(call, file);
-  if (eventOf(call) !== null) {
-    throw new CliError('BAD_VALUE', `explain --event with ${file}`, 'it is no trace, and has no events');
-  }
+  refusePlaces(call, file, 'event', 'it is no trace, and has no events');
   const name = file === '-' ? 'standard input' : file;
   if (file !== '-' && statSync(file).size > LARGEST) return explainLarge(call, file);
   const bytes = read(file);
   if (isRecording(bytes)) return explainRecording(call, name, memorySource(bytes, name));
   try {
-    const { dumps } = explain(bytes.toString('utf8'), name, processor);
-    return { dumps: dumps.map((dump) => ({ file, ...dump })), more: 0 };
+    return explainLog(call, bytes, file, name, processor);
   } catch (error) {
-    if (!(error instanceof AnalysisError) || error.code !== 'NO_DUMP') throw error;
+    if (!(error instanceof AnalysisError) || error.code !== 'NO_DUMP' || fromOf(call) !== null) throw error;
     return elseRecording(error, () => explainRecording(call, name, memorySource(bytes, name)));
+  }
+}
+
+const fromOf = (call: Call): number | null => call.integer('from', 1, Number.MAX_SAFE_INTEGER);
+
+function explainLog(call: Call, bytes: Uint8Array, file: string, name: string, processor: Processor): Found {
+  const progress = call.out.progress('explaining');
+  try {
+    const { dumps, more, from } = explain(bytes, name, {
+      processor,
+      from: fromOf(call) ?? 1,
+      each: call.flag('all'),
+      progress: (line) => progress.update(line, 0),
+    });
+    return { dumps: dumps.map((dump) => ({ file, ...dump })), more, from };
+  } finally {
+    progress.end();
   }
 }
 
@@ -95,6 +117,7 @@ function elseRecording(noLog: AnalysisError, recording: () => Found): Found {
 }
 
 function explainTrace(call: Call, file: string): Found {
+  refusePlaces(call, file, 'from', 'it is a trace, and has no lines: give --event');
   const reader = openTrace(file);
   if (eventOf(call) === null && isImported(reader)) {
     reader.close();
@@ -124,6 +147,14 @@ function printFile(call: Call, file: string, as: PrintedAs): Found {
   }
 }
 
+/** Something failed or will fail, or the dump does not say. */
+const isWrong = ({ format, violated, outcome, verdict, damage }: DumpReport): boolean =>
+  format === 'report' ||
+  violated.length > 0 ||
+  outcome.failed === true ||
+  verdict === 'damaged' ||
+  (outcome.failed === null && damage.some(({ kind }) => kind === 'missing'));
+
 export const command: Command = {
   arguments: [
     {
@@ -144,24 +175,31 @@ export const command: Command = {
       says: 'capability MSRs of the host: a line "NUMBER VALUE" each (rdmsr 0x480 to 0x493)',
     },
     { name: 'event', value: 'SEQ', says: 'of a trace: explain the VMCS as of this event (every entry that failed)' },
+    { name: 'from', value: 'LINE', says: 'of a log: tell the dumps that begin at this line or later' },
     { name: 'as', value: 'FORMAT', says: `of a trace: print the VMCS itself, as ${PRINTED_AS.join(', ')} would` },
-    { name: 'all', says: 'list undecidable checks one by one, and every value decoded' },
+    {
+      name: 'all',
+      says: 'list undecidable checks one by one, every value decoded, and dumps that differ in any value apart',
+    },
     JSON_OPTION,
   ],
   details: [
     'Finds every dump: of KVM (dump_vmcs, dump_vmcb) and Xen, registers of QEMU, and bare VM-instruction errors. Each ' +
       'check of the manual holds, is violated, or cannot be decided, and then it is said what that would take. The ' +
       'manual orders stages, not the checks in them: all violated ones are reported, never which the processor met first.',
+    'Dumps of a log with the same outcome, which break the same rules with the same values, are told once: the first of ' +
+      'them whole, with how many there are and where the last is; with --all only those that agree in every value. After ' +
+      '100 kinds further dumps are counted, and it is said from which line on to see them.',
     'Of a trace that trapline record wrote, every VM entry that failed is explained, each kind once: the run is made ' +
       'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
     'Of what trace-cmd, perf or tracefs recorded, every kind of failed entry is named, with its reason, or with the rule ' +
       'by which KVM refused a nested one; the state itself is in no recording.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
-      'damaged, 2 where no dump was found.',
+      'damaged or lacks the lines that would say what happened, 2 where no dump was found.',
   ],
   json: {
     processor: 'whose capabilities were used; unknown where none were given',
-    dumps: 'one object a dump, in the order of files and their lines, with these keys',
+    dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
     format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
     title: 'the format in words',
@@ -183,9 +221,12 @@ export const command: Command = {
     decoded: '{ field, value, line, says }: values bit by bit',
     event: 'of a trace: seq of the event',
     tick: 'of a trace: machine time of the event',
-    times: 'of a trace: how often an entry failed so',
+    times: 'how many dumps or failed entries of this kind there are, this one included',
+    latest: '{ first, last } of a log: lines of the last dump of this kind',
+    identical: 'of a log: dumps of this kind agree in every value',
     writes: 'of a trace: { field, seq, tick, rip, value }: the last VMWRITE of each field of violated checks',
-    more: 'of a trace: kinds of failure beyond those that are told',
+    more: 'of a trace: kinds of failure beyond those that are told; of a log: dumps of further kinds',
+    rest: '{ file, more, from }: where more is not 0, in which file, and from which line of a log on (--from)',
   },
   examples: [
     { line: 'dmesg | trapline explain -', says: 'why the last entry failed on this host' },
@@ -213,14 +254,13 @@ export const command: Command = {
       }
     });
     const reports = found.flatMap((one) => one?.dumps ?? []);
-    const more = found.reduce((sum, one) => sum + (one?.more ?? 0), 0);
-    if (as === null && call.flag('json')) call.out.json({ processor: processor.name, dumps: reports, more });
-    else if (as === null) printReports(call.out, processor.name, reports, more, call.flag('all'));
-    if (found.includes(null)) return EXIT.wrong;
-    const wrong = reports.some(
-      ({ format, violated, outcome, verdict }) =>
-        format === 'report' || violated.length > 0 || outcome.failed === true || verdict === 'damaged',
+    const rest = found.flatMap((one, i): Rest[] =>
+      one === null || one.more === 0 ? [] : [{ file: files[i] ?? '', more: one.more, from: one.from ?? null }],
     );
-    return wrong ? EXIT.differs : EXIT.holds;
+    const more = rest.reduce((sum, one) => sum + one.more, 0);
+    if (as === null && call.flag('json')) call.out.json({ processor: processor.name, dumps: reports, more, rest });
+    else if (as === null) printReports(call.out, processor.name, reports, rest, call.flag('all'));
+    if (found.includes(null)) return EXIT.wrong;
+    return reports.some(isWrong) ? EXIT.differs : EXIT.holds;
   },
 };

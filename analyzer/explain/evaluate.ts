@@ -189,7 +189,8 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
       counters: processor.counters ?? bound.counters,
       features: { ...bound.features, ...processor.features },
     });
-  const usual = usually(dump, common);
+  const lost = lostControls(dump);
+  const usual = usually(dump, common, lost);
   const states = {
     exact: new DumpState(dump, processor),
     common: new DumpState(dump, common),
@@ -200,6 +201,12 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
     const check = ruleOf(row);
     const exact = ask(row, states.exact);
     if (typeof exact === 'boolean') return decided(check, exact, []);
+    const likely = (): boolean => usual.length > 0 && usual.every((state) => ask(row, state) === false);
+    if (exact.kind === 'field' || exact.kind === 'piece') {
+      // Whatever the processor has, the check comes to this field.
+      const depends = lost.has(exact.name) && likely();
+      return { check, answer: 'undecidable', missing: lacks(row, dump, exact), assumes: [], depends };
+    }
     const [narrow, wide] = [ask(row, states.least), ask(row, states.most)];
     if (narrow === wide && typeof narrow === 'boolean') {
       return decided(check, narrow, [ASSUMED[exact.name]?.(least.linearBits ?? 48) ?? assumedEverywhere(exact.name)]);
@@ -208,8 +215,7 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
     const open = ask(row, states.common);
     const missing = lacks(row, dump, typeof open === 'boolean' ? exact : open);
     const depends = narrow === false && wide === true;
-    const likely = usual.length > 0 && usual.every((state) => ask(row, state) === false);
-    return { check, answer: 'undecidable', missing, assumes: [], depends: depends || likely };
+    return { check, answer: 'undecidable', missing, assumes: [], depends: depends || likely() };
   });
 }
 
@@ -219,19 +225,26 @@ const IA32E = 1n << 9n;
  * The dump with controls that it lacks as hypervisors usually have them, the default1 class, for either kind of guest.
  * What is violated in all of these is likely violated.
  */
-function usually(dump: Dump, processor: Processor): DumpState[] {
-  const lost = DEFAULT1.flatMap(({ field, usual }) => {
-    const name = fieldAt(field)?.name;
-    return name === undefined || dump.values.has(name) ? [] : [{ name, usual: BigInt(usual) }];
-  });
-  if (lost.length === 0) return [];
+function usually(dump: Dump, processor: Processor, lost: ReadonlyMap<string, number>): DumpState[] {
+  if (lost.size === 0) return [];
   return [0n, IA32E].map((mode) => {
     const values = new Map(dump.values);
-    for (const { name, usual } of lost)
-      values.set(name, { value: usual | (name.startsWith('VM_E') ? mode : 0n), line: dump.last, piece: dump.pieces });
+    for (const [name, usual] of lost) {
+      const value = BigInt(usual) | (name.startsWith('VM_E') ? mode : 0n);
+      values.set(name, { value, line: dump.last, piece: dump.pieces });
+    }
     return new DumpState({ ...dump, values }, processor);
   });
 }
+
+/** Controls that a dump lacks, with their usual values. */
+const lostControls = ({ values }: Dump): ReadonlyMap<string, number> =>
+  new Map(
+    DEFAULT1.flatMap(({ field, usual }): [string, number][] => {
+      const name = fieldAt(field)?.name;
+      return name === undefined || values.has(name) ? [] : [[name, usual]];
+    }),
+  );
 
 const decided = (check: Rule, holds: boolean, assumes: readonly string[]): Judged => ({
   check,

@@ -1,19 +1,17 @@
 /**
- * Why the entries failed whose dumps a log holds, as far as the dumps say: the violated checks, what could not be
- * decided and what that would take, and what only looks wrong.
+ * Why an entry failed, as far as a dump says: the violated checks, what could not be decided and what that would take,
+ * and what only looks wrong.
  */
 import { SVM_MANUAL } from '../../engine/svm/checks/manual.js';
 import { MANUAL } from '../../engine/vmx/checks/manual.js';
 import { MSR_RULES } from '../../engine/vmx/checks/msr-loading.js';
 import { CHECKS } from '../../engine/vmx/checks/table.js';
-import { AnalysisError } from '../errors.js';
 import { adviceFor } from './advice.js';
-import { conclude } from './conclude.js';
+import { type Conclusion, conclude } from './conclude.js';
 import { type Decoded, decode } from './decode.js';
 import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
 import { type Judged, judge, type Missing } from './evaluate.js';
-import { findDumps } from './find.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
@@ -63,14 +61,6 @@ export interface DumpReport {
   readonly next: readonly string[];
   readonly decoded: readonly Decoded[];
 }
-
-export interface Explanation {
-  readonly processor: string;
-  readonly dumps: readonly DumpReport[];
-}
-
-/** Longer texts are no logs that a person reads: cut the part around the failure out. */
-export const LARGEST = 256 * 1024 * 1024;
 
 const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
   controls: 'VM-instruction error 7',
@@ -160,20 +150,35 @@ function judgeAll(dump: Dump, processor: Processor): Judged[] {
   return [...judge([...CHECKS, ...UNLISTED], state, processor), ...judgeMsrs(dump)];
 }
 
+/** What a dump comes to, and what of it is beyond doubt. */
+export interface Judgement {
+  readonly dump: Dump;
+  readonly outcome: Outcome;
+  readonly conclusion: Conclusion;
+  readonly judged: readonly Judged[];
+  /** The capabilities that were given are not those of the host: ids of the checks that say so. */
+  readonly refuted: readonly string[] | null;
+}
+
 /** Judges one dump. */
-export function explainDump(dump: Dump, processor: Processor, host: Host = null): DumpReport {
+export function judgeDump(dump: Dump, processor: Processor, host: Host = null): Judgement {
   const outcome = outcomeOf(dump, host);
   const isSvm = outcome.isa === 'svm';
-  const state = dump.format === 'qemu' && !isSvm ? fromQemu(dump) : dump;
   const judgeAs = (known: Processor): Judged[] =>
     dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, known), outcome, dump);
   const given = judgeAs(processor);
   const refuted = refutedBy(given, dump, outcome, () => judgeAs(UNKNOWN));
   const judged = refuted?.judged ?? given;
-  const conclusion = conclude(dump, outcome, judged);
+  return { dump, outcome, conclusion: conclude(dump, outcome, judged), judged, refuted: refuted?.by ?? null };
+}
+
+/** Judges one dump, and says what it comes to. */
+export function explainDump(dump: Dump, processor: Processor, host: Host = null): DumpReport {
+  const { outcome, conclusion, judged, refuted } = judgeDump(dump, processor, host);
+  const state = dump.format === 'qemu' && outcome.isa !== 'svm' ? fromQemu(dump) : dump;
   const find = (list: readonly Judged[]): Finding[] =>
     list.map((one) => findingOf(one, state, refuted === null ? processor : UNKNOWN));
-  const notThat = refuted === null ? [] : [notThatModel(processor.name, refuted.by)];
+  const notThat = refuted === null ? [] : [notThatModel(processor.name, refuted)];
   return {
     format: dump.format,
     title: FORMATS[dump.format].says,
@@ -191,18 +196,5 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
     traps: [...notThat, ...trapsOf(dump, outcome)],
     next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
-  };
-}
-
-/**
- * Explains every dump of a text. `where` names the text in errors; throws AnalysisError NO_DUMP where it holds none.
- */
-export function explain(text: string, where: string, processor: Processor = UNKNOWN): Explanation {
-  const dumps = findDumps(text);
-  if (dumps.length === 0) throw new AnalysisError('NO_DUMP', where);
-  const [host = null, ...others] = new Set(dumps.flatMap(({ format }) => FORMATS[format].isa ?? []));
-  return {
-    processor: processor.name,
-    dumps: dumps.map((dump) => explainDump(dump, processor, others.length > 0 ? null : host)),
   };
 }

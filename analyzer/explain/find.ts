@@ -2,6 +2,7 @@
 import { respelled } from './bare-errors.js';
 import { Builder } from './builder.js';
 import type { Dump } from './dump.js';
+import type { Log } from './lines.js';
 import { unquoted } from './quoted.js';
 import { type Family, ROWS, type Row } from './rows.js';
 import { type Fit, fit, fold, startsWord } from './template.js';
@@ -14,6 +15,8 @@ const ANNOUNCED = 12;
 const LONGEST = 2000;
 /** A row that was wrapped by a mail reader goes on for at most this many lines. */
 const WRAPPED = 2;
+/** As many lines again may be empty. */
+const AHEAD = 2 * WRAPPED;
 /** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
 const SPEAKING = 9;
 
@@ -76,23 +79,31 @@ function hitsOf(text: string, places: readonly Place[]): Hit[] {
 }
 
 class Finder {
-  readonly #lines: readonly string[];
+  /** The line that is looked at, and those after it that it may have been broken into. */
+  readonly #window: string[] = [];
   readonly #open = new Map<string, Builder>();
-  readonly #done: Builder[] = [];
+  readonly #found: (dump: Dump) => void;
   /** Lines up to here were joined to the one before them. */
   #joined = -1;
 
-  constructor(text: string) {
-    this.#lines = unquoted(text.split(/\r\n|\n|\r/));
+  constructor(found: (dump: Dump) => void) {
+    this.#found = found;
   }
 
-  find(): Dump[] {
-    for (const [i, raw] of this.#lines.entries()) this.#line(i, raw);
-    for (const builder of this.#open.values()) this.#done.push(builder);
-    return this.#done
-      .filter((builder) => !builder.isEmpty)
-      .map((builder) => builder.build())
-      .sort((a, b) => a.first - b.first || a.last - b.last);
+  find(lines: Iterable<string>): void {
+    let next = 0;
+    for (const line of lines) {
+      this.#window.push(line);
+      if (this.#window.length > AHEAD) this.#step(next++);
+    }
+    while (this.#window.length > 0) this.#step(next++);
+    this.#closeAll();
+  }
+
+  #step(i: number): void {
+    if (i % GAP === 0) this.#closeOld(i);
+    this.#line(i, this.#window[0] ?? '');
+    this.#window.shift();
   }
 
   #line(i: number, raw: string): void {
@@ -129,8 +140,8 @@ class Finder {
   /** A row that a mail reader broke into lines. */
   #unwrap(i: number, text: string, hits: Hit[]): Hit[] {
     let joined = text;
-    for (let n = 1, used = 0; used < WRAPPED && n <= 2 * WRAPPED; n++) {
-      const next = fold((this.#lines[i + n] ?? '').slice(0, LONGEST).replace(QUOTE, ''));
+    for (let n = 1, used = 0; used < WRAPPED && n <= AHEAD; n++) {
+      const next = fold((this.#window[n] ?? '').slice(0, LONGEST).replace(QUOTE, ''));
       if (next === '') continue;
       used++;
       joined = fold(`${joined} ${next}`);
@@ -195,8 +206,13 @@ class Finder {
 
   #close(id: string): void {
     const builder = this.#open.get(id);
-    if (builder !== undefined) this.#done.push(builder);
     this.#open.delete(id);
+    if (builder !== undefined && !builder.isEmpty) this.#found(builder.build());
+  }
+
+  /** Dumps that no further line can belong to; every thread of a log may have begun one. */
+  #closeOld(i: number): void {
+    for (const [id, { last }] of this.#open) if (i + 1 - last > GAP) this.#close(id);
   }
 
   #closeAll(): void {
@@ -214,5 +230,12 @@ function choose(hits: readonly Hit[], builder: Builder | undefined): Hit | null 
   return sections.size === 1 ? (hits[0] ?? null) : null;
 }
 
-/** Every dump in a text, in the order of their first lines. Never throws; a text without one gives none. */
-export const findDumps = (text: string): Dump[] => new Finder(text).find();
+/** Gives every dump of a log as it ends; never throws, and keeps none. */
+export const findEach = (log: Log, found: (dump: Dump) => void): void => new Finder(found).find(unquoted(log));
+
+/** Every dump in a log, in the order of their first lines. Never throws; a log without one gives none. */
+export function findDumps(log: Log): Dump[] {
+  const dumps: Dump[] = [];
+  findEach(log, (dump) => dumps.push(dump));
+  return dumps.sort((a, b) => a.first - b.first || a.last - b.last);
+}

@@ -2,6 +2,7 @@
  * Logs that a mail archive left in quoted-printable. Parts of a mail may be plain, so that each line is looked at by itself.
  */
 import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
+import { type Log, linesOf } from './lines.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
 /** Every `=` begins an escape, or ends the line. */
@@ -16,7 +17,7 @@ const LONGEST = 4000;
 const conforms = (line: string): boolean => line.length <= LONGEST && CONFORMS.test(line);
 
 /** Whether a text is quoted: its escapes are mostly those of `=`, where those of a plain one are digits of values. */
-function isQuoted(lines: readonly string[]): boolean {
+function isQuoted(lines: Iterable<string>): boolean {
   let [lined, equals, others] = [0, 0, 0];
   for (const line of lines) {
     if (HEADER.test(line)) return true;
@@ -40,23 +41,29 @@ function decoded(line: string): string {
 }
 
 /**
- * The lines of a text, decoded where it is quoted. A line that goes on takes what follows and leaves empty lines there,
+ * The lines of a log, decoded where it is quoted. A line that goes on takes what follows and leaves empty lines there,
  * so that every line keeps its number.
  */
-export function unquoted(lines: readonly string[]): readonly string[] {
-  if (!isQuoted(lines)) return lines;
-  const out: string[] = [];
-  let open = -1;
-  for (const [i, line] of lines.entries()) {
-    const goesOn = SOFT.test(line) && conforms(line);
-    const plain = open < 0 && !goesOn && !(line.includes('=3D') && conforms(line));
-    if (open >= 0) {
-      const before = out[open] ?? '';
-      if (before.length < LONGEST) out[open] = before + decoded(line);
-      out.push('');
-    } else out.push(plain ? line : decoded(line));
-    if (goesOn && open < 0) open = i;
-    else if (!goesOn) open = -1;
+export function unquoted(log: Log): Iterable<string> {
+  return isQuoted(linesOf(log)) ? decodedLines(linesOf(log)) : linesOf(log);
+}
+
+function* decodedLines(lines: Iterable<string>): Generator<string> {
+  let open: string | null = null;
+  let joined = 0;
+  function* close(): Generator<string> {
+    if (open !== null) yield open;
+    for (; joined > 0; joined--) yield '';
+    open = null;
   }
-  return out;
+  for (const line of lines) {
+    const goesOn = SOFT.test(line) && conforms(line);
+    if (open !== null) {
+      if (open.length < LONGEST) open += decoded(line);
+      joined++;
+    } else if (goesOn) open = decoded(line);
+    else yield line.includes('=3D') && conforms(line) ? decoded(line) : line;
+    if (!goesOn) yield* close();
+  }
+  yield* close();
 }

@@ -8,7 +8,7 @@ import type { TraceReader } from '../../traces/store.js';
 import { AnalysisError } from '../errors.js';
 import { recordedRun } from '../replay/recorded.js';
 import type { Dump, ListedMsr, Value } from './dump.js';
-import { type DumpReport, type Explanation, explainDump } from './explain.js';
+import { type DumpReport, explainDump } from './explain.js';
 import { type Failure, type FieldWrite, failuresIn, lastWrites } from './failures.js';
 import type { Printed } from './print.js';
 import { UNKNOWN } from './processor.js';
@@ -30,7 +30,8 @@ export interface RecordedReport extends DumpReport {
   readonly writes: readonly (FieldWrite & { readonly field: string })[];
 }
 
-export interface RecordedExplanation extends Explanation {
+export interface RecordedExplanation {
+  readonly processor: string;
   readonly dumps: readonly RecordedReport[];
   /** Kinds of failure that are not among `dumps`. */
   readonly more: number;

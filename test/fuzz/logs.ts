@@ -1,7 +1,7 @@
 /** Forms of logs that `explain` reads. */
 import assert from 'node:assert/strict';
 import { AnalysisError } from '../../analyzer/errors.js';
-import { explain } from '../../analyzer/explain/explain.js';
+import { explain } from '../../analyzer/explain/log.js';
 import { fixture } from '../analyzer/explain/helpers.js';
 import { mutateText } from './mutate.js';
 import type { Form, Outcome } from './run.js';

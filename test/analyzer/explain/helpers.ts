@@ -1,6 +1,7 @@
 /** Dumps for these tests: those that Linux printed when hardware refused an entry, and what tests make of them. */
 import { existsSync, readFileSync } from 'node:fs';
-import { type DumpReport, type Explanation, explain } from '../../../analyzer/explain/explain.js';
+import type { DumpReport } from '../../../analyzer/explain/explain.js';
+import { explain, type LogExplanation } from '../../../analyzer/explain/log.js';
 import { inPackage } from '../../../traces/guests/guest.js';
 
 export const fixture = (name: string): string =>
@@ -14,7 +15,7 @@ export function shared(name: string): string | null {
 
 export const SKIP = shared('dumps') === null ? 'the shared collection of real data is not here' : false;
 
-export const explained = (text: string): Explanation => explain(text, 'test');
+export const explained = (text: string): LogExplanation => explain(text, 'test');
 
 /** The only dump of a text. */
 export function only(text: string): DumpReport {

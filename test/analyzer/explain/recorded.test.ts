@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { explain } from '../../../analyzer/explain/explain.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
+import { explain } from '../../../analyzer/explain/log.js';
 import { PRINTED_AS, printVmcs } from '../../../analyzer/explain/print.js';
 import { PROCESSORS } from '../../../analyzer/explain/processors.js';
 import { explainRecorded, type RecordedExplanation, vmcsOfEvents } from '../../../analyzer/explain/recorded.js';
@@ -182,7 +182,7 @@ describe('printed dumps', () => {
         const [name, , ...rules] = FAULTS[i] ?? [];
         // No program prints the VMCS link pointer, or the MSR-load area as a field.
         if (name === 'link' || name === 'msrload') continue;
-        const { dumps } = explain(printVmcs(as, vmcs, error).join('\n'), as, cpu);
+        const { dumps } = explain(printVmcs(as, vmcs, error).join('\n'), as, { processor: cpu });
         const ids = dumps[0]?.violated.map((finding) => finding.id);
         assert.deepEqual(ids, rules, name);
       }

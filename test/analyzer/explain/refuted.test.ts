@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { explain } from '../../../analyzer/explain/explain.js';
+import { explain } from '../../../analyzer/explain/log.js';
 import { PROCESSORS } from '../../../analyzer/explain/processors.js';
 import { fixture, ids, SKIP, shared } from './helpers.js';
 
 const MODEL = 'skylake-k';
-const as = (text: string): ReturnType<typeof explain>['dumps'] => explain(text, 'test', PROCESSORS.get(MODEL)).dumps;
+const as = (text: string): ReturnType<typeof explain>['dumps'] =>
+  explain(text, 'test', { processor: PROCESSORS.get(MODEL) }).dumps;
 
 describe('a host that is not the model', () => {
   const cases: readonly (readonly [name: string, by: RegExp])[] = [

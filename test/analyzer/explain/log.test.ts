@@ -1,0 +1,94 @@
+/** A log with thousands of dumps: each kind of failure is told once, and no more is kept of it. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { findEach } from '../../../analyzer/explain/find.js';
+import { linesOf } from '../../../analyzer/explain/lines.js';
+import { explain } from '../../../analyzer/explain/log.js';
+import { fixture } from './helpers.js';
+
+const dump = fixture('vmx-two-faults').trimEnd();
+const lines = dump.split('\n').length;
+const GDTR = /GDTR:\s+limit=0x[0-9a-f]+, base=0x([0-9a-f]{16})/;
+const RSP = /RSP = 0x([0-9a-f]{16})/;
+
+/** The dump with another value where a pattern's group stands. */
+function varied(pattern: RegExp, value: number): string {
+  const [whole = '', old = ''] = pattern.exec(dump) ?? [];
+  assert.equal(old.length, 16);
+  return dump.replace(whole, whole.replace(old, old.slice(0, 8) + value.toString(16).padStart(8, '0')));
+}
+
+const many = (n: number, make: (i: number) => string): string =>
+  Array.from({ length: n }, (_, i) => make(i)).join('\n');
+
+describe('dumps of a log by kind', () => {
+  it('equal errors are one, with their number and the places of the first and of the last', () => {
+    const { dumps, more } = explain('x\n'.repeat(4) + 'KVM: entry failed, hardware error 0x7\n'.repeat(3000), 'log');
+    assert.deepEqual(
+      dumps.map(({ first, times, latest, identical }) => ({ first, times, latest, identical })),
+      [{ first: 5, times: 3000, latest: { first: 3004, last: 3004 }, identical: true }],
+    );
+    assert.equal(more, 0);
+  });
+  it('equal dumps are one', () => {
+    const { dumps } = explain(
+      many(50, () => dump),
+      'log',
+    );
+    assert.deepEqual([dumps.length, dumps[0]?.times, dumps[0]?.identical], [1, 50, true]);
+    assert.equal(dumps[0]?.last, lines);
+    assert.equal(dumps[0]?.latest.last, 50 * lines);
+  });
+  it('those that break the same rules with the same values are one, unless each is asked for', () => {
+    const text = many(5, (i) => varied(RSP, i));
+    const { dumps } = explain(text, 'log');
+    assert.deepEqual([dumps.length, dumps[0]?.times, dumps[0]?.identical], [1, 5, false]);
+    assert.equal(explain(text, 'log', { each: true }).dumps.length, 5);
+  });
+  it('those that break a rule with other values are others; beyond 100 it is said where they begin', () => {
+    const text = many(130, (i) => varied(GDTR, i));
+    const one = explain(text, 'log');
+    assert.deepEqual([one.dumps.length, one.more, one.from], [100, 30, 100 * lines + 1]);
+    const other = explain(text, 'log', { from: one.from ?? 0 });
+    assert.deepEqual([other.dumps.length, other.more, other.from], [30, 0, null]);
+    const told = [...one.dumps, ...other.dumps].map(({ first }) => first);
+    assert.deepEqual(
+      told,
+      Array.from({ length: 130 }, (_, i) => i * lines + 1),
+    );
+  });
+  it('has no dump from a line on that lies behind the last one', () => {
+    assert.throws(() => explain(dump, 'log', { from: lines + 1 }), {
+      code: 'NO_DUMP',
+      where: `log, from line ${lines + 1}`,
+    });
+  });
+});
+
+describe('a log is read as it comes', () => {
+  it('a dump is given before the rest of the log is looked at, also where each thread begins one', () => {
+    const text = many(2000, (i) => `[ 1.0][ T${i}] VM-instruction error 7`);
+    let open = 0;
+    let most = 0;
+    findEach(text, ({ last }) => {
+      open++;
+      most = Math.max(most, last - open);
+    });
+    assert.equal(open, 2000);
+    // What is not closed yet is what a line may still belong to.
+    assert.ok(most < 1000, `${most}`);
+  });
+  it('lines are those of the whole text, wherever its blocks end', () => {
+    const whole = `${'é'.repeat(40_000)}\r\n${'ab\rcd\n\n'.repeat(30_000)}${'x'.repeat(200_000)}\r\nend\r`;
+    const expected = whole.split(/\r\n|\n|\r/).map((line) => line.slice(0, 5000));
+    for (const shift of [0, 1, 2]) {
+      const text = '-'.repeat(shift) + whole;
+      const first = text.split(/\r\n|\n|\r/)[0]?.slice(0, 5000) ?? '';
+      for (const log of [text, Buffer.from(text)])
+        assert.deepEqual(
+          [...linesOf(log)].map((line) => line.slice(0, 5000)),
+          [first, ...expected.slice(1)],
+        );
+    }
+  });
+});
