@@ -121,8 +121,8 @@ function markdownTimes({ times, right: { unit } }: Diff, out: Output): void {
       const note = meanText(unit, change);
       if (note !== null) out.line(`- ${markdownText(`${change.reason}: ${note}`)}`);
     }
-    if (unit !== 'ticks') out.line(`\nBold: ${MARKED}.\n`);
   }
+  if (unit !== 'ticks' && times.length > 0) out.line(`\nBold: ${MARKED}.\n`);
 }
 
 function markdown(report: Report, out: Output): void {

@@ -132,8 +132,8 @@ function printTimes(out: Output, { times, right: { unit } }: Diff): void {
       rows.map((row) => shown.map((i) => row[i] ?? '')),
     );
     for (const [i, note] of notes.entries()) if (note !== null) out.line(`${changes[i]?.reason}: ${note}`);
-    if (sampled) out.line(out.paint('dim', `* ${MARKED}`));
   }
+  if (sampled && times.length > 0) out.line(out.paint('dim', `* ${MARKED}`));
 }
 
 const TIME_DROPS: { readonly [title: string]: number } = { p90: 1, cost: 2, samples: 3 };
