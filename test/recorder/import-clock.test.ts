@@ -9,7 +9,7 @@ import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import type { Cell } from '../../traces/store.js';
 import { fixturePath } from './import-helpers.js';
-import { asVersion6 } from './trace-dat-files.js';
+import { asVersion6, asVersion7 } from './trace-dat-files.js';
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 const offset = fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n });
@@ -49,9 +49,13 @@ it('a frequency becomes a scale that is exact to a part in 2^31', () => {
   );
 });
 
+const LOCAL = readFileSync(fixturePath('svm-nested.trace.dat'));
+
 /** Times of a recording of the clock `local`, as if it had been recorded with the TSC. */
-function timesOf(tscHz: number | null): { ticks: Cell[]; times: Cell[]; notes: string[] } {
-  const file = asVersion6(readFileSync(fixturePath('svm-nested.trace.dat')), { clock: 'x86-tsc' });
+function timesOf(
+  tscHz: number | null,
+  file = asVersion6(LOCAL, { clock: 'x86-tsc' }),
+): { ticks: Cell[]; times: Cell[]; notes: string[] } {
   const ticks: Cell[] = [];
   const times: Cell[] = [];
   const writer = new StreamWriter((chunk) => {
@@ -76,4 +80,22 @@ it('a trace.dat of the clock x86-tsc has cycles, or nanoseconds where the freque
     scaled.times,
     cycles.ticks.map((tick) => (tick as bigint) / 2n),
   );
+});
+
+it('each buffer of a trace.dat goes by its own clock, and that they differ is said', () => {
+  const of = (clocks: readonly string[]): ReturnType<typeof timesOf> =>
+    timesOf(null, asVersion7(LOCAL, true, { buffers: ['', 'kvm'], clocks }));
+  const known = (cells: readonly Cell[]): readonly Cell[] => cells.filter((cell) => cell !== null);
+  const same = of(['local', 'local']);
+  assert.ok(!same.notes.some((says) => /different clocks/.test(says)));
+  for (const clocks of [
+    ['local', 'x86-tsc'],
+    ['x86-tsc', 'local'],
+  ]) {
+    const { ticks, times, notes } = of(clocks);
+    assert.equal(known(times).length, known(ticks).length);
+    assert.equal(2 * known(times).length, same.times.length);
+    assert.deepEqual(known(times), known(ticks));
+    assert.ok(notes.some((says) => says.startsWith(`buffers of different clocks (${clocks.join(', ')})`)));
+  }
 });

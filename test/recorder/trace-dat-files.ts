@@ -267,6 +267,8 @@ export interface Version7 {
   readonly counted?: boolean;
   /** Names of the buffers, each with all the pages. */
   readonly buffers?: readonly string[];
+  /** Clock of each buffer; `local` without it. */
+  readonly clocks?: readonly string[];
 }
 
 /**
@@ -304,8 +306,9 @@ export function asVersion7(source: Uint8Array, packed: boolean, layout: Version7
     options = [];
   };
   endOptions();
-  for (const name of layout.buffers ?? ['']) {
-    options.push([3, bufferSection(out, { pages: cpus, numbers, name, packed, pageSize: file.pageSize })]);
+  for (const [i, name] of (layout.buffers ?? ['']).entries()) {
+    const clock = layout.clocks?.[i] ?? 'local';
+    options.push([3, bufferSection(out, { pages: cpus, numbers, name, clock, packed, pageSize: file.pageSize })]);
     endOptions();
   }
   return out.whole();
@@ -350,13 +353,14 @@ interface BufferParts {
   readonly pages: readonly (readonly Buffer[])[];
   readonly numbers: readonly number[];
   readonly name: string;
+  readonly clock: string;
   readonly packed: boolean;
   readonly pageSize: number;
 }
 
 /** Writes the data of a buffer; returns the option that describes it. */
-function bufferSection(out: Writer, { pages, numbers, name, packed, pageSize }: BufferParts): Buffer {
-  const option = new Writer(true).u64(out.length).text(`${name}\0local\0`).u32(pageSize).u32(pages.length);
+function bufferSection(out: Writer, { pages, numbers, name, clock, packed, pageSize }: BufferParts): Buffer {
+  const option = new Writer(true).u64(out.length).text(`${name}\0${clock}\0`).u32(pageSize).u32(pages.length);
   out
     .u16(3)
     .u16(packed ? 1 : 0)

@@ -10,6 +10,8 @@ const HALF = 0x1_0000_0000;
 
 /** The clock of ftrace that counts cycles of the TSC. */
 export const TSC = 'x86-tsc';
+/** Names of it in recordings; trace-cmd's own is for cycles that are to become nanoseconds. */
+export const COUNTS_TSC: ReadonlySet<string> = new Set([TSC, 'tsc2nsec']);
 
 /** How cycles of a frequency, from 1 Hz to 10^18 Hz, become nanoseconds, exact to a part in 2^31. */
 export function scaleOf(hz: number): TscClock {

@@ -5,7 +5,7 @@ import type { ImportOptions, ImportResult } from '../result.js';
 import { type ByteSource, spool } from '../source.js';
 import { carryOut, type Work } from '../work.js';
 import type { Buffer, CpuData } from './buffers.js';
-import { Clock, scaleOf, TSC } from './clock.js';
+import { Clock, COUNTS_TSC, scaleOf, TSC } from './clock.js';
 import { Growth, HELD } from './compression.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
@@ -30,7 +30,10 @@ interface Area {
 class TraceDatImport implements Work {
   readonly #file: TraceDat;
   readonly #intake: Intake;
-  readonly #clock: Clock;
+  /** By the name of the clock that a buffer was recorded with. */
+  readonly #clocks = new Map<string, Clock>();
+  readonly #clockOf = new Map<RingCursor, Clock>();
+  #clock: Clock | null = null;
   readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
   /** It is known which CPU each buffer's data is of. */
@@ -43,15 +46,30 @@ class TraceDatImport implements Work {
     this.#options = options;
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
-    const name = file.buffers[0]?.clock || file.clock;
-    const { tscHz } = options;
-    const scale = file.tsc ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
-    this.#intake.cycles = scale === null && name === TSC;
-    this.#clock = new Clock(scale, this.#intake.cycles ? 0n : file.timeOffset, name);
+    this.#readClocks();
     for (const problem of file.problems) this.#intake.damage(problem);
     for (const says of file.inferred) this.#intake.trace.notes.add(null, says);
     this.#numbered = file.buffers.every(({ numbered }) => numbered);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
+  }
+
+  /** Instances may have clocks of their own (`trace-cmd record -B NAME -C CLOCK`). */
+  #readClocks(): void {
+    const file = this.#file;
+    const full = file.buffers.filter(({ cpus }) => cpus.some(({ size }) => size > 0));
+    const names = new Set((full.length > 0 ? full : file.buffers).map((buffer) => this.#clockName(buffer)));
+    const { tscHz } = this.#options;
+    for (const name of names) {
+      const told = names.size === 1 || COUNTS_TSC.has(name) ? file.tsc : null;
+      const scale = told ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
+      const cycles = scale === null && name === TSC;
+      if (cycles) this.#intake.cycles = true;
+      this.#clocks.set(name, new Clock(scale, cycles ? 0n : file.timeOffset, name));
+    }
+  }
+
+  #clockName({ clock }: Buffer): string {
+    return clock || this.#file.clock;
   }
 
   #cursors(): RingCursor[] {
@@ -59,10 +77,13 @@ class TraceDatImport implements Work {
     const areas = this.#areas(buffers);
     const growth = new Growth(areas.length);
     const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
-    return areas.map(
-      ({ buffer, data, end }) =>
-        new RingCursor(data.cpu, this.#pages(buffer, data, areas.length, end, growth), page, little, damage),
-    );
+    return areas.map(({ buffer, data, end }) => {
+      const pages = this.#pages(buffer, data, areas.length, end, growth);
+      const cursor = new RingCursor(data.cpu, pages, page, little, damage);
+      const clock = this.#clocks.get(this.#clockName(buffer));
+      if (clock !== undefined) this.#clockOf.set(cursor, clock);
+      return cursor;
+    });
   }
 
   /** Data of each CPU that has some, with where the next one's begins. Two that claim the same bytes are one too many. */
@@ -120,6 +141,7 @@ class TraceDatImport implements Work {
     const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
+      if (cursor !== this.#cursor) this.#clock = this.#clockOf.get(cursor) ?? null;
       this.#cursor = cursor;
       this.#order.comes(cursor.timeLow, cursor.timeHigh);
       this.#order.goes(cursor.timeLow, cursor.timeHigh);
@@ -144,8 +166,19 @@ class TraceDatImport implements Work {
       return;
     }
     const thread = this.#intake.decoder.thread(program, view, at);
-    const clock = this.#clock.at(cursor.timeLow, cursor.timeHigh);
-    this.#intake.record(program, view, at, length, clock, clock.hasTime, thread, -1, cursor.cpu, this.#where);
+    const clock = this.#clock?.at(cursor.timeLow, cursor.timeHigh) ?? cursor;
+    this.#intake.record(
+      program,
+      view,
+      at,
+      length,
+      clock,
+      this.#clock?.hasTime ?? false,
+      thread,
+      -1,
+      cursor.cpu,
+      this.#where,
+    );
   }
 
   #missed(cursor: RingCursor): void {
@@ -179,8 +212,16 @@ class TraceDatImport implements Work {
     if (late > 0) notes.add(null, `${late} records are older than others of their CPU that stand before them`);
     if (hasTimeShift) notes.add(null, 'recorded in a guest: times are those of the guest, not of its host');
     if (hasText) notes.add(null, 'text of a latency tracer in the file was left out');
+    if (this.#clocks.size > 1) {
+      const names = [...this.#clocks.keys()].join(', ');
+      notes.add(
+        null,
+        `buffers of different clocks (${names}): the order of events of one among those of another means nothing`,
+      );
+    }
     if (this.#intake.cycles) notes.add(null, CYCLES);
-    else if (!this.#clock.hasTime) notes.add(null, 'the clock of the recording counts no nanoseconds: no times');
+    else if ([...this.#clocks.values()].every(({ hasTime }) => !hasTime))
+      notes.add(null, 'the clock of the recording counts no nanoseconds: no times');
     return this.#intake.finish(source, FORMAT);
   }
 
