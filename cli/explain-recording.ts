@@ -11,7 +11,8 @@ import type { TraceReader } from '../traces/store.js';
 import type { Call } from './command.js';
 import { describeError, formatError } from './errors.js';
 import { feed } from './feed.js';
-import { describeCounts, printNotes } from './import-text.js';
+import { describeCounts } from './import-text.js';
+import { formatNumber } from './table.js';
 
 /** How files of trace-cmd and of perf begin. */
 const BEGINNINGS = ['\u0017\u0008Dtracing', 'PERFILE2', '2ELIFREP'];
@@ -48,21 +49,42 @@ export function explainRecording(call: Call, file: string, source: ByteSource = 
     });
     if (!isOfGuests(result)) throw new ImportError('NOT_A_TRACE', source.name);
     progress.end();
-    const { stopped, notes } = result;
-    printNotes(call.out, { notes: stopped === null ? notes : notes.slice(0, -1) });
-    const damage = stopped === null ? null : describeError(stopped);
-    if (damage !== null) call.out.note(formatError(damage));
-    return explained(file, entries, describeCounts(result));
+    const holds = describeCounts(result);
+    const unread = unreadOf(result);
+    if (entries.all.length > 0 && unread !== null) call.out.note(`${file}: ${unread}`);
+    return explained(file, entries, unread === null ? holds : `${holds}; ${unread}`);
   } finally {
     progress.end();
     source.close();
   }
 }
 
+/** Why failures may be missing, in one line; null: everything was read. */
+function unreadOf({ stopped, counts }: ImportResult): string | null {
+  const damage = stopped === null ? null : describeError(stopped);
+  if (damage !== null) return `not all of it could be read: ${formatError(damage)}`;
+  if (counts.gaps + counts.damaged === 0) return null;
+  return 'failed entries may be among what is lost or damaged';
+}
+
 const isOfGuests = ({ counts }: ImportResult): boolean =>
   counts.exits + counts.entries + counts.failedEntries + counts.nestedExits > 0;
 
 function explained(file: string, entries: FailedEntries, holds: string | null): ExplainedRecording {
-  if (entries.all.length === 0) throw new AnalysisError('NO_FAILURE_RECORDED', file, holds);
+  if (entries.all.length === 0) {
+    const why = [holds, internalErrors(entries)].filter((part) => part !== null);
+    throw new AnalysisError('NO_FAILURE_RECORDED', file, why.length === 0 ? null : why.join(', '));
+  }
   return { dumps: entries.all.map((failure) => ({ file, ...explainFailure(failure) })), more: entries.more };
+}
+
+/** What is no failed entry, and may be taken for one. */
+function internalErrors({ internal }: FailedEntries): string | null {
+  if (internal === null) return null;
+  const { first, times } = internal;
+  const where = times === 1 ? `event ${first}` : `the first is event ${first}`;
+  return (
+    `${formatNumber(times)} KVM_EXIT_INTERNAL_ERROR (${where}): KVM could not go on after an exit, ` +
+    "and QEMU's stderr has the suberror"
+  );
 }

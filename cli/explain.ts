@@ -193,7 +193,7 @@ export const command: Command = {
     'Of a trace that trapline record wrote, every VM entry that failed is explained, each kind once: the run is made ' +
       'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
     'Of what trace-cmd, perf or tracefs recorded, every kind of failed entry is named, with its reason, or with the rule ' +
-      'by which KVM refused a nested one; the state itself is in no recording.',
+      'by which KVM refused a nested one, or as KVM_EXIT_FAIL_ENTRY tells it; the state itself is in no recording.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
       'damaged or lacks the lines that would say what happened, 2 where no dump was found.',
   ],

@@ -6,6 +6,11 @@ import type { Host, Outcome } from './outcome.js';
 
 const EFER_LMA = 0x400n;
 
+export const GET_VMCS =
+  'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.';
+export const GET_VMCB =
+  'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.';
+
 interface Advice {
   readonly applies: (dump: Dump, outcome: Outcome, conclusion: Conclusion) => boolean;
   /** Said only where the log has no dump of a control structure. */
@@ -45,7 +50,7 @@ const ADVICE: readonly Advice[] = [
     applies: ({ format }, { failed, kind }) =>
       (format === 'qemu' || format === 'report') && failed !== false && kind !== 'vmrun-invalid' && kind !== 'access',
     wantsDump: true,
-    says: 'Get the VMCS: load kvm_intel with dump_invalid_vmcs=1 (or write 1 to /sys/module/kvm_intel/parameters/dump_invalid_vmcs) and give the kernel log to trapline explain.',
+    says: GET_VMCS,
   },
   {
     applies: (dump, { kind }) =>
@@ -55,7 +60,7 @@ const ADVICE: readonly Advice[] = [
   {
     applies: ({ format }, { kind }) => (format === 'qemu' || format === 'report') && kind === 'vmrun-invalid',
     wantsDump: true,
-    says: 'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.',
+    says: GET_VMCB,
   },
   {
     applies: (_dump, { failed }, it) => failed === true && lacks(it, 'msr'),

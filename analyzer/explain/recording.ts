@@ -13,11 +13,22 @@ import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { consistencyOf } from './consistency.js';
 import type { Dump, Value } from './dump.js';
 import { type DumpReport, explainDump, type Finding, findingOf } from './explain.js';
+import { Entries, type LaneEvent, meaningOf, nextOfTold, type ToldFailure } from './fail-entry.js';
 import type { Outcome } from './outcome.js';
 import { UNKNOWN } from './processor.js';
 
 /** Columns of the event table that are read. */
-export const FAILURE_COLUMNS = ['seq', 'kind', 'isa', 'from_level', 'reason', 'qualification', 'code', 'text'] as const;
+export const FAILURE_COLUMNS = [
+  'seq',
+  'vcpu',
+  'kind',
+  'isa',
+  'from_level',
+  'reason',
+  'qualification',
+  'code',
+  'text',
+] as const;
 /** Kinds of failure that are told one by one; further ones are counted. */
 const MOST = 100;
 const TITLE = 'Failed entry of a recording';
@@ -34,6 +45,8 @@ export interface RecordedFailure {
   /** What KVM says of a nested entry that it refused, and the VM-instruction error if it names one. */
   readonly message: string | null;
   readonly error: number | null;
+  /** KVM told user space of it, and no other event does. */
+  readonly told: ToldFailure | null;
 }
 
 const numberOf = (cell: unknown): number | null =>
@@ -51,6 +64,7 @@ const messageOf = (text: string): string =>
 
 /** Gathers the failed entries of a recording. */
 export class FailedEntries {
+  readonly #entries = new Entries();
   readonly #found = new Map<string, RecordedFailure>();
   /** Failures that KVM told of as exits of a nested guest: the same ones, where the exits themselves were recorded too. */
   readonly #nested = new Map<string, RecordedFailure>();
@@ -61,36 +75,55 @@ export class FailedEntries {
     return [...(this.#found.size > 0 ? this.#found : this.#nested).values()];
   }
 
+  /** Exits to user space because KVM could not go on, which are no failed entries. */
+  get internal(): Entries['internal'] {
+    return this.#entries.internal;
+  }
+
   /** Takes a chunk of the event table with FAILURE_COLUMNS, in order; other tables are ignored. */
   take(chunk: Chunk): void {
     if (chunk.table !== 'event') return;
     const { numbers } = chunk.column('kind');
     for (let i = 0; i < chunk.rows; i++) {
-      const kind = numbers?.[i];
-      if (kind === EVENT_KINDS.entry_failed) this.#add(this.#found, chunk, i);
-      else if (kind === EVENT_KINDS.nested_exit && isFailed(chunk, i)) this.#add(this.#nested, chunk, i);
+      const kind = numbers?.[i] ?? -1;
+      const told = OF_AN_ENTRY.has(kind) ? this.#entries.take(laneEvent(chunk, i, kind)) : null;
+      if (kind === EVENT_KINDS.entry_failed || told !== null) this.#add(this.#found, chunk, i, told);
+      else if (kind === EVENT_KINDS.nested_exit && isFailed(chunk, i)) this.#add(this.#nested, chunk, i, null);
     }
   }
 
-  #add(to: Map<string, RecordedFailure>, chunk: Chunk, i: number): void {
+  #add(to: Map<string, RecordedFailure>, chunk: Chunk, i: number, told: ToldFailure | null): void {
     const { isa, from_level, reason, qualification, code, text } = chunk.row(i);
     const failure: RecordedFailure = {
       seq: chunk.first + i,
       times: 1,
-      isa: numberOf(isa),
+      isa: told?.isa ?? numberOf(isa),
       fromLevel: numberOf(from_level),
       reason: bigOf(reason),
       qualification: bigOf(qualification),
       message: bigOf(reason) === null && typeof text === 'string' ? messageOf(text) : null,
-      error: numberOf(code),
+      error: told === null ? numberOf(code) : null,
+      told,
     };
-    const { seq: _seq, times: _times, ...same } = failure;
-    const key = Object.values(same).map(String).join('\n');
+    const { isa: of, fromLevel, reason: why, qualification: detail, message, error } = failure;
+    const key = [told?.exited, of, fromLevel, why, detail, message, error].map(String).join('\n');
     const known = to.get(key);
     if (known !== undefined) known.times += 1;
     else if (to.size < MOST) to.set(key, failure);
     else this.more += 1;
   }
+}
+
+const { entry, exit, entry_failed, userspace_exit } = EVENT_KINDS;
+const OF_AN_ENTRY: ReadonlySet<number> = new Set([entry, exit, entry_failed, userspace_exit]);
+
+/** What of an event matters to the entry before it; the cells of others are not looked at. */
+function laneEvent(chunk: Chunk, i: number, kind: number): LaneEvent {
+  const lane = chunk.column('vcpu').numbers?.[i] ?? 0;
+  const event = { seq: chunk.first + i, kind, lane, isa: null, reason: null, code: null };
+  if (kind === EVENT_KINDS.entry) return event;
+  const { isa, reason, code } = chunk.row(i);
+  return { ...event, isa: numberOf(isa), reason: bigOf(reason), code: numberOf(code) };
 }
 
 /** Whether an exit is none, but a failed entry by its reason. */
@@ -107,8 +140,8 @@ export interface ForeignReport extends DumpReport {
 
 /** Explains one kind of failed entry of a recording. */
 export function explainFailure(failure: RecordedFailure): ForeignReport {
-  const { seq, times, reason } = failure;
-  const report = reason === null ? refused(failure) : failed(failure, reason);
+  const { seq, times, reason, told } = failure;
+  const report = told !== null ? toldAlone(told) : reason === null ? refused(failure) : failed(failure, reason);
   return { ...report, format: 'recording', title: TITLE, first: seq, last: seq, event: seq, times };
 }
 
@@ -142,6 +175,22 @@ function failed({ seq, isa, fromLevel, qualification }: RecordedFailure, reason:
   return { ...report, next: [nested, ...report.next] };
 }
 
+const ISAS = { 1: 'vmx', 2: 'svm' } as const;
+
+/** An entry that failed, of which nothing but that was recorded. */
+function toldAlone(told: ToldFailure): DumpReport {
+  const isa = told.isa === null ? null : ISAS[told.isa];
+  const says = meaningOf(told);
+  return {
+    ...stateless(told.seq),
+    isa,
+    outcome: outcomeOf(isa, null, says),
+    verdict: 'undecidable',
+    sentence: says,
+    next: nextOfTold(told.isa),
+  };
+}
+
 type Rule = Parameters<typeof findingOf>[0]['check'];
 const RULES: ReadonlyMap<string, Rule> = new Map(
   [
@@ -163,24 +212,46 @@ function refused({ seq, message, error }: RecordedFailure): DumpReport {
   const certain = found.length === 1;
   const says = `KVM refused the entry of a nested guest${quotedMessage(message)}`;
   return {
-    format: 'recording',
-    title: TITLE,
+    ...stateless(seq),
     isa,
-    first: seq,
-    last: seq,
     outcome: outcomeOf(isa, error ?? errors[0] ?? null, says),
     verdict: certain ? 'violated' : found.length > 0 ? 'suspect' : 'undecidable',
     sentence: sentenceOf(says, found, error === null || error === 0 ? errors : [error]),
     violated: certain ? found : [],
     suspects: certain ? [] : found,
-    undecidable: [],
-    holds: 0,
-    damage: [],
-    traps: [],
     next: [NEXT_NESTED],
-    decoded: [],
   };
 }
+
+/** What a report says of a state that nobody has. */
+const stateless = (
+  seq: number,
+): Pick<
+  DumpReport,
+  | 'format'
+  | 'title'
+  | 'first'
+  | 'last'
+  | 'violated'
+  | 'suspects'
+  | 'undecidable'
+  | 'holds'
+  | 'damage'
+  | 'traps'
+  | 'decoded'
+> => ({
+  format: 'recording',
+  title: TITLE,
+  first: seq,
+  last: seq,
+  violated: [],
+  suspects: [],
+  undecidable: [],
+  holds: 0,
+  damage: [],
+  traps: [],
+  decoded: [],
+});
 
 const NEXT_NESTED =
   'The state is that of the hypervisor in the guest (vmcs12, vmcb12), which KVM does not print: have that hypervisor print it (KVM there: dump_invalid_vmcs=1, on AMD dump_invalid_vmcb=1), and give its log to trapline explain.';

@@ -100,6 +100,74 @@ describe('text of a trace', () => {
   });
 });
 
+describe('KVM_EXIT_FAIL_ENTRY', () => {
+  const ENTRY = 'kvm_entry: vcpu 0, rip 0x1000';
+  const FAILED = 'kvm_userspace_exit: reason KVM_EXIT_FAIL_ENTRY (9)';
+  const OTHER = 'kvm_userspace_exit: reason KVM_EXIT_IO (2)';
+  const text = (...events: readonly string[]): string => events.map((event, i) => line(i, event)).join('');
+
+  it('is a failed entry, where no exit was traced: VMfail', async () => {
+    const events = [ENTRY, exit('HLT', 0), ENTRY, FAILED, ENTRY, FAILED];
+    const [only, ...others] = await told(file('vmfail.txt', text(...events)));
+    assert.equal(others.length, 0);
+    assert.deepEqual([only?.event, only?.times, only?.verdict], [3, 2, 'undecidable']);
+    assert.match(only?.sentence ?? '', /entry of event 2 failed .*That is VMfail: the controls or the host state/);
+    assert.match(only?.next[0] ?? '', /hardware_entry_failure_reason.*hardware error 0x/);
+    assert.ok(only?.next.some((says) => says.includes('dump_invalid_vmcs=1')));
+  });
+  it('without any exit leaves open whether exits were recorded, and on which processor', async () => {
+    const [only] = await told(file('alone.txt', text(ENTRY, FAILED)));
+    assert.match(only?.sentence ?? '', /On Intel that is VMfail.*unless kvm_exit was not recorded at all/);
+    assert.ok(only?.next.some((says) => says.includes('dump_invalid_vmcb=1')));
+  });
+  it('after a failed exit is the same failure, and counted once', async () => {
+    const events = [ENTRY, exit('INVALID_STATE FAILED_VMENTRY', 0), FAILED];
+    const [only, ...others] = await told(file('both.txt', text(...events, ...events)));
+    assert.equal(others.length, 0);
+    assert.deepEqual([only?.event, only?.times], [1, 2]);
+    assert.match(only?.sentence ?? '', /0x80000021/);
+  });
+  it('belongs to the entry of its own thread', async () => {
+    const other = line(1, exit('INVALID_STATE FAILED_VMENTRY', 0)).replace('qemu-100 [000]', 'qemu-200 [001]');
+    const found = await told(file('threads.txt', line(0, ENTRY) + other + line(2, FAILED)));
+    assert.deepEqual(
+      found.map(({ event }) => event),
+      [1, 2],
+    );
+  });
+  it('other reasons, and a reason that an interrupted KVM_RUN left behind, are none', async () => {
+    const restart = 'kvm_userspace_exit: reason restart (4)';
+    const ran = await run(['explain', file('io.txt', text(ENTRY, exit('HLT', 0), OTHER, ENTRY, restart))], folder);
+    assert.match(ran.err, /^trapline: NO_FAILURE_RECORDED [^\n]*\n$/);
+  });
+  it('an internal error is no failed entry, and is pointed at', async () => {
+    const internal = 'kvm_userspace_exit: reason KVM_EXIT_INTERNAL_ERROR (17)';
+    const ran = await run(['explain', file('internal.txt', text(ENTRY, exit('HLT', 0), internal))], folder);
+    assert.equal(ran.code, 2);
+    assert.match(ran.err, /^trapline: NO_FAILURE_RECORDED [^\n]*1 KVM_EXIT_INTERNAL_ERROR \(event 2\)[^\n]*\n$/);
+  });
+  const real = sharedPath('kvm/vmx/vmx_failtrace_inject_ud_errcode.trace.dat');
+  it('of hardware, in one answer', {
+    skip: real === null && 'the shared collection of real data is not here',
+  }, async () => {
+    const ran = await run(['explain', real ?? ''], folder);
+    assert.equal(ran.code, 1);
+    assert.equal(ran.err, '');
+    assert.match(ran.out, /entry of event 7 failed \(KVM_EXIT_FAIL_ENTRY\)/);
+  });
+});
+
+it('a damaged recording says in one line what it lacks', async () => {
+  const text = line(1, exit('HLT', 0)) + line(2, 'kvm_exit: what is this') + line(3, exit('HLT', 0));
+  const none = await run(['explain', file('damaged.txt', text)], folder);
+  assert.equal(none.code, 2);
+  assert.match(none.err, /^trapline: NO_FAILURE_RECORDED [^\n]*1 damaged line; failed entries may be among[^\n]*\n$/);
+  const some = text + line(4, exit('INVALID_STATE FAILED_VMENTRY', 0));
+  const one = await run(['explain', file('damaged-failed.txt', some)], folder);
+  assert.equal(one.code, 1);
+  assert.match(one.err, /^trapline: [^\n]*damaged-failed\.txt: failed entries may be among[^\n]*\n$/);
+});
+
 describe('a recording without a failed entry is told what it is, and which command takes it', () => {
   for (const name of ['svm-nested.report.txt', 'svm-two-vcpus.trace.dat', 'svm-kvm-stat.perf.data']) {
     it(name, async () => {
