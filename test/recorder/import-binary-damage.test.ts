@@ -7,6 +7,8 @@ import { describe, it } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { INFLATE } from '../../recorder/import/binary/compression.js';
 import { parseFields, parseFormat } from '../../recorder/import/binary/formats.js';
+import { readAttribute } from '../../recorder/import/binary/perf-attr.js';
+import { bytesInMemory, Scanner } from '../../recorder/import/binary/scanner.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource, openSource } from '../../recorder/import/source.js';
@@ -191,6 +193,32 @@ describe('damage', () => {
     const { result } = importBytes(pipe.subarray(0, pipe.length - 1000));
     assert.equal(result.stopped?.code, 'TRUNCATED');
     assert.ok(result.counts.exits > 0);
+  });
+
+  it('what perf counts as lost at its end is not lost once more where records told of it', () => {
+    const pipe = asPipe(PERF);
+    const attribute = readAttribute(new Scanner(bytesInMemory(pipe, 'pipe'), 24, pipe.length, true), null);
+    const { size, time } = attribute.layout.trailer;
+    const record = (type: number, numbers: readonly number[], at: bigint, misc = 0): Buffer => {
+      const bytes = Buffer.alloc(8 + 8 * numbers.length + size);
+      bytes.writeUInt32LE(type, 0);
+      bytes.writeUInt16LE(misc, 4);
+      bytes.writeUInt16LE(bytes.length, 6);
+      for (const [i, value] of numbers.entries()) bytes.writeBigUInt64LE(BigInt(value), 8 + 8 * i);
+      bytes.writeBigUInt64LE(at, bytes.length + time);
+      return bytes;
+    };
+    const lost = record(2, [1, 5], 1n << 50n);
+    const lostBy = (...records: readonly Buffer[]): unknown => {
+      const { counts, notes } = importBytes(Buffer.concat([pipe, ...records])).result;
+      return [counts.lost, notes.filter(({ says }) => /came so late/.test(says))];
+    };
+    assert.deepEqual(lostBy(lost), [5, []]);
+    assert.deepEqual(lostBy(lost, record(13, [2], 0n), record(13, [3], 0n)), [5, []]);
+    assert.deepEqual(lostBy(lost, record(13, [7], 0n)), [7, []]);
+    assert.deepEqual(lostBy(record(13, [7], 0n)), [7, []]);
+    assert.deepEqual(lostBy(lost, record(13, [7], 0n, 1 << 15)), [5, []], 'a filter left them out');
+    assert.deepEqual(lostBy(lost, record(13, [7], 1n << 50n)), [12, []], 'lost by the processor, which knows when');
   });
 
   it('a folder of perf record --threads says what to do', () => {

@@ -10,6 +10,9 @@ import { numberAt, RECORD } from './perf-records.js';
 const CONTEXT_HIGH = 0xffff_ffff;
 const CONTEXT_LOW = 0xffff_f001;
 
+/** PERF_RECORD_MISC_LOST_SAMPLES_BPF: samples that a filter left out, which were not wanted. */
+const FILTERED = 1 << 15;
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class PerfEvents {
@@ -18,6 +21,9 @@ export class PerfEvents {
   readonly #description: PerfDescription;
   readonly #place: (offset: number) => string;
   readonly #codes = new Map<Attribute, number>();
+  /** Lost events by perf's counters, and those that records told of where they were. */
+  #counted = 0;
+  #told = 0;
   #record: QueuedRecord | null = null;
   readonly #where = (): string => this.#place(this.#record?.offset ?? 0);
 
@@ -39,7 +45,7 @@ export class PerfEvents {
     if (type === RECORD.sample) this.#sample(record);
     else if (type === RECORD.comm) this.#comm(record);
     else if (type === RECORD.lost && size >= 24) this.#lost(record, numberAt(this.#little, view, at + 16));
-    else if (type === RECORD.lostSamples && size >= 16) this.#lost(record, numberAt(this.#little, view, at + 8));
+    else if (type === RECORD.lostSamples && size >= 16) this.#lostSamples(record, numberAt(this.#little, view, at + 8));
   }
 
   #comm({ view, at, size }: QueuedRecord): void {
@@ -53,7 +59,23 @@ export class PerfEvents {
     );
   }
 
+  /**
+   * Samples that the kernel says are lost as it goes have a time. Those without are what perf (from 6.1 on) read of each
+   * event's counter at its end: the lost ones that PERF_RECORD_LOST told of are among them.
+   */
+  #lostSamples(record: QueuedRecord, count: number): void {
+    if (record.timeLow !== 0 || record.timeHigh !== 0) this.#lost(record, count);
+    else if ((record.view.getUint16(record.at + 4, this.#little) & FILTERED) === 0) this.#counted += count;
+  }
+
+  /** Tells of what is lost by perf's counters beyond what records told of: nobody knows where in the trace that was. */
+  end(): void {
+    const more = this.#counted - this.#told;
+    if (more > 0 && this.#intake.trace.events > 0) this.#intake.trace.lose(more, -1, this.#where);
+  }
+
   #lost({ view, at, size }: QueuedRecord, count: number): void {
+    this.#told += count;
     const cpu = this.#description.first?.layout.trailer.cpu ?? 0;
     this.#intake.trace.lose(
       count,

@@ -4,7 +4,7 @@
  * where they were read as long as their window keeps them: a run says only where it begins and ends.
  */
 import { type SampleLayout, timeAt } from './perf-attr.js';
-import { HEADER, isQueued } from './perf-records.js';
+import { HEADER, isQueued, RECORD } from './perf-records.js';
 import { Merge, type Timed } from './ring.js';
 import { later, Rounds } from './rounds.js';
 import type { Keeper, Window } from './window.js';
@@ -198,6 +198,7 @@ export class PerfQueue {
       const second = view.getUint32(at + time + 4, little);
       const low = little ? first : second;
       const high = little ? second : first;
+      if (low === 0 && high === 0 && type === RECORD.lostSamples) break; // perf's own, which has no time: see PerfEvents
       if (run === null || later(this.#lastHigh, this.#lastLow, high, low)) {
         run = new Run(little, layout, window, at - start + offset, origin);
         this.#runs.push(run);

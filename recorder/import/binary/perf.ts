@@ -127,6 +127,7 @@ class PerfImport implements Work {
       this.#options.progress?.(window.offset, this.#size);
     }
     this.#queue.end();
+    this.#events.end();
   }
 
   /** `perf record -o - 2>&1` mixes what perf says at its end into what it records. */
