@@ -149,7 +149,7 @@ function printFile(call: Call, file: string, as: PrintedAs): Found {
 
 /** Something failed or will fail, or the dump does not say. */
 const isWrong = ({ format, violated, outcome, verdict, damage }: DumpReport): boolean =>
-  format === 'report' ||
+  (format === 'report' && outcome.kind !== 'exit') ||
   violated.length > 0 ||
   outcome.failed === true ||
   verdict === 'damaged' ||

@@ -92,7 +92,7 @@ export class Builder {
   build(): Dump {
     this.#complete();
     return {
-      format: this.family === 'vmcs' ? (this.#xen ? 'xen-vmcs' : 'kvm-vmcs') : FORMAT_OF[this.family],
+      format: this.#format,
       first: this.first,
       last: this.last,
       values: this.#values,
@@ -102,6 +102,12 @@ export class Builder {
       damage: this.#damage,
       pieces: this.#pieces,
     };
+  }
+
+  get #format(): Format {
+    if (this.family === 'vmcs') return this.#xen ? 'xen-vmcs' : 'kvm-vmcs';
+    // QEMU's error line alone has no state to check.
+    return this.family === 'qemu' && !this.#sections.has('registers') ? 'report' : FORMAT_OF[this.family];
   }
 
   #store(found: Fit, text: string, line: number): void {

@@ -5,9 +5,9 @@ export const FORMATS = {
   'xen-vmcs': { isa: 'vmx', says: 'VMCS dump of Xen' },
   'kvm-vmcb': { isa: 'svm', says: 'VMCB dump of Linux KVM' },
   vmcs: { isa: 'vmx', says: 'VMCS of a recorded run' },
-  qemu: { isa: null, says: 'register dump of QEMU' },
-  recording: { isa: null, says: 'failed entry of a recording' },
-  report: { isa: null, says: 'error without a dump' },
+  qemu: { isa: null, says: 'Register dump of QEMU' },
+  recording: { isa: null, says: 'Failed entry of a recording' },
+  report: { isa: null, says: 'Error without a dump' },
 } as const satisfies { readonly [name: string]: { readonly isa: 'vmx' | 'svm' | null; readonly says: string } };
 export type Format = keyof typeof FORMATS;
 

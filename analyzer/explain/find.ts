@@ -24,7 +24,7 @@ const starts = ({ family, head, names, opens }: Row): boolean =>
   opens !== undefined || (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1));
 
 const TIME = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
-const THREAD = /\[([TC]\d{1,9})\]/;
+const THREAD = /\[ *([TC]\d{1,9})\]/;
 const QUOTE = /^[>|\s]+/;
 const NOTE = /^\s*#/;
 

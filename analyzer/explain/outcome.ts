@@ -165,19 +165,15 @@ export function outcomeOf(dump: Dump, host: Host = null): Outcome {
 }
 
 function ownOutcome(dump: Dump): Outcome {
-  if (dump.format === 'qemu') {
+  if (dump.format === 'qemu' || dump.format === 'report') {
     const error = fieldOf(dump, 'error.hardware');
     if (error !== null) return hardwareError(error);
     const internal = fieldOf(dump, 'error.internal');
-    if (internal === null) return { ...blank, kind: 'unknown', failed: null, says: 'no error is told' };
-    return {
-      ...blank,
-      kind: 'exit',
-      failed: false,
-      says: `KVM gave up on an exit (suberror ${internal}), not on an entry`,
-    };
+    if (internal !== null) {
+      const says = `KVM gave up on an exit (suberror ${internal}), not on an entry`;
+      return { ...blank, kind: 'exit', failed: false, says };
+    }
+    if (dump.format === 'qemu') return { ...blank, kind: 'unknown', failed: null, says: 'no error is told' };
   }
-  const failure = dump.format === 'report' ? fieldOf(dump, 'error.hardware') : null;
-  if (failure !== null) return hardwareError(failure);
   return FORMATS[dump.format].isa === 'svm' ? svmOutcome(dump) : vmxOutcome(dump);
 }

@@ -1,6 +1,6 @@
 /** `trapline explain` as a pipe sees it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -144,6 +144,44 @@ describe('explain', () => {
     const { code, out } = await trapline(file('garbled.txt', text));
     assert.equal(code, 1);
     assert.match(out, /damaged in 4 places/);
+  });
+  it('a dump that ends before it says what happened exits with 1, as QEMU’s word of a failed entry does', async () => {
+    const guest = readFileSync(fixture('vmx-pdpte'), 'utf8').split('\n').slice(0, 14);
+    const cut = guest.filter((line) => !line.includes('PDPTR')).join('\n');
+    const { code, out } = await trapline(file('cut.txt', cut));
+    assert.equal(code, 1, out);
+    assert.match(out, /The dump is not whole: no check is violated/);
+    assert.equal((await trapline(file('word.txt', 'KVM: entry failed, hardware error 0x0\n'))).code, 1);
+    assert.equal((await trapline(file('gave-up.txt', 'KVM internal error. Suberror: 1\n'))).code, 0);
+  });
+  it('many dumps are told once, in text and JSON, and --from goes on', async () => {
+    const path = file(
+      'many.txt',
+      'KVM: entry failed, hardware error 0x7\n'.repeat(2000) + readFileSync(fixture('svm-cs'), 'utf8'),
+    );
+    const { code, out } = await trapline(path);
+    assert.equal(code, 1);
+    assert.match(out, /^Error without a dump, line 1\n1,999 more like it; the last is at line 2,000\.\n/);
+    assert.ok(out.split('\n').length < 80);
+    const { dumps, rest } = JSON.parse((await trapline('--json', path)).out);
+    assert.deepEqual([dumps.length, dumps[0].times, dumps[0].latest, rest], [2, 2000, { first: 2000, last: 2000 }, []]);
+    const after = JSON.parse((await trapline('--json', '--from', '1991', path)).out);
+    assert.deepEqual([after.dumps[0].first, after.dumps[0].times], [1991, 10]);
+  });
+  it('what is not told is counted, with the line to go on from', async () => {
+    const text = Array.from(
+      { length: 120 },
+      (_, i) => `KVM: entry failed, hardware error 0x${(0x1000 + i).toString(16)}\n`,
+    );
+    const path = file('kinds.txt', text.join(''));
+    const { out } = await trapline(path);
+    assert.match(
+      out.replace(/\s+/g, ' '),
+      /kinds\.txt: 20 further dumps, of other kinds, are not told: see them with --from 101\./,
+    );
+    const { more, rest } = JSON.parse((await trapline('--json', path)).out);
+    assert.deepEqual([more, rest], [20, [{ file: path, more: 20, from: 101 }]]);
+    assert.equal(JSON.parse((await trapline('--json', '--from', '101', path)).out).more, 0);
   });
   it('capability MSRs decide what the dump leaves open', async () => {
     const injection = fixture('vmx-injection');

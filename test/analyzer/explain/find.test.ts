@@ -127,7 +127,15 @@ describe('spellings', () => {
     assert.equal(only('(XEN) VMLAUNCH error: 0x7').outcome.error, 7);
     assert.equal(only('[Noir] Failed at VM-Entry, Code=8 Reason').outcome.error, 8);
     assert.equal(only('KVM: entry failed, hardware error 0x7').outcome.error, 7);
-    assert.equal(only('KVM: entry failed, hardware error 0x0').verdict, 'valid');
+    // Without a state there is none that could be valid.
+    const zero = only('KVM: entry failed, hardware error 0x0');
+    assert.deepEqual([zero.format, zero.outcome.kind, zero.verdict], ['report', 'no-error', 'undecidable']);
+    const seven = only('KVM: entry failed, hardware error 0x7');
+    assert.deepEqual([seven.format, seven.undecidable.length], ['report', 0]);
+    assert.match(
+      only('KVM internal error. Suberror: 3').sentence,
+      /gave up on an exit \(suberror 3\), not on an entry/,
+    );
     assert.equal(only('KVM: entry failed, hardware error 0xffffffff').isa, 'svm');
   });
   it('Xen: its MSR entries count from 0 and in decimal, where the qualification counts from 1', () => {
@@ -160,18 +168,25 @@ describe('several dumps', () => {
       [['guest.gdtr.base', 'guest.tr.s'], ['guest.pdpte2.reserved'], ['svm.cs.l_and_d']],
     );
   });
-  it('of two threads, line by line mixed', () => {
-    const left = one.split('\n').map((line, i) => `[   61.${190300 + i}][T100] ${line}`);
-    const right = two.split('\n').map((line, i) => `[   61.${190300 + i}][T200] ${line}`);
-    const { dumps } = explained(left.flatMap((line, i) => [line, right[i] ?? '']).join('\n'));
-    assert.deepEqual(
-      dumps.map(({ violated, damage }) => [ids(violated), damage.length]),
-      [
-        [['guest.gdtr.base', 'guest.tr.s'], 0],
-        [['guest.pdpte2.reserved'], 0],
-      ],
-    );
-  });
+  // printk pads the caller to six characters (CONFIG_PRINTK_CALLER).
+  for (const [first, second] of [
+    ['T100', 'T200'],
+    ['  T100', '  T200'],
+    ['    C0', '    C1'],
+    ['T78789', '    T9'],
+  ])
+    it(`of two threads, line by line mixed: [${first}], [${second}]`, () => {
+      const left = one.split('\n').map((line, i) => `[   61.${190300 + i}][${first}] ${line}`);
+      const right = two.split('\n').map((line, i) => `[   61.${190300 + i}][${second}] ${line}`);
+      const { dumps } = explained(left.flatMap((line, i) => [line, right[i] ?? '']).join('\n'));
+      assert.deepEqual(
+        dumps.map(({ violated, damage }) => [ids(violated), damage.length]),
+        [
+          [['guest.gdtr.base', 'guest.tr.s'], 0],
+          [['guest.pdpte2.reserved'], 0],
+        ],
+      );
+    });
 });
 
 describe('damage', () => {
