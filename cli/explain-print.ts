@@ -175,7 +175,7 @@ function printDump(out: Output, report: Reported, all: boolean): void {
   printUndecidable(out, report, all);
   if (report.holds > 0) {
     out.line();
-    out.line(out.paint('dim', `${report.holds} checks hold.`));
+    out.line(out.paint('dim', report.holds === 1 ? '1 check holds.' : `${report.holds} checks hold.`));
   }
 }
 

@@ -18,6 +18,8 @@ const FIELDS: { readonly [kind: number]: readonly string[] } = {
   [EVENT_KINDS.entry_failed]: EXIT_FIELDS,
   [EVENT_KINDS.emulate]: ['rip'],
   [EVENT_KINDS.lost]: ['value'],
+  // Not read by a walker: the import's notes tell a refused entry by it.
+  [EVENT_KINDS.userspace_exit]: ['code'],
   ...Object.fromEntries(Object.entries(WORK).map(([kind, key]) => [kind, [isPage(key) ? 'gpa' : 'code', 'flags']])),
 };
 

@@ -46,6 +46,13 @@ const unanswered = (count: number, first: number): string =>
   `${count === 1 ? '1 VM entry has' : `${count} VM entries have`} no exit before what the thread did next (the first is ` +
   `event ${first}): either VMfail, an entry that was refused before the guest was loaded, or the exit was not recorded`;
 
+/** KVM_EXIT_FAIL_ENTRY of linux/kvm.h. */
+const FAIL_ENTRY = 9;
+
+const refused = (count: number, first: number): string =>
+  `${count === 1 ? '1 VM entry' : `${count} VM entries`} failed without an exit, as KVM told user space ` +
+  `(KVM_EXIT_FAIL_ENTRY; the first is event ${first}): see trapline explain`;
+
 /** How reading ended; `noExits` is what it means that there is no exit, where that is not about KVM. */
 export interface Finish extends Pick<ImportResult, 'source' | 'format' | 'stopped'> {
   readonly line: number | null;
@@ -73,6 +80,9 @@ export class Assembly {
   #gaps = 0;
   #unanswered = 0;
   #firstUnanswered = 0;
+  /** Unanswered entries of which KVM says that they failed. */
+  #refused = 0;
+  #firstRefused = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
   constructor(open: () => TraceWriter, { columns, lanes }: ImportOptions = {}) {
@@ -116,15 +126,19 @@ export class Assembly {
     if (lane.gap !== this.#gaps) lane.forget(this.#gaps);
     row.vcpu = lane.id;
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
-    this.#answer(row.kind, lane);
+    this.#answer(row, lane);
     place(row, lane, this.#seq);
     this.#write(row);
   }
 
   /** A VM entry ends in an exit or in a failed entry; one that ends in neither never entered. */
-  #answer(kind: number, lane: Lane): void {
+  #answer({ kind, mask, words }: EventRow, lane: Lane): void {
     if (kind === ENTRY || kind === USERSPACE) {
-      if (lane.entered >= 0) {
+      const isTold = kind === USERSPACE && (mask & (1 << FIELD.code)) !== 0 && words[2 * FIELD.code] === FAIL_ENTRY;
+      if (lane.entered >= 0 && isTold) {
+        if (this.#refused === 0) this.#firstRefused = lane.entered;
+        this.#refused += 1;
+      } else if (lane.entered >= 0) {
         if (this.#unanswered === 0) this.#firstUnanswered = lane.entered;
         this.#unanswered += 1;
       }
@@ -199,7 +213,10 @@ export class Assembly {
       lanes: this.lanes.all.length,
       threads: this.lanes.threads,
     };
-    if (counts.exits + counts.failedEntries === 0) this.notes.add(null, noExits ?? this.#noExits(counts));
+    const answers = counts.exits + counts.failedEntries;
+    if (answers === 0 && (this.#refused === 0 || this.#refused < counts.entries))
+      this.notes.add(null, noExits ?? this.#noExits(counts));
+    if (this.#refused > 0) this.notes.add(null, refused(this.#refused, this.#firstRefused));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     if (stopped !== null) this.notes.add(line, stopped.message);

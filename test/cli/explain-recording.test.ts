@@ -120,6 +120,17 @@ describe('KVM_EXIT_FAIL_ENTRY', () => {
     assert.match(only?.sentence ?? '', /On Intel that is VMfail.*unless kvm_exit was not recorded at all/);
     assert.ok(only?.next.some((says) => says.includes('dump_invalid_vmcb=1')));
   });
+  it('is told by import and profile, which then do not wonder whether exits were recorded', async () => {
+    const path = file('told.txt', text(ENTRY, FAILED));
+    for (const words of [
+      ['import', path, '-o', join(folder, 'told.sqlite')],
+      ['profile', path],
+    ]) {
+      const ran = await run(words, folder);
+      assert.match(ran.err, /1 VM entry failed without an exit, .*KVM_EXIT_FAIL_ENTRY; the first is event 0/);
+      assert.doesNotMatch(ran.err, /not recorded/);
+    }
+  });
   it('after a failed exit is the same failure, and counted once', async () => {
     const events = [ENTRY, exit('INVALID_STATE FAILED_VMENTRY', 0), FAILED];
     const [only, ...others] = await told(file('both.txt', text(...events, ...events)));

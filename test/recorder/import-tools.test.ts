@@ -43,7 +43,11 @@ const FILES: { readonly [file: string]: Expected } = {
   'kvm/vmx/vmx_basic_pk.perfkvm.data': { events: 1001, exits: 409 },
   'kvm/vmx/vmx_diff_cpuid150.trace.dat': { events: 1839, exits: 459 },
   'kvm/vmx/vmx_failtrace_gdtr_base_noncanon.trace.dat': { events: 12, exits: 0, failed: 1 },
-  'kvm/vmx/vmx_failtrace_inject_ud_errcode.trace.dat': { events: 12, exits: 0, told: /VM entry has no exit .*VMfail/ },
+  'kvm/vmx/vmx_failtrace_inject_ud_errcode.trace.dat': {
+    events: 12,
+    exits: 0,
+    told: /1 VM entry failed .*KVM_EXIT_FAIL_ENTRY/,
+  },
   'kvm/vmx/vmx_nested.trace.dat': { events: 482, exits: 181 },
   'kvm/vmx/vmx_nested_bad1.trace.dat': { events: 274, exits: 105, failed: 1 },
   'kvm/vmx/vmx_nested_bad3.trace.dat': { events: 274, exits: 107, failed: 1 },
