@@ -1,7 +1,7 @@
 /** `trapline import`: a trace that another tool recorded, in our format. */
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { findDumps } from '../analyzer/explain/find.js';
+import { hasDump } from '../analyzer/explain/find.js';
 import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
@@ -126,4 +126,4 @@ const LARGEST_LOG = 16 << 20;
 
 /** A log that `trapline explain` reads. */
 const holdsDump = (file: string): boolean =>
-  file !== '-' && statSync(file).size <= LARGEST_LOG && findDumps(readFileSync(file, 'latin1')).length > 0;
+  file !== '-' && statSync(file).size <= LARGEST_LOG && hasDump(readFileSync(file));

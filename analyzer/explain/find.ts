@@ -239,3 +239,12 @@ export function findDumps(log: Log): Dump[] {
   findEach(log, (dump) => dumps.push(dump));
   return dumps.sort((a, b) => a.first - b.first || a.last - b.last);
 }
+
+/** Whether a log has a dump; never throws. */
+export function hasDump(log: Log): boolean {
+  let has = false;
+  findEach(log, () => {
+    has = true;
+  });
+  return has;
+}
