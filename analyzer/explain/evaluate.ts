@@ -43,6 +43,8 @@ const REGISTER_NAMES: { readonly [name in CpuRegister]: string } = {
   VMXON_POINTER: 'the VMXON pointer',
   SMM: 'whether the processor is in SMM',
   RTIT_CTL: 'IA32_RTIT_CTL of the host',
+  EXECUTIVE_LAUNCHED: 'the launch state of the executive VMCS',
+  EXECUTIVE_CONTROLS: 'the VM-execution controls of the executive VMCS',
 };
 
 class DumpState implements CheckState {

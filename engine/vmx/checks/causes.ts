@@ -204,7 +204,7 @@ const GUEST_REGISTERS: readonly CauseFamily[] = [
     'a 64-bit DR7 was taken from user space (KVM_SET_DEBUGREGS, KVM_SET_GUEST_DEBUG) or from vmcs12 without clearing bits 63:32, often sign-extended from an int',
   ],
   [
-    /^guest\.debugctl\.reserved$/,
+    /^guest\.debugctl\.(reserved|supported)$/,
     'IA32_DEBUGCTL got bits that this processor lacks: from a WRMSR of the guest that was not checked, from KVM_SET_MSRS after a migration, or the host value with more features',
   ],
   [
@@ -307,7 +307,7 @@ const GUEST_STATE: readonly CauseFamily[] = [
     'an event is injected into a vCPU whose activity state was not set back to active: clear it when the vCPU is woken (KVM: vmx_clear_hlt), and hold other events until it runs',
   ],
   [
-    /^guest\.(activity\.sipi_in_smm|interruptibility\.(entry_to_smm|smi_outside_smm))$/,
+    /^guest\.(activity\.sipi_(in|from)_smm|interruptibility\.(entry_to_smm|smi_outside_smm))$/,
     'state of an SMM-transfer monitor was mixed with that of an ordinary entry: blocking by SMI (bit 2) goes with "entry to SMM". KVM emulates SMM in software and keeps the bit 0; a saved state may bring it',
   ],
   [

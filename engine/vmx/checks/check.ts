@@ -8,8 +8,18 @@ import { VMX_CAUSES } from './causes.js';
 import type { CpuFeature } from './features.js';
 import type { Citation } from './manual.js';
 
-/** Registers of the processor, not of the VMCS, that checks read; `SMM` is 1 in system-management mode. */
-export type CpuRegister = 'EFER' | 'VMCS_POINTER' | 'VMXON_POINTER' | 'SMM' | 'RTIT_CTL';
+/**
+ * What checks read of the processor, not of the VMCS; `SMM` is 1 in system-management mode. Two are facts of the VMCS that
+ * the executive-VMCS pointer names: whether it is launched, and whether its VM-execution controls pass their checks.
+ */
+export type CpuRegister =
+  | 'EFER'
+  | 'VMCS_POINTER'
+  | 'VMXON_POINTER'
+  | 'SMM'
+  | 'RTIT_CTL'
+  | 'EXECUTIVE_LAUNCHED'
+  | 'EXECUTIVE_CONTROLS';
 
 /** What a check may ask; every method may throw where the answer is not known. */
 export interface CheckState {

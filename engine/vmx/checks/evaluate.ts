@@ -56,8 +56,8 @@ class LiveState implements CheckState {
     return this.#features.has(feature);
   }
   register(name: CpuRegister): number {
-    // The machine has neither SMM nor Intel PT.
-    if (name === 'SMM' || name === 'RTIT_CTL') return 0;
+    // The machine has neither SMM, and so no executive VMCS, nor Intel PT.
+    if (name !== 'EFER' && name !== 'VMCS_POINTER' && name !== 'VMXON_POINTER') return 0;
     if (name === 'VMXON_POINTER') return this.#cpu?.u32(S.VMXON_POINTER) ?? 0;
     return this.#cpu?.u32(name === 'EFER' ? S.EFER : S.VMCS_POINTER) ?? 0;
   }

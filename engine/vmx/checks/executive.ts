@@ -1,6 +1,9 @@
-/** Checks on the executive-VMCS pointer, of VM entries that return from SMM (an SMM-transfer monitor makes them). */
+/**
+ * What VM entries that return from SMM (an SMM-transfer monitor makes them) are checked for besides: the executive-VMCS
+ * pointer, the VMCS that it names, and what cannot be carried into VMX root operation, to which the VMXON pointer leads.
+ */
 import { VMX_MSR } from '../capabilities.js';
-import { ENTRY, VM_ERROR } from '../controls.js';
+import { ACTIVITY, ENTRY, EVENT_TYPE, VM_ERROR } from '../controls.js';
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
 import { CITE } from './manual.js';
@@ -10,7 +13,13 @@ const POINTER = F.EXECUTIVE_VMCS_POINTER;
 
 const returns = (s: CheckState): boolean => !t.entry(s, ENTRY.smm) && s.register('SMM') !== 0;
 const wellFormed = (s: CheckState): boolean => t.pageAligned(s, POINTER) && t.inWidth(s, POINTER);
+/** The pointer is the VMXON pointer: the entry goes to VMX root operation. */
+const namesVmxon = (s: CheckState): boolean => s.high(POINTER) === 0 && s.low(POINTER) === s.register('VMXON_POINTER');
+/** The entry returns from SMM to the VMCS that the pointer names. */
+const toExecutive = (s: CheckState): boolean => returns(s) && wellFormed(s) && !namesVmxon(s);
+const toRoot = (s: CheckState): boolean => returns(s) && namesVmxon(s);
 const READS = [POINTER, 'SMM', ...t.ENTRY_CONTROLS] as const;
+const DESTINATION = [...READS, 'VMXON_POINTER'] as const;
 
 const pointerRows: readonly Row[] = [
   [
@@ -40,16 +49,54 @@ const vmxonRows: readonly Row[] = [
   [
     'controls.executive.vmxon',
     'the executive-VMCS pointer is the VMXON pointer with "deactivate dual-monitor treatment"',
-    [...READS, 'VMXON_POINTER'],
-    (s) =>
-      !returns(s) ||
-      !t.entry(s, ENTRY.deactivateDualMonitor) ||
-      !wellFormed(s) ||
-      (s.high(POINTER) === 0 && s.low(POINTER) === s.register('VMXON_POINTER')),
+    DESTINATION,
+    (s) => !returns(s) || !t.entry(s, ENTRY.deactivateDualMonitor) || !wellFormed(s) || namesVmxon(s),
+  ],
+];
+
+const launchRows: readonly Row[] = [
+  [
+    'controls.executive.launched',
+    'the executive VMCS is launched where the entry returns from SMM to it and keeps the dual-monitor treatment',
+    [...DESTINATION, 'EXECUTIVE_LAUNCHED'],
+    (s) => !toExecutive(s) || t.entry(s, ENTRY.deactivateDualMonitor) || s.register('EXECUTIVE_LAUNCHED') !== 0,
+  ],
+];
+
+const controlRows: readonly Row[] = [
+  [
+    'controls.executive.controls',
+    'the VM-execution controls of the executive VMCS pass their checks where the entry returns from SMM to it',
+    [...DESTINATION, 'EXECUTIVE_CONTROLS'],
+    (s) => !toExecutive(s) || s.register('EXECUTIVE_CONTROLS') !== 0,
+    'the executive VMCS was changed in memory by the SMM-transfer monitor, which may not write it while it is active',
+  ],
+];
+
+const injectionRows: readonly Row[] = [
+  [
+    'controls.injection.from_smm',
+    'an event with another type than 7 and another vector than 0 is not injected where the entry returns from SMM to VMX root operation',
+    [...DESTINATION, ...t.INJECTION],
+    (s) => !t.injects(s) || t.injectedType(s) === EVENT_TYPE.other || t.injectedVector(s) === 0 || !toRoot(s),
+    'an SMM-transfer monitor injected an event although the SMI had come in VMX root operation, where only a hypervisor takes events',
+  ],
+];
+
+const activityRows: readonly Row[] = [
+  [
+    'guest.activity.sipi_from_smm',
+    'the activity state is not wait-for-SIPI where the entry returns from SMM to VMX root operation',
+    [F.GUEST_ACTIVITY_STATE, ...DESTINATION],
+    (s) => s.low(F.GUEST_ACTIVITY_STATE) !== ACTIVITY.waitForSipi || !toRoot(s),
   ],
 ];
 
 export const executiveChecks: readonly Check[] = [
   ...section('controls', CITE.executive, pointerRows, { error: VM_ERROR.entryExecutiveVmcs }),
   ...section('controls', CITE.executive, vmxonRows, { error: VM_ERROR.entryExecutiveNotVmxon }),
+  ...section('controls', CITE.executive, launchRows, { error: VM_ERROR.entryExecutiveNotLaunched }),
+  ...section('controls', CITE.executive, controlRows, { error: VM_ERROR.entryExecutiveControls }),
+  ...section('controls', CITE.executive, injectionRows),
 ];
+export const executiveGuestChecks: readonly Check[] = section('guest', CITE.executive, activityRows);

@@ -22,6 +22,8 @@ const FLAGS_VM = 17;
 const FLAGS_RESERVED = 0xffc0_8028;
 /** LBR, BTF, bus-lock detection, TR to FREEZE_PERFMON, ENABLE_UNCORE_PMI, FREEZE_WHILE_SMM, RTM_DEBUG. */
 const DEBUGCTL_DEFINED = 0xffc7;
+const DEBUGCTL_BUS_LOCK = 2;
+const DEBUGCTL_RTM = 15;
 /** TraceEn to BranchEn, MTCFreq, CycThresh, PSBFreq, EventEn; ADDRn_CFG, DisTNT, InjectPsbPmiOnEnable. */
 const RTIT_DEFINED = { low: 0x8f7b_ffff, high: 0x0180_ffff } as const;
 /** LBREn, OS, USR, CALL_STACK, and the seven kinds of branches. */
@@ -81,6 +83,15 @@ const controlRows: readonly Row[] = [
     ENTRY.loadDebug,
     'reserved bits of guest IA32_DEBUGCTL are 0',
     (s) => t.clear(s, F.GUEST_IA32_DEBUGCTL, ~DEBUGCTL_DEFINED, 0xffff_ffff),
+  ),
+  loaded(
+    'guest.debugctl.supported',
+    F.GUEST_IA32_DEBUGCTL,
+    ENTRY.loadDebug,
+    'bits 2 (bus-lock detection) and 15 (RTM debugging) of guest IA32_DEBUGCTL are 0 where the processor has no such feature',
+    (s) =>
+      (!t.bit(s, F.GUEST_IA32_DEBUGCTL, DEBUGCTL_BUS_LOCK) || s.has('BUS_LOCK_DETECT')) &&
+      (!t.bit(s, F.GUEST_IA32_DEBUGCTL, DEBUGCTL_RTM) || s.has('RTM')),
   ),
   [
     'guest.cr0.ia32e_needs_paging',

@@ -96,21 +96,7 @@ const registerRows: readonly Row[] = [
     'bits 9:6 of host IA32_S_CET are 0, and bits 11:10 are not both 1',
     (s) => t.clear(s, F.HOST_S_CET, CET_RESERVED) && (s.low(F.HOST_S_CET) & 0xc00) !== 0xc00,
   ),
-  loaded(
-    'host.s_cet.address',
-    F.HOST_S_CET,
-    EXIT.loadCet,
-    'host IA32_S_CET is canonical; without "host address-space size" its bits 63:32 are 0',
-    (s) => (host64(s) ? t.canonical(s, F.HOST_S_CET) : t.below4G(s, F.HOST_S_CET)),
-  ),
   loaded('host.ssp.aligned', F.HOST_SSP, EXIT.loadCet, 'bits 1:0 of host SSP are 0', (s) => t.clear(s, F.HOST_SSP, 3)),
-  loaded(
-    'host.ssp.address',
-    F.HOST_SSP,
-    EXIT.loadCet,
-    'host SSP is canonical; without "host address-space size" its bits 63:32 are 0',
-    (s) => (host64(s) ? t.canonical(s, F.HOST_SSP) : t.below4G(s, F.HOST_SSP)),
-  ),
   loaded(
     'host.interrupt_ssp_table.canonical',
     F.HOST_INTR_SSP_TABLE,
@@ -210,6 +196,20 @@ const addressSpaceRows: readonly Row[] = [
     [F.HOST_RIP, ...t.EXIT_CONTROLS],
     (s) => !host64(s) || t.canonical(s, F.HOST_RIP),
   ],
+  loaded(
+    'host.s_cet.address',
+    F.HOST_S_CET,
+    EXIT.loadCet,
+    'host IA32_S_CET is canonical; without "host address-space size" its bits 63:32 are 0',
+    (s) => (host64(s) ? t.canonical(s, F.HOST_S_CET) : t.below4G(s, F.HOST_S_CET)),
+  ),
+  loaded(
+    'host.ssp.address',
+    F.HOST_SSP,
+    EXIT.loadCet,
+    'host SSP is canonical; without "host address-space size" its bits 63:32 are 0',
+    (s) => (host64(s) ? t.canonical(s, F.HOST_SSP) : t.below4G(s, F.HOST_SSP)),
+  ),
 ];
 
 export const hostChecks: readonly Check[] = [

@@ -1,7 +1,7 @@
 /** Every VM-entry check, in the manual's order, and the names by which traces know them. */
 import type { Check } from './check.js';
 import { executionChecks } from './execution.js';
-import { executiveChecks } from './executive.js';
+import { executiveChecks, executiveGuestChecks } from './executive.js';
 import { exitEntryChecks } from './exit-entry.js';
 import { fredGuestChecks, fredHostChecks } from './fred.js';
 import { guestRegisterChecks, guestTableChecks } from './guest-registers.js';
@@ -24,6 +24,7 @@ export const CHECKS: readonly Check[] = [
   ...fredGuestChecks,
   ...guestTableChecks,
   ...guestStateChecks,
+  ...executiveGuestChecks,
 ];
 
 /** Number of the first MSR-loading rule in traces; those of CHECKS are their positions. */

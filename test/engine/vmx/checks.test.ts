@@ -29,14 +29,12 @@ class Watched implements CheckState {
   readonly countersLow = 0xf;
   readonly countersHigh = 7;
   readonly #bench: Bench;
-  readonly #smm: boolean;
-  /** Whether Intel PT runs at the entry. */
-  readonly #tracing: boolean;
+  /** What the processor is like, as presets of the case say. */
+  readonly #setup: string;
 
-  constructor(bench: Bench, smm: boolean, tracing: boolean) {
+  constructor(bench: Bench, setup: string) {
     this.#bench = bench;
-    this.#smm = smm;
-    this.#tracing = tracing;
+    this.#setup = setup;
   }
   low(field: number): number {
     this.reads.add(field);
@@ -57,8 +55,10 @@ class Watched implements CheckState {
   }
   register(name: CpuRegister): number {
     this.reads.add(name);
-    if (name === 'SMM') return this.#smm ? 1 : 0;
-    if (name === 'RTIT_CTL') return this.#tracing ? 1 : 0;
+    if (name === 'SMM') return /@smm|@returning/.test(this.#setup) ? 1 : 0;
+    if (name === 'RTIT_CTL') return this.#setup.includes('@tracing') ? 1 : 0;
+    if (name === 'EXECUTIVE_LAUNCHED') return this.#setup.includes('@cleared') ? 0 : 1;
+    if (name === 'EXECUTIVE_CONTROLS') return this.#setup.includes('@miscontrolled') ? 0 : 1;
     if (name === 'VMXON_POINTER') return PLACES.vmxon;
     return name === 'EFER' ? this.#bench.cpu.u32(S.EFER) : PLACES.vmcs;
   }
@@ -70,7 +70,7 @@ class Watched implements CheckState {
 
 /** Ids of the checks that a state violates; every check must have declared what it read. */
 function violated(bench: Bench, { setup }: Case): string[] {
-  const state = new Watched(bench, /@smm|@returning/.test(setup), setup.includes('@tracing'));
+  const state = new Watched(bench, setup);
   const broken = CHECKS.filter((check) => {
     state.reads.clear();
     const held = check.holds(state);

@@ -36,7 +36,7 @@ export const CORRECTIONS: readonly Correction[] = [
   ),
   entered(/^guest\.perf_global_ctrl\.reserved /, 'The same for the load IA32_PERF_GLOBAL_CTRL VM-entry control.'),
   entered(
-    /^guest\.debugctl\.reserved /,
+    /^guest\.debugctl\.(reserved|supported) /,
     '"If the load debug controls VM-entry control is 1, bits reserved in the IA32_DEBUGCTL MSR must be 0 in the field ' +
       'for that register."',
   ),

@@ -39,6 +39,8 @@ export const PRESETS: { readonly [name: string]: string } = {
   fred: 'GUEST_CR4+=100000000',
   ring3: 'GUEST_SS_SELECTOR=13 GUEST_SS_AR_BYTES=c0f3 GUEST_CS_SELECTOR=b GUEST_CS_AR_BYTES=a0fb',
   returning: 'EXECUTIVE_VMCS_POINTER=1000',
+  cleared: '',
+  miscontrolled: '',
   plain: '',
   nomtf: '',
   smm: '',
