@@ -21,6 +21,12 @@ export const SIGNIFICANCE = 0.01;
 /** A run as budgets see it. */
 export interface BudgetedRun {
   readonly profile: Profile | null;
+  /** Why the recording is not there to its end; null where it is. */
+  readonly cut: string | null;
+  /** What makes its counts lower bounds, in words; null where they are exact. */
+  readonly lack: string | null;
+  /** Whether it has no events of exits, so that their number is unknown, not zero. */
+  readonly lacksExits: boolean;
   /** Handler times of a level and a reason, ascending; null: of all. */
   times(level: number | null, reason: string | null): Float64Array;
 }
@@ -60,8 +66,30 @@ export function judge({ left, right }: { left: BudgetedRun; right: BudgetedRun }
     budget.measure === 'latency'
       ? judgeTimes(left, right, right.profile.unit ?? left.profile.unit, budget)
       : judgeCounts(left.profile, right.profile, budget);
-  const { outcome } = finding;
-  return { budget: budget.text, place: budget.place, holds: outcome === 'kept', says: null, test: null, ...finding };
+  const doubted = { ...finding, ...doubtOf(left, right, budget, finding) };
+  const { outcome } = doubted;
+  return { budget: budget.text, place: budget.place, holds: outcome === 'kept', says: null, test: null, ...doubted };
+}
+
+/** What a finding becomes where not all is known of the runs that it rests on; null where it stands. */
+function doubtOf(left: BudgetedRun, right: BudgetedRun, budget: Budget, finding: Finding): Partial<Finding> | null {
+  const baseline = budget.baseline ? left : null;
+  const lacking = [right, baseline].find((run) => run?.lacksExits);
+  if (lacking !== undefined) {
+    const unknown = lacking === right ? { value: null } : { baseline: null, limit: null };
+    const says = `${lacking === right ? 'the run' : 'the baseline'} has no events of exits: they are unknown, not zero`;
+    return { outcome: 'undecided', says, test: null, ...unknown };
+  }
+  if (budget.measure === 'latency') {
+    const cut = [right, baseline].some((run) => (run?.cut ?? null) !== null);
+    return cut ? { outcome: 'undecided', says: 'the recording was cut: times of the rest are unknown' } : null;
+  }
+  const lacks = [right.lack, baseline?.lack ?? null].filter((lack) => lack !== null);
+  if (lacks.length === 0) return null;
+  // A recorder that lost events counted too few: over an upper limit of its own is over it all the more.
+  const over = finding.outcome === 'broken' && budget.operator.startsWith('<') && (baseline?.lack ?? null) === null;
+  const says = `${[...new Set(lacks)].join('; ')}, so the counts are lower bounds`;
+  return { outcome: over ? 'broken' : 'undecided', says };
 }
 
 const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
@@ -82,13 +110,7 @@ function judgeCounts(left: Profile, right: Profile, budget: Budget): Finding {
   const baseline = budget.baseline ? measure(left, budget) : null;
   const limit = limitOf(budget, baseline);
   const unit = budget.measure === 'ticks' ? ('ticks' as const) : ('exits' as const);
-  const kept = OPERATORS[budget.operator](value, limit);
-  const lost = right.lost + (budget.baseline ? left.lost : 0);
-  if (lost === 0) return { outcome: kept ? 'kept' : 'broken', unit, value, limit, baseline };
-  // A recorder that lost events counted too few: over an upper limit of its own is over it all the more.
-  const over = !kept && budget.operator.startsWith('<') && !(budget.baseline && left.lost > 0);
-  const says = `${lost} events were lost, so the counts are lower bounds`;
-  return { outcome: over ? 'broken' : 'undecided', unit, value, limit, baseline, says };
+  return { outcome: OPERATORS[budget.operator](value, limit) ? 'kept' : 'broken', unit, value, limit, baseline };
 }
 
 function measure({ unit, rows }: Profile, budget: Budget): number {

@@ -1,6 +1,7 @@
 /** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
+import { lackOf, lacksExits, type Origin, WHOLE_RUN } from './origin.js';
 import { keyLabel } from './profile/keys.js';
 import { type NameOf, type Profile, type ProfileRow, Profiler, reasonName } from './profile/profile.js';
 import type { WordTable } from './profile/table.js';
@@ -64,6 +65,7 @@ export class DiffSide {
   readonly #samples = new Samples();
   readonly #symbols: Symbols | null;
   #nameOf: NameOf = () => null;
+  #origin: Origin = WHOLE_RUN;
 
   /** `ignore` names reasons to leave out of the alignment; `symbols` name the RIPs of lines. */
   constructor(ignore: Iterable<string> = [], { symbols = null }: { readonly symbols?: Symbols | null } = {}) {
@@ -103,8 +105,9 @@ export class DiffSide {
   }
 
   /** Ends the input: sorts by lane, leaves out what is ignored. */
-  finish(nameOf: NameOf): void {
+  finish(nameOf: NameOf, origin: Origin = WHOLE_RUN): void {
     this.#nameOf = nameOf;
+    this.#origin = origin;
     this.#walker.end();
     this.profile = this.#profiler.finish(nameOf);
     const lanes = new Map<number, number[]>();
@@ -130,6 +133,21 @@ export class DiffSide {
 
   get exits(): number {
     return this.#order.length;
+  }
+
+  /** Why the recording is not there to its end; null where it is. */
+  get cut(): string | null {
+    return this.#origin.cut;
+  }
+
+  /** What makes its counts lower bounds, in words; null where they are exact. */
+  get lack(): string | null {
+    return lackOf(this.#origin, this.kinds, this.profile?.lost ?? 0);
+  }
+
+  /** Whether it has no events of exits, so that their number is unknown. */
+  get lacksExits(): boolean {
+    return lacksExits(this.#origin, this.kinds);
   }
 
   /** Handler times of a level and a reason, ascending, null meaning all. */

@@ -74,6 +74,8 @@ export interface Overview {
   readonly facts: readonly { readonly name: string; readonly value: string }[];
   /** What could not be read, and what the page therefore cannot show. */
   readonly problems: readonly string[];
+  /** What its importer has to say of all of the trace. */
+  readonly notes: readonly string[];
 }
 
 /** Which events are shown. An empty list of a field lets all through; the fields are joined by AND. */

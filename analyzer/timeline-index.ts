@@ -5,6 +5,7 @@
 import { EVENT_KINDS } from '../engine/observer.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import { AnalysisError } from './errors.js';
+import { originOf } from './origin.js';
 import { readableEvents, reasonOf } from './timeline-chunks.js';
 
 /** Names of the trace are cut to this length, and no more lanes and categories are told apart than this. */
@@ -173,7 +174,8 @@ export class IndexBuilder {
 
   finish(): EventIndex {
     if (!this.#reader.complete) {
-      this.#problem(this.#damage() ?? 'the recording was cut: the recorder did not close this trace');
+      const { cut } = originOf((key) => this.#reader.run(key), false);
+      this.#problem(this.#damage() ?? `the recording was cut: ${cut}`);
       const before = this.#rows - 1;
       this.#holes.push({ vcpu: null, before, after: null, lost: null, says: 'the recording was cut here' });
     }

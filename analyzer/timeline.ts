@@ -1,6 +1,7 @@
 /** A trace as the page looks at it: read once, then every viewport is answered from memory. */
 import { TraceError } from '../traces/errors.js';
 import type { TraceReader } from '../traces/store.js';
+import { notesOf, originOf } from './origin.js';
 import { indexOf } from './profile/beside.js';
 import type { ExitIndex } from './profile/exit-index.js';
 import type { NameOf } from './profile/profile.js';
@@ -54,7 +55,7 @@ export interface Timeline {
 }
 
 /** Facts of the run that the page shows, in this order. */
-const FACTS = ['source', 'cpu', 'image_name', 'ticks', 'outcome', 'semantics', 'format', 'digest', 'notes'] as const;
+const FACTS = ['source', 'cpu', 'image_name', 'ticks', 'outcome', 'semantics', 'format', 'digest'] as const;
 const FACT_LENGTH = 2000;
 /** Layouts of filtered events that are kept for the next question. */
 const KEPT_LAYOUTS = 4;
@@ -283,6 +284,14 @@ function domainOf(x: Float64Array): Domain {
   return { from, to: to + 1 };
 }
 
+/** What there is to know of a recording, as its importer says it. */
+function remarksOf(reader: TraceReader): string[] {
+  const fact = (key: string): string | null => reader.run(key);
+  const { cut, damaged } = originOf(fact, reader.complete);
+  const places = `${damaged} ${damaged === 1 ? 'place' : 'places'} of the source could not be read`;
+  return [...(damaged > 0 && cut === null ? [places] : []), ...notesOf(fact)];
+}
+
 function overviewOf(reader: TraceReader, name: string, index: EventIndex, symbols: boolean): Overview {
   const axes: { [axis in Axis]?: Domain } = {};
   for (const axis of AXES) {
@@ -315,5 +324,6 @@ function overviewOf(reader: TraceReader, name: string, index: EventIndex, symbol
       return value === null ? [] : [{ name: key, value: value.slice(0, FACT_LENGTH) }];
     }),
     problems: index.problems,
+    notes: remarksOf(reader),
   };
 }

@@ -2,7 +2,7 @@
  * A comparison for machines and forges: JSON, Markdown for a pull request, JUnit XML, GitHub annotations. All that came
  * out of a trace or a file is escaped by the rules of the format.
  */
-import type { Verdict } from '../analyzer/budget-judge.js';
+import type { BudgetedRun, Outcome, Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
 import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
@@ -22,10 +22,15 @@ import {
 import type { Output } from './output.js';
 import { formatCount, formatNumber } from './table.js';
 
+/** What is known to be missing of a run. */
+export type Lack = Pick<BudgetedRun, 'cut' | 'lack' | 'lacksExits'>;
+
 export interface Report {
   readonly leftFile: string;
   readonly rightFile: string;
   readonly answer: Diff;
+  /** What is missing of the left run and of the right one. */
+  readonly lacks: { readonly left: Lack; readonly right: Lack };
   readonly verdicts: readonly Verdict[];
   /** Reasons that were left out of the alignment, and whose number is no difference either. */
   readonly ignored: readonly string[];
@@ -35,6 +40,20 @@ export interface Report {
 export const same = ({ answer: { hunks, related, reasons }, ignored }: Report): boolean =>
   related && hunks === 0 && reasons.every(({ delta, reason }) => delta === 0 || ignored.includes(reason));
 
+const NO_EXITS = 'no events of exits: they are unknown, not zero';
+
+/** Whether the exits of both runs are the same, as far as the recordings tell. */
+export function sameness(report: Report): { readonly outcome: Outcome; readonly why: string | null } {
+  const { left, right } = report.lacks;
+  const sides = [left, right];
+  if (sides.some(({ lacksExits }) => lacksExits)) return { outcome: 'undecided', why: NO_EXITS };
+  // what differs may merely be behind the cut
+  if (sides.some(({ cut }) => cut !== null)) return { outcome: 'undecided', why: 'a recording was cut' };
+  if (!same(report)) return { outcome: 'broken', why: null };
+  const lack = left.lack ?? right.lack;
+  return { outcome: lack === null ? 'kept' : 'undecided', why: lack };
+}
+
 /** What a gate checks: each budget, or without any that nothing changed. */
 interface Check {
   readonly name: string;
@@ -43,10 +62,12 @@ interface Check {
   readonly place: Verdict['place'];
 }
 
-function checksOf(report: Report): Check[] {
+export function checksOf(report: Report): Check[] {
   const { answer, verdicts } = report;
   if (verdicts.length === 0) {
-    return [{ name: 'same exits', outcome: same(report) ? 'kept' : 'broken', says: summaryOf(answer), place: null }];
+    const { outcome, why } = sameness(report);
+    const says = `${summaryOf(answer)}${why === null ? '' : `; ${why}`}`;
+    return [{ name: 'same exits', outcome, says, place: null }];
   }
   return verdicts.map((verdict) => ({
     name: verdict.budget,
@@ -67,14 +88,21 @@ const changed = ({ matched, vanished, appeared }: Pick<Diff, 'matched' | 'vanish
   `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
 
 function json(report: Report, out: Output): void {
-  const { leftFile, rightFile, answer, verdicts } = report;
+  const { leftFile, rightFile, answer, lacks, verdicts } = report;
   const { left, right, ...rest } = answer;
-  const side = (path: string, { unit, exits, lost }: Profile) => ({ path, unit, exits, lost });
+  const side = (path: string, { unit, exits, lost }: Profile, { lack, lacksExits }: Lack) => ({
+    path,
+    unit,
+    exits: lacksExits ? null : exits,
+    lost,
+    lack,
+  });
   out.json({
     ...rest,
-    left: side(leftFile, left),
-    right: side(rightFile, right),
+    left: side(leftFile, left, lacks.left),
+    right: side(rightFile, right, lacks.right),
     same: same(report),
+    undecided: sameness(report).why,
     budgets: verdicts,
   });
 }

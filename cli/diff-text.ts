@@ -1,5 +1,5 @@
 /** What a comparison says, for a person at a terminal. */
-import type { Verdict } from '../analyzer/budget-judge.js';
+import type { Outcome, Verdict } from '../analyzer/budget-judge.js';
 import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
@@ -255,6 +255,16 @@ const OUTCOMES = {
   broken: { word: 'BROKEN', style: 'red' },
   undecided: { word: 'UNDECIDED', style: 'yellow' },
 } as const;
+
+/** Says where it cannot be told whether the exits of two runs are the same. */
+export function printDoubt(
+  out: Output,
+  { outcome, why }: { readonly outcome: Outcome; readonly why: string | null },
+): void {
+  if (outcome !== 'undecided' || why === null) return;
+  out.line();
+  out.paragraph(`${out.paint('yellow', 'UNDECIDED')} whether the exits are the same: ${why}`, 2);
+}
 
 export function printVerdicts(out: Output, verdicts: readonly Verdict[]): void {
   if (verdicts.length > 0) out.line();

@@ -7,8 +7,8 @@ import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
 import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { FORMATS, type Format, type Report, same } from './diff-formats.js';
-import { printDiff, printVerdicts } from './diff-text.js';
+import { checksOf, FORMATS, type Format, type Report, sameness } from './diff-formats.js';
+import { printDiff, printDoubt, printVerdicts } from './diff-text.js';
 import { CliError } from './errors.js';
 import { feed } from './feed.js';
 import { readBounded } from './files.js';
@@ -48,10 +48,9 @@ const budgetsOf = (call: Call): Budget[] => [
 
 /** A broken budget is an answer, 1; one that cannot be decided is not, and must not pass a gate. */
 function exitCode(report: Report): number {
-  const { verdicts } = report;
-  if (verdicts.length === 0) return same(report) ? EXIT.holds : EXIT.differs;
-  if (verdicts.some(({ outcome }) => outcome === 'broken')) return EXIT.differs;
-  return verdicts.every(({ holds }) => holds) ? EXIT.holds : EXIT.wrong;
+  const outcomes = checksOf(report).map(({ outcome }) => outcome);
+  if (outcomes.includes('broken')) return EXIT.differs;
+  return outcomes.includes('undecided') ? EXIT.wrong : EXIT.holds;
 }
 
 export const command: Command = {
@@ -90,7 +89,8 @@ export const command: Command = {
   details: [
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
       'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
-      '1 where one is broken, and 2 where none is but one cannot be decided.',
+      '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events or has no events of ' +
+      'exits, or a budget on times has too few samples.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
       `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
@@ -121,9 +121,10 @@ export const command: Command = {
       'what got slower or faster: { level, leftLevel, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
       'p50, p90, p99), left, right, p (null of ticks) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
     events: 'kinds whose number changed: { kind, left, right }',
-    left: '{ path, unit, exits, lost }',
+    left: '{ path, unit, exits (null where the recording has no events of them), lost, lack (why counts are lower bounds, or null) }',
     right: 'the same of RIGHT',
-    same: 'whether the exits are the same',
+    same: 'whether the exits that were recorded are the same',
+    undecided: 'why the recordings do not tell whether the runs had the same exits; null where they do',
     budgets:
       '{ budget, place, outcome (kept, broken, undecided), holds, unit, value, limit, baseline, says, ' +
       'test: { p, left, right } of host times or null }',
@@ -150,7 +151,7 @@ export const command: Command = {
     const sides = [leftFile, rightFile].map((file) => {
       const side = new DiffSide(call.values('ignore'), { symbols });
       const fed = feed(file, READING, (chunk) => side.take(chunk), call.out);
-      side.finish(fed.nameOf);
+      side.finish(fed.nameOf, fed.origin);
       return { side, whole: fed.whole };
     });
     const [left, other] = sides;
@@ -158,9 +159,11 @@ export const command: Command = {
     const answer = compare(left.side, other.side, match === undefined ? {} : { match });
     const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side }, budget));
     const ignored = call.values('ignore');
-    const report: Report = { leftFile, rightFile, answer, verdicts, ignored };
+    const lacks = { left: left.side, right: other.side };
+    const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
     if (format === 'text') {
       printDiff(call.out, answer, { changes, ignored });
+      if (verdicts.length === 0) printDoubt(call.out, sameness(report));
       printVerdicts(call.out, verdicts);
     } else {
       FORMATS[format](report, call.out);

@@ -1,12 +1,12 @@
 /** Events for an analysis: from a trace of ours, or from a foreign file that is imported on the way and not stored. */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { notesOf, type Origin, originOf } from '../analyzer/origin.js';
 import { defineDictionaries } from '../recorder/import/dictionaries.js';
-import { printable } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
-import type { ImportOptions, Note } from '../recorder/import/result.js';
+import type { ImportOptions } from '../recorder/import/result.js';
 import { openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
 import { TraceError } from '../traces/errors.js';
@@ -28,6 +28,7 @@ export interface Fed extends Names {
   readonly whole: boolean;
   /** What the importer says of a foreign file. */
   readonly remark: string | null;
+  readonly origin: Origin;
 }
 
 /** True where a path is a trace of ours; standard input is none. */
@@ -63,8 +64,7 @@ function feedTrace(file: string, columns: readonly string[], take: Take, out: Ou
     // names are part of every answer: whoever reads their table is told of its damage
     for (const _names of reader.chunks('dictionary'));
     progress.end();
-    printNotes(out, { notes: importNotes(reader) });
-    if (!reader.complete) out.note(`${file}: the recording did not end in order; this is what it holds`);
+    printOrigin(reader, out);
   } catch (error) {
     const described = error instanceof TraceError ? describeError(error) : null;
     if (described === null) throw error;
@@ -75,20 +75,15 @@ function feedTrace(file: string, columns: readonly string[], take: Take, out: Ou
     progress.end();
     reader.close();
   }
-  return { ...fedBy(reader), whole };
+  const fed = fedBy(reader);
+  return whole ? fed : { ...fed, whole, origin: { ...fed.origin, cut: 'it could not be read to its end' } };
 }
 
-/** What the importer of a trace had to say of all of it. */
-function importNotes(reader: TraceReader): readonly Note[] {
-  let notes: unknown;
-  try {
-    notes = JSON.parse(reader.run('notes') ?? '[]');
-  } catch {
-    return []; // of a trace that others wrote
-  }
-  return (Array.isArray(notes) ? notes : []).flatMap((note: Partial<Note> | null) =>
-    note?.line === null && typeof note.says === 'string' ? [{ line: null, says: printable(note.says) }] : [],
-  );
+/** What a trace says of itself: what its importer had to say of all of it, and whether it was cut. */
+export function printOrigin(reader: TraceReader, out: Output): void {
+  for (const note of notesOf((key) => reader.run(key))) out.note(note);
+  const { cut } = originOf((key) => reader.run(key), reader.complete);
+  if (cut !== null) out.note(`${reader.path}: the recording is not there to its end; this is what it holds: ${cut}`);
 }
 
 /** What there is to say of a trace of ours whose events came from elsewhere. */
@@ -97,6 +92,7 @@ export const fedBy = (reader: TraceReader): Fed => ({
   saysOf: (domain, code) => reader.dictionary(domain).get(code)?.says ?? null,
   whole: true,
   remark: null,
+  origin: originOf((key) => reader.run(key), reader.complete),
 });
 
 /** Names of a recording while it is imported: what every one has, and threads and reasons as they come. */
@@ -139,7 +135,7 @@ function feedForeign(file: string, reading: Reading, take: Take, out: Output): F
       },
     });
     progress.end();
-    printNotes(out, { ...result, notes: result.stopped === null ? result.notes : result.notes.slice(0, -1) });
+    printNotes(out, result);
     const stopped = result.stopped === null ? null : describeError(result.stopped);
     if (stopped !== null) out.note(formatError(stopped));
     return {
@@ -147,6 +143,7 @@ function feedForeign(file: string, reading: Reading, take: Take, out: Output): F
       saysOf: (domain, code) => writer.dictionary(domain).get(code)?.says ?? null,
       whole: stopped === null,
       remark: `${source.name}: ${describeCounts(result)}`,
+      origin: originOf((key) => writer.run.get(key) ?? null, stopped === null),
     };
   } finally {
     progress.end();

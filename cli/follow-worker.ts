@@ -94,7 +94,7 @@ class Follower {
     send({
       kind: 'end',
       snapshot,
-      result: stopped === null ? rest : { ...rest, notes: rest.notes.slice(0, -1) },
+      result: rest,
       stopped: stopped === null || cut ? null : describeError(stopped),
     });
   }

@@ -101,7 +101,7 @@ function importFile(call: Call, file: string): number {
     } else {
       call.out.line(`${source.name}: ${describeCounts(result)}`);
       call.out.line(`${path}: digest ${formatDigest(result.digest)}`);
-      printNotes(call.out, { ...result, notes: stopped === null ? result.notes : result.notes.slice(0, -1) });
+      printNotes(call.out, result);
     }
     if (stopped === null) return EXIT.holds;
     call.out.note(formatError(stopped));

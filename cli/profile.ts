@@ -17,7 +17,7 @@ import { openTrace } from '../traces/open.js';
 import type { Chunk } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
-import { type Fed, fedBy, feed, isOurs } from './feed.js';
+import { type Fed, fedBy, feed, isOurs, printOrigin } from './feed.js';
 import {
   type Counting,
   printBreakdown,
@@ -195,7 +195,10 @@ function open(call: Call, file: string, event: CountedEvent): Opened {
   try {
     const beside = new IndexBeside(reader);
     const kept = beside.read();
-    if (kept !== null) return { index: kept, nested: null, fed: fedBy(reader) };
+    if (kept !== null) {
+      printOrigin(reader, call.out);
+      return { index: kept, nested: null, fed: fedBy(reader) };
+    }
     const built = build(call, file, event);
     if (built.fed.whole) beside.keep(built.index);
     return built;

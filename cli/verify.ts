@@ -1,4 +1,6 @@
 /** `trapline verify`: every chunk is what was written, and the run replays to the same. */
+
+import { originOf } from '../analyzer/origin.js';
 import { checkpointsOf } from '../analyzer/replay/checkpoints.js';
 import { type ReplayResult, replay } from '../analyzer/replay/replay.js';
 import { type Integrity, integrityOf, isIntact } from '../analyzer/verify.js';
@@ -44,16 +46,25 @@ function show(call: Call, reader: TraceReader, integrity: Integrity, results: re
   out.line(`${reader.path}: ${verdict}, ${formatCount(reader.rows('event'), 'event')}, digest ${formatDigest(digest)}`);
   if (recorded !== null && recorded !== digest) out.line(`  its digest was ${formatDigest(recorded)}`);
   for (const { table, row, says } of breaches) out.line(`  table ${table}, row ${formatNumber(row)}: ${says}`);
-  if (!reader.complete) {
-    const accepted = call.flag(INCOMPLETE.name);
-    out.line(
-      `  ${accepted ? 'incomplete' : out.paint('red', 'INCOMPLETE')}: its recorder did not come to the end; ${WHOLE_UP_TO}`,
-    );
-    if (!accepted) out.line(`  --${INCOMPLETE.name} accepts it`);
-  }
+  showOrigin(call, reader);
   for (const result of results) showReplay(out, '  ', result);
   const source = reader.run('source');
   if (source !== 'engine') out.line(`  imported (${source ?? 'unknown source'}): nothing to replay`);
+}
+
+/** What of the recording is not there. */
+function showOrigin(call: Call, reader: TraceReader): void {
+  const { out } = call;
+  const { cut, damaged } = originOf((key) => reader.run(key), reader.complete);
+  if (cut !== null) {
+    const accepted = call.flag(INCOMPLETE.name);
+    out.line(`  ${accepted ? 'incomplete' : out.paint('red', 'INCOMPLETE')}: ${cut}; ${WHOLE_UP_TO}`);
+    if (!accepted) out.line(`  --${INCOMPLETE.name} accepts it`);
+  } else if (damaged > 0) {
+    out.line(
+      `  ${formatCount(damaged, 'place')} of its source could not be read, and ${damaged === 1 ? 'is' : 'are'} not in it`,
+    );
+  }
 }
 
 export const command: Command = {
@@ -68,15 +79,18 @@ export const command: Command = {
     'Reads all rows, checks the digest of every chunk and of the whole, and what the tables promise of each other; ' +
       'then replays a run that was recorded on the machine.',
     'Exit code 0: it is whole and holds. 1: the replay diverges, the trace was altered, or its recorder did not come to ' +
-      `the end (it was killed, or its disk was full): then ${WHOLE_UP_TO}, and --${INCOMPLETE.name} takes it for good. ` +
+      `the end (it was killed, its disk was full, or what it was imported from was cut): then ${WHOLE_UP_TO}, and --${INCOMPLETE.name} takes it for good. ` +
       '2: the file is damaged or cut, or it is no trace.',
   ],
   json: {
     path: 'the trace',
     holds: 'true where the exit code is 0',
-    complete: 'false where the recorder did not come to the end; then holds is too, unless --allow-incomplete is given',
+    complete:
+      'false where the recorder or the import did not come to the end; then holds is too, unless --allow-incomplete is given',
     digest: 'logical digest of what is there',
-    recorded: 'the digest that the recorder wrote; null where it did not come to the end',
+    recorded: 'the digest that the recorder wrote; null where it did not come so far',
+    cut: 'why the recording is not there to its end; null where it is',
+    damaged: 'lines or places of the source of an import that could not be read',
     breaches: 'rows that break a promise of the format: { table, row, says }',
     replays: 'as trapline replay --json prints them, one a start',
   },
@@ -91,7 +105,8 @@ export const command: Command = {
       const { complete } = reader;
       const accepted = complete || call.flag(INCOMPLETE.name);
       const holds = accepted && isIntact(integrity) && results.every(({ divergence }) => divergence === null);
-      if (call.flag('json')) call.out.json({ path, holds, complete, ...integrity, replays: results });
+      const { cut, damaged } = originOf((key) => reader.run(key), complete);
+      if (call.flag('json')) call.out.json({ path, holds, complete, ...integrity, cut, damaged, replays: results });
       else show(call, reader, integrity, results);
       return holds ? EXIT.holds : EXIT.differs;
     } finally {

@@ -18,8 +18,9 @@
  *   keeps what lies before the cut.
  * - 4: `event.tracepoint` names the tracepoint of an imported event that shares its kind; bit 5 of `flags`; `event.tick`
  *   may hold cycles of a host's TSC.
+ * - 5: the facts `stopped` and `damaged`; an import that ended before its source did is not complete.
  */
-export const FORMAT_VERSION = 4;
+export const FORMAT_VERSION = 5;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;
@@ -225,7 +226,9 @@ export const RUN_KEYS = {
     'JSON: which memory accesses were recorded: "off", or {"ranges","kinds"}: "all" or [{"from","to"}], names of kinds',
   image: 'the image itself, as bytes',
   image_name: 'its name, for people',
-  complete: '1 once the recorder closed the trace in order',
+  complete: '1 once the recorder closed the trace in order, and of an import once it read its source to the end',
+  stopped: 'JSON: what ended an import before its source did, {"code","what","where","why","advice"}',
+  damaged: 'lines or places of the source of an import that could not be read, decimal; absent: none',
   ticks: 'machine time at the end',
   state: 'digest of the machine at the end, made as those of checkpoints',
   outcome: 'JSON: how the run ended',

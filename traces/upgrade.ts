@@ -35,6 +35,7 @@ export const UPGRADERS: readonly Upgrader[] = [
     says: 'events of other tools have a column for the name of their tracepoint',
     adds: { event: ['tracepoint'] },
   },
+  { from: 4, says: 'an import says what of its source it could not read; one without a word of it may have been cut' },
 ];
 
 /** A fact of the `run` table as this version has it. */

@@ -6,6 +6,7 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { defineDictionaries } from './dictionaries.js';
+import type { ImportError } from './errors.js';
 import { type Lane, Lanes } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
@@ -55,7 +56,6 @@ const refused = (count: number, first: number): string =>
 
 /** How reading ended; `noExits` is what it means that there is no exit, where that is not about KVM. */
 export interface Finish extends Pick<ImportResult, 'source' | 'format' | 'stopped'> {
-  readonly line: number | null;
   readonly noExits?: string;
 }
 
@@ -192,7 +192,7 @@ export class Assembly {
 
   /** Writes names and notes and closes the trace, which must have an event. */
   finish(
-    { source, format, stopped, line, noExits }: Finish,
+    { source, format, stopped, noExits }: Finish,
     read: Pick<ImportCounts, 'lines' | 'frames'>,
     coined: readonly CoinedReason[] = [],
   ): ImportResult {
@@ -219,15 +219,20 @@ export class Assembly {
     if (this.#refused > 0) this.notes.add(null, refused(this.#refused, this.#firstRefused));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
-    if (stopped !== null) this.notes.add(line, stopped.message);
     const notes = this.notes.finish();
     defineDictionaries(writer, this.#names, coined);
     this.lanes.define(writer);
     writer.setRun('source', format);
     writer.setRun('notes', JSON.stringify(notes));
-    return { source, format, counts, notes, stopped, digest: writer.finish().digest };
+    if (stopped !== null) writer.setRun('stopped', JSON.stringify(factOf(stopped)));
+    if (this.damaged > 0) writer.setRun('damaged', String(this.damaged));
+    const { digest } = writer.finish({ complete: stopped === null });
+    return { source, format, counts, notes, stopped, digest };
   }
 }
+
+/** An error as a trace keeps it. */
+const factOf = ({ code, what, where, why, advice }: ImportError) => ({ code, what, where, why, advice });
 
 const serves = (row: EventRow, parent: number): void => {
   row.setAt(FIELD.parent, parent >>> 0, parent > 0xffff_ffff ? Math.floor(parent / 0x1_0000_0000) : 0);

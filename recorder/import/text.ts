@@ -238,7 +238,7 @@ class TextImport {
   finish(source: ByteSource, stopped: ImportError | null): ImportResult {
     const { line } = this.#reader;
     return this.#trace.finish(
-      { source: source.name, format: FORMAT, stopped, line },
+      { source: source.name, format: FORMAT, stopped },
       { lines: line, frames: this.#frames },
       this.#decoder.coined,
     );

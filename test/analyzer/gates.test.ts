@@ -5,13 +5,14 @@ import fc from 'fast-check';
 import { BUDGET_ERRORS, type BudgetError, readBudget, readBudgets } from '../../analyzer/budget.js';
 import { judge } from '../../analyzer/budget-judge.js';
 import { DiffSide } from '../../analyzer/diff-side.js';
+import type { Origin } from '../../analyzer/origin.js';
 import { generator } from './generator.js';
 import { type EventDraft, feedEvents } from './profile-helpers.js';
 
-function sideOf(events: readonly EventDraft[]): DiffSide {
+function sideOf(events: readonly EventDraft[], origin?: Origin): DiffSide {
   const side = new DiffSide();
   feedEvents(events, (chunk) => side.take(chunk));
-  side.finish(() => null);
+  side.finish(() => null, origin);
   return side;
 }
 
@@ -86,6 +87,30 @@ describe('budgets of deterministic runs', () => {
     assert.equal(judge({ left: lossy, right: lossy }, readBudget('exits.CPUID <= 4')).outcome, 'broken');
     assert.equal(judge({ left: lossy, right: lossy }, readBudget('exits.CPUID <= 5')).outcome, 'undecided');
     assert.equal(judge({ left: lossy, right: lossy }, readBudget('exits.CPUID < baseline')).outcome, 'undecided');
+  });
+
+  it('so are those of a run whose recorder does not say how many it lost, or that was cut', () => {
+    const five = exits(10, repeat(5, 3));
+    const lossy = sideOf([...five, { kind: 'lost', tick: 9_000_000 }]);
+    const cut = sideOf(five, { source: 'engine', cut: 'its recorder did not come to the end', damaged: 0 });
+    for (const right of [lossy, cut]) {
+      assert.equal(judge({ left: right, right }, readBudget('exits.CPUID <= 4')).outcome, 'broken');
+      for (const text of ['exits.CPUID <= 5', 'exits.CPUID <= baseline', 'exits.CPUID == 4', 'ticks.CPUID <= 100'])
+        assert.equal(judge({ left: right, right }, readBudget(text)).outcome, 'undecided', text);
+    }
+    const latency = readBudget('latency.max.CPUID <= 3');
+    assert.equal(judge({ left: runs.left, right: cut }, latency).outcome, 'undecided');
+    assert.equal(judge({ left: cut, right: sideOf(five) }, latency).outcome, 'kept'); // it asks for no baseline
+  });
+
+  it('a run of the machine without exits has none; of a recording without their events that is unknown', () => {
+    const entries: EventDraft[] = [{ kind: 'entry', isa: 1, from_level: 0, tick: 1 }];
+    const budget = readBudget('exits.total <= 0');
+    const none = sideOf(entries);
+    assert.equal(judge({ left: none, right: none }, budget).outcome, 'kept');
+    const unknown = sideOf(entries, { source: 'trace-cmd', cut: null, damaged: 0 });
+    const { outcome, value } = judge({ left: none, right: unknown }, budget);
+    assert.deepEqual([outcome, value], ['undecided', null]);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Traces that version 1 of the format wrote are read as those of the newest. */
+/** Traces that older versions of the format wrote are read as those of the newest. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -55,6 +55,20 @@ for (const name of ['version-3.sqlite', 'version-3.arrow']) {
       );
     } finally {
       sql.close();
+    }
+  });
+}
+
+/** Imported by version 4: the same events. */
+for (const name of ['version-4.sqlite', 'version-4.arrow']) {
+  test(`${name} is whole as far as it says`, () => {
+    const reader = openTrace(join(inPackage('test', 'traces', 'fixtures'), name));
+    try {
+      assert.equal(reader.run('format'), '4');
+      assert.deepEqual([reader.rows('event'), reader.digest(), reader.complete], [59, reader.run('digest'), true]);
+      assert.deepEqual([reader.run('stopped'), reader.run('damaged')], [null, null]);
+    } finally {
+      reader.close();
     }
   });
 }

@@ -4,10 +4,11 @@ import { button, byId, redraw } from './dom.js';
 import { AXIS_NAMES, whole } from './format.js';
 
 const MOST_PROBLEMS = 2;
+const MOST_NOTES = 2;
 const FACTS = ['image_name', 'cpu'] as const;
 const ORDER: readonly Axis[] = ['tick', 'time', 'seq'];
 
-export function showFacts({ source, events, facts, problems, lost, gaps }: Overview): void {
+export function showFacts({ source, events, facts, problems, notes, lost, gaps }: Overview): void {
   const parts = [
     source,
     `${whole(events)} events`,
@@ -17,18 +18,27 @@ export function showFacts({ source, events, facts, problems, lost, gaps }: Overv
   line.textContent = parts.filter((part) => part !== null).join(' · ');
   line.title = facts.map(({ name, value }) => `${name}: ${value}`).join('\n');
   const place = byId('problems', HTMLElement);
-  const more = problems.length - MOST_PROBLEMS;
-  const shown = [...problems.slice(0, MOST_PROBLEMS), ...(more > 0 ? [`and ${more} more`] : [])];
-  place.textContent = shown.join(' · ');
+  place.textContent = firstOf(problems, MOST_PROBLEMS);
   place.title = problems.join('\n');
   place.hidden = problems.length === 0;
   const loss = byId('loss', HTMLElement);
-  loss.hidden = gaps === 0 || problems.length > 0;
+  const told = [...(gaps === 0 || problems.length > 0 ? [] : [lossOf(gaps, lost)]), ...notes];
+  loss.hidden = told.length === 0;
+  loss.textContent = firstOf(told, MOST_NOTES);
+  loss.title = told.join('\n');
+}
+
+function lossOf(gaps: number, lost: number): string {
   const many = `${whole(gaps)} gap${gaps === 1 ? '' : 's'}`;
-  loss.textContent =
-    lost > 0
-      ? `The recorder lost ${whole(lost)} events in ${many}. Counts and times are of what is left; hatched stretches are unknown.`
-      : `This trace has ${many}: of the hatched stretches nothing is known.`;
+  return lost > 0
+    ? `The recorder lost ${whole(lost)} events in ${many}. Counts and times are of what is left; hatched stretches are unknown.`
+    : `This trace has ${many}: of the hatched stretches nothing is known.`;
+}
+
+/** The first few of sentences, and how many more there are. */
+function firstOf(sentences: readonly string[], most: number): string {
+  const more = sentences.length - most;
+  return [...sentences.slice(0, most), ...(more > 0 ? [`and ${more} more`] : [])].join(' · ');
 }
 
 /** The choice of axes, and on that of time, of what its labels count from. */

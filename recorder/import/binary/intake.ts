@@ -146,7 +146,7 @@ export class Intake {
     this.trace.flush();
     if (this.trace.events === 0) throw this.stopped ?? new ImportError('NO_EVENTS', source.name);
     const { stopped, frames } = this;
-    return this.trace.finish({ source: source.name, format, stopped, line: null }, { lines: 0, frames });
+    return this.trace.finish({ source: source.name, format, stopped }, { lines: 0, frames });
   }
 }
 

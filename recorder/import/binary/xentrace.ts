@@ -271,7 +271,7 @@ class XenImport implements Work {
     if (this.#homeless > 0) notes.add(null, unknownDomain(this.#homeless));
     if (this.#unsaid > 0) notes.add(null, UNSAID);
     if (late > 0) notes.add(null, `${late} records came so late that later ones of other CPUs stand before them`);
-    const end = { source: source.name, format: FORMAT, stopped: this.#stopped, line: null, noExits: NO_EXITS };
+    const end = { source: source.name, format: FORMAT, stopped: this.#stopped, noExits: NO_EXITS };
     return this.#trace.finish(end, { lines: 0, frames: 0 });
   }
 

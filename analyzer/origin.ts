@@ -1,0 +1,88 @@
+/**
+ * Where a trace comes from, and what it says is missing from it: an import that ended before its source did, places of
+ * the source that could not be read, a recorder that did not come to the end. Counts of the rest are lower bounds.
+ */
+import { EVENT_KINDS } from '../engine/observer.js';
+
+/** A fact of the `run` table, by key; null where it is not there. */
+export type FactOf = (key: string) => string | null;
+
+export interface Origin {
+  /** `engine`, or the name of an importer; null: unknown. */
+  readonly source: string | null;
+  /** Why the recording is not there to its end; null where it is. */
+  readonly cut: string | null;
+  /** Lines or places of the source that could not be read. */
+  readonly damaged: number;
+}
+
+/** A run of the engine that was recorded to its end. */
+export const WHOLE_RUN: Origin = { source: 'engine', cut: null, damaged: 0 };
+
+const UNFINISHED = 'its recorder did not come to the end';
+/** Characters of what a trace of others may say. */
+const MOST = 300;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a trace may say anything, and none of these may reach a terminal
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const shown = (text: string): string => text.slice(0, MOST).replace(CONTROL, '\ufffd');
+
+/** JSON of a fact; null where it is none, as in a trace that others wrote. */
+function parsed(text: string | null): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return null;
+  }
+}
+
+const textOf = (from: unknown, key: string): string | null => {
+  const value: unknown = typeof from === 'object' && from !== null ? Reflect.get(from, key) : null;
+  return typeof value === 'string' && value !== '' ? value : null;
+};
+
+/** What ended an import early, in a sentence; null where nothing did. */
+function stopOf(fact: FactOf): string | null {
+  const stopped = parsed(fact('stopped'));
+  const said = ['what', 'where', 'why'].flatMap((key) => textOf(stopped, key) ?? []);
+  return said.length === 0 ? null : shown(said.join(': '));
+}
+
+/** The origin of a trace by its facts; `complete` as its reader says. */
+export function originOf(fact: FactOf, complete: boolean): Origin {
+  const damaged = Number(fact('damaged') ?? 0);
+  return {
+    source: fact('source'),
+    cut: stopOf(fact) ?? (complete ? null : UNFINISHED),
+    damaged: Number.isSafeInteger(damaged) && damaged > 0 ? damaged : 0,
+  };
+}
+
+/** What its importer has to say of all of a trace. */
+export function notesOf(fact: FactOf): string[] {
+  const notes = parsed(fact('notes'));
+  return (Array.isArray(notes) ? notes : []).flatMap((note: unknown) => {
+    const says = textOf(note, 'says');
+    return says !== null && Reflect.get(note as object, 'line') === null ? [shown(says)] : [];
+  });
+}
+
+/** Numbers of events by kind. */
+type Kinds = ArrayLike<number>;
+
+/** What makes counts lower bounds of what happened, in words; null where nothing does. */
+export function lackOf({ cut, damaged }: Origin, kinds: Kinds, lost: number): string | null {
+  const gaps = kinds[EVENT_KINDS.lost] ?? 0;
+  const reasons = [
+    ...(cut === null ? [] : ['the recording was cut']),
+    ...(gaps === 0 ? [] : [lost === 0 ? 'events were lost' : `${lost} events were lost`]),
+    ...(damaged === 0 || cut !== null
+      ? []
+      : [`${damaged} ${damaged === 1 ? 'place' : 'places'} of its source could not be read`]),
+  ];
+  return reasons.length === 0 ? null : reasons.join(', ');
+}
+
+/** Whether a recording of other tools lacks the events of exits: then their number is unknown, not zero. */
+export const lacksExits = ({ source }: Origin, kinds: Kinds): boolean =>
+  source !== 'engine' && (kinds[EVENT_KINDS.exit] ?? 0) + (kinds[EVENT_KINDS.entry_failed] ?? 0) === 0;
