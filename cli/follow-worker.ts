@@ -73,7 +73,7 @@ class Follower {
     const progress = (): void => this.#tick(false);
     try {
       const { tscHz } = this.#start;
-      const look = { lanes, reasons, progress, ...(tscHz === null ? {} : { tscHz }) };
+      const look = { live: true, lanes, reasons, progress, ...(tscHz === null ? {} : { tscHz }) };
       return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
     } catch (error) {
       if (this.#control.stopped && this.#tap === null) return null;

@@ -34,6 +34,12 @@ export class LineReader {
     if (this.bytes[0] === 0xef && this.bytes[1] === 0xbb && this.bytes[2] === 0xbf) this.#next = 3; // byte order mark
   }
 
+  /** The first bytes of the input, as many as asked for if there are so many; before the first line alone. */
+  sample(most: number): Uint8Array {
+    while (this.#filled < most && !this.#ended) this.#fill();
+    return this.bytes.subarray(this.#next, Math.min(this.#filled, most));
+  }
+
   /** Offset of the current line in the input. */
   get offset(): number {
     return this.#base + this.start;

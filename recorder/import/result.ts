@@ -14,6 +14,8 @@ export interface ImportOptions {
   readonly brief?: boolean;
   /** Cycles a second of the TSC, for recordings whose times are cycles and that do not say it. */
   readonly tscHz?: number;
+  /** The input still grows: what is there is not to wait for what comes. */
+  readonly live?: boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
   /** Called before the first event with what gives the reasons so far that only the input itself has names for. */

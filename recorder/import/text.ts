@@ -3,7 +3,7 @@
  * they differ in their prefixes only. Works on bytes in place; one row is held back, so that a line that a mail
  * program broke in two can still be put together.
  */
-import { EVENT_KINDS } from '../../engine/observer.js';
+import { EVENT_FIELDS, EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { Assembly, MAX_NAMES } from './assembly.js';
 import { ascii, Cursor, isBlank, isDigit, isHex, isWord, NameTable } from './cursor.js';
@@ -16,7 +16,9 @@ import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
-import type { ByteSource } from './source.js';
+import { type ByteSource, inMemory } from './source.js';
+import { StreamWriter } from './stream.js';
+import { SAMPLE, stylesOf, Unwrapper, type WrapStyle } from './wraps.js';
 
 /** Bytes without one event after which a file counts as no trace. */
 const PATIENCE = 16 << 20;
@@ -29,12 +31,12 @@ const PROGRESS_LINES = 0x3fff;
 
 const COLON_BLANK = ascii(': ');
 /** Lines that trace-cmd and ftrace print around the events. */
-const HEADERS = /^(cpus=\d+|version = .*|CPU \d+ is empty|#.*|\s*)$/;
+const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*)?$/;
 const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 /** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
 const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;
-const IN_BUFFER = /^#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
+const IN_BUFFER = /^[>\s]*#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
@@ -48,6 +50,10 @@ class TextImport {
   /** Numbers of tracepoints by the index of their spec; none yet where there is none. */
   readonly #numbers: number[] = [];
   readonly #quoted = new QuotedPrintable();
+  /** Null: the text is not wrapped. */
+  readonly #wraps: Unwrapper | null;
+  /** Number of the line that is read. */
+  #number = 0;
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
   readonly #trace: Assembly;
   readonly #brief: boolean;
@@ -57,10 +63,12 @@ class TextImport {
   /** The text has the head of a table that some tool made of a recording. */
   table = false;
 
-  constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions) {
+  /** `style`: how the lines of the text are wrapped; null: they are not. */
+  constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions, style: WrapStyle | null) {
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
     this.#brief = options.brief ?? false;
+    this.#wraps = style === null ? null : new Unwrapper(style, isAlone);
     options.reasons?.(() => this.#decoder.coined);
   }
 
@@ -68,7 +76,13 @@ class TextImport {
     return this.#trace.events;
   }
 
-  flush(): void {
+  get damaged(): number {
+    return this.#trace.damaged;
+  }
+
+  /** Ends the text. */
+  end(): void {
+    if (this.#wraps?.end()) this.#unwrapped(this.#wraps);
     this.#trace.flush();
   }
 
@@ -78,12 +92,22 @@ class TextImport {
 
   /** Reads one line, the current one of the reader. */
   line(): void {
-    const { bytes, start, end } = this.#reader;
+    const { bytes, start, end, line } = this.#reader;
+    if (this.#wraps !== null) {
+      if (this.#wraps.take(bytes, start, end, line)) this.#unwrapped(this.#wraps);
+      return;
+    }
+    this.#number = line;
     if (this.#quoted.take(bytes, start, end)) {
       if (!this.#quoted.open) this.#line(this.#quoted.bytes, 0, this.#quoted.length);
     } else {
       this.#line(bytes, start, end);
     }
+  }
+
+  #unwrapped({ bytes, length, line }: Unwrapper): void {
+    this.#number = line;
+    this.#line(bytes, 0, length);
   }
 
   #line(bytes: Uint8Array, start: number, end: number): void {
@@ -103,7 +127,7 @@ class TextImport {
   #decode(bytes: Uint8Array, end: number, spec: EventSpec | undefined, row: EventRow): void {
     const prefix = this.#prefix;
     row.clear();
-    row.line = this.#reader.line;
+    row.line = this.#number;
     row.hasTime = prefix.hasTime;
     row.timeLow = prefix.timeLow;
     row.timeHigh = prefix.timeHigh;
@@ -192,7 +216,7 @@ class TextImport {
     if (lost !== null || HEADERS.test(text)) return;
     this.table ||= TABLE.test(text);
     if (this.#join(bytes, start, end)) return;
-    this.#trace.damage(this.#reader.line, 'no event', text);
+    this.#trace.damage(this.#number, 'no event', text);
   }
 
   /**
@@ -202,7 +226,7 @@ class TextImport {
   #join(bytes: Uint8Array, start: number, end: number): boolean {
     const { previousStart, previousEnd } = this.#reader;
     const { heldLane: lane, held } = this.#trace;
-    if (bytes === this.#quoted.bytes) return false; // its long lines are whole again
+    if (bytes === this.#quoted.bytes || this.#wraps !== null) return false; // long lines are whole again
     if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE) return false;
     let from = start;
     while (from < end && (isBlank(bytes[from] as number) || bytes[from] === 0x3e)) from += 1;
@@ -247,6 +271,13 @@ class TextImport {
 
 const FORMAT = 'linux-kvm-text';
 
+/** A line that is no event and no part of one. */
+function isAlone(bytes: Uint8Array, start: number, end: number): boolean {
+  if (isFrame(bytes, start, end)) return true;
+  const text = utf8.decode(bytes.subarray(start, Math.min(end, start + 400)));
+  return HEADERS.test(text) || readLost(text) !== null;
+}
+
 /** What a line says of events that are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
 function readLost(text: string): { readonly count: number; readonly cpu: number } | null {
   const inBuffer = IN_BUFFER.exec(text);
@@ -285,13 +316,55 @@ function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
   );
 }
 
+/** How well a text reads in a style: lines that are damaged, and cells that are filled. */
+interface Reading {
+  readonly damaged: number;
+  readonly cells: number;
+}
+
+function readingOf(sample: Uint8Array, style: WrapStyle | null): Reading {
+  let cells = 0;
+  const writer = new StreamWriter((chunk) => {
+    for (const name of EVENT_FIELDS) {
+      const { valid } = chunk.column(name);
+      for (let i = 0; i < chunk.rows; i++) cells += valid?.[i] ?? 1;
+    }
+  });
+  const reader = new LineReader(inMemory('sample', sample));
+  const work = new TextImport(reader, () => writer, { brief: true }, style);
+  while (reader.next()) work.line();
+  work.end();
+  writer.finish();
+  return { damaged: work.damaged, cells };
+}
+
+/** How the lines of a text are wrapped: as it reads best by its first bytes; null where they are not. */
+function wrapStyle(sample: Uint8Array): WrapStyle | null {
+  const end = sample.lastIndexOf(0x0a) + 1;
+  const text = sample.slice(0, end);
+  if (text.includes(0)) return null;
+  const styles = stylesOf(text, isAlone);
+  if (styles.length === 0) return null;
+  let best: { readonly style: WrapStyle | null; readonly reading: Reading } = {
+    style: null,
+    reading: readingOf(text, null),
+  };
+  for (const style of styles) {
+    const reading = readingOf(text, style);
+    const { damaged, cells } = best.reading;
+    if (reading.cells > cells || (reading.cells === cells && reading.damaged < damaged)) best = { style, reading };
+  }
+  return best.style;
+}
+
 /**
  * Imports a text. `open` makes the writer; it is called with the first event, so that what is no trace writes nothing.
  * Throws ImportError where there is no event at all; stops at bytes that are no text and says so in the result.
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
-  const work = new TextImport(reader, open, options);
+  const style = options.live === true ? null : wrapStyle(reader.sample(SAMPLE));
+  const work = new TextImport(reader, open, options, style);
   let stopped: ImportError | null = null;
   try {
     while (reader.next()) {
@@ -306,7 +379,7 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
     }
     stopped = error;
   }
-  work.flush();
+  work.end();
   if (work.events === 0) {
     if (stopped !== null) throw stopped;
     if (reader.line === 0) throw new ImportError('EMPTY_INPUT', source.name);

@@ -1,0 +1,126 @@
+/** Texts that mail or a terminal broke at a width read as they were before. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { inMemory } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { importText } from '../../recorder/import/text.js';
+import { inPackage } from '../../traces/guests/guest.js';
+
+type Wrap = (line: string, width: number) => string[];
+
+/** At a column, as a terminal and `fold -w` do. */
+const atColumn: Wrap = (line, width) =>
+  Array.from({ length: Math.max(1, Math.ceil(line.length / width)) }, (_, i) => line.slice(i * width, (i + 1) * width));
+
+/** At the last blank that fits, as mail does; `kept`: it stays at the end of the line, as with `fold -s`. */
+const atBlank =
+  (kept: boolean): Wrap =>
+  (line, width) => {
+    const pieces: string[] = [];
+    let rest = line;
+    while (rest.length > width) {
+      const blank = rest.lastIndexOf(' ', kept ? width - 1 : width);
+      if (blank <= 0 || rest.slice(0, blank).trim() === '') break;
+      pieces.push(kept ? rest.slice(0, blank + 1) : rest.slice(0, blank).trimEnd());
+      rest = kept ? rest.slice(blank + 1) : rest.slice(blank + 1).trimStart();
+    }
+    return [...pieces, rest];
+  };
+
+const quoted =
+  (wrap: Wrap): Wrap =>
+  (line, width) =>
+    wrap(line, width).map((piece) => `> ${piece}`);
+
+const WRAPS: { readonly [name: string]: Wrap } = {
+  'at a column': atColumn,
+  'at a column, then quoted': quoted(atColumn),
+  'quoted, then at a column': (line, width) => atColumn(`> ${line}`, width),
+  'at a blank, which is kept': atBlank(true),
+  'at a blank, which is lost': atBlank(false),
+  'at a blank, then quoted': quoted(atBlank(false)),
+};
+
+/** Rows of a text as they compare: runs of blanks in what is kept as text are not told apart. */
+function rowsOf(text: string): { rows: string[]; damaged: number } {
+  const rows: string[] = [];
+  const writer = new StreamWriter((chunk) => {
+    for (let i = 0; i < chunk.rows; i++) rows.push(shown(chunk.row(i)));
+  });
+  const { counts } = importText(inMemory('text', Buffer.from(text, 'latin1')), () => writer);
+  return { rows: rows.filter((row) => row.includes('"seq"')), damaged: counts.damaged };
+}
+
+const shown = (row: object): string =>
+  JSON.stringify(row, (key, value: unknown) => {
+    if (typeof value === 'bigint') return String(value);
+    return key === 'text' && typeof value === 'string' ? value.replace(/\s+/g, ' ').trim() : value;
+  });
+
+const wrapped = (text: string, wrap: Wrap, width: number): string =>
+  text
+    .split('\n')
+    .flatMap((line) => wrap(line, width))
+    .join('\n');
+
+const fixture = (name: string): string =>
+  readFileSync(join(inPackage('test', 'recorder', 'fixtures'), name), 'latin1').trimEnd();
+
+/** trace-cmd report of VMX and of SVM, perf script, and tracefs `trace`. */
+const TEXTS = ['vmx-basic.report.txt', 'vmx-nested.report.txt', 'svm-basic.script.txt', 'svm-ring-too-small.trace.txt'];
+const WIDTHS = [64, 66, 70, 72, 74, 76, 78, 79, 80, 100];
+
+for (const name of TEXTS) {
+  describe(name, () => {
+    const text = fixture(name);
+    const whole = rowsOf(text);
+    for (const [how, wrap] of Object.entries(WRAPS)) {
+      it(`broken ${how} reads as before`, () => {
+        for (const width of WIDTHS) {
+          const { rows, damaged } = rowsOf(wrapped(text, wrap, width));
+          assert.equal(rows.length, whole.rows.length, `width ${width}`);
+          for (const [i, row] of rows.entries()) assert.equal(row, whole.rows[i], `width ${width}, row ${i}`);
+          assert.ok(damaged <= whole.damaged + 1, `width ${width}: ${damaged} damaged lines`);
+        }
+      });
+    }
+  });
+}
+
+describe('a text that is not wrapped', () => {
+  const text = fixture('vmx-basic.report.txt');
+  const lines = text.split('\n');
+
+  it('keeps its events where lines of something else stand between them', () => {
+    const whole = rowsOf(text);
+    for (const foreign of [
+      'hello',
+      'a line of a log that is about as long as those of the events of this text, and no event',
+    ]) {
+      const mixed = lines.flatMap((line, i) => (i % 7 === 3 ? [line, foreign] : [line])).join('\n');
+      const { rows, damaged } = rowsOf(mixed);
+      assert.deepEqual(rows, whole.rows);
+      assert.equal(damaged, lines.filter((_, i) => i % 7 === 3).length);
+    }
+  });
+
+  it('reads the same however it arrives', () => {
+    const bytes = Buffer.from(wrapped(text, atColumn, 76), 'latin1');
+    const digests = [1, 7, 4096, 1 << 20].map((most) => {
+      const memory = inMemory('text', bytes);
+      const slow = {
+        ...memory,
+        read: (target: Uint8Array, at: number) => memory.read(target.subarray(0, at + most), at),
+      };
+      const rows: string[] = [];
+      const writer = new StreamWriter((chunk) => {
+        for (let i = 0; i < chunk.rows; i++) rows.push(shown(chunk.row(i)));
+      });
+      importText(slow, () => writer);
+      return rows.join('\n');
+    });
+    assert.equal(new Set(digests).size, 1);
+  });
+});
