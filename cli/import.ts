@@ -30,6 +30,8 @@ export const command: Command = {
     'Of Xen, vCPUs are told by the events of the scheduler (`xentrace -e 0xaf000` records them and those of HVM and PVH ' +
       'guests), a VM is a domain, and times are cycles of the TSC, or with --tsc-hz nanoseconds. Events without a ' +
       'time of their own have none.',
+    'Text that a terminal or a mail program broke at a width is put together again, quoted or not: how it is wrapped is told ' +
+      'by its first 64 KiB.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +

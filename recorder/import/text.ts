@@ -26,6 +26,9 @@ const PATIENCE = 16 << 20;
 const MAX_NAME = 256;
 /** Mail breaks no shorter lines. */
 const SHORTEST_WRAP = 50;
+/** Digits of an address of a call chain, or else the columns that perf gives it: `%16llx`. */
+const SHORTEST_ADDRESS = 3;
+const ADDRESS_COLUMNS = 16;
 const INFO = ascii(' info');
 const PROGRESS_LINES = 0x3fff;
 
@@ -307,8 +310,9 @@ function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
   if (i === start) return false;
   const digits = i;
   while (i < end && isHex(bytes[i] as number)) i += 1;
+  // perf right-aligns addresses in 16 columns; bytes of an instruction are shorter words
   return (
-    i - digits >= 1 &&
+    (i - digits >= SHORTEST_ADDRESS || i - start >= ADDRESS_COLUMNS) &&
     i < end &&
     isBlank(bytes[i] as number) &&
     bytes[end - 1] === 0x29 &&

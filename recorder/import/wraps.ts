@@ -195,7 +195,7 @@ export function stylesOf(sample: Uint8Array, alone: Alone): WrapStyle[] {
   if (broken.length > lines.length * QUOTED) return [];
   for (const beginning of ['task', 'time', 'name'] as const) {
     const parts = partsOf(sample, lines, alone, beginning);
-    if (parts.length < LEAST_BREAKS) continue;
+    if (parts.length < LEAST_BREAKS) return []; // every line begins an event
     const styles = candidates(sample, lines, parts, beginning);
     const found = styles.filter((style) => explains(sample, lines, alone, style));
     // a piece of an event that has a task may look like one without

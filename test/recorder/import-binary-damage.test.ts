@@ -81,7 +81,7 @@ describe('forms of trace.dat', () => {
 
   it('an entry without an exit is told of', () => {
     const { result } = importBytes(bytesOf('vmx-vmfail.trace.dat'));
-    assert.ok(result.notes.some(({ says }) => says.includes('VMfail')));
+    assert.ok(result.notes.some(({ says }) => says.includes('KVM_EXIT_FAIL_ENTRY')));
     assert.equal(importBytes(bytesOf('vmx-failed-entry.trace.dat')).result.counts.failedEntries, 1);
   });
 });
