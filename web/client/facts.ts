@@ -38,7 +38,8 @@ function lossOf(gaps: number, lost: number): string {
 /** The first few of sentences, and how many more there are. */
 function firstOf(sentences: readonly string[], most: number): string {
   const more = sentences.length - most;
-  return [...sentences.slice(0, most), ...(more > 0 ? [`and ${more} more`] : [])].join(' · ');
+  const shown = sentences.slice(0, most).map((text) => text.charAt(0).toUpperCase() + text.slice(1));
+  return [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join(' · ');
 }
 
 /** The choice of axes, and on that of time, of what its labels count from. */
