@@ -52,16 +52,16 @@ const EXIT_VIEW: View = {
     event: ['seq', 'tick', 'kind', 'from_level', ...SAME],
     dictionary: ['domain', 'code', 'name'],
   },
-  // nothing is paired across lost events, nor with a nested entry that was refused, which has no reason
+  // nothing is paired across lost events; a nested entry that was refused has no reason, and was no exit
   sql: `WITH known AS (
   SELECT seq, tick, kind, from_level, ${SAME.join(', ')},
-    kind = ${FAILED} AND reason IS NULL AS refused, sum(kind = ${LOST}) OVER (ORDER BY seq) AS gap
-  FROM event WHERE kind IN (${EXIT}, ${ENTRY}, ${FAILED}, ${LOST})
+    sum(kind = ${LOST}) OVER (ORDER BY seq) AS gap
+  FROM event WHERE kind IN (${EXIT}, ${ENTRY}, ${LOST}) OR (kind = ${FAILED} AND reason IS NOT NULL)
 ), step AS (
   SELECT *, lead(kind) OVER lane AS next_kind, lead(seq) OVER lane AS next_seq,
     lead(tick) OVER lane AS next_tick, lead(time_ns) OVER lane AS next_ns
   FROM known WHERE kind <> ${LOST}
-  WINDOW lane AS (PARTITION BY vcpu, gap, refused ORDER BY seq)
+  WINDOW lane AS (PARTITION BY vcpu, gap ORDER BY seq)
 )
 SELECT seq, tick, ${SAME.map((name) => `step.${name}`).join(', ')}, from_level AS level,
   coalesce(reasons.name, '0x' || printf('%x', CASE isa WHEN 1 THEN reason & 65535 ELSE reason END)) AS name,
