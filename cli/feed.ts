@@ -14,6 +14,7 @@ import { openTrace, traceKind } from '../traces/open.js';
 import type { Chunk, TraceReader } from '../traces/store.js';
 import { describeError, formatError } from './errors.js';
 import { describeCounts, printNotes } from './import-text.js';
+import { withAdvice } from './log.js';
 import type { Output } from './output.js';
 
 export interface Names {
@@ -145,6 +146,8 @@ function feedForeign(file: string, reading: Reading, take: Take, out: Output): F
       remark: `${source.name}: ${describeCounts(result)}`,
       origin: originOf((key) => writer.run.get(key) ?? null, stopped === null),
     };
+  } catch (error) {
+    throw withAdvice(error, file);
   } finally {
     progress.end();
     source.close();

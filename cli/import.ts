@@ -1,14 +1,12 @@
 /** `trapline import`: a trace that another tool recorded, in our format. */
-import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { hasDump } from '../analyzer/explain/find.js';
-import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
 import { createTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { describeCounts, printNotes } from './import-text.js';
+import { withAdvice } from './log.js';
 import { formatDigest } from './table.js';
 import { readTscHz, TSC_OPTION } from './tsc.js';
 
@@ -109,23 +107,9 @@ function importFile(call: Call, file: string): number {
     call.out.note(formatError(stopped));
     return EXIT.wrong;
   } catch (error) {
-    throw error instanceof ImportError && error.code === 'NOT_A_TRACE' && holdsDump(file)
-      ? new ImportError(
-          error.code,
-          error.where,
-          error.why,
-          `it holds a dump of a VMCS or VMCB, or a VMX error: trapline explain ${file}`,
-        )
-      : error;
+    throw withAdvice(error, file);
   } finally {
     progress.end();
     source.close();
   }
 }
-
-/** Larger files are not looked through for what they are instead. */
-const LARGEST_LOG = 16 << 20;
-
-/** A log that `trapline explain` reads. */
-const holdsDump = (file: string): boolean =>
-  file !== '-' && statSync(file).size <= LARGEST_LOG && hasDump(readFileSync(file));

@@ -126,12 +126,16 @@ describe('explain', () => {
     assert.match(said.err, /^trapline: NO_FAILURE_RECORDED .*trapline profile/);
     assert.doesNotMatch(said.err, /--event/);
   });
-  it('import of a log with a dump points here', async () => {
-    const [out, err] = [new Paper(), new Paper()];
-    const words = ['import', fixture('vmx-pdpte'), '-o', join(folder, 'none.sqlite')];
-    assert.equal(await runProgram(words, new Output(out, err, {}), COMMANDS), 2);
-    assert.match(err.text, /^trapline: NOT_A_TRACE .*trapline explain .*vmx-pdpte\.txt\n$/);
-  });
+  for (const words of [
+    ['import', fixture('vmx-pdpte'), '-o', 'none.sqlite'],
+    ['profile', fixture('vmx-pdpte')],
+  ]) {
+    it(`${words[0]} of a log with a dump points here`, async () => {
+      const [out, err] = [new Paper(), new Paper()];
+      assert.equal(await runProgram(words, new Output(out, err, {}), COMMANDS), 2);
+      assert.match(err.text, /^trapline: NOT_A_TRACE .*trapline explain .*vmx-pdpte\.txt\n$/);
+    });
+  }
   it('a recording of trace-cmd names its failed entry', { skip: SKIP }, async () => {
     const path = join(shared('kvm') ?? '', 'vmx', 'vmx_failtrace_gdtr_base_noncanon.trace.dat');
     const { code, out } = await trapline(path);
