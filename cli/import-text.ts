@@ -20,7 +20,7 @@ export function describeCounts({ counts }: Pick<ImportResult, 'counts'>): string
     endings.filter((part) => part !== '').join(' and '),
     counts.nestedExits === 0 ? '' : count(counts.nestedExits, 'nested exit'),
     counts.threads === 0 ? '' : count(counts.threads, 'thread'),
-    counts.gaps === 0 ? '' : `${lostEvents(counts.lost)} lost by the recorder in ${count(counts.gaps, 'gap')}`,
+    counts.gaps === 0 ? '' : `${lostEvents(counts.lost)} lost in ${count(counts.gaps, 'gap')}`,
     counts.damaged === 0 ? '' : count(counts.damaged, counts.lines === 0 ? 'damaged place' : 'damaged line'),
     counts.frames === 0 ? '' : `${count(counts.frames, 'call-chain line')} left out`,
   ];

@@ -16,6 +16,8 @@ const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string
   { bytes: [0x1f, 0x8b], says: 'compressed with gzip', advice: 'run `zcat FILE | trapline import -`' },
   { bytes: [0x28, 0xb5, 0x2f, 0xfd], says: 'compressed with zstd', advice: 'run `zstdcat FILE | trapline import -`' },
   { bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a], says: 'compressed with xz', advice: 'run `xzcat FILE | trapline import -`' },
+  { bytes: [0xff, 0xfe], says: 'text in UTF-16', advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline import -`' },
+  { bytes: [0xfe, 0xff], says: 'text in UTF-16', advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline import -`' },
   { bytes: [0x7f, 0x45, 0x4c, 0x46], says: 'an ELF program', advice: 'name a trace' },
 ];
 

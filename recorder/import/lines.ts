@@ -20,6 +20,10 @@ export class LineReader {
   previousEnd = 0;
   /** Number of the current line, from 1. */
   line = 0;
+  /** What of the input was passed over instead of a line; null: a line is there. */
+  torn: ImportError | null = null;
+  /** The next line goes on where NULs parted this one. */
+  #begun = false;
   #filled = 0;
   #next = 0;
   /** Offset in the input of bytes[0]. */
@@ -76,10 +80,14 @@ export class LineReader {
     this.#filled += count;
   }
 
-  /** Moves to the next line; false at the end. Throws ImportError at bytes that no text has. */
+  /**
+   * Moves to the next line; false at the end. What no text has is passed over: NULs, which part lines like a line end,
+   * and the whole of a line that is too long. `torn` then says so, and the line is empty.
+   */
   next(): boolean {
-    this.previousStart = this.start;
-    this.previousEnd = this.end;
+    this.previousStart = this.torn === null ? this.start : this.#next;
+    this.previousEnd = this.torn === null ? this.end : this.#next;
+    this.torn = null;
     this.start = this.#next;
     let scanned = this.#next;
     let feed = this.#search.indexOf(LF, scanned);
@@ -93,16 +101,55 @@ export class LineReader {
     }
     if (feed < 0 || feed >= this.#filled) feed = this.#filled;
     if (this.start >= this.#filled) return false;
-    this.line += 1;
+    if (this.#begun) this.#begun = false;
+    else this.line += 1;
+    if (this.#nul >= 0 && this.#nul < feed) {
+      this.#passNuls();
+      return true;
+    }
+    if (feed - this.start > MAX_LINE) {
+      this.#passLine();
+      return true;
+    }
     this.end = feed;
     this.#next = Math.min(feed + 1, this.#filled);
-    if (this.#nul >= 0 && this.#nul < feed) {
-      throw new ImportError('BINARY_INPUT', this.where(), `a NUL byte at offset ${this.#base + this.#nul}`);
-    }
-    if (this.end - this.start > MAX_LINE) {
-      throw new ImportError('LINE_TOO_LONG', this.where(), `more than ${MAX_LINE} bytes`);
-    }
     if (this.end > this.start && this.bytes[this.end - 1] === CR) this.end -= 1;
     return true;
+  }
+
+  #passNuls(): void {
+    const why = `a NUL byte at offset ${this.#base + this.#nul}`;
+    this.torn = new ImportError('BINARY_INPUT', this.where(), why);
+    this.#next = this.#nul;
+    do {
+      while (this.#next < this.#filled && this.bytes[this.#next] === 0) this.#next += 1;
+    } while (this.#next === this.#filled && this.#refill());
+    this.#begun = true;
+    this.#settle();
+  }
+
+  #passLine(): void {
+    this.torn = new ImportError('LINE_TOO_LONG', this.where(), `more than ${MAX_LINE} bytes`);
+    let feed = -1;
+    do {
+      feed = this.#search.subarray(0, this.#filled).indexOf(LF, this.#next);
+      if (feed < 0) this.#next = this.#filled;
+    } while (feed < 0 && this.#refill());
+    if (feed >= 0) this.#next = feed + 1;
+    this.#settle();
+  }
+
+  /** Reads on, forgetting all that was read; false at the end. */
+  #refill(): boolean {
+    this.start = this.end = this.previousStart = this.previousEnd = this.#next;
+    this.#nul = -1;
+    this.#fill();
+    return !this.#ended;
+  }
+
+  /** Leaves an empty line behind what was passed over. */
+  #settle(): void {
+    this.start = this.end = this.#next;
+    this.#nul = this.#search.subarray(0, this.#filled).indexOf(0, this.#next);
   }
 }

@@ -5,6 +5,7 @@
  *   pasted      nothing, a time alone, or `CPU n:`, behind mail quoting
  */
 import { Cursor, isBlank, isDigit, isWord } from './cursor.js';
+import { EVENTS } from './events.js';
 
 const OPEN = 0x5b; // [
 const CLOSE = 0x5d;
@@ -198,7 +199,7 @@ export class Prefix {
     this.payload = to;
     this.nameEnd = to - 1;
     this.nameStart = behindGroup(bytes, start, to);
-    return !bare || isKvmName(bytes, this.nameStart);
+    return !bare || isKvmName(bytes, this.nameStart) || EVENTS.get(bytes, this.nameStart, this.nameEnd) !== undefined;
   }
 
   /** True where the line begins with a task that is known, and goes on as an event. */

@@ -115,23 +115,6 @@ export function peek(source: ByteSource, count: number): { readonly head: Uint8A
   return { head, whole };
 }
 
-/** Bytes that are in memory. */
-export function inMemory(name: string, bytes: Uint8Array): ByteSource {
-  let given = 0;
-  return {
-    name,
-    size: bytes.length,
-    read(target, at) {
-      const part = bytes.subarray(given, given + target.length - at);
-      target.set(part, at);
-      given += part.length;
-      return part.length;
-    },
-    readAt: null,
-    close() {},
-  };
-}
-
 /** The same bytes in a file that vanishes when it is closed: a pipe cannot be read out of order. */
 export function spool(source: ByteSource): ByteSource {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-'));

@@ -6,7 +6,8 @@
 import { EVENT_FIELDS, EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { Assembly, MAX_NAMES } from './assembly.js';
-import { ascii, Cursor, isBlank, isDigit, isHex, isWord, NameTable } from './cursor.js';
+import { beginningOf, isAlone, isFrame, isHeader, readLost } from './between.js';
+import { ascii, Cursor, isBlank, isWord, NameTable } from './cursor.js';
 import { type DecodeContext, Decoder } from './decode.js';
 import { ImportError } from './errors.js';
 import { EVENTS, type EventSpec } from './events.js';
@@ -16,30 +17,24 @@ import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
-import { type ByteSource, inMemory } from './source.js';
+import { type ByteSource, memorySource } from './source.js';
 import { StreamWriter } from './stream.js';
 import { SAMPLE, stylesOf, Unwrapper, type WrapStyle } from './wraps.js';
 
 /** Bytes without one event after which a file counts as no trace. */
 const PATIENCE = 16 << 20;
+/** Places that are no text, without an event between them, after which no more is read. */
+const MOST_TORN = 64;
 /** Longer names of tasks and events are cut: they are kept until the end. */
 const MAX_NAME = 256;
 /** Mail breaks no shorter lines. */
 const SHORTEST_WRAP = 50;
-/** Digits of an address of a call chain, or else the columns that perf gives it: `%16llx`. */
-const SHORTEST_ADDRESS = 3;
-const ADDRESS_COLUMNS = 16;
 const INFO = ascii(' info');
 const PROGRESS_LINES = 0x3fff;
 
 const COLON_BLANK = ascii(': ');
-/** Lines that trace-cmd and ftrace print around the events. */
-const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*)?$/;
-const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
-const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 /** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
 const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;
-const IN_BUFFER = /^[>\s]*#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
@@ -57,6 +52,11 @@ class TextImport {
   readonly #wraps: Unwrapper | null;
   /** Number of the line that is read. */
   #number = 0;
+  /** The first thing in the text that is none. */
+  stopped: ImportError | null = null;
+  /** How many there were since the last event, and events before the last of them. */
+  #torn = 0;
+  #eventsBefore = 0;
   readonly #joined = new Uint8Array(2 * MAX_LINE + 2);
   readonly #trace: Assembly;
   readonly #brief: boolean;
@@ -95,7 +95,11 @@ class TextImport {
 
   /** Reads one line, the current one of the reader. */
   line(): void {
-    const { bytes, start, end, line } = this.#reader;
+    const { bytes, start, end, line, torn } = this.#reader;
+    if (torn !== null) {
+      this.#tear(torn);
+      return;
+    }
     if (this.#wraps !== null) {
       if (this.#wraps.take(bytes, start, end, line)) this.#unwrapped(this.#wraps);
       return;
@@ -106,6 +110,22 @@ class TextImport {
     } else {
       this.#line(bytes, start, end);
     }
+  }
+
+  /** Something that is no text: what is behind it is read on. */
+  #tear(error: ImportError): void {
+    if (this.#wraps?.end()) this.#unwrapped(this.#wraps);
+    this.#trace.damaged += 1;
+    if (this.stopped === null) this.stopped = error;
+    else this.#trace.notes.add(this.#reader.line, error.message);
+    this.#torn = this.events > this.#eventsBefore ? 1 : this.#torn + 1;
+    if (this.events > 0) this.#trace.lose(0, -1, this.#where); // events may have been there
+    this.#eventsBefore = this.events;
+  }
+
+  /** So much of it is no text that the rest is not worth reading. */
+  get isBinary(): boolean {
+    return this.#torn >= MOST_TORN;
   }
 
   #unwrapped({ bytes, length, line }: Unwrapper): void {
@@ -213,10 +233,10 @@ class TextImport {
       this.#frames += 1;
       return;
     }
-    const text = utf8.decode(bytes.subarray(start, Math.min(end, start + 400)));
+    const text = beginningOf(bytes, start, end);
     const lost = readLost(text);
     if (lost !== null) this.#trace.lose(lost.count, lost.cpu, this.#where);
-    if (lost !== null || HEADERS.test(text)) return;
+    if (lost !== null || isHeader(text)) return;
     this.table ||= TABLE.test(text);
     if (this.#join(bytes, start, end)) return;
     this.#trace.damage(this.#number, 'no event', text);
@@ -262,7 +282,8 @@ class TextImport {
     return true;
   }
 
-  finish(source: ByteSource, stopped: ImportError | null): ImportResult {
+  finish(source: ByteSource): ImportResult {
+    const { stopped } = this;
     const { line } = this.#reader;
     return this.#trace.finish(
       { source: source.name, format: FORMAT, stopped },
@@ -274,26 +295,6 @@ class TextImport {
 
 const FORMAT = 'linux-kvm-text';
 
-/** A line that is no event and no part of one. */
-function isAlone(bytes: Uint8Array, start: number, end: number): boolean {
-  if (isFrame(bytes, start, end)) return true;
-  const text = utf8.decode(bytes.subarray(start, Math.min(end, start + 400)));
-  return HEADERS.test(text) || readLost(text) !== null;
-}
-
-/** What a line says of events that are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
-function readLost(text: string): { readonly count: number; readonly cpu: number } | null {
-  const inBuffer = IN_BUFFER.exec(text);
-  if (inBuffer !== null) {
-    const count = Number(inBuffer[2]) - Number(inBuffer[1]);
-    return count > 0 ? { count, cpu: -1 } : null;
-  }
-  const dropped = DROPPED.exec(text);
-  if (dropped !== null) return { count: Number(dropped[2] ?? 0), cpu: Number(dropped[1]) };
-  const perf = PERF_LOST.exec(text);
-  return perf === null ? null : { count: Number(perf[1]), cpu: -1 };
-}
-
 const endsWith = (bytes: Uint8Array, end: Uint8Array): boolean =>
   bytes.length >= end.length && end.every((byte, i) => bytes[bytes.length - end.length + i] === byte);
 
@@ -301,23 +302,6 @@ function countBits(mask: number): number {
   let count = 0;
   for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
   return count;
-}
-
-/** `  ffffffff8db81dad __x64_sys_ioctl+0x8d ([kernel.kallsyms])`: one frame of a call chain of perf. */
-function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
-  let i = start;
-  while (i < end && isBlank(bytes[i] as number)) i += 1;
-  if (i === start) return false;
-  const digits = i;
-  while (i < end && isHex(bytes[i] as number)) i += 1;
-  // perf right-aligns addresses in 16 columns; bytes of an instruction are shorter words
-  return (
-    (i - digits >= SHORTEST_ADDRESS || i - start >= ADDRESS_COLUMNS) &&
-    i < end &&
-    isBlank(bytes[i] as number) &&
-    bytes[end - 1] === 0x29 &&
-    !isDigit(bytes[i + 1] as number)
-  );
 }
 
 /** How well a text reads in a style: lines that are damaged, and cells that are filled. */
@@ -334,7 +318,7 @@ function readingOf(sample: Uint8Array, style: WrapStyle | null): Reading {
       for (let i = 0; i < chunk.rows; i++) cells += valid?.[i] ?? 1;
     }
   });
-  const reader = new LineReader(inMemory('sample', sample));
+  const reader = new LineReader(memorySource(sample));
   const work = new TextImport(reader, () => writer, { brief: true }, style);
   while (reader.next()) work.line();
   work.end();
@@ -363,15 +347,15 @@ function wrapStyle(sample: Uint8Array): WrapStyle | null {
 
 /**
  * Imports a text. `open` makes the writer; it is called with the first event, so that what is no trace writes nothing.
- * Throws ImportError where there is no event at all; stops at bytes that are no text and says so in the result.
+ * Throws ImportError where there is no event at all; bytes that are no text are passed over, and the result says so: after
+ * 64 such places without an event between them no more is read.
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
   const style = options.live === true ? null : wrapStyle(reader.sample(SAMPLE));
   const work = new TextImport(reader, open, options, style);
-  let stopped: ImportError | null = null;
   try {
-    while (reader.next()) {
+    while (!work.isBinary && reader.next()) {
       work.line();
       if ((reader.line & PROGRESS_LINES) === 0) options.progress?.(reader.consumed, source.size);
       if (work.events === 0 && reader.consumed > PATIENCE) break;
@@ -381,16 +365,16 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
       work.abandon();
       throw error;
     }
-    stopped = error;
+    work.stopped ??= error;
   }
   work.end();
   if (work.events === 0) {
-    if (stopped !== null) throw stopped;
+    if (work.stopped !== null) throw work.stopped;
     if (reader.line === 0) throw new ImportError('EMPTY_INPUT', source.name);
     const read = reader.line === 1 ? '1 line read' : `${reader.line} lines read`;
     if (!work.table) throw new ImportError('NOT_A_TRACE', source.name, read);
     const advice = 'import the recording that the table was made from';
     throw new ImportError('NOT_A_TRACE', source.name, `${read}, among them a table of counts`, advice);
   }
-  return work.finish(source, stopped);
+  return work.finish(source);
 }

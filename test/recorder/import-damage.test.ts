@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { IMPORT_ERRORS, ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
-import { LineReader, MAX_LINE } from '../../recorder/import/lines.js';
+import { LineReader } from '../../recorder/import/lines.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { fixture, importBytes, importText } from './import-helpers.js';
@@ -102,6 +102,14 @@ describe('lines that mail and people broke', () => {
     assert.equal(wide.events[0]?.kind, 'other');
   });
 
+  it('tells frames of call chains from the rest of a broken line', () => {
+    const frames =
+      '\tffffffff8db81dad __x64_sys_ioctl+0x8d ([kernel.kallsyms])\n                0 [unknown] ([unknown])\n' +
+      ' => kvm_vcpu_ioctl (ffffffffc05ed1ce)\n';
+    const { result } = importText(`${EXIT}\n${frames}${ENTRY}\n  0f a2 (prot64)\n`);
+    assert.deepEqual([result.counts.frames, result.counts.damaged], [3, 1]);
+  });
+
   it('bounds its notes', () => {
     const { result } = importText(`${EXIT}\n${'junk\n'.repeat(5000)}`);
     assert.equal(result.counts.damaged, 5000);
@@ -145,6 +153,7 @@ describe('input that is no trace', () => {
     ['NULs', 'BINARY_INPUT', Buffer.alloc(5000)],
     ['random bytes', 'BINARY_INPUT', Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) & 0xff))],
     ['one endless line', 'LINE_TOO_LONG', Buffer.alloc(3_000_000, 'a')],
+    ['text in UTF-16', 'BINARY_TRACE', Buffer.from(`\ufeff${EXIT}\n`, 'utf16le')],
     ['an ELF program', 'BINARY_TRACE', Buffer.from('\x7fELF\x02\x01\x01', 'latin1')],
     ['the start of a trace.dat', 'TRUNCATED', Buffer.from('\x17\x08\x44tracing6\0', 'latin1')],
     ['the start of a perf.data', 'TRUNCATED', Buffer.from('PERFILE2\0\0', 'latin1')],
@@ -184,15 +193,31 @@ describe('input that is no trace', () => {
   const events = `${EXIT}\n${ENTRY}\n`.repeat(50);
   for (const [name, code, junk] of [
     ['a NUL', 'BINARY_INPUT', 'abc\0def\n'],
-    ['an endless line', 'LINE_TOO_LONG', 'x'.repeat(MAX_LINE + 1)],
+    ['a block of NULs that a lost write left', 'BINARY_INPUT', '\0'.repeat(700_000)],
+    ['an endless line', 'LINE_TOO_LONG', `${'x'.repeat(700_000)}\n`],
   ] as const) {
-    it(`stops at ${name}, says where, and keeps what came before`, () => {
-      const { result, rows } = importText(`${events}${junk}\n${events}`);
-      assert.equal(rows.length, 100);
+    it(`passes over ${name}, says where, and keeps what stands around it`, () => {
+      const { result, events: rows } = importText(`${events}${junk}${events}`);
+      assert.deepEqual(
+        [result.counts.exits, result.counts.entries, result.counts.gaps],
+        [100, 100, 1],
+        'and a gap stands for it',
+      );
+      assert.equal(rows[100]?.kind, 'lost');
       assert.equal(result.stopped?.code, code);
       assert.match(result.stopped?.where ?? '', new RegExp(`^test.txt:101 \\(offset ${events.length}\\)$`));
     });
   }
+
+  it('reads the line behind NULs, and not the one that they end', () => {
+    const { result } = importText(`${EXIT}\n${ENTRY.slice(0, 40)}\0\0\0${EXIT}\n${ENTRY}\n`);
+    assert.deepEqual([result.counts.exits, result.counts.entries, result.counts.damaged], [2, 1, 1]);
+  });
+
+  it('reads no more where much of it is no text', () => {
+    const { result } = importText(`${events}${'\x01\0'.repeat(1000)}\n${events}`);
+    assert.deepEqual([result.counts.exits, result.counts.damaged], [50, 64]);
+  });
 
   it('bounds the number of threads', () => {
     let text = '';

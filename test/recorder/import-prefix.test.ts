@@ -137,6 +137,16 @@ describe('prefix of a line', () => {
     });
   }
 
+  it('knows every event of KVM by its name alone', () => {
+    const text =
+      'vcpu_match_mmio: gva 0xffffc90000205000 gpa 0xfed000f0 Read GPA\n' +
+      '1.5: check_mmio_spte: spte 0xfff8 kvm_gen 5 spte-gen 4 valid 0\n';
+    const { rows, result } = importText(text);
+    assert.deepEqual([rows.length, result.counts.damaged], [2, 0]);
+    assert.equal(rows[0]?.gpa, 0xfed0_00f0n);
+    assert.equal(importText(`${text}is_no_event_of_kvm: gva 0x1\n`).result.counts.damaged, 1);
+  });
+
   it('keeps every nanosecond of every time', () => {
     const digits = fc.integer({ min: 1, max: 9 });
     fc.assert(

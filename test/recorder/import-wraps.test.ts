@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { inMemory } from '../../recorder/import/source.js';
+import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { importText } from '../../recorder/import/text.js';
 import { inPackage } from '../../traces/guests/guest.js';
@@ -49,7 +49,7 @@ function rowsOf(text: string): { rows: string[]; damaged: number } {
   const writer = new StreamWriter((chunk) => {
     for (let i = 0; i < chunk.rows; i++) rows.push(shown(chunk.row(i)));
   });
-  const { counts } = importText(inMemory('text', Buffer.from(text, 'latin1')), () => writer);
+  const { counts } = importText(memorySource(Buffer.from(text, 'latin1')), () => writer);
   return { rows: rows.filter((row) => row.includes('"seq"')), damaged: counts.damaged };
 }
 
@@ -109,7 +109,7 @@ describe('a text that is not wrapped', () => {
   it('reads the same however it arrives', () => {
     const bytes = Buffer.from(wrapped(text, atColumn, 76), 'latin1');
     const digests = [1, 7, 4096, 1 << 20].map((most) => {
-      const memory = inMemory('text', bytes);
+      const memory = memorySource(bytes);
       const slow = {
         ...memory,
         read: (target: Uint8Array, at: number) => memory.read(target.subarray(0, at + most), at),
