@@ -40,13 +40,18 @@ export interface Report {
 export const same = ({ answer: { hunks, related, reasons }, ignored }: Report): boolean =>
   related && hunks === 0 && reasons.every(({ delta, reason }) => delta === 0 || ignored.includes(reason));
 
-const NO_EXITS = 'no events of exits: they are unknown, not zero';
+/** Which recording has no events of exits, so that there is nothing to compare; null where both have. */
+export function exitsMissing({ leftFile, rightFile, lacks: { left, right } }: Report): string | null {
+  const files = [...(left.lacksExits ? [leftFile] : []), ...(right.lacksExits ? [rightFile] : [])];
+  return files.length === 0 ? null : `no events of exits in ${files.join(' and ')}: they are unknown, not zero`;
+}
 
 /** Whether the exits of both runs are the same, as far as the recordings tell. */
 export function sameness(report: Report): { readonly outcome: Outcome; readonly why: string | null } {
   const { left, right } = report.lacks;
   const sides = [left, right];
-  if (sides.some(({ lacksExits }) => lacksExits)) return { outcome: 'undecided', why: NO_EXITS };
+  const missing = exitsMissing(report);
+  if (missing !== null) return { outcome: 'undecided', why: missing };
   // what differs may merely be behind the cut
   if (sides.some(({ cut }) => cut !== null)) return { outcome: 'undecided', why: 'a recording was cut' };
   if (!same(report)) return { outcome: 'broken', why: null };
@@ -66,7 +71,8 @@ export function checksOf(report: Report): Check[] {
   const { answer, verdicts } = report;
   if (verdicts.length === 0) {
     const { outcome, why } = sameness(report);
-    const says = `${summaryOf(answer)}${why === null ? '' : `; ${why}`}`;
+    const summary = exitsMissing(report) === null ? [summaryOf(answer)] : [];
+    const says = [...summary, ...(why === null ? [] : [why])].join('; ');
     return [{ name: 'same exits', outcome, says, place: null }];
   }
   return verdicts.map((verdict) => ({
@@ -162,7 +168,9 @@ function markdown(report: Report, out: Output): void {
   });
   out.line(`### VM exits: ${said.join(', ')}`);
   const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
-  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(answer) + without)}\n`);
+  const missing = exitsMissing(report);
+  const summary = missing ?? summaryOf(answer) + without;
+  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summary)}\n`);
   if (verdicts.length > 0) {
     const rows = verdicts.map((verdict) => [
       markdownText(verdict.budget),
@@ -173,6 +181,10 @@ function markdown(report: Report, out: Output): void {
     ]);
     markdownTable(out, ['budget', 'baseline', 'value', 'limit', ''], rows);
   }
+  if (missing === null) markdownChanges(answer, out);
+}
+
+function markdownChanges(answer: Diff, out: Output): void {
   markdownTimes(answer, out);
   const changed = answer.reasons.filter(({ delta }) => delta !== 0);
   if (changed.length > 0) {

@@ -7,7 +7,7 @@ import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
 import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { checksOf, FORMATS, type Format, type Report, sameness } from './diff-formats.js';
+import { checksOf, exitsMissing, FORMATS, type Format, type Report, sameness } from './diff-formats.js';
 import { printDiff, printDoubt, printVerdicts } from './diff-text.js';
 import { CliError } from './errors.js';
 import { feed } from './feed.js';
@@ -162,7 +162,7 @@ export const command: Command = {
     const lacks = { left: left.side, right: other.side };
     const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
     if (format === 'text') {
-      printDiff(call.out, answer, { changes, ignored });
+      if (exitsMissing(report) === null) printDiff(call.out, answer, { changes, ignored });
       if (verdicts.length === 0) printDoubt(call.out, sameness(report));
       printVerdicts(call.out, verdicts);
     } else {

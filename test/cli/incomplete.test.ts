@@ -104,6 +104,12 @@ for (const { name, whole, code, says } of LACKING) {
       assert.match((await call(...gate, 'junit')).out, /errors="1"/);
       assert.match((await call(...gate, 'github')).out, /^::error /m);
       assert.match((await call(...gate, 'markdown')).out, /undecided/);
+      if (name !== 'no-exits.txt') return;
+      for (const format of ['text', 'markdown']) {
+        const { out } = await call('diff', whole, stored('arrow'), '--format', format);
+        assert.match(out.replace(/\s+/g, ' '), /no events of exits in .*unknown, not zero/);
+        assert.doesNotMatch(out, /[Uu]nrelated|vanished|−|\b0\b/, 'no number of what is unknown');
+      }
     });
 
     it('says on the page what it lacks', async () => {
