@@ -103,7 +103,8 @@ export class LineReader {
     if (this.start >= this.#filled) return false;
     if (this.#begun) this.#begun = false;
     else this.line += 1;
-    if (this.#nul >= 0 && this.#nul < feed) {
+    // within the bound, as more of the line is there or not by how the input arrives
+    if (this.#nul >= 0 && this.#nul < feed && this.#nul - this.start <= MAX_LINE) {
       this.#passNuls();
       return true;
     }

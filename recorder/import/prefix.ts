@@ -199,6 +199,7 @@ export class Prefix {
     this.payload = to;
     this.nameEnd = to - 1;
     this.nameStart = behindGroup(bytes, start, to);
+    if (isGroup(bytes, start, to - 1) && trimEnd(bytes, to, end) === to) return false; // cut before its name
     return !bare || isKvmName(bytes, this.nameStart) || EVENTS.get(bytes, this.nameStart, this.nameEnd) !== undefined;
   }
 
@@ -273,6 +274,13 @@ function behindGroup(bytes: Uint8Array, start: number, end: number): number {
   const mmu = bytes[start + 3] === 0x6d && bytes[start + 4] === 0x6d && bytes[start + 5] === 0x75;
   const colon = mmu ? start + 6 : start + 3;
   return bytes[colon] === COLON && colon + 1 < end - 1 ? colon + 1 : start;
+}
+
+/** The name [start, end) is `kvm` or `kvmmmu`, the groups of KVM's events. */
+function isGroup(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== 3 && end - start !== 6) return false;
+  const mmu = bytes[start + 3] === 0x6d && bytes[start + 4] === 0x6d && bytes[start + 5] === 0x75;
+  return isKvm(bytes, start) && (end - start === 3 || mmu);
 }
 
 /** Events that count without a prefix: those whose name says that they are KVM's. */

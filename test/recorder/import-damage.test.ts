@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { IMPORT_ERRORS, ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
-import { LineReader } from '../../recorder/import/lines.js';
+import { LineReader, MAX_LINE } from '../../recorder/import/lines.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { fixture, importBytes, importText } from './import-helpers.js';
@@ -208,6 +208,21 @@ describe('input that is no trace', () => {
       assert.match(result.stopped?.where ?? '', new RegExp(`^test.txt:101 \\(offset ${events.length}\\)$`));
     });
   }
+
+  it('reads the same however NULs in a long line arrive', () => {
+    for (const before of [MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, MAX_LINE + 500, 300_000]) {
+      const junk = `${'x'.repeat(before)}\0\0${'y'.repeat(40)}`;
+      const bytes = Buffer.from(`${EXIT}\n${junk}\n${ENTRY}\n`, 'latin1');
+      const [whole, ...parts] = [1 << 20, 997, 65_537].map((most) => {
+        const memory = memorySource(bytes);
+        const read = (target: Uint8Array, at: number): number => memory.read(target.subarray(0, at + most), at);
+        const { counts, notes, stopped } = importTrace({ ...memory, read }, () => new StreamWriter(() => {}));
+        return { counts, notes, stopped: stopped?.message };
+      });
+      for (const part of parts) assert.deepEqual(part, whole, `${before} bytes before them`);
+      assert.deepEqual([whole?.counts.exits, whole?.counts.entries], [1, 1]);
+    }
+  });
 
   it('reads the line behind NULs, and not the one that they end', () => {
     const { result } = importText(`${EXIT}\n${ENTRY.slice(0, 40)}\0\0\0${EXIT}\n${ENTRY}\n`);

@@ -147,6 +147,15 @@ describe('prefix of a line', () => {
     assert.equal(importText(`${text}is_no_event_of_kvm: gva 0x1\n`).result.counts.damaged, 1);
   });
 
+  it('takes a line that is cut behind the group of its event for damage', () => {
+    for (const group of ['kvm:', 'kvmmmu: ']) {
+      const { rows, result } = importText(` qemu-1 [000] 37.08: kvm_fpu: load\n qemu-1 [000] 37.09: ${group}\n`);
+      assert.deepEqual([rows.length, result.counts.damaged], [1, 1], group);
+    }
+    const { rows } = importText(' qemu-1 [000] 37.09: kvm: vcpu 0\n qemu-1 [000] 37.09: kvm_fpu: load\n');
+    assert.equal(rows.length, 2, 'with fields it is an event of that name');
+  });
+
   it('keeps every nanosecond of every time', () => {
     const digits = fc.integer({ min: 1, max: 9 });
     fc.assert(
