@@ -2,6 +2,7 @@
  * Where a trace comes from, and what it says is missing from it: an import that ended before its source did, places of
  * the source that could not be read, a recorder that did not come to the end. Counts of the rest are lower bounds.
  */
+import { printable } from '../engine/errors.js';
 import { EVENT_KINDS } from '../engine/observer.js';
 
 /** A fact of the `run` table, by key; null where it is not there. */
@@ -23,9 +24,7 @@ const UNFINISHED = 'its recorder did not come to the end';
 /** Characters of what a trace of others may say. */
 const MOST = 300;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: a trace may say anything, and none of these may reach a terminal
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-const shown = (text: string): string => text.slice(0, MOST).replace(CONTROL, '\ufffd');
+const shown = (text: string): string => printable(text.slice(0, MOST));
 
 /** JSON of a fact; null where it is none, as in a trace that others wrote. */
 function parsed(text: string | null): unknown {

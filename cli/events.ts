@@ -1,8 +1,8 @@
 /** `trapline events`: the events of a trace or a recording, one a line, as they come. */
 import { type Listed, listed } from '../analyzer/listing.js';
 import { vcpuNumber } from '../analyzer/profile/breakdown.js';
+import { printable } from '../engine/errors.js';
 import { EVENT_KINDS } from '../engine/observer.js';
-import { printable } from '../recorder/import/errors.js';
 import { TRACEPOINTS } from '../recorder/import/kvm/table.js';
 import { TABLES } from '../traces/schema.js';
 import type { Chunk } from '../traces/store.js';

@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { RollingProfile } from '../analyzer/profile/rolling.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
-import { printable } from '../recorder/import/errors.js';
+import { printable } from '../engine/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';

@@ -4,7 +4,7 @@
  */
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
-import { printable } from '../recorder/import/errors.js';
+import { printable } from '../engine/errors.js';
 import { type Call, EXIT } from './command.js';
 import { CliError, formatError } from './errors.js';
 import { Control, type FollowStart, GROUPS, type Group, type Message, type Snapshot } from './follow-protocol.js';

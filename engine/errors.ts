@@ -25,6 +25,12 @@ export abstract class CodedError<Code extends string> extends Error {
   }
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: what others wrote may hold anything, and none of these may reach a terminal
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Text that others wrote as it may be printed: what is no character, or turns its direction, is a replacement character. */
+export const printable = (text: string): string => text.replace(CONTROL, '\ufffd');
+
 export const ENGINE_ERRORS = {
   BAD_STATE: { what: 'saved state does not fit', advice: 'take it from a trace of this version of Trapline' },
   BAD_CONFIGURATION: { what: 'bad machine configuration', advice: 'see trapline record --help' },

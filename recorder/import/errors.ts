@@ -1,5 +1,5 @@
 /** Errors of the importers: what they say, and what to do. */
-import { CodedError, type ErrorSpec } from '../../engine/errors.js';
+import { CodedError, type ErrorSpec, printable } from '../../engine/errors.js';
 
 export const IMPORT_ERRORS = {
   EMPTY_INPUT: { what: 'the input is empty', advice: 'check the command that wrote it' },
@@ -18,13 +18,8 @@ export const IMPORT_ERRORS = {
 } as const satisfies { readonly [code: string]: ErrorSpec };
 export type ImportErrorCode = keyof typeof IMPORT_ERRORS;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: input may hold any byte, and none may reach a terminal
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 /** Characters of what an input makes an error say: names in it may have any length. */
 const MOST_SAID = 600;
-
-/** Text of an input as it may be printed: what is no character is a replacement character. */
-export const printable = (text: string): string => text.replace(CONTROL, '\ufffd');
 
 const clipped = (text: string): string => (text.length > MOST_SAID ? `${text.slice(0, MOST_SAID)}…` : text);
 

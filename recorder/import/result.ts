@@ -1,5 +1,6 @@
 /** What an import came to. */
-import { type ImportError, printable } from './errors.js';
+import { printable } from '../../engine/errors.js';
+import type { ImportError } from './errors.js';
 import type { Lane } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
 

@@ -156,7 +156,7 @@ export class Unwrapper {
   #append(bytes: Uint8Array, start: number, end: number): void {
     const { kind, width } = this.#style;
     const from = this.#behindMarks(bytes, start, end);
-    const blanks = kind === 'hard' ? width - this.#piece : this.#endsInBlank ? 0 : 1;
+    const blanks = kind === 'hard' ? Math.max(0, width - this.#piece) : this.#endsInBlank ? 0 : 1;
     this.#open.fill(BLANK, this.#openLength, this.#openLength + blanks);
     this.#openLength += blanks;
     this.#open.set(bytes.subarray(from, end), this.#openLength);

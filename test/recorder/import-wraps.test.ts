@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { importText } from '../../recorder/import/text.js';
+import { Unwrapper } from '../../recorder/import/wraps.js';
 import { inPackage } from '../../traces/guests/guest.js';
 
 type Wrap = (line: string, width: number) => string[];
@@ -88,6 +89,15 @@ for (const name of TEXTS) {
     }
   });
 }
+
+it('a head longer than the lines that were broken keeps all of itself', () => {
+  const style = { kind: 'hard', stripped: false, width: 40, beginning: 'task', indent: 0 } as const;
+  const lines = ['a task with a name as long as names of tasks are-4321 [003] 1234.567890:', 'kvm_entry: vcpu 0'];
+  const unwrapper = new Unwrapper(style, () => false);
+  for (const [i, line] of lines.entries()) unwrapper.take(Buffer.from(line), 0, line.length, i + 1);
+  assert.equal(unwrapper.end(), true);
+  assert.equal(Buffer.from(unwrapper.bytes.subarray(0, unwrapper.length)).toString(), lines.join(''));
+});
 
 describe('a text that is not wrapped', () => {
   const text = fixture('vmx-basic.report.txt');
