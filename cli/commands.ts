@@ -72,7 +72,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'export',
     group: 'file',
-    summary: 'Writes a trace for Perfetto, speedscope, flame graphs or as CSV.',
+    summary: 'Writes a trace for Perfetto, speedscope, flame graphs, as CSV or Parquet.',
     load: () => import('./export.js'),
   },
   {

@@ -58,7 +58,7 @@ function showOrigin(call: Call, reader: TraceReader): void {
   const { cut, damaged } = originOf((key) => reader.run(key), reader.complete);
   if (cut !== null) {
     const accepted = call.flag(INCOMPLETE.name);
-    out.line(`  ${accepted ? 'incomplete' : out.paint('red', 'INCOMPLETE')}: ${cut}; ${WHOLE_UP_TO}`);
+    out.paragraph(`  ${accepted ? 'incomplete' : out.paint('red', 'INCOMPLETE')}: ${cut}; ${WHOLE_UP_TO}`, 4);
     if (!accepted) out.line(`  --${INCOMPLETE.name} accepts it`);
   } else if (damaged > 0) {
     out.line(

@@ -133,11 +133,14 @@ describe('verify', () => {
     const trace = join(folder, 'cut.xentrace.arrow');
     const { code, out } = await call('verify', trace);
     assert.equal(code, 1);
-    assert.match(out, /INCOMPLETE: the file ends before its data does: .*cut\.xentrace \(offset \d+\)/);
+    assert.match(
+      out.replace(/\s+/g, ' '),
+      /INCOMPLETE: the file ends before its data does: .*cut\.xentrace \(offset \d+\)/,
+    );
     assert.equal((await call('verify', trace, '--allow-incomplete')).code, 0);
     const copy = join(folder, 'copy.sqlite');
     assert.equal((await call('convert', trace, '-o', copy)).code, 0);
-    assert.match((await call('verify', copy)).out, /INCOMPLETE: the file ends/);
+    assert.match((await call('verify', copy)).out, /INCOMPLETE: the\s+file\s+ends/);
   });
 
   it('says how much of the source could not be read', async () => {
