@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { originOf } from '../../analyzer/origin.js';
 import { integrityOf, isIntact } from '../../analyzer/verify.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { importTrace } from '../../recorder/import/import.js';
@@ -160,7 +161,8 @@ export function checkImport(input: Uint8Array, original: Uint8Array, run: number
   return result === null ? 'refused' : result.stopped === null ? 'whole' : 'stopped';
 }
 
-function checkStored(input: Uint8Array, { counts }: ImportResult): void {
+/** A stored import is intact, and remembers where reading stopped and how much could not be read. */
+function checkStored(input: Uint8Array, { counts, stopped }: ImportResult): void {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-fuzz-'));
   try {
     const path = join(folder, 'a.arrow');
@@ -169,7 +171,9 @@ function checkStored(input: Uint8Array, { counts }: ImportResult): void {
     try {
       const integrity = integrityOf(reader);
       assert.ok(isIntact(integrity), JSON.stringify(integrity));
-      assert.deepEqual([reader.complete, reader.rows('event')], [true, counts.events]);
+      assert.deepEqual([reader.complete, reader.rows('event')], [stopped === null, counts.events]);
+      const { cut, damaged } = originOf((key) => reader.run(key), reader.complete);
+      assert.deepEqual([cut !== null, damaged], [stopped !== null, counts.damaged]);
     } finally {
       reader.close();
     }
