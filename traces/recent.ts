@@ -4,12 +4,14 @@
 const SLOTS = 1024;
 
 export class Recent {
-  readonly #lows = new Uint32Array(SLOTS);
-  readonly #highs = new Uint32Array(SLOTS);
+  readonly #lows = new Int32Array(SLOTS);
+  readonly #highs = new Int32Array(SLOTS);
   readonly #used = new Uint8Array(SLOTS);
 
   /** True where it was met and nothing took its slot since; false else, and from now on it was. */
   meet(low: number, high: number): boolean {
+    low |= 0;
+    high |= 0;
     const slot = (low ^ (low >>> 10)) & (SLOTS - 1);
     if (this.#used[slot] === 1 && this.#lows[slot] === low && this.#highs[slot] === high) return true;
     this.#used[slot] = 1;

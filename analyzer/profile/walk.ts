@@ -30,6 +30,8 @@ export const READING = { columns: COLUMNS, fields: FIELDS } as const;
 export const UNKNOWN_LEVEL = 255;
 /** RIPs whose instruction is remembered. */
 const MAX_CODE = 100_000;
+/** Lanes that are found without a look-up, by the last bits of their number; a power of two. */
+const AT_HAND = 256;
 const HIGH = 0x1_0000_0000;
 
 /** An exit, or an entry that failed after loading guest state. Valid during the call only. */
@@ -57,6 +59,7 @@ class Lane {
   readonly exit = new WalkedExit();
   open = false;
   timed = false;
+  /** Times in two halves of 32 bits, signed: V8 keeps those as integers. */
   low = 0;
   high = 0;
   seen = false;
@@ -76,8 +79,7 @@ export interface Code {
 export class ExitWalker {
   readonly #take: (exit: WalkedExit) => void;
   readonly #lanes = new Map<number, Lane>();
-  /** The lane of the event before. */
-  #last: Lane | null = null;
+  readonly #atHand: (Lane | null)[] = Array.from({ length: AT_HAND }, () => null);
   readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
@@ -127,21 +129,22 @@ export class ExitWalker {
   get spans(): LaneSpan[] {
     return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, entries, refused }]) => ({
       lane,
-      span: seen ? (lastHigh - firstHigh) * HIGH + (lastLow - firstLow) : 0,
+      span: seen ? ((lastHigh >>> 0) - (firstHigh >>> 0)) * HIGH + ((lastLow >>> 0) - (firstLow >>> 0)) : 0,
       entries,
       refused,
     }));
   }
 
   #lane(id: number): Lane {
-    if (this.#last !== null && this.#last.exit.lane === id) return this.#last;
+    const near = this.#atHand[id & (AT_HAND - 1)];
+    if (near?.exit.lane === id) return near;
     let lane = this.#lanes.get(id);
     if (lane === undefined) {
       lane = new Lane();
       lane.exit.lane = id;
       this.#lanes.set(id, lane);
     }
-    this.#last = lane;
+    this.#atHand[id & (AT_HAND - 1)] = lane;
     return lane;
   }
 
@@ -157,8 +160,8 @@ export class ExitWalker {
     this.exits += 1;
     lane.open = true;
     lane.timed = clock !== null && clock.valid[i] === 1;
-    lane.low = clock?.cells[2 * i] ?? 0;
-    lane.high = clock?.cells[2 * i + 1] ?? 0;
+    lane.low = clock === null ? 0 : (clock.cells[2 * i] as number) | 0;
+    lane.high = clock === null ? 0 : (clock.cells[2 * i + 1] as number) | 0;
     exit.seq = this.#seq + i;
     exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
     exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
@@ -167,8 +170,8 @@ export class ExitWalker {
     exit.reasonLow = reason.cells[2 * i] as number;
     exit.reasonHigh = reason.cells[2 * i + 1] as number;
     exit.hasRip = rip.valid[i] === 1;
-    exit.ripLow = rip.cells[2 * i] as number;
-    exit.ripHigh = rip.cells[2 * i + 1] as number;
+    exit.ripLow = (rip.cells[2 * i] as number) | 0;
+    exit.ripHigh = (rip.cells[2 * i + 1] as number) | 0;
     exit.key.clear();
     keyOfExit(exit.isa, exit.reasonLow, readWords(view, i, this.#words), exit.key);
     if (view.bytes[i] === 1) this.#learn(view, i);
@@ -181,9 +184,7 @@ export class ExitWalker {
     const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
     exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
     const timed = lane.timed && clock !== null && clock.valid[i] === 1;
-    const low = clock?.cells[2 * i] ?? 0;
-    const high = clock?.cells[2 * i + 1] ?? 0;
-    this.#close(lane, timed ? Math.max(-1, (high - lane.high) * HIGH + (low - lane.low)) : -1);
+    this.#close(lane, timed ? Math.max(-1, elapsed(lane.low, lane.high, clock.cells, 2 * i)) : -1);
   }
 
   #close(lane: Lane, time: number): void {
@@ -213,9 +214,13 @@ export class ExitWalker {
   }
 }
 
+/** From a time in two halves to the one at `at` of `cells`. */
+const elapsed = (low: number, high: number, cells: Uint32Array, at: number): number =>
+  ((cells[at + 1] as number) - (high >>> 0)) * HIGH + ((cells[at] as number) - (low >>> 0));
+
 function visit(lane: Lane, clock: Wide, i: number): void {
-  lane.lastLow = clock.cells[2 * i] as number;
-  lane.lastHigh = clock.cells[2 * i + 1] as number;
+  lane.lastLow = (clock.cells[2 * i] as number) | 0;
+  lane.lastHigh = (clock.cells[2 * i + 1] as number) | 0;
   if (lane.seen) return;
   lane.seen = true;
   lane.firstLow = lane.lastLow;

@@ -10,6 +10,9 @@ const MAX_LANES = 65_536;
 /** Domains of Xen that are the same everywhere: the one that manages the host, and what idles (DOMID_IDLE). */
 const DOMAINS: { readonly [domain: number]: string } = { 0: 'Domain-0', 32767: 'idle' };
 
+/** Threads that are found without a look-up, by the last bits of their number; a power of two. */
+const AT_HAND = 256;
+
 export class Lane {
   readonly id: number;
   readonly vm: number | null;
@@ -72,13 +75,21 @@ export class Lanes {
   readonly #cpus = new Map<number, Lane>();
   readonly #domains = new Map<number, Lane>();
   readonly all: Lane[] = [];
+  readonly #atHand: (Lane | null)[] = Array.from({ length: AT_HAND }, () => null);
   #last: Lane | null = null;
 
   /** Lane of a thread that was seen before. */
   known(thread: number): Lane | undefined {
-    if (this.#last?.thread === thread) return this.#last;
+    const near = this.#atHand[thread & (AT_HAND - 1)];
+    if (near?.thread === thread) {
+      this.#last = near;
+      return near;
+    }
     const lane = this.#threads.get(thread);
-    if (lane !== undefined) this.#last = lane;
+    if (lane !== undefined) {
+      this.#atHand[thread & (AT_HAND - 1)] = lane;
+      this.#last = lane;
+    }
     return lane;
   }
 

@@ -167,8 +167,8 @@ export class Prefix {
     if (digits === 0 || digits > 9 || bytes[i] !== COLON) return false;
     if (seconds !== this.#seconds) this.#begin(seconds);
     const low = this.#secondLow + fraction * (UNIT[digits] as number);
-    this.timeLow = low >>> 0;
-    this.timeHigh = this.#secondHigh + (low > 0xffff_ffff ? 1 : 0);
+    this.timeLow = low | 0;
+    this.timeHigh = (this.#secondHigh + (low > 0xffff_ffff ? 1 : 0)) | 0;
     cursor.at = i + 1;
     return true;
   }

@@ -21,6 +21,7 @@ export class EventRow extends EventRecord {
   hasTime = false;
   /** The time is in cycles of the TSC, whose frequency nobody said. */
   hasTick = false;
+  /** In two halves; so are numbers in general, signed or unsigned. */
   timeLow = 0;
   timeHigh = 0;
   /** What has no column, as the source wrote it; `plain` while all of it is ASCII. */
@@ -50,7 +51,7 @@ export class EventRow extends EventRecord {
   /** Sets field `index` of EVENT_FIELDS; false where its column cannot hold the value. */
   put(index: number, low: number, high: number): boolean {
     const bit = 1 << index;
-    if ((WIDE & bit) === 0 && (high !== 0 || low > (LIMITS[index] as number))) return false;
+    if ((WIDE & bit) === 0 && (high !== 0 || low >>> 0 > (LIMITS[index] as number))) return false;
     this.mask |= bit;
     this.words[2 * index] = low;
     this.words[2 * index + 1] = high;

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ascii, Cursor, NameTable } from '../../recorder/import/cursor.js';
 import { Prefix } from '../../recorder/import/prefix.js';
+import { timeOf } from '../../recorder/import/time.js';
 
 const cursorOver = (text: string): Cursor => new Cursor().over(ascii(text), 0, text.length);
 const whole = ({ low, high }: { readonly low: number; readonly high: number }): bigint =>
@@ -40,8 +41,10 @@ it('times are nanoseconds, exactly, line after line', () => {
       const line = ascii(`task-7 [001] ${seconds}.${fraction}: kvm_entry: vcpu 0`);
       for (const again of [1, 2]) {
         assert.ok(prefix.parse(line, 0, line.length), String(again));
-        const time = { low: prefix.timeLow, high: prefix.timeHigh };
-        assert.equal(whole(time), BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0')));
+        assert.equal(
+          timeOf(prefix.timeHigh, prefix.timeLow),
+          BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0')),
+        );
       }
     }),
   );

@@ -1,4 +1,4 @@
-/** Time stamps as a trace.dat means them: cycles turned to nanoseconds, an offset added, in halves of 32 bits. */
+/** Time stamps as a trace.dat means them: cycles turned to nanoseconds, an offset added, in halves of 32 bits (time.ts). */
 
 /** Multiplier below 2^32 and shift below 64 that turn cycles into nanoseconds. */
 export interface TscClock {
@@ -56,9 +56,9 @@ export class Clock {
     this.timeHigh = high;
     if (this.#plain) return this;
     if (this.#scaled) this.#scale(low, high);
-    const sum = this.timeLow + this.#offsetLow;
-    this.timeHigh = (this.timeHigh + this.#offsetHigh + (sum >= HALF ? 1 : 0)) >>> 0;
-    this.timeLow = sum >>> 0;
+    const sum = (this.timeLow >>> 0) + this.#offsetLow;
+    this.timeHigh = (this.timeHigh + this.#offsetHigh + (sum >= HALF ? 1 : 0)) | 0;
+    this.timeLow = sum | 0;
     return this;
   }
 
@@ -87,7 +87,7 @@ export class Clock {
     const product = this.#product;
     const bits = this.#shift & 15;
     const first = ((product[from + 1] as number) << 16) | (product[from] as number);
-    if (bits === 0) return first >>> 0;
-    return ((first >>> bits) | ((product[from + 2] as number) << (32 - bits))) >>> 0;
+    if (bits === 0) return first;
+    return (first >>> bits) | ((product[from + 2] as number) << (32 - bits));
   }
 }

@@ -103,7 +103,7 @@ export class RecordDecoder {
       if (width === 8) {
         words[first + 2 * index] = low;
         words[first + 2 * index + 1] = high;
-      } else if (high !== 0 || (width === 1 && low > 0xff)) {
+      } else if (high !== 0 || (width === 1 && (low & ~0xff) !== 0)) {
         this.#excess(row, steps[i + 3] as number);
         continue;
       } else if (width === 4) words[first + index] = low;
@@ -129,7 +129,7 @@ export class RecordDecoder {
     const low = this.#numbers.low;
     switch (does) {
       case DOES.vcpu:
-        this.vcpu = low;
+        this.vcpu = low >>> 0;
         return;
       case DOES.isa:
         row.isa = low === ISA.vmx || low === ISA.svm ? low : 0;
@@ -151,7 +151,7 @@ export class RecordDecoder {
         row.flag(EVENT_FLAGS.string);
         addSpace(row);
         addBytes(row, CHARS.count);
-        addDecimal(row, low);
+        addDecimal(row, low >>> 0);
         return;
       case DOES.rare:
         if (low !== 0 || this.#numbers.high !== 0) this.#label(row, LABELS[label] as Uint8Array);
@@ -197,7 +197,7 @@ export class RecordDecoder {
 
   /** The kernel keeps 32 bits; SVM's negative codes (VMEXIT_INVALID and its like) have 64. */
   #reason(row: EventRow): void {
-    const low = this.#numbers.low;
+    const low = this.#numbers.low >>> 0;
     const negative = row.isa === ISA.svm && low >= 0xffff_fff0;
     row.put(FIELD.reason, low, negative ? 0xffff_ffff : 0);
     const failed = row.isa === ISA.vmx ? low >= VM_ENTRY_FAILURE : negative && low === 0xffff_ffff;
@@ -258,7 +258,7 @@ export class RecordDecoder {
   #emulate(program: Program, view: DataView, at: number, row: EventRow): void {
     this.#slot(program, SLOT.csbase, view, at);
     if (this.#numbers.low !== 0 || this.#numbers.high !== 0) row.put(FIELD.code, this.#numbers.low, this.#numbers.high);
-    const length = Math.min(this.#slot(program, SLOT.len, view, at), 15, program.insnSize);
+    const length = Math.min(this.#slot(program, SLOT.len, view, at) >>> 0, 15, program.insnSize);
     if (length > 0 && this.#met !== null) {
       this.#slot(program, SLOT.rip, view, at);
       if (this.#met.meet(this.#numbers.low, this.#numbers.high)) return;
@@ -266,7 +266,7 @@ export class RecordDecoder {
     const insn = at + (program.slots[2 * SLOT.insn] as number);
     for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(insn + i);
     row.byteCount = length;
-    const flags = this.#slot(program, SLOT.flags, view, at);
+    const flags = this.#slot(program, SLOT.flags, view, at) >>> 0;
     const mode = flags < MODES.length ? MODES[flags] : null;
     if (mode !== null && mode !== undefined) this.#remark(row, mode);
     if (this.#slot(program, SLOT.failed, view, at) !== 0) this.#remark(row, FAILED);

@@ -11,7 +11,7 @@ import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
 import type { Program } from './program.js';
 import { Merge, type Pages, RingCursor } from './ring.js';
-import { Rounds } from './rounds.js';
+import { Passage } from './rounds.js';
 import { Scanner } from './scanner.js';
 import { latency, TraceDat } from './tracedat.js';
 
@@ -27,18 +27,26 @@ interface Area {
   end: number;
 }
 
+/** The records of one CPU in one buffer, and the clock of that buffer. */
+class ClockedCursor extends RingCursor {
+  readonly clock: Clock;
+
+  constructor(clock: Clock, ...ring: ConstructorParameters<typeof RingCursor>) {
+    super(...ring);
+    this.clock = clock;
+  }
+}
+
 class TraceDatImport implements Work {
   readonly #file: TraceDat;
   readonly #intake: Intake;
   /** By the name of the clock that a buffer was recorded with. */
   readonly #clocks = new Map<string, Clock>();
-  readonly #clockOf = new Map<RingCursor, Clock>();
-  #clock: Clock | null = null;
   readonly #options: ImportOptions;
   readonly #marked = new Map<number, number>();
   /** It is known which CPU each buffer's data is of. */
   readonly #numbered: boolean;
-  readonly #order = new Rounds();
+  readonly #order = new Passage();
   #cursor: RingCursor | null = null;
   readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
 
@@ -46,43 +54,41 @@ class TraceDatImport implements Work {
     this.#options = options;
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
-    this.#readClocks();
     for (const problem of file.problems) this.#intake.damage(problem);
     for (const says of file.inferred) this.#intake.trace.notes.add(null, says);
     this.#numbered = file.buffers.every(({ numbered }) => numbered);
     for (const { threads } of file.guests) for (const [thread, vcpu] of threads) this.#intake.vcpus.set(thread, vcpu);
   }
 
-  /** Instances may have clocks of their own (`trace-cmd record -B NAME -C CLOCK`). */
-  #readClocks(): void {
-    const file = this.#file;
-    const full = file.buffers.filter(({ cpus }) => cpus.some(({ size }) => size > 0));
-    const names = new Set((full.length > 0 ? full : file.buffers).map((buffer) => this.#clockName(buffer)));
-    const { tscHz } = this.#options;
-    for (const name of names) {
-      const told = names.size === 1 || COUNTS_TSC.has(name) ? file.tsc : null;
-      const scale = told ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
-      const cycles = scale === null && name === TSC;
-      if (cycles) this.#intake.cycles = true;
-      this.#clocks.set(name, new Clock(scale, cycles ? 0n : file.timeOffset, name));
-    }
-  }
-
   #clockName({ clock }: Buffer): string {
     return clock || this.#file.clock;
   }
 
-  #cursors(): RingCursor[] {
+  /** Instances may have clocks of their own (`trace-cmd record -B NAME -C CLOCK`); `alone` where no other buffer has. */
+  #clock(buffer: Buffer, alone: boolean): Clock {
+    const file = this.#file;
+    const name = this.#clockName(buffer);
+    const known = this.#clocks.get(name);
+    if (known !== undefined) return known;
+    const { tscHz } = this.#options;
+    const told = alone || COUNTS_TSC.has(name) ? file.tsc : null;
+    const scale = told ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
+    const cycles = scale === null && name === TSC;
+    if (cycles) this.#intake.cycles = true;
+    const clock = new Clock(scale, cycles ? 0n : file.timeOffset, name);
+    this.#clocks.set(name, clock);
+    return clock;
+  }
+
+  #cursors(): ClockedCursor[] {
     const { buffers, page, little } = this.#file;
     const areas = this.#areas(buffers);
+    const alone = new Set(areas.map(({ buffer }) => this.#clockName(buffer))).size === 1;
     const growth = new Growth(areas.length);
     const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
     return areas.map(({ buffer, data, end }) => {
       const pages = this.#pages(buffer, data, areas.length, end, growth);
-      const cursor = new RingCursor(data.cpu, pages, page, little, damage);
-      const clock = this.#clocks.get(this.#clockName(buffer));
-      if (clock !== undefined) this.#clockOf.set(cursor, clock);
-      return cursor;
+      return new ClockedCursor(this.#clock(buffer, alone), data.cpu, pages, page, little, damage);
     });
   }
 
@@ -141,10 +147,8 @@ class TraceDatImport implements Work {
     const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
-      if (cursor !== this.#cursor) this.#clock = this.#clockOf.get(cursor) ?? null;
       this.#cursor = cursor;
-      this.#order.comes(cursor.timeLow, cursor.timeHigh);
-      this.#order.goes(cursor.timeLow, cursor.timeHigh);
+      this.#order.passes(cursor.timeLow, cursor.timeHigh);
       if (cursor.missed !== 0) this.#missed(cursor);
       if (cursor.length >= type.offset + 2) {
         const id = cursor.view.getUint16(cursor.at + type.offset, little);
@@ -158,27 +162,16 @@ class TraceDatImport implements Work {
     this.#remainder();
   }
 
-  #record(program: Program, cursor: RingCursor): void {
-    const { view, at, length } = cursor;
+  #record(program: Program, cursor: ClockedCursor): void {
+    const { view, at, length, clock } = cursor;
     if (length < program.size) {
       const why = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
       this.#damage(new ImportError('CORRUPT', this.#where(), why));
       return;
     }
     const thread = this.#intake.decoder.thread(program, view, at);
-    const clock = this.#clock?.at(cursor.timeLow, cursor.timeHigh) ?? cursor;
-    this.#intake.record(
-      program,
-      view,
-      at,
-      length,
-      clock,
-      this.#clock?.hasTime ?? false,
-      thread,
-      -1,
-      cursor.cpu,
-      this.#where,
-    );
+    const time = clock.at(cursor.timeLow, cursor.timeHigh);
+    this.#intake.record(program, view, at, length, time, clock.hasTime, thread, -1, cursor.cpu, this.#where);
   }
 
   #missed(cursor: RingCursor): void {

@@ -4,6 +4,8 @@
  * multiple of the page size. Packed data says its number of chunks; plain pages of one CPU follow in time, so that the
  * next CPU's begin where time goes back.
  */
+
+import { timeOf } from '../time.js';
 import { INFLATE_START, type Inflate } from './compression.js';
 import type { PageLayout } from './metadata.js';
 import { CHUNK_HEAD, MAX_CHUNK } from './pages.js';
@@ -191,5 +193,5 @@ function pageTimes(
   if (!cursor.next()) return damaged ? null : {};
   const first = view.getBigUint64(start, little);
   while (cursor.next());
-  return damaged ? null : { first, last: (BigInt(cursor.timeHigh) << 32n) | BigInt(cursor.timeLow) };
+  return damaged ? null : { first, last: timeOf(cursor.timeHigh, cursor.timeLow) };
 }

@@ -1,4 +1,4 @@
-/** Numbers of a record in the recording's byte order, as two 32-bit halves: no bigint is made for an event. */
+/** Numbers of a record in the recording's byte order, as two 32-bit halves: no bigint is made for an event. Halves are signed, which V8 keeps as integers. */
 export class NumberReader {
   readonly little: boolean;
   /** The last number read. */
@@ -13,19 +13,18 @@ export class NumberReader {
   read(view: DataView, at: number, width: number): void {
     const { little } = this;
     if (width === 8 || width === -8) {
-      const first = view.getUint32(at, little);
-      const second = view.getUint32(at + 4, little);
+      const first = view.getInt32(at, little);
+      const second = view.getInt32(at + 4, little);
       this.low = little ? first : second;
       this.high = little ? second : first;
     } else if (width > 0) {
-      this.low =
-        width === 4 ? view.getUint32(at, little) : width === 1 ? view.getUint8(at) : view.getUint16(at, little);
+      this.low = width === 4 ? view.getInt32(at, little) : width === 1 ? view.getUint8(at) : view.getUint16(at, little);
       this.high = 0;
     } else {
       const value =
         width === -4 ? view.getInt32(at, little) : width === -1 ? view.getInt8(at) : view.getInt16(at, little);
-      this.low = value >>> 0;
-      this.high = value < 0 ? 0xffff_ffff : 0;
+      this.low = value;
+      this.high = value >> 31;
     }
   }
 }

@@ -42,7 +42,7 @@ export class PerfDescription {
 
   /** The event that a sample is of; null where its id is none that the file knows. */
   ofSample(view: DataView, at: number, size: number): Attribute | null {
-    const [first] = this.attributes;
+    const first = this.attributes[0];
     if (first === undefined) return null;
     if (this.attributes.length === 1) return first;
     const { id } = first.layout;

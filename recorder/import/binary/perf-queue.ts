@@ -3,10 +3,12 @@
  * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge. Records stay
  * where they were read as long as their window keeps them: a run says only where it begins and ends.
  */
+
+import { halvesOf, later, timeOf } from '../time.js';
 import { type SampleLayout, timeAt } from './perf-attr.js';
 import { HEADER, isQueued, RECORD } from './perf-records.js';
 import { Merge, type Timed } from './ring.js';
-import { later, Rounds } from './rounds.js';
+import { Rounds } from './rounds.js';
 import type { Keeper, Window } from './window.js';
 
 /** Bytes that may wait for the end of a round; beyond them the older half goes on without. */
@@ -88,8 +90,8 @@ class Run implements Timed, QueuedRecord {
     const { view } = this;
     const size = view.getUint16(at + 6, little);
     const time = at + timeAt(this.#layout, view.getUint32(at, little), size);
-    const first = view.getUint32(time, little);
-    const second = view.getUint32(time + 4, little);
+    const first = view.getInt32(time, little);
+    const second = view.getInt32(time + 4, little);
     this.timeLow = little ? first : second;
     this.timeHigh = little ? second : first;
     this.size = size;
@@ -194,8 +196,8 @@ export class PerfQueue {
       if (size < HEADER || at + size > end || !isQueued(type)) break;
       const time = timeAt(layout, type, size);
       if (time < 0) break;
-      const first = view.getUint32(at + time, little);
-      const second = view.getUint32(at + time + 4, little);
+      const first = view.getInt32(at + time, little);
+      const second = view.getInt32(at + time + 4, little);
       const low = little ? first : second;
       const high = little ? second : first;
       if (low === 0 && high === 0 && type === RECORD.lostSamples) break; // perf's own, which has no time: see PerfEvents
@@ -234,7 +236,7 @@ export class PerfQueue {
 
   /** Hands on everything that waits. */
   end(): void {
-    this.#flush(0xffff_ffff, 0xffff_ffff);
+    this.#flush(-1, -1);
   }
 
   /** Without rounds, the older half of the time that waits goes on. */
@@ -247,10 +249,9 @@ export class PerfQueue {
       low = run.timeLow;
       high = run.timeHigh;
     }
-    const oldest = BigInt(high) * 0x1_0000_0000n + BigInt(low);
-    const newest = BigInt(newestHigh) * 0x1_0000_0000n + BigInt(newestLow);
-    const middle = oldest + (newest - oldest) / 2n;
-    this.#flush(Number(middle >> 32n), Number(middle & 0xffff_ffffn));
+    const oldest = timeOf(high, low);
+    const middle = oldest + (timeOf(newestHigh, newestLow) - oldest) / 2n;
+    this.#flush(...halvesOf(middle));
     if (this.#waiting > MOST / 2 || this.#runs.length > MOST_RUNS / 2) this.end();
   }
 

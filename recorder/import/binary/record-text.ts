@@ -41,7 +41,7 @@ export class RecordText {
       addHex(row, low, high);
       return;
     }
-    const value = (signed ? high | 0 : high) * 0x1_0000_0000 + low;
+    const value = (signed ? high : high >>> 0) * 0x1_0000_0000 + (low >>> 0);
     if (Number.isSafeInteger(value)) addDecimal(row, value);
     else addHex(row, low, high);
   }

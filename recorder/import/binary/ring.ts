@@ -3,6 +3,8 @@
  * since the one before. Layout: include/linux/ring_buffer.h (enum ring_buffer_type), kernel/trace/ring_buffer.c, and
  * libtraceevent's kbuffer-parse.c, whose reading of a padding's time is followed.
  */
+
+import { later } from '../time.js';
 import type { PageLayout } from './metadata.js';
 
 const PADDING = 29;
@@ -34,7 +36,7 @@ export class RingCursor {
   readonly #little: boolean;
   readonly #damage: (where: string, why: string) => void;
   view: DataView = new DataView(new ArrayBuffer(0));
-  /** The current record: its data, and its time in two halves. */
+  /** The current record: its data, and its time in two halves (time.ts). */
   at = 0;
   length = 0;
   timeLow = 0;
@@ -98,12 +100,12 @@ export class RingCursor {
   #long(type: number, delta: number, head: number, word: number): boolean {
     switch (type) {
       case TIME_EXTEND:
-        this.#advance(((word << 27) | delta) >>> 0, word >>> 5);
+        this.#advance((word << 27) | delta, word >>> 5);
         this.#next = head + 8;
         return false;
       case TIME_STAMP:
-        this.timeLow = ((word << 27) | delta) >>> 0;
-        this.timeHigh = ((this.timeHigh & STAMP_KEEPS) | (word >>> 5)) >>> 0;
+        this.timeLow = (word << 27) | delta;
+        this.timeHigh = (this.timeHigh & STAMP_KEEPS) | (word >>> 5);
         this.#next = head + 8;
         return false;
       case PADDING:
@@ -127,9 +129,10 @@ export class RingCursor {
   }
 
   #advance(low: number, high: number): void {
-    const sum = this.timeLow + low;
-    this.timeLow = sum >>> 0;
-    this.timeHigh = (this.timeHigh + high + (sum > 0xffff_ffff ? 1 : 0)) >>> 0;
+    const sum = (this.timeLow + low) | 0;
+    const carry = later(0, low, 0, sum) ? 1 : 0;
+    this.timeLow = sum;
+    this.timeHigh = (this.timeHigh + high + carry) | 0;
   }
 
   #broken(why: string): void {
@@ -157,8 +160,8 @@ export class RingCursor {
         size = 0;
       }
       this.view = view;
-      this.timeLow = view.getUint32(this.#little ? start : start + 4, this.#little);
-      this.timeHigh = view.getUint32(this.#little ? start + 4 : start, this.#little);
+      this.timeLow = view.getInt32(this.#little ? start : start + 4, this.#little);
+      this.timeHigh = view.getInt32(this.#little ? start + 4 : start, this.#little);
       this.#next = start + dataAt;
       this.#end = this.#next + size;
       if ((commit & MISSED_EVENTS) !== 0) this.missed = this.#missedCount(commit, end, commitSize);
@@ -177,7 +180,7 @@ export class RingCursor {
   }
 }
 
-/** What is merged: the current item of a source, and its time. */
+/** What is merged: the current item of a source, and its time in two halves (time.ts). */
 export interface Timed {
   readonly timeLow: number;
   readonly timeHigh: number;
@@ -187,7 +190,9 @@ export interface Timed {
 }
 
 const before = (a: Timed, b: Timed): boolean =>
-  a.timeHigh !== b.timeHigh ? a.timeHigh < b.timeHigh : a.timeLow !== b.timeLow ? a.timeLow < b.timeLow : a.cpu < b.cpu;
+  a.timeHigh === b.timeHigh && a.timeLow === b.timeLow
+    ? a.cpu < b.cpu
+    : later(b.timeHigh, b.timeLow, a.timeHigh, a.timeLow);
 
 /** Sources in the order of time: a heap whose root is the earliest. */
 export class Merge<T extends Timed> {
@@ -206,7 +211,7 @@ export class Merge<T extends Timed> {
   /** Moves the first source on. */
   advance(): void {
     const heap = this.#heap;
-    const [first] = heap;
+    const first = heap[0];
     if (first === undefined) return;
     if (!first.next()) {
       const last = heap.pop();

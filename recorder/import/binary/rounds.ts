@@ -1,11 +1,25 @@
 /**
- * What may go on, where a recorder empties the buffers of all host CPUs one after the other, round after round: what is
- * older than the newest record of the round before last cannot be overtaken any more.
+ * What comes late, and what may go on where a recorder empties the buffers of all host CPUs one after the other, round
+ * after round: what is older than the newest record of the round before last cannot be overtaken any more.
  */
+import { later } from '../time.js';
 
-/** True if a time, in two halves, is after another. */
-export const later = (high: number, low: number, thanHigh: number, thanLow: number): boolean =>
-  high > thanHigh || (high === thanHigh && low > thanLow);
+/** Records that go by: how many are older than one before them. */
+export class Passage {
+  late = 0;
+  #low = 0;
+  #high = 0;
+
+  /** Takes note of the time of the record that goes by next. */
+  passes(low: number, high: number): void {
+    if (later(this.#high, this.#low, high, low)) {
+      this.late += 1;
+      return;
+    }
+    this.#low = low;
+    this.#high = high;
+  }
+}
 
 export class Rounds {
   /** Time of the newest record that came, of what a round may hand on, and of the newest that went on. */

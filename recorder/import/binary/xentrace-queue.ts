@@ -3,8 +3,10 @@
  * the order of their numbers (tools/xentrace/xentrace.c). The records of a CPU stay in their order; many have no time,
  * and go with the one before.
  */
+
+import { halvesOf, later, timeOf } from '../time.js';
 import { Merge, type Timed } from './ring.js';
-import { later, Rounds } from './rounds.js';
+import { Rounds } from './rounds.js';
 
 /** Bytes that may wait; beyond them the older half of their time goes on without the rest of its round. */
 const MOST = 128 << 20;
@@ -83,8 +85,8 @@ export class CpuRecords implements Timed {
     this.hasTime = hasCycles(header);
     this.words = at + (this.hasTime ? 12 : 4);
     if (this.hasTime) {
-      this.timeLow = view.getUint32(at + 4, true);
-      this.timeHigh = view.getUint32(at + 8, true);
+      this.timeLow = view.getInt32(at + 4, true);
+      this.timeHigh = view.getInt32(at + 8, true);
     }
     this.#at = at;
     this.#next = at + sizeOf(header);
@@ -145,13 +147,13 @@ export class XenQueue {
 
   /** Hands on everything that waits. */
   end(): void {
-    this.#flush(0xffff_ffff, 0xffff_ffff);
+    this.#flush(-1, -1);
   }
 
   #relieve(): void {
     const { newestLow, newestHigh, doneLow, doneHigh } = this.#rounds;
-    const middle = ((doneHigh + newestHigh) * 0x1_0000_0000 + doneLow + newestLow) / 2;
-    this.#flush(Math.floor(middle / 0x1_0000_0000), Math.floor(middle % 0x1_0000_0000));
+    const middle = (timeOf(doneHigh, doneLow) + timeOf(newestHigh, newestLow)) / 2n;
+    this.#flush(...halvesOf(middle));
     if (this.#waiting > MOST / 2) this.end();
   }
 
