@@ -1,5 +1,6 @@
 /** The checks of a VM entry over a dump: each holds, is violated, or cannot be decided, and then it is said why. */
 import type { Check, CheckState, CpuRegister } from '../../engine/vmx/checks/check.js';
+import { violates } from '../../engine/vmx/checks/executive.js';
 import type { CpuFeature } from '../../engine/vmx/checks/features.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
@@ -45,6 +46,10 @@ const REGISTER_NAMES: { readonly [name in CpuRegister]: string } = {
   RTIT_CTL: 'IA32_RTIT_CTL of the host',
   EXECUTIVE_LAUNCHED: 'the launch state of the executive VMCS',
   EXECUTIVE_CONTROLS: 'the VM-execution controls of the executive VMCS',
+  EXECUTIVE_PIN: 'the VM-execution controls of the executive VMCS',
+  EXECUTIVE_PRIMARY: 'the VM-execution controls of the executive VMCS',
+  EXECUTIVE_SECONDARY: 'the VM-execution controls of the executive VMCS',
+  EXECUTIVE_TERTIARY: 'the VM-execution controls of the executive VMCS',
 };
 
 class DumpState implements CheckState {
@@ -142,7 +147,7 @@ export interface Judged {
 
 const ask = (check: Check, state: DumpState): boolean | Missing => {
   try {
-    return check.holds(state.begin());
+    return !violates(check, state.begin());
   } catch (error) {
     if (error instanceof Unknown) return error.missing;
     throw error;

@@ -72,6 +72,8 @@ const bound = (least: boolean, cr4: bigint): ReadonlyMap<number, bigint> =>
 const PHYSICAL = { least: 36, most: 52 } as const;
 /** Bits of CR4. */
 const LA57 = 1n << 12n;
+/** Every known processor with CET has both halves of it. */
+const CET = 1n << 23n;
 const LAM_SUP = 1n << 28n;
 const FRED = 1n << 32n;
 
@@ -80,6 +82,14 @@ const eachFeature = (has: (feature: CpuFeature) => boolean): Features =>
 /** A processor that has none of the features that checks ask for, and one that has all. */
 export const NONE = eachFeature(() => false);
 const ALL_FEATURES = eachFeature(() => true);
+
+/** Features that a CR4 shows. */
+const shown = (cr4: bigint): Features => ({
+  FRED: (cr4 & FRED) !== 0n,
+  LAM: (cr4 & LAM_SUP) !== 0n,
+  CET_SS: (cr4 & CET) !== 0n,
+  CET_IBT: (cr4 & CET) !== 0n,
+});
 
 /** Bounds of an unknown processor whose host runs with this CR4, which the processor thus supports. */
 export function bounds(hostCr4: bigint | null): readonly [least: Processor, most: Processor] {
@@ -93,7 +103,7 @@ export function bounds(hostCr4: bigint | null): readonly [least: Processor, most
       physicalBits: least ? PHYSICAL.least : PHYSICAL.most,
       linearBits,
       counters: least ? 0x7_0000_0003n : 0xffff_ffffn | (0xffffn << 32n) | (1n << 48n),
-      features: least ? { ...NONE, FRED: (cr4 & FRED) !== 0n, LAM: (cr4 & LAM_SUP) !== 0n } : ALL_FEATURES,
+      features: least ? { ...NONE, ...shown(cr4) } : ALL_FEATURES,
     };
   };
   return [make(true), make(false)];

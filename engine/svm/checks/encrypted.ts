@@ -178,12 +178,11 @@ const secureAvicRows: readonly SvmRow[] = [
   ],
 ];
 
-/** Features of the VMSA that the mask in the VMCB does not allow. */
+/** Features of the VMSA that the mask in the VMCB does not allow; reserved bits are none. */
 const allowed = (s: SvmCheckState): boolean =>
   !t.sevEs(s) ||
   !t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE) ||
-  ((s.low(V.SEV_FEATURES) & ~s.low(V.ALLOWED_SEV_FEATURES)) === 0 &&
-    (s.high(V.SEV_FEATURES) & ~s.high(V.ALLOWED_SEV_FEATURES) & 0x3fff_ffff) === 0);
+  (s.low(V.SEV_FEATURES) & t.SEV_FEATURES_DEFINED & ~s.low(V.ALLOWED_SEV_FEATURES)) === 0;
 
 export const svmEncryptedChecks: readonly SvmCheck[] = [
   ...svmSection(SVM_CITE.consistency, cetRows),
@@ -237,9 +236,16 @@ export const svmEncryptedChecks: readonly SvmCheck[] = [
   ...svmSection(SVM_CITE.allowed, [
     [
       'svm.sev_features.allowed',
-      'SEV_FEATURES has no bit that the mask of allowed features lacks',
+      'SEV_FEATURES has no bit other than reserved ones that the mask of allowed features lacks, where that is enabled',
       [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
       allowed,
+    ],
+    [
+      'svm.sev_features.opt_in',
+      'PMC virtualization and secure AVIC are on in SEV_FEATURES only where the mask of allowed features is enabled',
+      [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
+      (s) =>
+        t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE) || (!t.sevFeature(s, 'pmc') && !t.sevFeature(s, 'secureAvic')),
     ],
   ]),
   ...svmSection(SVM_CITE.secureAvic, secureAvicRows),

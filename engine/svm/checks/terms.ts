@@ -28,6 +28,8 @@ export const injects = (s: SvmCheckState): boolean => bit(s, V.EVENT_INJ, 31);
 export const eventType = (s: SvmCheckState): number => (s.low(V.EVENT_INJ) >>> 8) & 7;
 export const eventVector = (s: SvmCheckState): number => s.low(V.EVENT_INJ) & 0xff;
 
+/** Bits of SEV_FEATURES with a meaning: 16:0, and IBPB on entry (21). */
+export const SEV_FEATURES_DEFINED = 0x0021_ffff;
 /** Bits of SEV_FEATURES, in the VMSA of an SEV-ES guest; 0 for any other. */
 export const SEV_FEATURE = {
   snp: 0,

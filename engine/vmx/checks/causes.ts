@@ -204,8 +204,8 @@ const GUEST_REGISTERS: readonly CauseFamily[] = [
     'a 64-bit DR7 was taken from user space (KVM_SET_DEBUGREGS, KVM_SET_GUEST_DEBUG) or from vmcs12 without clearing bits 63:32, often sign-extended from an int',
   ],
   [
-    /^guest\.debugctl\.(reserved|supported)$/,
-    'IA32_DEBUGCTL got bits that this processor lacks: from a WRMSR of the guest that was not checked, from KVM_SET_MSRS after a migration, or the host value with more features',
+    /^guest\.(debugctl\.(reserved|supported)|s_cet\.supported)$/,
+    'the MSR got bits that this processor lacks: from a WRMSR of the guest that was not checked, from KVM_SET_MSRS after a migration, or the host value with more features',
   ],
   [
     /^guest\.(perf_global_ctrl|efer|bndcfgs|rtit_ctl|lbr_ctl|spec_ctrl|s_cet)\.reserved$|^guest\.(pkrs|uinv)\.high$/,

@@ -9,8 +9,9 @@ import type { CpuFeature } from './features.js';
 import type { Citation } from './manual.js';
 
 /**
- * What checks read of the processor, not of the VMCS; `SMM` is 1 in system-management mode. Two are facts of the VMCS that
- * the executive-VMCS pointer names: whether it is launched, and whether its VM-execution controls pass their checks.
+ * What checks read of the processor, not of the VMCS; `SMM` is 1 in system-management mode. The last are facts of the VMCS
+ * that the executive-VMCS pointer names: whether it is launched, whether its VM-execution controls pass their checks, and
+ * what they are.
  */
 export type CpuRegister =
   | 'EFER'
@@ -19,7 +20,11 @@ export type CpuRegister =
   | 'SMM'
   | 'RTIT_CTL'
   | 'EXECUTIVE_LAUNCHED'
-  | 'EXECUTIVE_CONTROLS';
+  | 'EXECUTIVE_CONTROLS'
+  | 'EXECUTIVE_PIN'
+  | 'EXECUTIVE_PRIMARY'
+  | 'EXECUTIVE_SECONDARY'
+  | 'EXECUTIVE_TERTIARY';
 
 /** What a check may ask; every method may throw where the answer is not known. */
 export interface CheckState {
@@ -66,6 +71,8 @@ export interface Check {
   readonly error?: number;
   /** The manual leaves it to the processor whether to check this; the engine does not. */
   readonly optional?: true;
+  /** Entries that return from SMM make it on the executive VMCS instead, and then EXECUTIVE_CONTROLS says how it ends. */
+  readonly ofExecutive?: true;
 }
 
 /** A row of a table: id, rule, reads, predicate, and what usually goes wrong. */
@@ -81,6 +88,7 @@ export interface SectionOptions {
   readonly qualification?: number;
   readonly error?: number;
   readonly optional?: true;
+  readonly ofExecutive?: true;
 }
 
 /** Rows of one section of the manual. */
@@ -88,7 +96,7 @@ export const section = (
   stage: Stage,
   cites: Citation,
   rows: readonly Row[],
-  { qualification = 0, error, optional }: SectionOptions = {},
+  { qualification = 0, error, optional, ofExecutive }: SectionOptions = {},
 ): Check[] =>
   rows.map(([id, says, reads, holds, causes]) => ({
     id,
@@ -101,4 +109,5 @@ export const section = (
     ...causesOf(id, causes, VMX_CAUSES),
     ...(error === undefined ? {} : { error }),
     ...(optional ? { optional } : {}),
+    ...(ofExecutive ? { ofExecutive } : {}),
   }));

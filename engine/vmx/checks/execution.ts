@@ -294,4 +294,4 @@ const rows: readonly Row[] = [
   ],
 ];
 
-export const executionChecks: readonly Check[] = section('controls', CITE.execution, rows);
+export const executionChecks: readonly Check[] = section('controls', CITE.execution, rows, { ofExecutive: true });

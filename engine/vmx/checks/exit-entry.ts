@@ -4,7 +4,7 @@ import { ENTRY, EVENT_TYPE, EXIT, INTR, PIN, PRIMARY, SECONDARY } from '../contr
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
 import { reservedRow } from './execution.js';
-import { injectsSystemCall, usesFred } from './fred.js';
+import { injectsSystemCall, USES_FRED, usesFred } from './fred.js';
 import { CITE } from './manual.js';
 import * as t from './terms.js';
 
@@ -39,15 +39,17 @@ const area = (name: string, address: number, count: number, what: string): Row[]
   ],
 ];
 
-const exitRows: readonly Row[] = [
-  reservedRow('exit'),
-  reservedRow('exit2'),
+/** "This check is not performed by VM entries that return from SMM" (34.15.4.2). */
+const timerRows: readonly Row[] = [
   [
     'controls.save_timer',
     '"save VMX-preemption timer value" is 1 only with "activate VMX-preemption timer"',
     [...t.PIN_CONTROLS, ...t.EXIT_CONTROLS],
     (s) => t.pin(s, PIN.timer) || !t.exit(s, EXIT.saveTimer),
   ],
+];
+
+const areaRows: readonly Row[] = [
   ...area('exit_msr_store', F.VM_EXIT_MSR_STORE_ADDR, F.VM_EXIT_MSR_STORE_COUNT, 'the VM-exit MSR-store'),
   ...area('exit_msr_load', F.VM_EXIT_MSR_LOAD_ADDR, F.VM_EXIT_MSR_LOAD_COUNT, 'the VM-exit MSR-load'),
 ];
@@ -113,7 +115,7 @@ const injectionRows: readonly Row[] = [
   [
     'controls.injection.vector',
     'the vector fits the type: 2 for an NMI, at most 31 for a hardware exception, 0 for a pending MTF exit, 1 or 2 for SYSCALL and SYSENTER in a guest that uses FRED',
-    [...t.INJECTION, F.GUEST_CR4],
+    [...t.INJECTION, ...USES_FRED],
     (s) => !t.injects(s) || vectorFits(s),
   ],
   [
@@ -175,15 +177,11 @@ const entryRows: readonly Row[] = [
     t.ENTRY_CONTROLS,
     (s) => !t.entry(s, ENTRY.smm) || !t.entry(s, ENTRY.deactivateDualMonitor),
   ],
-  [
-    'controls.pt_guest_physical.entry',
-    '"Intel PT uses guest physical addresses" is 1 only with "load IA32_RTIT_CTL" and "clear IA32_RTIT_CTL"',
-    [...t.SECONDARY_CONTROLS, ...t.ENTRY_CONTROLS, ...t.EXIT_CONTROLS],
-    (s) => !t.secondary(s, SECONDARY.ptGuestPhysical) || (t.entry(s, ENTRY.loadRtit) && t.exit(s, EXIT.clearRtit)),
-  ],
 ];
 
 export const exitEntryChecks: readonly Check[] = [
-  ...section('controls', CITE.exit, exitRows),
+  ...section('controls', CITE.exit, [reservedRow('exit'), reservedRow('exit2')]),
+  ...section('controls', CITE.exit, timerRows, { ofExecutive: true }),
+  ...section('controls', CITE.exit, areaRows),
   ...section('controls', CITE.entry, entryRows),
 ];

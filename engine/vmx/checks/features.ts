@@ -5,6 +5,9 @@ import type { CpuModel } from '../../cpu/model.js';
 const BITS = {
   SGX: [0, 'ebx', 2],
   RTM: [0, 'ebx', 11],
+  /** The two halves of control-flow enforcement: each defines its bits of IA32_S_CET. */
+  CET_SS: [0, 'ecx', 7],
+  CET_IBT: [0, 'edx', 20],
   /** OS bus-lock detection: a debug exception may be pending for a bus lock. */
   BUS_LOCK_DETECT: [0, 'ecx', 24],
   FRED: [1, 'eax', 17],

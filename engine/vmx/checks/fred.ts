@@ -13,8 +13,11 @@ const IOPL = 0x3000;
 const STI_BLOCKING = 1;
 const USER = 3;
 
-/** CR4.FRED: the guest will use FRED transitions. */
-export const usesFred = (s: CheckState): boolean => t.bit(s, F.GUEST_CR4, CR4_FRED);
+const setsFred = (s: CheckState): boolean => t.bit(s, F.GUEST_CR4, CR4_FRED);
+/** The guest will use FRED transitions: CR4.FRED and IA32_EFER.LMA will both be 1. */
+export const usesFred = (s: CheckState): boolean => t.entry(s, ENTRY.ia32e) && setsFred(s);
+/** What that reads. */
+export const USES_FRED = [F.GUEST_CR4, ...t.ENTRY_CONTROLS] as const;
 const privilege = (s: CheckState): number => (s.low(F.GUEST_SS_AR_BYTES) >>> 5) & 3;
 
 interface Side {
@@ -77,7 +80,7 @@ const guestRow: Row = [
   'guest.cr4.fred',
   'guest CR4.FRED is 0 without "IA-32e mode guest"',
   [F.GUEST_CR4, ...t.ENTRY_CONTROLS],
-  (s) => t.entry(s, ENTRY.ia32e) || !usesFred(s),
+  (s) => t.entry(s, ENTRY.ia32e) || !setsFred(s),
 ];
 
 const privilegeRows: readonly Row[] = [
@@ -85,25 +88,25 @@ const privilegeRows: readonly Row[] = [
     'guest.ss.fred_dpl',
     'DPL of SS is 0 or 3 in a guest that uses FRED',
     [F.GUEST_SS_AR_BYTES, F.GUEST_CR4],
-    (s) => !usesFred(s) || privilege(s) === 0 || privilege(s) === USER,
+    (s) => !setsFred(s) || privilege(s) === 0 || privilege(s) === USER,
   ],
   [
     'guest.ss.fred_long',
     'CS.L is 1 where DPL of SS is 0, in a guest that uses FRED',
     [F.GUEST_SS_AR_BYTES, F.GUEST_CS_AR_BYTES, F.GUEST_CR4],
-    (s) => !usesFred(s) || privilege(s) !== 0 || t.bit(s, F.GUEST_CS_AR_BYTES, CS_LONG),
+    (s) => !setsFred(s) || privilege(s) !== 0 || t.bit(s, F.GUEST_CS_AR_BYTES, CS_LONG),
   ],
   [
     'guest.ss.fred_iopl',
     'RFLAGS.IOPL is 0 where DPL of SS is 3, in a guest that uses FRED',
     [F.GUEST_SS_AR_BYTES, F.GUEST_RFLAGS, F.GUEST_CR4],
-    (s) => !usesFred(s) || privilege(s) !== USER || t.clear(s, F.GUEST_RFLAGS, IOPL),
+    (s) => !setsFred(s) || privilege(s) !== USER || t.clear(s, F.GUEST_RFLAGS, IOPL),
   ],
   [
     'guest.ss.fred_sti',
     'blocking by STI is not indicated where DPL of SS is 3, in a guest that uses FRED',
     [F.GUEST_SS_AR_BYTES, F.GUEST_INTERRUPTIBILITY_INFO, F.GUEST_CR4],
-    (s) => !usesFred(s) || privilege(s) !== USER || t.clear(s, F.GUEST_INTERRUPTIBILITY_INFO, STI_BLOCKING),
+    (s) => !setsFred(s) || privilege(s) !== USER || t.clear(s, F.GUEST_INTERRUPTIBILITY_INFO, STI_BLOCKING),
   ],
 ];
 

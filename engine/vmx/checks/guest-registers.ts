@@ -3,7 +3,7 @@ import { VMX_MSR } from '../capabilities.js';
 import { ENTRY, EVENT_TYPE, SECONDARY } from '../controls.js';
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Row, section } from './check.js';
-import { CET_RESERVED, SPEC_CTRL_DEFINED } from './host.js';
+import { CET_RESERVED, SPEC_CTRL_DEFINED, SUPPORTED_CET, supportedCet } from './host.js';
 import { CITE } from './manual.js';
 import * as t from './terms.js';
 
@@ -167,6 +167,9 @@ const controlRows: readonly Row[] = [
     ENTRY.loadCet,
     'bits 9:6 of guest IA32_S_CET are 0, and bits 11:10 are not both 1',
     (s) => t.clear(s, F.GUEST_S_CET, CET_RESERVED) && (s.low(F.GUEST_S_CET) & 0xc00) !== 0xc00,
+  ),
+  loaded('guest.s_cet.supported', F.GUEST_S_CET, ENTRY.loadCet, `guest IA32_S_CET ${SUPPORTED_CET}`, (s) =>
+    supportedCet(s, F.GUEST_S_CET),
   ),
   loaded('guest.s_cet.canonical', F.GUEST_S_CET, ENTRY.loadCet, 'guest IA32_S_CET is canonical', (s) =>
     t.canonical(s, F.GUEST_S_CET),

@@ -228,7 +228,6 @@ const followed: Condition = (s) => linked(s) && t.pageAligned(s, LINK) && t.inWi
 const shadowing: Condition = (s) => t.secondary(s, SECONDARY.shadowing);
 const linkedWord = (s: CheckState): number => s.memory(s.low(LINK), s.high(LINK));
 
-const returnsFromSmm: Condition = (s) => !t.entry(s, ENTRY.smm) && s.register('SMM') !== 0;
 const differs = (s: CheckState, a: number, b: number): boolean => s.low(a) !== s.low(b) || s.high(a) !== s.high(b);
 
 const linkRows: readonly Row[] = [
@@ -261,13 +260,13 @@ const linkRows: readonly Row[] = [
     'guest.link.current',
     'the VMCS link pointer is not the current VMCS, outside SMM or with "entry to SMM"',
     [LINK, 'VMCS_POINTER', 'SMM', ...t.ENTRY_CONTROLS],
-    (s) => !linked(s) || returnsFromSmm(s) || s.high(LINK) !== 0 || s.low(LINK) !== s.register('VMCS_POINTER'),
+    (s) => !linked(s) || t.returnsFromSmm(s) || s.high(LINK) !== 0 || s.low(LINK) !== s.register('VMCS_POINTER'),
   ],
   [
     'guest.link.executive',
     'the VMCS link pointer is not the executive-VMCS pointer where the entry returns from SMM',
     [LINK, F.EXECUTIVE_VMCS_POINTER, 'SMM', ...t.ENTRY_CONTROLS],
-    (s) => !linked(s) || !returnsFromSmm(s) || differs(s, LINK, F.EXECUTIVE_VMCS_POINTER),
+    (s) => !linked(s) || !t.returnsFromSmm(s) || differs(s, LINK, F.EXECUTIVE_VMCS_POINTER),
   ],
 ];
 

@@ -11,12 +11,25 @@ const EFER_LME = 8;
 const EFER_LMA = 10;
 const CR0_WP = 16;
 const CR4_PAE = 5;
+/** Loads of RIP are judged by the paging mode, those of other registers by what the processor supports. */
+const CR4_LA57 = 12;
+const LINEAR_BITS_4_LEVELS = 48;
 const CR4_PCIDE = 17;
 const CR4_CET = 23;
 /** IBRS to DDPD_U, and BHI_DIS_S: what some processor has of IA32_SPEC_CTRL. */
 export const SPEC_CTRL_DEFINED = 0x5ff;
 /** Reserved bits of IA32_S_CET and IA32_U_CET: 9:6. */
 export const CET_RESERVED = 0x3c0;
+/** Bits 1:0, of shadow stacks; and 5:2 and 63:10, of indirect-branch tracking. */
+const SHADOW_STACK_BITS = 3;
+const BRANCH_TRACKING_BITS = 0xffff_fc3c;
+
+/** A value of IA32_S_CET has no bit of a half of CET that the processor lacks (Vol. 4, table 2-2, 6A2H). */
+export const supportedCet = (s: CheckState, field: number): boolean =>
+  (t.clear(s, field, SHADOW_STACK_BITS) || s.has('CET_SS')) &&
+  (t.clear(s, field, BRANCH_TRACKING_BITS, 0xffff_ffff) || s.has('CET_IBT'));
+export const SUPPORTED_CET =
+  'has no bit of shadow stacks (1:0) or of indirect-branch tracking (5:2 and 63:10) where the processor has no such feature';
 
 const host64 = (s: CheckState): boolean => t.exit(s, EXIT.host64);
 
@@ -95,6 +108,9 @@ const registerRows: readonly Row[] = [
     EXIT.loadCet,
     'bits 9:6 of host IA32_S_CET are 0, and bits 11:10 are not both 1',
     (s) => t.clear(s, F.HOST_S_CET, CET_RESERVED) && (s.low(F.HOST_S_CET) & 0xc00) !== 0xc00,
+  ),
+  loaded('host.s_cet.supported', F.HOST_S_CET, EXIT.loadCet, `host IA32_S_CET ${SUPPORTED_CET}`, (s) =>
+    supportedCet(s, F.HOST_S_CET),
   ),
   loaded('host.ssp.aligned', F.HOST_SSP, EXIT.loadCet, 'bits 1:0 of host SSP are 0', (s) => t.clear(s, F.HOST_SSP, 3)),
   loaded(
@@ -192,9 +208,10 @@ const addressSpaceRows: readonly Row[] = [
   ],
   [
     'host.rip.canonical',
-    'host RIP is canonical with "host address-space size"',
-    [F.HOST_RIP, ...t.EXIT_CONTROLS],
-    (s) => !host64(s) || t.canonical(s, F.HOST_RIP),
+    'host RIP is canonical for the paging mode of host CR4 (57 bits with LA57, 48 without) with "host address-space size"',
+    [F.HOST_RIP, F.HOST_CR4, ...t.EXIT_CONTROLS],
+    (s) =>
+      !host64(s) || t.canonical(s, F.HOST_RIP, t.bit(s, F.HOST_CR4, CR4_LA57) ? s.linearBits : LINEAR_BITS_4_LEVELS),
   ],
   loaded(
     'host.s_cet.address',

@@ -1,5 +1,5 @@
 /** The vocabulary of the checks: questions about fields that the tables combine. */
-import { PRIMARY } from '../controls.js';
+import { ENTRY, PRIMARY } from '../controls.js';
 import { F } from '../fields.js';
 import type { CheckState } from './check.js';
 
@@ -30,8 +30,8 @@ export const validCr3 = (s: CheckState, field: number): boolean => {
 };
 
 /** All bits from the highest linear-address bit up are equal. */
-export const canonical = (s: CheckState, field: number): boolean => {
-  const top = (s.high(field) | 0) >> (s.linearBits - 33);
+export const canonical = (s: CheckState, field: number, bits = s.linearBits): boolean => {
+  const top = (s.high(field) | 0) >> (bits - 33);
   return top === 0 || top === -1;
 };
 
@@ -69,6 +69,8 @@ export const exit = (s: CheckState, mask: number): boolean => (s.low(F.VM_EXIT_C
 export const exit2 = (s: CheckState, mask: number): boolean =>
   exit(s, 1 << 31) && (s.low(F.SECONDARY_VM_EXIT_CONTROLS) & mask) !== 0;
 export const entry = (s: CheckState, mask: number): boolean => (s.low(F.VM_ENTRY_CONTROLS) & mask) !== 0;
+/** An SMM-transfer monitor makes the entry, which leaves SMM. */
+export const returnsFromSmm = (s: CheckState): boolean => s.register('SMM') !== 0 && !entry(s, ENTRY.smm);
 
 /** What those questions read. */
 export const PIN_CONTROLS = [F.PIN_BASED_VM_EXEC_CONTROL] as const;

@@ -2,7 +2,7 @@
  * Checks on VM-execution controls that came with tertiary controls: IPI virtualization, HLAT, EPT permissions for
  * paging, APIC-timer virtualization; and PASID translation and Intel PT, whose controls are older.
  */
-import { ENTRY, PRIMARY, SECONDARY, TERTIARY } from '../controls.js';
+import { ENTRY, EXIT, PRIMARY, SECONDARY, TERTIARY } from '../controls.js';
 import { F } from '../fields.js';
 import { type Check, type CheckState, type Read, type Row, section } from './check.js';
 import { type Condition, page } from './execution.js';
@@ -97,6 +97,12 @@ const rows: readonly Row[] = [
   ...page('pasid_low', F.LOW_PASID_DIRECTORY, t.SECONDARY_CONTROLS, pasid, 'the low PASID directory address'),
   ...page('pasid_high', F.HIGH_PASID_DIRECTORY, t.SECONDARY_CONTROLS, pasid, 'the high PASID directory address'),
   [
+    'controls.pt_guest_physical.entry',
+    '"Intel PT uses guest physical addresses" is 1 only with "load IA32_RTIT_CTL" and "clear IA32_RTIT_CTL"',
+    [...t.SECONDARY_CONTROLS, ...t.ENTRY_CONTROLS, ...t.EXIT_CONTROLS],
+    (s) => !t.secondary(s, SECONDARY.ptGuestPhysical) || (t.entry(s, ENTRY.loadRtit) && t.exit(s, EXIT.clearRtit)),
+  ],
+  [
     'controls.pt.tracing_host',
     '"load IA32_RTIT_CTL" is 0 where the processor is tracing at the entry (IA32_RTIT_CTL.TraceEn)',
     [...t.ENTRY_CONTROLS, 'RTIT_CTL'],
@@ -105,4 +111,4 @@ const rows: readonly Row[] = [
   ],
 ];
 
-export const tertiaryChecks: readonly Check[] = section('controls', CITE.execution, rows);
+export const tertiaryChecks: readonly Check[] = section('controls', CITE.execution, rows, { ofExecutive: true });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { explain } from '../../../analyzer/explain/log.js';
 import { PROCESSORS } from '../../../analyzer/explain/processors.js';
-import { fixture, ids, SKIP, shared } from './helpers.js';
+import { fixture, ids, only, SKIP, shared } from './helpers.js';
 
 const MODEL = 'skylake-k';
 const as = (text: string): ReturnType<typeof explain>['dumps'] =>
@@ -33,6 +33,18 @@ describe('a host that is not the model', () => {
     const [report] = as(text);
     assert.deepEqual(ids(report?.violated ?? []), ['guest.gdtr.base', 'guest.tr.s']);
     assert.match(report?.traps[0] ?? '', /not skylake-k.*host\.cr4\.fixed/);
+  });
+  it('of unknown model that has CR4.CET has both halves of CET, one that has not may lack them', () => {
+    const loads = fixture('vmx-injection')
+      .replace(/ExitControls=00/, 'ExitControls=10')
+      .replace(
+        /(Host State.*?)(\n[^\n]*)(PAT = [^\n]*)/s,
+        '$1$2$3$2S_CET = 0x0000000000000004$2SSP = 0x0000000000000000',
+      );
+    const open = (text: string): string[] =>
+      ids([...only(text).undecidable, ...only(text).suspects]).filter((id) => id.includes('s_cet'));
+    assert.deepEqual(open(loads), ['host.s_cet.supported']);
+    assert.deepEqual(open(loads.replace(/(Host State.*? CR4=0{8})003/s, '$100b')), []);
   });
   it('where the entry failed for its controls, the model counts', () => {
     const [report] = as(fixture('vmx-injection'));

@@ -63,6 +63,8 @@ function violated(values: Values, { not = [], is = [], memory = {} }: Processor 
 const AVIC = 1n << 31n;
 /** An SEV-ES guest; one in legacy PAE paging without nested paging. */
 const ES: Values = { NESTED_CTL: 7n, VIRT_EXT: 1n };
+/** PMC virtualization and secure AVIC are "off by default", that is want the mask of allowed features. */
+const OPT_IN: Values = { ALLOWED_SEV_FEATURES: (1n << 63n) | 0x21_ffffn };
 const PAE: Values = { NESTED_CTL: 0n, EFER: 0x1000n };
 
 /** By check: what to change in GOOD. */
@@ -130,9 +132,12 @@ const BREAKS: { readonly [id: string]: readonly [Values, Processor?] } = {
   'svm.snp.host_ibs': [{ ...ES, SEV_FEATURES: 0x41n }, { not: ['ibsOff'] }],
   'svm.snp.smt_idle': [{ ...ES, SEV_FEATURES: 0x8001n }, { not: ['siblingIdle'] }],
   'svm.sev_features.allowed': [{ ...ES, SEV_FEATURES: 0x201n, ALLOWED_SEV_FEATURES: (1n << 63n) | 1n }],
-  'svm.pmc.vmcb': [{ ...ES, SEV_FEATURES: 0x801n }, { not: ['guestCountersOff'] }],
-  'svm.secure_avic.alone': [{ ...ES, SEV_FEATURES: 0x1_0001n, INT_CTL: AVIC }],
-  'svm.secure_avic.backing_page': [{ ...ES, SEV_FEATURES: 0x1_0001n, SECURE_AVIC_CONTROL: (1n << 48n) | 1n }],
+  'svm.sev_features.opt_in': [{ ...ES, SEV_FEATURES: 0x801n }],
+  'svm.pmc.vmcb': [{ ...ES, SEV_FEATURES: 0x801n, ...OPT_IN }, { not: ['guestCountersOff'] }],
+  'svm.secure_avic.alone': [{ ...ES, SEV_FEATURES: 0x1_0001n, ...OPT_IN, INT_CTL: AVIC }],
+  'svm.secure_avic.backing_page': [
+    { ...ES, SEV_FEATURES: 0x1_0001n, ...OPT_IN, SECURE_AVIC_CONTROL: (1n << 48n) | 1n },
+  ],
   'svm.tlb_control': [{ TLB_CONTROL: 2n }],
 };
 describe('VMRUN', () => {
@@ -148,6 +153,19 @@ describe('VMRUN', () => {
 
   it('an event that is not valid is not looked at', () =>
     assert.deepEqual(violated({ ...GOOD, EVENT_INJ: 0x0000_0302n }), []));
+  it('"non-reserved bits" of SEV_FEATURES are held against the mask of allowed features, and no others', () => {
+    for (const bit of [17n, 20n, 22n, 31n, 32n, 61n, 62n, 63n]) {
+      assert.deepEqual(violated({ ...GOOD, ...ES, ...OPT_IN, SEV_FEATURES: (1n << bit) | 1n }), [], String(bit));
+    }
+    assert.deepEqual(
+      violated({ ...GOOD, ...ES, SEV_FEATURES: (1n << 21n) | 1n, ALLOWED_SEV_FEATURES: (1n << 63n) | 1n }),
+      ['svm.sev_features.allowed'],
+    );
+  });
+  it('secure AVIC wants the mask of allowed features too, even where it forbids other features', () => {
+    assert.deepEqual(violated({ ...GOOD, ...ES, SEV_FEATURES: 0x1_0001n }), ['svm.sev_features.opt_in']);
+    assert.deepEqual(violated({ ...GOOD, ...ES, SEV_FEATURES: 0x1_0001n, ...OPT_IN }), []);
+  });
   it('outside long mode, L and D of CS are free', () =>
     assert.deepEqual(violated({ ...GOOD, EFER: 0x1000n, CS_ATTRIB: 0xe9bn }), []));
   it('a permission map that ends with physical memory fits', () =>

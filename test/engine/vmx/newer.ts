@@ -7,6 +7,8 @@ import type { CpuModel } from '../../../engine/cpu/model.js';
 
 const FIRST_MSR = 0x480;
 const MSRS = 20;
+const SHADOW_STACKS = 7;
+const BRANCH_TRACKING = 20;
 /** The bench's own width of a physical address; addresses of the cases are moved beyond that of every model. */
 const PHYSICAL_BITS = 39;
 
@@ -20,7 +22,8 @@ export function processorOf(line: string): CpuModel {
     vendor: 'intel',
     physicalBits: PHYSICAL_BITS,
     cpuid: [
-      { leaf: 7, subleaf: 0, eax: 1, ebx, ecx, edx: 0 },
+      // The line does not say EDX: Bochs has both halves of CET, shadow stacks and branch tracking, or neither.
+      { leaf: 7, subleaf: 0, eax: 1, ebx, ecx, edx: ((ecx >>> SHADOW_STACKS) & 1) << BRANCH_TRACKING },
       { leaf: 7, subleaf: 1, eax, ebx: 0, ecx: 0, edx: 0 },
     ],
     msrs: new Map(words.slice(0, MSRS).map((word, i) => [FIRST_MSR + i, BigInt(`0x${word}`)])),

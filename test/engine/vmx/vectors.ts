@@ -43,6 +43,8 @@ export const PRESETS: { readonly [name: string]: string } = {
   miscontrolled: '',
   plain: '',
   nomtf: '',
+  noss: '',
+  noibt: '',
   smm: '',
   tracing: '',
 };
