@@ -15,7 +15,7 @@ import type { Appender, Cell, ColumnPlace, Row, Slab } from './store.js';
 const LIMIT: { readonly [type in ColumnType]?: number } = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff };
 const HALF = 0x1_0000_0000;
 /** Up to so many bytes a loop is faster than a call, and allocates nothing. */
-const FEW = 96;
+const FEW = 256;
 const encoder = new TextEncoder();
 
 /**
