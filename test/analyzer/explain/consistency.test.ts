@@ -68,6 +68,14 @@ describe('what KVM means by a refused nested entry', () => {
   it('is told by names and not by how they are joined', () => {
     assert.deepEqual(consistencyOf('(vmcs12->host_cr4 & X86_CR4_PCIDE)').checks, ['host.cr4.pcide']);
     assert.deepEqual(consistencyOf('vmcs12->host_ss_selector == 0 && !ia32e').checks, ['host.ss.null']);
+    assert.deepEqual(consistencyOf('is_l1_noncanonical_address_on_vmexit(vmcs12->host_rip, vmcs12)').checks, [
+      'host.rip.canonical',
+    ]);
+    assert.deepEqual(consistencyOf('!vmcs12->tsc_multiplier').checks, ['controls.tsc_multiplier']);
+    assert.deepEqual(consistencyOf('!vmx_is_valid_debugctl(vcpu, debugctl, false)').checks, [
+      'guest.debugctl.reserved',
+      'guest.debugctl.supported',
+    ]);
     assert.deepEqual(consistencyOf('vmcs12->launch_state == launch'), { checks: [], errors: [4, 5] });
     assert.deepEqual(consistencyOf('kvm_nested_vmenter_failed: anything else 0xff'), { checks: [], errors: [] });
   });
