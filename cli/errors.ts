@@ -1,5 +1,5 @@
 /** Errors of the call itself, and the one way in which every error of every room is printed. */
-import { CodedError, type ErrorSpec } from '../engine/errors.js';
+import { CodedError, type ErrorSpec, printable } from '../engine/errors.js';
 
 /** Table of this room's errors: what happened and what to do; where and why come with the error. */
 export const CLI_ERRORS = {
@@ -93,12 +93,9 @@ export function describeError(error: unknown): Described | null {
   };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: bad input may hold any byte, and none may reach a terminal
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-
 /** One line `CODE what: where: why; what to do`, free of control characters and bounded. */
 export function formatError(error: Described): string {
   const said = [error.what, error.where, error.why].filter((part) => part !== null).join(': ');
-  const line = `${error.code} ${said}${error.advice === null ? '' : `; ${error.advice}`}`.replace(CONTROL, '?');
+  const line = printable(`${error.code} ${said}${error.advice === null ? '' : `; ${error.advice}`}`);
   return line.length > 1000 ? `${line.slice(0, 1000)}…` : line;
 }

@@ -156,7 +156,7 @@ describe('errors', () => {
     assert.deepEqual(await run(['bad'], [entry('bad', failing(error))]), {
       code: EXIT.wrong,
       out: '',
-      err: 'trapline: TRACE_CUT the file ends early: run?[31m.arrow: chunk 3 needs 12 bytes more; read what is there with --partial\n',
+      err: 'trapline: TRACE_CUT the file ends early: run\ufffd[31m.arrow: chunk 3 needs 12 bytes more; read what is there with --partial\n',
     });
   });
 
