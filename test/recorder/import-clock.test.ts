@@ -9,7 +9,7 @@ import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { halvesOf, timeOf } from '../../recorder/import/time.js';
 import type { Cell } from '../../traces/store.js';
-import { fixturePath } from './import-helpers.js';
+import { fixturePath, sharedPath } from './import-helpers.js';
 import { asVersion6, asVersion7 } from './trace-dat-files.js';
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
@@ -100,4 +100,34 @@ it('each buffer of a trace.dat goes by its own clock, and that they differ is sa
     assert.deepEqual(known(times), known(ticks));
     assert.ok(notes.some((says) => says.startsWith(`buffers of different clocks (${clocks.join(', ')})`)));
   }
+});
+
+it('the clock of a trace.dat of version 6 is that behind the table of CPUs where its option is empty', () => {
+  const behind = (clock: string): Uint8Array => asVersion6(LOCAL, { clock, clockBehind: true });
+  for (const hz of [null, 2e9]) assert.deepEqual(timesOf(hz, behind('x86-tsc')), timesOf(hz));
+  assert.deepEqual(timesOf(2e9, behind('local')), timesOf(null, asVersion6(LOCAL, { clock: 'local' })));
+  const { ticks, times, notes } = timesOf(null, behind('uptime'));
+  assert.ok([...ticks, ...times].every((cell) => cell === null));
+  assert.deepEqual(notes, ['the clock of the recording counts no nanoseconds: no times']);
+  // trace-cmd 1 and 2 had a bug that left no name: `local` then, as its reader does
+  const nameless = timesOf(null, cutClock(behind('x86-tsc')));
+  assert.deepEqual(nameless.times, timesOf(2e9, behind('local')).times);
+  assert.match(nameless.notes[0] ?? '', /^no name of a clock at offset \d+: taken as local$/);
+});
+
+/** A file whose name of the clock has the length 0. */
+function cutClock(file: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(file);
+  bytes.writeBigUInt64LE(0n, bytes.indexOf('global [x86-tsc]') - 8);
+  return bytes;
+}
+
+const HEBEL = sharedPath('binary/hebel23_driver.trace.dat');
+it('a recording of trace-cmd 2 has the clock that it names', { skip: HEBEL === null && 'no shared data' }, () => {
+  const bytes = readFileSync(HEBEL ?? '');
+  const [was, is] = ['[local] global counter uptime perf mono   ', 'local global counter uptime perf [x86-tsc]'];
+  assert.equal(bytes.write(is.slice(0, was.length), bytes.indexOf(was.trimEnd())), was.length);
+  // what trace-cmd report 3.1.6 prints of the first event
+  assert.equal(timesOf(null, bytes).ticks[0], 1464179963720n);
+  assert.equal(timesOf(1e9, bytes).times[0], 1464179963720n);
 });

@@ -178,12 +178,22 @@ export interface Version6 {
   readonly commands: Iterable<readonly [number, string]>;
   /** The clock that it was recorded with; `local` without it. */
   readonly clock?: string;
+  /** Its name stands behind the table of CPUs, as trace-cmd before 3 writes it, and the option is empty. */
+  readonly clockBehind?: boolean;
   /** Pages of each CPU. */
   readonly cpus: readonly (readonly Uint8Array[])[];
 }
 
 /** A file of version 6, which is not compressed: trace-cmd.dat.v6(5). */
-export function version6({ little, pageSize, formats, commands, clock = 'local', cpus }: Version6): Uint8Array {
+export function version6({
+  little,
+  pageSize,
+  formats,
+  commands,
+  clock = 'local',
+  clockBehind = false,
+  cpus,
+}: Version6): Uint8Array {
   const head = new Writer(little)
     .bytes(Buffer.from([0x17, 0x08, 0x44]))
     .text('tracing6\0')
@@ -205,21 +215,19 @@ export function version6({ little, pageSize, formats, commands, clock = 'local',
   }
   const names = [...commands].map(([pid, name]) => `${pid} ${name}\n`).join('');
   head.u32(0).u32(0).sized(names).u32(cpus.length);
-  head
-    .text('options  \0')
-    .u16(4)
-    .u32(clock.length + 2)
-    .text(`[${clock}]`)
-    .u16(0)
-    .text('flyrecord\0');
+  const option = clockBehind ? '' : `[${clock}]`;
+  head.text('options  \0').u16(4).u32(option.length).text(option).u16(0).text('flyrecord\0');
+  // what tracefs says, all clocks with the current one in brackets
+  const behind = clockBehind ? new Writer(little).sized(`global [${clock}] perf\n`).whole() : Buffer.alloc(0);
   const aligned = (offset: number): number => Math.ceil(offset / pageSize) * pageSize;
-  let offset = aligned(head.length + 16 * cpus.length);
-  const padding = offset - head.length - 16 * cpus.length;
+  const end = head.length + 16 * cpus.length + behind.length;
+  let offset = aligned(end);
+  const padding = Buffer.alloc(offset - end);
   for (const pages of cpus) {
     head.u64(offset).u64(pages.length * pageSize);
     offset += pages.length * pageSize;
   }
-  head.bytes(Buffer.alloc(padding));
+  head.bytes(behind).bytes(padding);
   for (const page of cpus.flat()) head.bytes(page);
   return head.whole();
 }
@@ -233,8 +241,14 @@ export function asVersion6(
   {
     copies = 1,
     clock = 'local',
+    clockBehind = false,
     reorder,
-  }: { copies?: number; clock?: string; reorder?: (page: Buffer, file: TraceDat) => Buffer } = {},
+  }: {
+    copies?: number;
+    clock?: string;
+    clockBehind?: boolean;
+    reorder?: (page: Buffer, file: TraceDat) => Buffer;
+  } = {},
 ): Uint8Array {
   const file = new TraceDat(bytesInMemory(source, 'source'));
   const cpus = pagesOf(file);
@@ -247,6 +261,7 @@ export function asVersion6(
     formats: [...file.formats.all()],
     commands,
     clock,
+    clockBehind,
     cpus: cpus.map((pages) =>
       Array.from({ length: copies }, (_, copy) =>
         pages.map((page) => {

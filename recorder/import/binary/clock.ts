@@ -21,8 +21,8 @@ export function scaleOf(hz: number): TscClock {
   return { multiplier: multiplier(shift), shift };
 }
 
-/** Clocks of ftrace that do not count nanoseconds (Documentation/trace/ftrace.rst, "trace_clock"). */
-const NOT_TIME = new Set(['counter', TSC, 'ppc-tb']);
+/** Clocks of ftrace that do not count nanoseconds: `trace_clocks` of kernel/trace/trace.c, and those of architectures. */
+const NOT_TIME = new Set(['counter', 'uptime', TSC, 'ppc-tb', 's390-tod']);
 
 export class Clock {
   readonly hasTime: boolean;

@@ -15,6 +15,7 @@ import {
   readFtraceFormats,
   readHeaderInfo,
 } from './metadata.js';
+import { clockOf, type Guest, integerOf, readGuest, readSized, textOf } from './options.js';
 import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
 import { endOf, SECTION, SECTION_COMPRESSED, type Section, walkSections } from './sections.js';
 
@@ -25,8 +26,6 @@ const MAX_PAGE = 1 << 20;
 const MAX_UNPACKED = 256 << 20;
 /** Problems that one error tells of. */
 const MAX_SAID = 3;
-/** Bytes of an option that is a name or a number. */
-const MAX_TEXT = 4096;
 /** struct trace_option ids (trace-cmd.dat.v7(5), "OPTIONS SECTION"). */
 const OPTION = {
   done: 0,
@@ -48,12 +47,6 @@ const PARTS: ReadonlySet<number> = new Set([
   SECTION.eventFormats,
   SECTION.commands,
 ]);
-
-export interface Guest {
-  readonly name: string;
-  /** Host thread of each vCPU. */
-  readonly threads: ReadonlyMap<number, number>;
-}
 
 export class TraceDat {
   readonly bytes: RandomBytes;
@@ -79,6 +72,8 @@ export class TraceDat {
   /** The recorder measured how this guest's clock runs against its host's. */
   hasTimeShift = false;
   hasText = false;
+  /** The option of the clock is empty: its name stands elsewhere. */
+  #clockFollows = false;
   #cpuCount = 0;
   /** CPUs that have events by the kernel's own counters: of the top buffer, then of each instance. */
   readonly #counted: number[][] = [[]];
@@ -145,12 +140,14 @@ export class TraceDat {
     if (tag.startsWith('options')) {
       for (let id = scanner.u16('an option'); id !== OPTION.done; id = scanner.u16('an option')) {
         const option = this.#option(scanner, scanner.u32('size of an option'), `option ${id}`);
-        if (id === OPTION.buffer) instances.push({ at: option.u64('offset of a buffer'), name: rest(option) });
+        if (id === OPTION.buffer) instances.push({ at: option.u64('offset of a buffer'), name: textOf(option) });
         else this.#readOption(id, option);
       }
       tag = scanner.text(10, 'type of data');
     }
-    this.buffers.push(this.#version6Buffer(scanner, tag, ''));
+    const top = this.#version6Buffer(scanner, tag, '');
+    if (this.#clockFollows) this.#readClock(scanner);
+    this.buffers.push({ ...top, clock: this.clock });
     for (const { at, name } of instances) {
       const part = this.scan(at, this.bytes.size);
       this.buffers.push(this.#version6Buffer(part, part.text(10, 'type of data'), name));
@@ -166,6 +163,14 @@ export class TraceDat {
       cpus.push({ cpu, offset: scanner.u64('offset of a CPU'), size: scanner.u64('size of a CPU') });
     }
     return { name, clock: this.clock, pageSize: this.pageSize, compressed: false, cpus, numbered: true };
+  }
+
+  /** The clock, which trace-cmd before 3 writes behind the top buffer's table; where it wrote something else, it reads `local`. */
+  #readClock(scanner: Scanner): void {
+    const { at } = scanner;
+    const text = readSized(scanner, 'the clock');
+    this.clock = clockOf(text ?? '') || 'local';
+    if (text === null) this.inferred.push(`no name of a clock at offset ${at}: taken as local`);
   }
 
   #readVersion7(first: number, behindHead: number): void {
@@ -273,22 +278,21 @@ export class TraceDat {
   #readOption(id: number, option: Scanner): void {
     switch (id) {
       case OPTION.date: // microseconds
-        this.timeOffset += 1000n * integer(rest(option));
+        this.timeOffset += 1000n * integerOf(textOf(option));
         return;
       case OPTION.offset:
-        this.timeOffset += integer(rest(option));
+        this.timeOffset += integerOf(textOf(option));
         return;
       case OPTION.cpuStat:
-        this.#readStat(rest(option));
+        this.#readStat(textOf(option));
         return;
       case OPTION.buffer:
         this.#readBuffer(option);
         return;
-      case OPTION.traceClock: {
-        const text = rest(option).slice(0, MAX_TEXT);
-        this.clock = /\[([^\][]+)\]/.exec(text)?.[1] ?? text.trim();
+      case OPTION.traceClock:
+        this.clock = clockOf(textOf(option));
+        this.#clockFollows = this.clock === '';
         return;
-      }
       case OPTION.cpuCount:
         if (this.version === 7) this.#cpuCount = option.u32('number of CPUs');
         return;
@@ -296,7 +300,7 @@ export class TraceDat {
         this.hasTimeShift = true;
         return;
       case OPTION.guest:
-        this.#readGuest(option);
+        this.guests.push(readGuest(option));
         return;
       case OPTION.tscToNs: {
         const multiplier = BigInt(option.u32('clock multiplier'));
@@ -365,18 +369,6 @@ export class TraceDat {
     this.buffers.push({ name, clock, pageSize, compressed, cpus, numbered: true });
     this.#read.add(at);
   }
-
-  #readGuest(option: Scanner): void {
-    const name = option.string('name of a guest');
-    option.skip(8, 'trace id of a guest');
-    const count = option.u32('vCPUs of a guest');
-    const threads = new Map<number, number>();
-    for (let i = 0; i < count; i++) {
-      const vcpu = option.u32('a vCPU');
-      threads.set(option.u32('thread of a vCPU'), vcpu);
-    }
-    this.guests.push({ name, threads });
-  }
 }
 
 export const latency = (scanner: Scanner): ImportError =>
@@ -386,13 +378,3 @@ export const latency = (scanner: Scanner): ImportError =>
     'text of a latency tracer, not records',
     'run `trace-cmd report FILE | trapline import -`',
   );
-
-const rest = (option: Scanner): string => option.text(option.left, 'an option');
-
-/** A decimal or 0x number as strtoll reads it; 0 where there is none. */
-function integer(text: string): bigint {
-  const found = /^\s*([+-]?)(0x[0-9a-f]{1,16}|\d{1,20})/i.exec(text);
-  if (found === null) return 0n;
-  const value = BigInt.asIntN(64, BigInt(found[2] ?? 0));
-  return found[1] === '-' ? -value : value;
-}
