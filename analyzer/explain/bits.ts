@@ -21,6 +21,26 @@ const number = (high: number, low: number, name: string, values?: BitField['valu
   ...(values === undefined ? {} : { values }),
 });
 
+/** APM Vol. 2, appendix B, "VMSA Layout"; they are those of the SEV_STATUS MSR from its bit 2 on. */
+const SEV_FEATURES = flags({
+  0: 'SNPActive',
+  1: 'vTOM',
+  2: 'ReflectVC',
+  3: 'RestrictedInjection',
+  4: 'AlternateInjection',
+  5: 'DebugVirtualization',
+  6: 'PreventHostIBS',
+  7: 'SNPBTBIsolation',
+  8: 'VmplSSS',
+  9: 'SecureTSC',
+  10: 'VmgexitParameter',
+  11: 'PmcVirtualization',
+  12: 'IbsVirtualization',
+  14: 'VmsaRegProt',
+  15: 'SmtProtection',
+  16: 'SecureAvic',
+  21: 'IbpbOnEntry',
+});
 const CR0 = flags({
   0: 'PE',
   1: 'MP',
@@ -194,6 +214,9 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   VM_ENTRY_INTR_INFO_FIELD: interruption(null),
   VM_EXIT_INTR_INFO: interruption('NMI unblocking due to IRET'),
   IDT_VECTORING_INFO_FIELD: interruption(null),
+  SEV_FEATURES,
+  GUEST_SEV_FEATURES: SEV_FEATURES,
+  ALLOWED_SEV_FEATURES: [...SEV_FEATURES, ...flags({ 63: 'mask enabled' })],
   EVENT_INJ: interruption(null),
   EXIT_INT_INFO: interruption(null),
   EPT_POINTER: [

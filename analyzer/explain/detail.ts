@@ -12,8 +12,28 @@ const FIXED: { readonly [id: string]: readonly [field: string, fixed0: number, f
   'host.cr4.fixed': ['HOST_CR4', VMX_MSR.cr4Fixed0, VMX_MSR.cr4Fixed1],
 };
 
-/** The bits in words; empty where the rule is not about fixed bits. */
+/** Rules on a mask of allowed bits, by id: the value, or what holds a copy of it, and the mask. */
+const MASKED: { readonly [id: string]: readonly [fields: readonly string[], mask: string] } = {
+  'svm.sev_features.allowed': [['SEV_FEATURES', 'GUEST_SEV_FEATURES'], 'ALLOWED_SEV_FEATURES'],
+};
+
+function beyondMask(id: string, dump: Dump): string[] {
+  const [fields, mask] = MASKED[id] ?? [[], ''];
+  const field = fields.find((name) => dump.values.has(name));
+  const [value, allowed] = [fieldOf(dump, field ?? ''), fieldOf(dump, mask)];
+  if (field === undefined || value === null || allowed === null) return [];
+  const beyond = value & ~allowed;
+  const bits = [...beyond.toString(2)].reverse().flatMap((digit, bit) => (digit === '1' ? [bit] : []));
+  if (bits.length === 0) return [];
+  const which = `${bits.length === 1 ? 'bit' : 'bits'} ${bits.join(', ')}`;
+  return [
+    `${which} of ${field} (${decodeBits('SEV_FEATURES', beyond).join(', ')}) ${bits.length === 1 ? 'is' : 'are'} not in ${mask}`,
+  ];
+}
+
+/** The bits in words; empty where the rule is not about fixed or allowed bits. */
 export function detailOf(id: string, dump: Dump, processor: Processor): string[] {
+  if (MASKED[id] !== undefined) return beyondMask(id, dump);
   const rule = FIXED[id];
   const value = rule === undefined ? null : fieldOf(dump, rule[0]);
   if (rule === undefined || value === null) return [];

@@ -197,7 +197,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
     vmcb('exceptions', 8, 'INTERCEPT_EXCEPTIONS'),
   ),
   ...may('control', vmcb('intercepts', 8, 'INTERCEPT_WORD3', 'INTERCEPT_WORD4'), 'intercepts: {intercepts:16}'),
-  ...may('control', 'pause filter count: {:1}', 'pause filter threshold:{:1}'),
+  ...may('control', 'pause filter count: {:1}', 'pause filter threshold: {:1}'),
   ...must(
     'control',
     vmcb('iopm_base_pa', 16, 'IOPM_BASE_PA'),
@@ -279,6 +279,9 @@ const VMCB_ROWS: readonly RowSpec[] = [
   ),
   ...may(
     'state',
+    // Of the VMSA; its printer forgot the colon.
+    'sev_features {SEV_FEATURES:16}',
+    'sev_features: {SEV_FEATURES:16}',
     's_cet: {S_CET:16}',
     'ssp: {SSP:16}',
     'isst_addr: {ISST_ADDR:16}',

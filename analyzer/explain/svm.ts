@@ -2,7 +2,7 @@
 import { SVM_FACTS, type SvmCheck, type SvmCheckState, type SvmFact } from '../../engine/svm/checks/check.js';
 import { SVM_CHECKS } from '../../engine/svm/checks/table.js';
 import { vmcbFieldAt } from '../../engine/svm/fields.js';
-import { type Dump, fieldOf } from './dump.js';
+import { type Dump, fieldOf, type Value } from './dump.js';
 import { assumedEverywhere, type Judged, type Missing, Unknown, unknown } from './evaluate.js';
 import type { Processor } from './processor.js';
 
@@ -38,16 +38,23 @@ class VmcbState implements SvmCheckState {
   #value(offset: number): bigint {
     const field = vmcbFieldAt(offset);
     const name = field?.name ?? String(offset);
-    if (field?.area === 'save' && this.#isEncrypted) unknown('field', 'the encrypted save area');
-    const found = this.#dump.values.get(name) ?? unknown('field', name);
+    if (field?.area === 'save' && name !== 'SEV_FEATURES' && this.#isEncrypted)
+      unknown('field', 'the encrypted save area');
+    const found = this.#printed(name) ?? unknown('field', name);
     if (this.#piece !== null && this.#piece !== found.piece) unknown('piece', `${name} of the same piece`);
     this.#piece = found.piece;
     return found.value;
   }
-  /** The registers of an SEV-ES guest are in its VMSA, and the VMCB's are none of it; kernels that print the VMSA print U_CET. */
+  /** Where the VMSA is not printed, the VMCB holds the copy of SEV_FEATURES that the processor made, once it made one. */
+  #printed(name: string): Value | undefined {
+    const { values } = this.#dump;
+    const copy = name === 'SEV_FEATURES' ? values.get('GUEST_SEV_FEATURES') : undefined;
+    return values.get(name) ?? (copy?.value === 0n ? undefined : copy);
+  }
+  /** The registers of an SEV-ES guest are in its VMSA, and the VMCB's are none of it, unless the VMSA was printed. */
   get #isEncrypted(): boolean {
     const control = fieldOf(this.#dump, 'NESTED_CTL') ?? 0n;
-    return (control & SEV_ES) !== 0n && !this.#dump.values.has('U_CET');
+    return (control & SEV_ES) !== 0n && !this.#dump.values.has('U_CET') && !this.#dump.values.has('SEV_FEATURES');
   }
   has(fact: SvmFact): boolean {
     return KNOWN.has(fact) || unknown('processor', SVM_FACTS[fact]);

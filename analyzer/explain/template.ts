@@ -3,7 +3,8 @@
  * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut.
  *
  * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word. Blanks count for nothing around `=` and for one
- * elsewhere, so that every kernel's alignment and a reader's tabs fit.
+ * elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be none,
+ * where a name is wider than its column (`%-20s`).
  */
 
 /** Folds what differs between printers: colour codes, tabs, runs of blanks, blanks around `=`. */
@@ -40,7 +41,7 @@ export function template(text: string): Template {
   let source = '';
   let at = 0;
   for (const match of folded.matchAll(SLOT)) {
-    source += folded.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&');
+    source += folded.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&').replace(/: $/, ': ?');
     at = match.index + match[0].length;
     const [name = '', width = '0'] = (match[1] ?? '').split(':');
     if (match[1] === '*') source += '[^ ]{1,80}';
