@@ -4,6 +4,7 @@
  * "Information for VM Exits Due to Vectored Events"; AMD APM volume 2, appendix "SVM Intercept Exit Codes" and the
  * sections on EXITINFO1 and EXITINFO2 of each intercept.
  */
+import { VMX_EXIT_MODIFIERS } from '../engine/vmx/exit-reasons.js';
 
 /** Bits high:low of a word; `values` names what they can hold, otherwise the number is shown. */
 export interface Bits {
@@ -101,12 +102,7 @@ export const LAYOUTS: readonly Layout[] = [
   {
     isa: 1,
     word: 'reason',
-    bits: [
-      flag(27, 'enclave mode'),
-      flag(28, 'pending MTF'),
-      flag(29, 'exit from VMX root'),
-      flag(31, 'VM-entry failure'),
-    ],
+    bits: [...VMX_EXIT_MODIFIERS.map(({ bit, name }) => flag(bit, name)), flag(31, 'VM-entry failure')],
   },
   { isa: 1, word: 'intr_info', bits: interruption(VMX_EVENT_TYPES, 'NMI unblocking due to IRET') },
   // Linux 5.10 and later: what was being delivered when the exit came. Before, info2 was what intr_info is now, and text

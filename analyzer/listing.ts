@@ -1,5 +1,6 @@
 /** Events one by one, as people read them: when, where, what, and the values of each by name. */
 import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { VM_ENTRY_FAILURE, vmxExitModifiers } from '../engine/vmx/exit-reasons.js';
 import { codeDomain } from '../traces/codes.js';
 import type { Cell, Row } from '../traces/store.js';
 import { VM_INSTRUCTION_ERRORS } from './detail-bits.js';
@@ -74,13 +75,20 @@ function valuesOf(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
   const values = VALUES.flatMap((name): [string, string][] => {
     const cell = wide(row[name]);
     if (cell === null) return [];
-    if (name === 'reason') return [[name, reasonName(Number(row.isa ?? 0), cell, nameOf)]];
+    if (name === 'reason') return reasonValues(Number(row.isa ?? 0), cell, nameOf);
     if (name === 'code') return [[codeLabel(row, kind), nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
     if (name === 'flags') return cell === 0n ? [] : [[name, flagNames(cell).join('|')]];
     return [[name, name === 'size' ? String(cell) : hex(cell)]];
   });
   const instruction = instructionOf(row);
   return instruction === null ? values : [...values, ['instruction', instruction]];
+}
+
+/** The name of a reason, and what its other bits say. */
+function reasonValues(isa: number, reason: bigint, nameOf: NameOf): [string, string][] {
+  const others = isa === 1 ? vmxExitModifiers(Number(reason & ~BigInt(VM_ENTRY_FAILURE))) : [];
+  const named: [string, string] = ['reason', reasonName(isa, reason, nameOf)];
+  return others.length === 0 ? [named] : [named, ['with', others.join(', ')]];
 }
 
 /** What the column `code` is about, by kind and reason. */

@@ -6,6 +6,7 @@ import { EVENT_KINDS } from '../engine/observer.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import { AnalysisError } from './errors.js';
 import { originOf } from './origin.js';
+import { countedReason } from './profile/keys.js';
 import { readableEvents, reasonOf } from './timeline-chunks.js';
 
 /** Names of the trace are cut to this length, and no more lanes and categories are told apart than this. */
@@ -311,9 +312,10 @@ export class IndexBuilder {
   }
 
   #categoryIndex(kind: number, isa: number | null, reasons: ColumnData | null, i: number): number {
+    const low = countedReason(isa ?? 0, reasons?.numbers?.[2 * i] ?? 0);
     const high = reasons?.numbers?.[2 * i + 1] ?? 0;
     const group = (kind * 4 + ((isa ?? 3) & 3)) * 2 + (reasons === null ? 0 : 1);
-    const key = high === 0 ? group * 0x1_0000_0000 + (reasons?.numbers?.[2 * i] ?? 0) : `${group} ${reasons?.big?.[i]}`;
+    const key = high === 0 ? group * 0x1_0000_0000 + low : `${group} ${reasons?.big?.[i]}`;
     const known = this.#categoryOf.get(key);
     if (known !== undefined) return known;
     const index = this.#categories.length;

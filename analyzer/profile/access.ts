@@ -7,7 +7,7 @@
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
-import { keyOfAccess } from './keys.js';
+import { countedReason, keyOfAccess } from './keys.js';
 import { Clock, EventView, type Narrow, narrow, type Wide } from './view.js';
 import { UNKNOWN_LEVEL, WalkedExit } from './walk.js';
 
@@ -73,7 +73,7 @@ export class AccessWalker {
     const { access } = lane;
     access.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
     access.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
-    access.reasonLow = reason.cells[2 * i] as number;
+    access.reasonLow = countedReason(access.isa, reason.cells[2 * i] as number);
     access.reasonHigh = reason.cells[2 * i + 1] as number;
     access.hasRip = rip.valid[i] === 1;
     access.ripLow = rip.cells[2 * i] as number;

@@ -3,6 +3,7 @@
  * from the exit itself where the architecture puts it there, else from the work that was done for it.
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
+import { VMX_COUNTED } from '../../engine/vmx/exit-reasons.js';
 
 /** Kinds of sub-key, by number; a direction is added where it matters. */
 export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic', 'mmio'] as const;
@@ -119,6 +120,12 @@ const SVM_RULES: { readonly [code: number]: Rule } = {
     else fromGpa(exit, key);
   },
 };
+
+/**
+ * What an exit is counted by: of VMX its basic reason and whether the entry failed. Other bits, such as that of a bus lock,
+ * say more of the same exit (Intel SDM volume 3C, "Format of Exit Reason").
+ */
+export const countedReason = (isa: number, low: number): number => (isa === VMX ? (low & VMX_COUNTED) >>> 0 : low);
 
 /** What the exit itself says; `key` stays clear where it says nothing. */
 export function keyOfExit(isa: number, reason: number, exit: ExitWords, key: SubKey): void {

@@ -5,6 +5,7 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
+import { countedReason } from './keys.js';
 import { type NameOf, reasonName } from './profile.js';
 import { sortCells, type Times, timesOf } from './stats.js';
 import { Numbers } from './table.js';
@@ -157,7 +158,8 @@ export class NestedProfiler {
     const lane = this.#lane(lanes[i] as number);
     const level = levels.cells[i] as number;
     const isa = isas.valid[i] === 1 ? (isas.cells[i] as number) : 0;
-    const code = (BigInt(reason.cells[2 * i + 1] as number) << 32n) | BigInt(reason.cells[2 * i] as number);
+    const low = countedReason(isa, reason.cells[2 * i] as number);
+    const code = (BigInt(reason.cells[2 * i + 1] as number) << 32n) | BigInt(low);
     lane.exitAt = at;
     lane.served = lane.served.filter((served) => served.level !== level); // it exits again without having run
     for (const served of lane.served) {

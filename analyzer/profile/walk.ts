@@ -7,7 +7,7 @@ import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import type { LaneSpan } from './exit-index.js';
-import { ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
+import { countedReason, ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
 import { Clock, COLUMNS, EventView, type Narrow, type Unit, type Wide } from './view.js';
 
 const EXIT_FIELDS = ['reason', 'qualification', 'info2', 'intr_info', 'rip', 'gpa', 'code'] as const;
@@ -167,7 +167,7 @@ export class ExitWalker {
     exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
     exit.failed = kind === EVENT_KINDS.entry_failed;
     exit.reflected = false;
-    exit.reasonLow = reason.cells[2 * i] as number;
+    exit.reasonLow = countedReason(exit.isa, reason.cells[2 * i] as number);
     exit.reasonHigh = reason.cells[2 * i + 1] as number;
     exit.hasRip = rip.valid[i] === 1;
     exit.ripLow = (rip.cells[2 * i] as number) | 0;

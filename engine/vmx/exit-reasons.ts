@@ -12,6 +12,27 @@ export interface ExitReason {
 /** Bit 31 of the exit reason: VM-entry failure (Intel SDM volume 3C, "Exit Reasons", section on basic information). */
 export const VM_ENTRY_FAILURE = 0x8000_0000;
 
+/** Other bits of the exit reason that say more of an exit: Intel SDM volume 3C, "Format of Exit Reason". */
+export const VMX_EXIT_MODIFIERS: readonly { readonly bit: number; readonly name: string }[] = [
+  { bit: 25, name: 'busy shadow stack' },
+  { bit: 26, name: 'bus lock' },
+  { bit: 27, name: 'enclave mode' },
+  { bit: 28, name: 'pending MTF' },
+  { bit: 29, name: 'exit from VMX root' },
+];
+
+/**
+ * What the exit reason (32 bits) says beside its basic part. None for what is no VMX exit reason: bits 24:16 are 0, and
+ * so is bit 31 of an exit; exit codes of SVM have either.
+ */
+export const vmxExitModifiers = (value: number): readonly string[] =>
+  value >= VM_ENTRY_FAILURE || (value & 0x01ff_0000) !== 0
+    ? []
+    : VMX_EXIT_MODIFIERS.filter(({ bit }) => (value & (1 << bit)) !== 0).map(({ name }) => name);
+
+/** The basic reason and whether the entry failed: what an exit is counted by. */
+export const VMX_COUNTED = 0x8000_ffff;
+
 const reason = (code: number, name: string, says: string): ExitReason => ({ code, name, says });
 
 export const VMX_EXIT_REASONS: readonly ExitReason[] = [

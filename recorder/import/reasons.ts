@@ -1,6 +1,6 @@
 /** Names of exit reasons as the kernel and libtraceevent print them, and what they stand for. */
 import { SVM_EXIT_CODES, SVM_EXIT_INVALID } from '../../engine/svm/exit-codes.js';
-import { VM_ENTRY_FAILURE, VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
+import { VM_ENTRY_FAILURE, VMX_EXIT_REASONS, vmxExitModifiers } from '../../engine/vmx/exit-reasons.js';
 import { ascii, type Cursor, NameTable } from './cursor.js';
 
 export const ISA = { vmx: 1, svm: 2 } as const;
@@ -92,15 +92,30 @@ function hashOf(name: string): number {
 const UNKNOWN = ascii('UNKNOWN (');
 const EXCP = ascii(' excp');
 const FAILED = ascii(' FAILED_VMENTRY');
+const BASIC = 0xffff;
 /** Basic reasons that come with bit 31: Intel SDM volume 3C, "VM-Entry Failures During or After Loading Guest State". */
 const FAILURES = [33, 34, 41];
 
 const isLetter = (byte: number): boolean => (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
 
+/**
+ * Bits of a VMX reason above the basic one, as Linux prints them behind its name: ` FAILED_VMENTRY`, then the others as one
+ * number, ` 0x4000000`.
+ */
+function readModifiers(cursor: Cursor): number {
+  const failed = cursor.accept(FAILED) ? VM_ENTRY_FAILURE : 0;
+  const { bytes, at, end } = cursor;
+  if (at + 2 >= end || bytes[at] !== 0x20 || bytes[at + 1] !== 0x30 || bytes[at + 2] !== 0x78) return failed;
+  cursor.at = at + 1;
+  if (cursor.hex() && cursor.high === 0 && (cursor.low & BASIC) === 0) return failed | cursor.low;
+  cursor.at = at;
+  return failed;
+}
+
 /** Whether a field of an exit, or that the entry failed, stands at the cursor, which stays. */
 function goesOn(cursor: Cursor): boolean {
   const { at } = cursor;
-  cursor.accept(FAILED);
+  readModifiers(cursor);
   cursor.skipSeparators();
   const found = cursor.at > at && BEHIND.some((name) => cursor.accept(name));
   cursor.at = at;
@@ -142,7 +157,7 @@ export class ReasonReader {
       this.low = reason.low;
       this.high = reason.high;
     }
-    if (this.isa !== ISA.svm && cursor.accept(FAILED)) this.low = (this.low | VM_ENTRY_FAILURE) >>> 0;
+    if (this.isa !== ISA.svm) this.low = (this.low | readModifiers(cursor)) >>> 0;
     return true;
   }
 
@@ -171,7 +186,8 @@ export class ReasonReader {
 
   #number(value: number): void {
     this.low = value;
-    if (value >= VM_ENTRY_FAILURE && FAILURES.includes(value & 0xffff)) this.isa = ISA.vmx;
+    const isFailure = value >= VM_ENTRY_FAILURE && FAILURES.includes(value & BASIC);
+    if (isFailure || vmxExitModifiers(value).length > 0) this.isa = ISA.vmx;
   }
 
   /** A VM entry that failed after loading guest state, not an exit from the guest. */

@@ -234,6 +234,16 @@ describe('profile', () => {
     ]);
   });
 
+  // Intel SDM volume 3C, "Format of Exit Reason": bits 15:0 are the reason, bit 26 a bus lock, bit 27 enclave mode
+  it('counts exits of VMX by their basic reason, and those of SVM by all of their code', () => {
+    const of = (isa: number, ...reasons: readonly number[]): (string | number)[][] =>
+      profileOf(reasons.map((reason) => ({ kind: 'exit', isa, reason, from_level: 1 }))).rows.map(
+        ({ reason, code, count }) => [reason, Number(code), count],
+      );
+    assert.deepEqual(of(1, 0x30, 0x400_0030, 0x800_0030), [['EPT_VIOLATION', 0x30, 3]]);
+    assert.deepEqual(of(2, 0x30, 0x400_0030).length, 2);
+  });
+
   it('counts failed entries among the exits, and nested ones that were refused apart from them', () => {
     const answer = profileOf([
       { kind: 'entry', vcpu: 0 },

@@ -308,6 +308,25 @@ describe('timeline of exits and entries', () => {
     reader.close();
   });
 
+  it('has one category of the exits of a basic reason, whatever else their reasons say', async () => {
+    const path = join(folder, 'basic.arrow');
+    const writer = createTrace(path);
+    for (const [seq, reason] of [0x30n, 0x400_0030n, 0x30n, 0x1en].entries())
+      writer.table('event').row({ seq, tick: seq, vcpu: 0, kind: EVENT_KINDS.exit, isa: 1, from_level: 1, reason });
+    for (const code of [0x30, 0x1e]) writer.define('reason.vmx', code, `reason ${code}`);
+    writer.finish();
+    const reader = openTrace(path);
+    const { overview } = await readTimeline(reader, 'basic');
+    assert.deepEqual(
+      overview.categories.map(({ reason, count }) => [reason, count]),
+      [
+        ['reason 48', 3],
+        ['reason 30', 1],
+      ],
+    );
+    reader.close();
+  });
+
   it('takes the losses of a host CPU for gaps of all lanes, since the event before', async () => {
     const path = join(folder, 'cpu.arrow');
     const writer = createTrace(path);

@@ -1,7 +1,7 @@
 /** `trapline events`, held against what trace-cmd itself printed of the same recording. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it, test } from 'node:test';
 import { command } from '../../cli/events.js';
@@ -115,6 +115,15 @@ describe('events', () => {
     const { out: run } = await call('events', path, '--kind', 'vmwrite', '--limit', '1');
     assert.match(run, /^ +\d+ +\d+ {2}vCPU 0 {2}L0 +vmwrite +field=PIN_BASED_VM_EXEC_CONTROL rip=0x/);
   });
+});
+
+test('an exit is named by its basic reason, and what its other bits say stands beside it', async (t) => {
+  const path = join(scratch(t), 'lock.txt');
+  writeFileSync(path, 't-1 [000] 1.0: kvm_exit: reason EPT_VIOLATION 0xc000000 rip 0x10 info 781 0\n');
+  const { out } = await call('events', path);
+  assert.match(out, / exit +reason=EPT_VIOLATION with="bus lock, enclave mode" rip=0x10 qualification=0x781/);
+  const { values } = JSON.parse((await call('events', path, '--json')).out);
+  assert.deepEqual([values.reason, values.with], ['EPT_VIOLATION', 'bus lock, enclave mode']);
 });
 
 test('events of input without an end stop where nobody reads any more', () => {

@@ -85,6 +85,46 @@ export const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
       info2: 0,
     },
   ],
+  // bits 25 to 29 of the reason: `__print_flags(exit_reason & ~0xffff, ...)` prints those without a name as one number
+  [
+    'kvm_exit: vcpu 0 reason EPT_VIOLATION 0x4000000 rip 0x1000 info1 0x0000000000000781 info2 0x0',
+    {
+      kind: 'exit',
+      isa: 1,
+      from_level: 1,
+      to_level: 0,
+      reason: 0x4000030,
+      rip: 0x1000,
+      qualification: 0x781,
+      info2: 0,
+    },
+  ],
+  [
+    'kvm_exit: vcpu 0 reason INVALID_STATE FAILED_VMENTRY 0x8000000 rip 0x1000 info1 0x0000000000000781 info2 0x0',
+    {
+      kind: 'entry_failed',
+      isa: 1,
+      from_level: 1,
+      to_level: 0,
+      reason: 0x88000021,
+      rip: 0x1000,
+      qualification: 0x781,
+      info2: 0,
+    },
+  ],
+  [
+    'kvm_exit: reason UNKNOWN (201326640) rip 0x1000 info 781 0',
+    {
+      kind: 'exit',
+      isa: 1,
+      from_level: 1,
+      to_level: 0,
+      reason: 0xc000030,
+      rip: 0x1000,
+      qualification: 0x781,
+      info2: 0,
+    },
+  ],
   [
     'kvm_exit: reason UNKNOWN (2147483681) rip 0xfff0 info 0 0',
     {
