@@ -184,7 +184,7 @@ export const command: Command = {
     JSON_OPTION,
   ],
   details: [
-    'Finds every dump: of KVM (dump_vmcs, dump_vmcb) and Xen, registers of QEMU, and bare VM-instruction errors. Each ' +
+    'Finds every dump: of KVM (dump_vmcs, dump_vmcb) and Xen (on Intel and AMD), registers of QEMU, and bare VM-instruction errors. Each ' +
       'check of the manual holds, is violated, or cannot be decided, and then it is said what that would take. The ' +
       'manual orders stages, not the checks in them: all violated ones are reported, never which the processor met first.',
     'Dumps of a log with the same outcome, which break the same rules with the same values, are told once: the first of ' +
@@ -201,7 +201,7 @@ export const command: Command = {
     processor: 'whose capabilities were used; unknown where none were given',
     dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
-    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
+    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, xen-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
     title: 'the format in words',
     isa: 'vmx, svm or null',
     first: 'first line of the dump, from 1, or the event of a trace',

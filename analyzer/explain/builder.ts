@@ -1,7 +1,9 @@
 /** Puts the lines of one dump together, and notices what cannot belong together. */
 import type { Damage, DamageKind, Dump, EferSource, Format, ListedMsr, Value } from './dump.js';
-import { type Family, ROWS, type Row } from './rows.js';
+import type { Family, Row } from './row.js';
+import { ROWS } from './rows.js';
 import type { Fit } from './template.js';
+import { WORDS } from './xen-vmcb.js';
 
 export interface LineContext {
   readonly line: number;
@@ -18,6 +20,7 @@ const MOST_MSRS = 512;
 
 const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   vmcb: 'kvm-vmcb',
+  'xen-vmcb': 'xen-vmcb',
   qemu: 'qemu',
   report: 'report',
 };
@@ -32,6 +35,8 @@ export class Builder {
   readonly #values = new Map<string, Value>();
   readonly #seen = new Map<Row, string>();
   readonly #sections = new Set<string>();
+  /** Names that a line had, whichever of its forms it was printed in. */
+  readonly #given = new Set<string>();
   readonly #msrs: ListedMsr[] = [];
   readonly #damage: Damage[] = [];
   #order = -1;
@@ -72,6 +77,7 @@ export class Builder {
       return;
     }
     this.#seen.set(row, now);
+    for (const name of row.names) if (name !== null) this.#given.add(name);
     this.#order = Math.max(this.#order, row.order);
     if (row.head.startsWith('MSR guest')) this.#list = 'guest';
     if (row.head.startsWith('MSR host')) this.#list = 'host';
@@ -124,8 +130,14 @@ export class Builder {
       const [plain, decimal] = stored.endsWith('.decimal') ? [stored.slice(0, -8), true] : [stored, false];
       const digits = value.toString(16);
       if (decimal && /[a-f]/.test(digits)) this.#hurt('garbled', line, plain);
-      else this.#values.set(plain, { value: decimal ? BigInt(digits) : value, line, piece: this.#pieces });
+      else this.#set(plain, decimal ? BigInt(digits) : value, line);
     }
+  }
+
+  #set(name: string, value: bigint, line: number): void {
+    const fields = WORDS[name] ?? [{ field: name, low: 0, bits: 64 }];
+    for (const { field, low, bits } of fields)
+      this.#values.set(field, { value: BigInt.asUintN(bits, value >> BigInt(low)), line, piece: this.#pieces });
   }
 
   /** Xen prints only the entry that was refused, after its number, which counts from 0 as the qualification does not. */
@@ -167,7 +179,7 @@ export class Builder {
     const lost = new Map<string, string[]>();
     for (const row of ROWS) {
       if (row.family !== this.family || row.optional || (row.only !== undefined && row.only !== program)) continue;
-      if (this.#seen.has(row)) continue;
+      if (this.#seen.has(row) || row.names.some((name) => name !== null && this.#given.has(name))) continue;
       const heads = lost.get(row.section) ?? [];
       heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
       lost.set(row.section, heads);

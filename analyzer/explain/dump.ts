@@ -4,6 +4,7 @@ export const FORMATS = {
   'kvm-vmcs': { isa: 'vmx', says: 'VMCS dump of Linux KVM' },
   'xen-vmcs': { isa: 'vmx', says: 'VMCS dump of Xen' },
   'kvm-vmcb': { isa: 'svm', says: 'VMCB dump of Linux KVM' },
+  'xen-vmcb': { isa: 'svm', says: 'VMCB dump of Xen' },
   vmcs: { isa: 'vmx', says: 'VMCS of a recorded run' },
   qemu: { isa: null, says: 'Register dump of QEMU' },
   recording: { isa: null, says: 'Failed entry of a recording' },

@@ -4,7 +4,8 @@ import { Builder } from './builder.js';
 import type { Dump } from './dump.js';
 import type { Log } from './lines.js';
 import { unquoted } from './quoted.js';
-import { type Family, ROWS, type Row } from './rows.js';
+import type { Family, Row } from './row.js';
+import { ROWS } from './rows.js';
 import { type Fit, fit, fold, startsWord } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
@@ -21,7 +22,9 @@ const AHEAD = 2 * WRAPPED;
 const SPEAKING = 9;
 
 const starts = ({ family, head, names, opens }: Row): boolean =>
-  opens !== undefined || (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1));
+  opens !== undefined ||
+  (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1)) ||
+  (family === 'xen-vmcb' && head.length >= SPEAKING && names.length > 1);
 
 const TIME = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
 const THREAD = /\[ *([TC]\d{1,9})\]/;
@@ -167,7 +170,7 @@ class Finder {
     text: string,
     context: { line: number; thread: string; time: number | null; xen: boolean },
   ): boolean {
-    for (const family of new Set(rivals.map(({ row }) => row.family))) {
+    for (const family of this.#families(rivals, context.thread)) {
       const own = rivals.filter(({ row }) => row.family === family);
       const id = key(family, context.thread);
       let builder = this.#open.get(id);
@@ -192,6 +195,22 @@ class Finder {
       return true;
     }
     return false;
+  }
+
+  /**
+   * The families whose lines these can be: those with an open dump, the last one that was fed first. Where there is none,
+   * a line begins a dump of the family whose widths it has; one that two families print alike begins none.
+   */
+  #families(rivals: readonly Hit[], thread: string): Family[] {
+    const families = [...new Set(rivals.map(({ row }) => row.family))];
+    if (families.length === 1) return families;
+    const last = (family: Family): number => this.#open.get(key(family, thread))?.last ?? -1;
+    const open = families.filter((family) => last(family) >= 0).sort((a, b) => last(b) - last(a));
+    if (open.length > 0) return open;
+    const whole = rivals.filter(({ fit: { taken } }) => !taken.some(({ cut }) => cut));
+    const widest = Math.max(...whole.map(({ row }) => widthOf(row)));
+    const closest = new Set(whole.filter(({ row }) => widthOf(row) === widest).map(({ row }) => row.family));
+    return closest.size === 1 ? [...closest] : [];
   }
 
   /** Xen says `VMLAUNCH error: 0x7` before it dumps. */
@@ -219,6 +238,8 @@ class Finder {
     for (const id of [...this.#open.keys()]) this.#close(id);
   }
 }
+
+const widthOf = ({ digits }: Row): number => digits.reduce((sum, n) => sum + n, 0);
 
 const key = (family: Family, thread: string): string => `${family} ${thread}`;
 

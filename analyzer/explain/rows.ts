@@ -1,37 +1,12 @@
 /**
  * What the lines of each dump look like, as data: Linux `dump_vmcs` (arch/x86/kvm/vmx/vmx.c) and `dump_vmcb`
  * (arch/x86/kvm/svm/svm.c) of all versions since 2.6.39, Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c), QEMU
- * `x86_cpu_dump_state` (target/i386/cpu-dump.c).
+ * `x86_cpu_dump_state` (target/i386/cpu-dump.c); those of Xen on AMD are in xen-vmcb.ts.
  */
 import { BARE } from './bare-errors.js';
-import { type Template, template } from './template.js';
-
-export type Family = 'vmcs' | 'vmcb' | 'qemu' | 'report';
-
-export interface RowSpec {
-  readonly section: string;
-  readonly text: string;
-  /** Printed in some versions or configurations only: its absence is no damage. */
-  readonly optional?: true;
-  /** Only this program prints it so. */
-  readonly only?: 'kvm' | 'xen';
-  /** The line opens a dump, or a section of one. */
-  readonly opens?: 'dump' | 'section';
-  /** May stand several times in a dump. */
-  readonly repeats?: true;
-}
-
-export interface Row extends RowSpec, Template {
-  readonly family: Family;
-  /** Position in the printing order. */
-  readonly order: number;
-}
-
-const must = (section: string, ...texts: readonly string[]): RowSpec[] => texts.map((text) => ({ section, text }));
-const may = (section: string, ...texts: readonly string[]): RowSpec[] =>
-  texts.map((text) => ({ section, text, optional: true }));
-const only = (program: 'kvm' | 'xen', rows: readonly RowSpec[]): RowSpec[] =>
-  rows.map((row) => ({ ...row, only: program }));
+import { type Family, may, must, only, type Row, type RowSpec } from './row.js';
+import { template } from './template.js';
+import { XEN_VMCB_ROWS } from './xen-vmcb.js';
 
 const SEGMENTS = ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'] as const;
 const kvmSegment = (name: string): string =>
@@ -338,6 +313,7 @@ const rowsOf = (family: Family, specs: readonly RowSpec[]): Row[] =>
 export const ROWS: readonly Row[] = [
   ...rowsOf('vmcs', VMCS_ROWS),
   ...rowsOf('vmcb', VMCB_ROWS),
+  ...rowsOf('xen-vmcb', XEN_VMCB_ROWS),
   ...rowsOf('qemu', QEMU_ROWS),
   ...rowsOf('report', REPORT_ROWS),
 ];

@@ -18,6 +18,8 @@ const LEAST: SvmProcessor = { physicalBits: 40, cr4: 0x7ff, efer: 0x7d01 };
 const MOST: SvmProcessor = { physicalBits: 52, cr4: 0x00f7_1fff, efer: 0x0036_fd01 };
 
 const SEV_ES = 4n;
+/** KVM prints these of a VMSA alone. */
+const VMSA_ONLY = ['U_CET', 'SEV_FEATURES'];
 /** Every host of a dump is a 64-bit kernel with paging, which switches SEV on only where memory is encrypted. */
 const KNOWN: ReadonlySet<SvmFact> = new Set(['longMode', 'hostPaging', 'host64', 'memoryEncryption']);
 
@@ -54,7 +56,8 @@ class VmcbState implements SvmCheckState {
   /** The registers of an SEV-ES guest are in its VMSA, and the VMCB's are none of it, unless the VMSA was printed. */
   get #isEncrypted(): boolean {
     const control = fieldOf(this.#dump, 'NESTED_CTL') ?? 0n;
-    return (control & SEV_ES) !== 0n && !this.#dump.values.has('U_CET') && !this.#dump.values.has('SEV_FEATURES');
+    const { values, sections } = this.#dump;
+    return (control & SEV_ES) !== 0n && !sections.includes('vmsa') && !VMSA_ONLY.some((name) => values.has(name));
   }
   has(fact: SvmFact): boolean {
     return KNOWN.has(fact) || unknown('processor', SVM_FACTS[fact]);

@@ -42,6 +42,24 @@ const XEN = `(XEN) d1v0 vmentry failure (reason 0x80000021): Invalid guest state
 (XEN) VMLAUNCH error: 0x7
 `;
 
+/** A VMCB in the form in which Xen prints it (xen/arch/x86/hvm/svm/svmdebug.c, svm_vmcb_dump). */
+const XEN_VMCB = `(XEN) d1v0 invalid VMCB state:
+(XEN) Dumping guest's current state at svm_vmexit_handler...
+(XEN) cr_intercepts = 0xfef3fef3 dr_intercepts = 0xffffffff exception_intercepts = 0x60082
+(XEN) general1_intercepts = 0xbdc4000f general2_intercepts = 0x6f7f
+(XEN) tlb_control = 0 vintr = 0x10f0001 int_stat = 0
+(XEN) event_inj 0000000000000000, valid? 0, ec? 0, type 0, vector 0
+(XEN) exitcode = 0xffffffffffffffff exit_int_info = 0
+(XEN) asid = 0x22d np_ctrl = 0x1: NP
+(XEN) cpl = 0 efer = 0x1d03 star = 0x23001000000000 lstar = 0xffffffff82200000
+(XEN) CR0 = 0x000000008005003b CR2 = 0x0000000000001000
+(XEN) CR3 = 0x0000000002e23001 CR4 = 0x0000000000770ef0
+(XEN) RSP = 0xffffffff82e03e00  RIP = 0xffffffff820e26ca
+(XEN) RAX = 0x0000000000004000  RFLAGS=0x0000000000000246
+(XEN)   CS: 0010 029b ffffffff 0000000000000000
+(XEN) GDTR: 0000 0000 0000007f fffffe0000001000
+`;
+
 /** Registers in the form in which QEMU prints them (target/i386/cpu-dump.c), short and long. */
 const QEMU = `KVM: entry failed, hardware error 0x80000021
 
@@ -126,7 +144,7 @@ export function logForms(): readonly Form[] {
   return [
     logForm('kvm-vmcs-dump', ['vmx-injection', 'vmx-pdpte', 'vmx-two-faults'].map(fixture)),
     logForm('kvm-vmcb-dump', [fixture('svm-cs')]),
-    logForm('xen-dump', [XEN]),
+    logForm('xen-dump', [XEN, XEN_VMCB]),
     logForm('qemu-registers', [QEMU, QEMU_LONG]),
   ];
 }

@@ -45,3 +45,168 @@ describe('KVM, a guest with SEV-SNP', () => {
       assert.deepEqual(ids(only(snp(mask, '0000000000000081')).violated), []);
   });
 });
+
+/** A valid guest in 64-bit mode, or one whose EFER has bit 1, in the lines of xen/arch/x86/hvm/svm/svmdebug.c of a version. */
+interface XenVersion {
+  readonly words: (efer: string, exitcode: string) => readonly string[];
+  readonly segment: (name: string, selector: string, attributes: string, limit: string, base: string) => string;
+}
+
+const segments = (segment: XenVersion['segment']): string[] => [
+  segment('CS', '0010', '0a9b', 'ffffffff', '0000000000000000'),
+  ...['DS', 'SS', 'ES', 'FS', 'GS'].map((name) => segment(name, '0018', '0c93', 'ffffffff', '0000000000000000')),
+  segment('GDTR', '0000', '0000', '0000007f', 'fffffe0000001000'),
+  segment('LDTR', '0000', '0000', '00000000', '0000000000000000'),
+  segment('IDTR', '0000', '0000', '00000fff', 'fffffe0000000000'),
+  segment('TR', '0040', '0089', '00004087', 'fffffe0000003000'),
+];
+
+const registers = (between: readonly string[]): string[] => [
+  'CR0 = 0x000000008005003b CR2 = 0x0000000000001000',
+  'CR3 = 0x0000000002e23000 CR4 = 0x0000000000000ef0',
+  'RSP = 0xffffffff82e03e00  RIP = 0xffffffff820e26ca',
+  'RAX = 0x0000000000004000  RFLAGS=0x0000000000000246',
+  'DR6 = 0x00000000ffff0ff0, DR7 = 0x0000000000000400',
+  'CSTAR = 0xffffffff82201470 SFMask = 0x0000000000257fd5',
+  'KernGSBase = 0x0000000000000000 PAT = 0x0007040600070406',
+  ...between,
+];
+
+const XEN_VERSIONS: { readonly [version: string]: XenVersion } = {
+  '4.21': {
+    words: (efer, exitcode) => [
+      "Dumping guest's current state at svm_vmexit_handler...",
+      'Size of VMCB = 4096, paddr = 0000000847733000, vaddr = ffff830847733000',
+      'cr_intercepts = 0xfef3fef3 dr_intercepts = 0xffffffff exception_intercepts = 0x60082',
+      'general1_intercepts = 0xbdc4000f general2_intercepts = 0x6f7f',
+      'iopm_base_pa = 0x95518000 msrpm_base_pa = 0x847730000 tsc_offset = 0xffffff8cfff785f6',
+      'tlb_control = 0 vintr = 0x10f0001 int_stat = 0',
+      'event_inj 00000abc80000b0e, valid? 1, ec? 1, type 3, vector 0xe',
+      `exitcode = ${exitcode} exit_int_info = 0`,
+      'exitinfo1 = 0x12 exitinfo2 = 0',
+      'asid = 0x22d np_ctrl = 0x1: NP',
+      'virtual vmload/vmsave = 0, virt_ext = 0',
+      `cpl = 0 efer = ${efer} star = 0x23001000000000 lstar = 0xffffffff82200000`,
+      ...registers([
+        'SSP = 0x0000000000000000 S_CET = 0x0000000000000000 ISST = 0x0000000000000000',
+        'H_CR3 = 0x00000008476c2000 CleanBits = 0xfffffff7',
+        '       sel attr  limit   base',
+      ]),
+    ],
+    segment: (name, ...values) => `${name.padStart(4)}: ${values.join(' ')}`,
+  },
+  '4.11': {
+    words: (efer, exitcode) => [
+      "Dumping guest's current state at svm_vmexit_handler...",
+      'Size of VMCB = 4096, paddr = 0000000847733000, vaddr = ffff830847733000',
+      'cr_intercepts = 0xfef3fef3 dr_intercepts = 0xffffffff exception_intercepts = 0x60082',
+      'general1_intercepts = 0xbdc4000f general2_intercepts = 0x6f7f',
+      'iopm_base_pa = 0x95518000 msrpm_base_pa = 0x847730000 tsc_offset = 0xffffff8cfff785f6',
+      'tlb_control = 0 vintr = 0x10f0001 interrupt_shadow = 0',
+      'eventinj 00000abc80000b0e, valid? 1, ec? 1, type 3, vector 0xe',
+      `exitcode = ${exitcode} exitintinfo = 0`,
+      'exitinfo1 = 0x12 exitinfo2 = 0',
+      'np_enable = 0x1 guest_asid = 0x22d',
+      'virtual vmload/vmsave = 0, virt_ext = 0',
+      `cpl = 0 efer = ${efer} star = 0x23001000000000 lstar = 0xffffffff82200000`,
+      ...registers(['H_CR3 = 0x00000008476c2000 CleanBits = 0xfffffff7', '       sel attr  limit   base']),
+    ],
+    segment: (name, ...values) => `${name.padStart(4)}: ${values.join(' ')}`,
+  },
+  '4.1': {
+    words: (efer, exitcode) => [
+      "Dumping guest's current state at svm_vmexit_handler...",
+      'Size of VMCB = 4096, paddr = 0x0000000847733000, vaddr = ffff830847733000',
+      'cr_intercepts = 0xfef3fef3 dr_intercepts = 0xffffffff exception_intercepts = 0x00060082',
+      'general1_intercepts = 0xbdc4000f general2_intercepts = 0x00006f7f',
+      'iopm_base_pa = 0x0000000095518000 msrpm_base_pa = 0x0000000847730000 tsc_offset = 0xffffff8cfff785f6',
+      'tlb_control = 0x00000000 vintr = 0x00000000010f0001 interrupt_shadow = 0x0000000000000000',
+      `exitcode = 0x${exitcode.slice(2).padStart(16, '0')} exitintinfo = 0x0000000000000000`,
+      'exitinfo1 = 0x0000000000000012 exitinfo2 = 0x0000000000000000 ',
+      'np_enable = 0x0000000000000001 guest_asid = 0x22d',
+      `cpl = 0 efer = 0x${efer.slice(2).padStart(16, '0')} star = 0x0023001000000000 lstar = 0xffffffff82200000`,
+      ...registers(['H_CR3 = 0x00000008476c2000 CleanBits = 0xfffffff7']),
+    ],
+    segment: (name, selector, attributes, limit, base) =>
+      `${name}: sel=0x${selector}, attr=0x${attributes}, limit=0x${limit}, base=0x${base}`,
+  },
+};
+
+describe('Xen on AMD', () => {
+  const dumped = ({ words, segment }: XenVersion, efer: string, exitcode: string): string =>
+    [...words(efer, exitcode), ...segments(segment)].map((line) => `(XEN) ${line}`).join('\n');
+
+  for (const [version, xen] of Object.entries(XEN_VERSIONS)) {
+    it(`${version}: a valid VMCB is read whole, and breaks no rule`, () => {
+      const text = dumped(xen, '0x1d01', '0x78');
+      const report = only(text);
+      assert.deepEqual([report.format, report.isa, report.verdict], ['xen-vmcb', 'svm', 'valid']);
+      assert.deepEqual([report.damage, report.first, report.last], [[], 1, text.split('\n').length]);
+      assert.match(report.sentence, /HLT \(0x78\)/);
+      const value = (name: string): bigint | undefined => findDumps(text)[0]?.values.get(name)?.value;
+      // 16 bits of reads and 16 of writes; interrupt control and vector, injection and error code share a word (APM, appendix B).
+      assert.deepEqual(['INTERCEPT_CR_READ', 'INTERCEPT_CR_WRITE', 'INTERCEPT_WORD3', 'INTERCEPT_WORD4'].map(value), [
+        0xfef3n,
+        0xfef3n,
+        0xbdc4_000fn,
+        0x6f7fn,
+      ]);
+      assert.deepEqual(['INT_CTL', 'INT_VECTOR', 'INT_STATE'].map(value), [0x10f_0001n, 0n, 0n]);
+      if (version !== '4.1') assert.deepEqual(['EVENT_INJ', 'EVENT_INJ_ERR'].map(value), [0x8000_0b0en, 0xabcn]);
+      assert.deepEqual(['ASID', 'NESTED_CTL', 'NESTED_CR3', 'EXIT_INFO_1'].map(value), [
+        0x22dn,
+        1n,
+        0x8_476c_2000n,
+        0x12n,
+      ]);
+      assert.deepEqual(['CR0', 'CR3', 'CR4', 'DR6', 'DR7', 'RIP', 'RFLAGS', 'CPL', 'EFER', 'CS_ATTRIB'].map(value), [
+        0x8005_003bn,
+        0x2e2_3000n,
+        0xef0n,
+        0xffff_0ff0n,
+        0x400n,
+        0xffff_ffff_820e_26can,
+        0x246n,
+        0n,
+        0x1d01n,
+        0xa9bn,
+      ]);
+      assert.deepEqual(['TR_BASE', 'GDTR_LIMIT'].map(value), [0xffff_fe00_0000_3000n, 0x7fn]);
+    });
+    it(`${version}: a reserved bit of EFER is the cause of VMEXIT_INVALID`, () => {
+      for (const invalid of ['0xffffffffffffffff', '0xffffffff']) {
+        const { verdict, violated, outcome } = only(dumped(xen, '0x1d03', invalid));
+        assert.deepEqual([verdict, outcome.kind, ids(violated)], ['violated', 'vmrun-invalid', ['svm.efer.reserved']]);
+      }
+    });
+  }
+
+  const text = dumped(XEN_VERSIONS['4.21'] ?? assert.fail(), '0x1d03', '0xffffffffffffffff');
+
+  it('dumps of several vCPUs are told apart, as the key handler prints them', () => {
+    const other = text.replace('efer = 0x1d03', 'efer = 0xd01');
+    const all = findDumps(`(XEN) >>> Domain 1 <<<\n(XEN) \tVCPU 0\n${text}\n(XEN) \tVCPU 1\n${other}`);
+    assert.deepEqual(
+      all.map(({ format, values }) => [format, values.get('EFER')?.value]),
+      [
+        ['xen-vmcb', 0x1d03n],
+        ['xen-vmcb', 0xd01n],
+      ],
+    );
+  });
+  it('without its first lines it is no dump of Intel, and says what is missing', () => {
+    for (const from of [1, 3, 12, 16]) {
+      const dumps = findDumps(text.split('\n').slice(from).join('\n'));
+      assert.deepEqual(
+        dumps.map(({ format }) => format),
+        ['xen-vmcb'],
+      );
+      if (from > 2) assert.ok(dumps[0]?.damage.some(({ kind, what }) => kind === 'missing' && /control/.test(what)));
+    }
+  });
+  it('a lost line is said to be missing, and what it held is not decided', () => {
+    const { damage, undecidable } = only(text.replace(/.*cpl = .*\n/, ''));
+    assert.ok(damage.some(({ kind, what }) => kind === 'missing' && /state: cpl/.test(what)));
+    assert.ok(undecidable.some(({ id }) => id === 'svm.efer.reserved'));
+  });
+});

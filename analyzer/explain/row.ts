@@ -1,0 +1,30 @@
+/** What a line of a dump is described by. */
+import type { Template } from './template.js';
+
+export type Family = 'vmcs' | 'vmcb' | 'xen-vmcb' | 'qemu' | 'report';
+
+export interface RowSpec {
+  readonly section: string;
+  readonly text: string;
+  /** Printed in some versions or configurations only: its absence is no damage. */
+  readonly optional?: true;
+  /** Only this program prints it so. */
+  readonly only?: 'kvm' | 'xen';
+  /** The line opens a dump, or a section of one. */
+  readonly opens?: 'dump' | 'section';
+  /** May stand several times in a dump. */
+  readonly repeats?: true;
+}
+
+export interface Row extends RowSpec, Template {
+  readonly family: Family;
+  /** Position in the printing order. */
+  readonly order: number;
+}
+
+export const must = (section: string, ...texts: readonly string[]): RowSpec[] =>
+  texts.map((text) => ({ section, text }));
+export const may = (section: string, ...texts: readonly string[]): RowSpec[] =>
+  texts.map((text) => ({ section, text, optional: true }));
+export const only = (program: 'kvm' | 'xen', rows: readonly RowSpec[]): RowSpec[] =>
+  rows.map((row) => ({ ...row, only: program }));
