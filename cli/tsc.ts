@@ -5,7 +5,7 @@ import { CliError } from './errors.js';
 export const TSC_OPTION: Option = {
   name: 'tsc-hz',
   value: 'HZ',
-  says: 'frequency of the TSC, as 2.4G or 2400M, of a recording whose times are cycles (xentrace, clock x86-tsc)',
+  says: 'frequency of the TSC, as 2.4G or 2400M, of a recording whose times are cycles (xentrace, or clock x86-tsc, also as text)',
 };
 
 const FACTORS: { readonly [suffix: string]: number } = { '': 1, K: 1e3, M: 1e6, G: 1e9 };

@@ -2,10 +2,12 @@
  * What stands before an event's own text. Forms (see the table of variants in the tests):
  *   ftrace      comm-pid [cpu] flags time: event: ...      trace-cmd   comm-pid [cpu] time: event:   ...
  *   perf        comm  pid [cpu]  time:  kvm:event: ...     perf-prof   date time comm pid flags [cpu] time: kvm:event: ...
+ *   latency     comm-pid cpuflags time: event: ... of trace-cmd report -l, `us` behind the time where the kernel dumps it
  *   pasted      nothing, a time alone, or `CPU n:`, behind mail quoting
  */
 import { Cursor, isBlank, isDigit, isWord } from './cursor.js';
 import { EVENTS } from './events.js';
+import { StampReader } from './stamps.js';
 
 const OPEN = 0x5b; // [
 const CLOSE = 0x5d;
@@ -16,11 +18,10 @@ const SLASH = 0x2f;
 const QUOTE = 0x3e; // >
 const OPEN_PAREN = 0x28;
 const CLOSE_PAREN = 0x29;
+const PLUS = 0x2b;
+/** Bytes in which the head of a line ends. */
+const LONGEST_HEAD = 256;
 const CPU = [0x43, 0x50, 0x55]; // CPU
-
-const NS = 1_000_000_000;
-/** Nanoseconds of the last digit of a fraction, by the number of its digits. */
-const UNIT = Array.from({ length: 10 }, (_, digits) => 10 ** (9 - digits));
 
 /** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
 class KnownTask {
@@ -61,9 +62,11 @@ export class Prefix {
   process = -1;
   cpu = -1;
   hasTime = false;
+  /** The time is none, but what a clock counts that counts no nanoseconds. */
+  isCount = false;
   timeLow = 0;
   timeHigh = 0;
-  /** Name of the task: bytes [taskStart, taskEnd). */
+  /** Name of the task, behind what a log may have put before the line: bytes [taskStart, taskEnd). */
   taskStart = 0;
   taskEnd = 0;
   /** Name of the event without its group, and what follows its colon. */
@@ -71,10 +74,7 @@ export class Prefix {
   nameEnd = 0;
   payload = 0;
   readonly #cursor = new Cursor();
-  /** The second of the last time, and when it began in nanoseconds. */
-  #seconds = 0;
-  #secondLow = 0;
-  #secondHigh = 0;
+  readonly #stamps = new StampReader();
   /** Tasks of the lines before, and the slot of the last: most lines are of the few threads that run vCPUs. */
   readonly #tasks = Array.from({ length: 4 }, () => new KnownTask());
   #last = 0;
@@ -100,7 +100,43 @@ export class Prefix {
       }
     }
     this.cpu = -1;
-    return this.#tail(bytes, this.#pastedCpu(bytes, from, end), end, true);
+    return this.#tail(bytes, this.#pastedCpu(bytes, from, end), end, true) || this.#unbracketed(bytes, from, end);
+  }
+
+  /**
+   * A line whose CPU is in no bracket: `comm-pid 0d..1. time: event:` in the latency format, `comm pid time: event:` of perf
+   * without CPUs. The first time that an event stands behind ends the task.
+   */
+  #unbracketed(bytes: Uint8Array, from: number, end: number): boolean {
+    const cursor = this.#cursor.over(bytes, from, end);
+    const last = Math.min(end, from + LONGEST_HEAD);
+    for (let i = from + 1; i < last; i++) {
+      if (!isDigit(bytes[i] as number) || !isBlank(bytes[i - 1] as number)) continue;
+      cursor.at = i;
+      if (!this.#time(cursor, false)) continue;
+      cursor.skipBlanks();
+      if (!this.#name(cursor, false)) continue;
+      this.hasTime = true;
+      const flags = this.#latency(bytes, from, trimEnd(bytes, from, i));
+      this.#task(bytes, from, flags < 0 ? i : flags);
+      const { nameStart, nameEnd } = this;
+      const isPerf = this.thread >= 0 && bytes.subarray(nameStart, nameEnd).includes(COLON);
+      return flags >= 0 || isPerf || isKvmName(bytes, nameStart) || EVENTS.get(bytes, nameStart, nameEnd) !== undefined;
+    }
+    return false;
+  }
+
+  /** Where `0d..1.`, a CPU and its flags, begins that ends at `end`; -1: nowhere. */
+  #latency(bytes: Uint8Array, from: number, end: number): number {
+    let start = end;
+    while (start > from && !isBlank(bytes[start - 1] as number)) start -= 1;
+    let i = start;
+    let cpu = 0;
+    for (; i < end && isDigit(bytes[i] as number); i++) cpu = cpu * 10 + (bytes[i] as number) - 0x30;
+    if (i === start || i - start > 5 || end - i < 3 || end - i > 8) return -1;
+    for (let k = i; k < end; k++) if (bytes[k] !== DOT && bytes[k] !== 0x23 && !isWord(bytes[k] as number)) return -1;
+    this.cpu = cpu;
+    return start;
   }
 
   /** Reads `[cpu]` at `open`; returns what comes after it, or 0. */
@@ -128,10 +164,10 @@ export class Prefix {
   #tail(bytes: Uint8Array, from: number, end: number, bare: boolean): boolean {
     const cursor = this.#cursor.over(bytes, from, end);
     cursor.skipBlanks();
-    this.hasTime = this.#time(cursor);
+    this.hasTime = this.#time(cursor, bare);
     if (!this.hasTime && !bare && this.#flags(cursor)) {
       cursor.skipBlanks();
-      this.hasTime = this.#time(cursor);
+      this.hasTime = this.#time(cursor, bare);
     }
     cursor.skipBlanks();
     if (!bare && !this.hasTime) return false;
@@ -152,42 +188,26 @@ export class Prefix {
     return true;
   }
 
-  /** `seconds.fraction:` into nanoseconds, exactly. */
-  #time(cursor: Cursor): boolean {
-    const { bytes, at, end } = cursor;
-    let i = at;
-    let seconds = 0;
-    for (; i < end && isDigit(bytes[i] as number); i++) seconds = seconds * 10 + (bytes[i] as number) - 0x30;
-    if (i === at || i - at > 10 || bytes[i] !== DOT) return false;
-    i += 1;
-    const point = i;
-    let fraction = 0;
-    for (; i < end && isDigit(bytes[i] as number); i++) fraction = fraction * 10 + (bytes[i] as number) - 0x30;
-    const digits = i - point;
-    if (digits === 0 || digits > 9 || bytes[i] !== COLON) return false;
-    if (seconds !== this.#seconds) this.#begin(seconds);
-    const low = this.#secondLow + fraction * (UNIT[digits] as number);
-    this.timeLow = low | 0;
-    this.timeHigh = (this.#secondHigh + (low > 0xffff_ffff ? 1 : 0)) | 0;
-    cursor.at = i + 1;
+  #time(cursor: Cursor, bare: boolean): boolean {
+    const stamps = this.#stamps;
+    if (!stamps.read(cursor, bare)) return false;
+    this.timeLow = stamps.low;
+    this.timeHigh = stamps.high;
+    this.isCount = stamps.isCount;
     return true;
   }
 
-  /** Remembers when a second begins, in nanoseconds: most lines are of the same second as the line before. */
-  #begin(seconds: number): void {
-    // seconds * 1e9 may pass 2^53: in two parts of seconds, 16 bits apart
-    const upper = Math.floor(seconds / 65_536) * NS;
-    const sum = (upper % 65_536) * 65_536 + (seconds % 65_536) * NS;
-    this.#seconds = seconds;
-    this.#secondLow = sum >>> 0;
-    this.#secondHigh = Math.floor(upper / 65_536) + Math.floor(sum / 0x1_0000_0000);
-  }
-
-  /** `group:event:` or `event:`, after the period that some versions of perf print. */
+  /** `group:event:` or `event:`, after the period that some versions of perf print, or trace-cmd's time since the last line. */
   #name(cursor: Cursor, bare: boolean): boolean {
     const { bytes, end } = cursor;
-    if (isDigit(cursor.peek())) {
+    const first = cursor.peek();
+    if (isDigit(first)) {
       cursor.at = cursor.wordEnd();
+      cursor.skipBlanks();
+    } else if (first === OPEN_PAREN) {
+      if (bytes[cursor.at + 1] !== PLUS) return false;
+      while (cursor.at < end && cursor.peek() !== CLOSE_PAREN) cursor.at += 1;
+      cursor.at += 1;
       cursor.skipBlanks();
     }
     const start = cursor.at;
@@ -261,7 +281,7 @@ export class Prefix {
     }
     const dash = digits > from && bytes[digits - 1] === DASH ? digits - 1 : digits;
     this.taskEnd = trimEnd(bytes, from, dash);
-    this.taskStart = afterDate(bytes, from, this.taskEnd);
+    this.taskStart = from;
   }
 }
 
@@ -305,15 +325,4 @@ function integer(bytes: Uint8Array, from: number, to: number): number {
     value = value * 10 + (bytes[i] as number) - 0x30;
   }
   return to > from && value <= 0xffff_ffff ? value : -1;
-}
-
-/** Skips `2021-12-12 16:11:10.214139 `, which perf-prof prints before the task. */
-function afterDate(bytes: Uint8Array, from: number, end: number): number {
-  if (!isDigit(bytes[from] as number) || bytes[from + 4] !== DASH || bytes[from + 7] !== DASH) return from;
-  let i = from;
-  for (let words = 0; words < 2; words++) {
-    while (i < end && !isBlank(bytes[i] as number)) i += 1;
-    while (i < end && isBlank(bytes[i] as number)) i += 1;
-  }
-  return i < end ? i : from;
 }

@@ -32,7 +32,7 @@ type Beginning = 'task' | 'time' | 'name';
 
 /** How events begin; null: as the grammar of prefixes says. */
 const HEADS: { readonly [beginning in Beginning]: RegExp | null } = {
-  task: /^[>\s]*[^\s>].*?\s\[\d{3,7}\]\s+(?:[\w.#]{3,8}\s+)?(?:\d+\.\d+:|[\d.]*$)/,
+  task: /^[>\s]*[^\s>].*?\s\[\d{3,7}\]\s+(?:[\w.#]{3,8}\s+)?(?:\d+(?:\.\d+)?:|[\d.]*$)/,
   time: /^[>\s]*\d+\.\d+:/,
   name: null,
 };

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EVENT_KINDS, type EventKind } from '../../engine/observer.js';
 import { importTrace } from '../../recorder/import/import.js';
-import type { ImportResult } from '../../recorder/import/result.js';
+import type { ImportOptions, ImportResult } from '../../recorder/import/result.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import type { Row } from '../../traces/store.js';
@@ -30,7 +30,7 @@ function shorten(row: Row): Event {
   return { ...Object.fromEntries(cells), kind: KIND_NAMES.get(Number(row.kind)) ?? 'other' };
 }
 
-export function importBytes(bytes: Uint8Array): Imported {
+export function importBytes(bytes: Uint8Array, options: ImportOptions = {}): Imported {
   const rows: Row[] = [];
   const writer = new StreamWriter((chunk) => {
     for (let i = 0; i < chunk.rows; i++) {
@@ -38,7 +38,7 @@ export function importBytes(bytes: Uint8Array): Imported {
       rows.push({ ...row, bytes: row.bytes instanceof Uint8Array ? row.bytes.slice() : null });
     }
   });
-  const result = importTrace(memorySource(bytes, 'test.txt'), () => writer);
+  const result = importTrace(memorySource(bytes, 'test.txt'), () => writer, options);
   return { result, rows, writer, events: rows.map(shorten) };
 }
 

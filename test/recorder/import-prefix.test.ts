@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { importText } from './import-helpers.js';
+import { importBytes, importText } from './import-helpers.js';
 
 interface PrefixCase {
   readonly form: string;
@@ -117,6 +117,65 @@ const PREFIXES: readonly PrefixCase[] = [
   },
   { form: 'a CPU by hand', line: '  CPU 0: kvm_entry: vcpu 0, rip 0xffffffff81000aa0', thread: null, task: '' },
   {
+    form: 'trace-cmd report --ts-diff',
+    line: '            kvmc-123   [000]     4.427774: (+350)   kvm_entry: vcpu 0 rip 0x10000',
+    thread: 123,
+    task: 'kvmc',
+    time: 4427774000n,
+  },
+  {
+    form: 'trace-cmd report -l',
+    line: '    kvmc-123     0d..1.     4.574370: kvm_entry:             vcpu 0 rip 0x10000',
+    thread: 123,
+    task: 'kvmc',
+    time: 4574370000n,
+  },
+  {
+    form: 'latency format of the kernel',
+    line: 'CPU 0/KV-1234    2d..1 23us+: kvm_entry: vcpu 0',
+    thread: 1234,
+    task: 'CPU 0/KV',
+    time: 23000n,
+  },
+  {
+    form: 'dump of a dying kernel',
+    line: '[  123.000137] CPU 0/KV-1234   102d..1. 18446744073709551us : kvm_entry: vcpu 0',
+    thread: 1234,
+    task: 'CPU 0/KV',
+    time: BigInt.asIntN(64, 18446744073709551000n),
+  },
+  {
+    form: 'perf script, no CPU',
+    line: '            kvmc   645    36.051022:  kvm:kvm_entry: vcpu 0',
+    thread: 645,
+    task: 'kvmc',
+    time: 36051022000n,
+  },
+  {
+    form: 'perf script, task and time',
+    line: 'CPU 1/KVM    36.051022:  kvm:kvm_entry: vcpu 0',
+    thread: null,
+    task: '',
+    time: 36051022000n,
+  },
+  ...[
+    '[  123.000137]   ',
+    '[  123.000137] [T1234]   ',
+    '[Sat Nov 28 20:00:01 2026]   ',
+    'Nov  8 20:00:01 myhost kernel: [ 123.000137]   ',
+    '2026-11-28T20:00:01.123456+00:00 myhost kernel:   ',
+    '2026-11-28 20:00:00 |   ',
+    '<4>[  123.000137]   ',
+    'kern  :info  : [  123.000137] ',
+    '12:\t  ',
+  ].map((log) => ({
+    form: `behind ${JSON.stringify(log)}`,
+    line: `${log}CPU 0/KVM-1234    [002] d..1.   100.000001: kvm_entry: vcpu 0`,
+    thread: 1234,
+    task: 'CPU 0/KVM',
+    time: 100000001000n,
+  })),
+  {
     form: 'mail quoting',
     line: '> >   dirty_log_test-29003 [001] 184503.384328: kvm_entry:            vcpu 1',
     thread: 29003,
@@ -145,6 +204,41 @@ describe('prefix of a line', () => {
     assert.deepEqual([rows.length, result.counts.damaged], [2, 0]);
     assert.equal(rows[0]?.gpa, 0xfed0_00f0n);
     assert.equal(importText(`${text}is_no_event_of_kvm: gva 0x1\n`).result.counts.damaged, 1);
+  });
+
+  // print_lat_context and trace_print_time of the kernel: without a decimal point where the clock counts no nanoseconds
+  it('takes times without a decimal point for cycles, which a frequency makes nanoseconds', () => {
+    const count = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
+    const heads = fc.constantFrom('t-1 [000] d..1. COUNT: ', 't-1  [000]COUNT: ', 't-1     0d..1.  COUNT: ');
+    fc.assert(
+      fc.property(count, heads, (cycles, head) => {
+        const text = Buffer.from(`${head.replace('COUNT', String(cycles))}kvm_entry: vcpu 0\n`);
+        const { rows, result } = importBytes(text);
+        assert.deepEqual([rows[0]?.tick, rows[0]?.time_ns], [cycles, null]);
+        assert.match(result.notes[0]?.says ?? '', /--tsc-hz/);
+        const scaled = importBytes(text, { tscHz: 1e9 });
+        assert.deepEqual([scaled.rows[0]?.tick, scaled.rows[0]?.time_ns], [null, BigInt.asIntN(64, cycles)]);
+        assert.deepEqual(
+          scaled.result.notes.filter(({ says }) => says.includes('cycles')),
+          [],
+        );
+      }),
+      { numRuns: 300 },
+    );
+    const over = importText(`t-1 [000] 1.0: kvm_entry: vcpu 0\nt-1 [000] ${1n << 64n}: kvm_entry: vcpu 0\n`);
+    assert.deepEqual([over.rows.length, over.result.counts.damaged], [1, 1]);
+  });
+
+  it('takes no clock of a log, no number of a line and no text of another program for an event', () => {
+    for (const line of [
+      'Nov 28 20:00:01 myhost app[1234]: job 12: state: done',
+      'Nov 28 20:00:01 myhost app: 1.5: state: done',
+      '[  123.000137] usb 1: 3.2: kvm: disabled by bios',
+      'thread 12 1.5: state: done',
+    ]) {
+      const { rows, result } = importText(`t-1 [000] 1.0: kvm_entry: vcpu 0\n\n${line}\n`);
+      assert.deepEqual([rows.length, result.counts.damaged], [1, 1], line);
+    }
   });
 
   it('takes a line that is cut behind the group of its event for damage', () => {
