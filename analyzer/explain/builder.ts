@@ -1,5 +1,6 @@
 /** Puts the lines of one dump together, and notices what cannot belong together. */
 import type { Damage, DamageKind, Dump, EferSource, Format, ListedMsr, Value } from './dump.js';
+import { type Jump, jumpBetween, type Moment } from './moments.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
 import type { Fit } from './template.js';
@@ -7,13 +8,13 @@ import { WORDS } from './xen-vmcb.js';
 
 export interface LineContext {
   readonly line: number;
-  /** Seconds since the boot, where the line says so. */
-  readonly time: number | null;
+  /** When it was printed, where the line says so. */
+  readonly moment: Moment | null;
+  /** Where in the log it begins. */
+  readonly at: number;
   readonly xen: boolean;
 }
 
-/** printk's clock may differ between processors by this much, in seconds. */
-const CLOCK_SKEW = 0.001;
 /** More findings say no more. */
 const MOST_DAMAGE = 20;
 const MOST_MSRS = 512;
@@ -43,7 +44,7 @@ export class Builder {
   #list: ListedMsr['list'] = 'guest';
   #efer: EferSource = 'field';
   #xen = false;
-  #time: number | null = null;
+  #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
 
   constructor(family: Family, line: number) {
@@ -56,20 +57,22 @@ export class Builder {
     return this.#values.size === 0 && this.#msrs.length === 0;
   }
 
-  /** The line begins another dump: it opens one, or it is an earlier line that is there already. */
-  endsBefore(row: Row, found: Fit): boolean {
+  /** The line begins another dump: it opens one, or it is an earlier line that is there already or is of a later moment. */
+  endsBefore(row: Row, found: Fit, context: LineContext): boolean {
     if (row.opens === 'dump') return true;
+    if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return true;
     const before = this.#seen.get(row);
     if (before === undefined || row.repeats) return false;
     return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
   }
 
-  take(row: Row, found: Fit, text: string, { line, time, xen }: LineContext): void {
+  take(row: Row, found: Fit, text: string, context: LineContext): void {
+    const { line, xen } = context;
     this.last = line;
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';
-    this.#clock(line, time);
+    this.#clock(context);
     const before = this.#seen.get(row);
     const now = spell(found);
     if (before !== undefined && !row.repeats) {
@@ -163,13 +166,21 @@ export class Builder {
     });
   }
 
-  #clock(line: number, time: number | null): void {
-    if (time === null) return;
-    if (this.#time !== null && time < this.#time - CLOCK_SKEW) {
+  #jump({ moment, at }: LineContext): Jump | null {
+    return moment === null || this.#printed === null
+      ? null
+      : jumpBetween(this.#printed.moment, moment, at - this.#printed.at);
+  }
+
+  #clock(context: LineContext): void {
+    const { line, moment, at } = context;
+    if (moment === null) return;
+    const jump = this.#jump(context);
+    if (jump !== null) {
       this.#pieces++;
-      this.#hurt('spliced', line, `${this.#time} s is followed by ${time} s`);
+      this.#hurt('spliced', line, jump.says);
     }
-    this.#time = time;
+    this.#printed = { moment, at };
   }
 
   /** What a printer always prints and this dump lacks, section by section. */

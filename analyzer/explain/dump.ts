@@ -24,7 +24,7 @@ export const DAMAGES = {
   cut: 'a value has fewer digits than its printer writes',
   garbled: 'a line begins like one of the dump and does not go on like it',
   conflict: 'a line is there twice, with different values',
-  spliced: 'time goes back inside the dump: it was put together from pieces of different moments',
+  spliced: 'its lines are of different moments: it was put together from pieces',
   missing: 'lines are missing',
 } as const;
 export type DamageKind = keyof typeof DAMAGES;

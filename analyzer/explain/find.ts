@@ -1,8 +1,9 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
 import { respelled } from './bare-errors.js';
-import { Builder } from './builder.js';
+import { Builder, type LineContext } from './builder.js';
 import type { Dump } from './dump.js';
 import type { Log } from './lines.js';
+import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
@@ -12,6 +13,8 @@ import { type Fit, fit, fold, startsWord } from './template.js';
 const GAP = 200;
 /** A VMX error that a hypervisor reports goes with the dump that follows this closely. */
 const ANNOUNCED = 12;
+/** The time of a line stands in its first characters, behind the names of hosts and of programs. */
+const FRONT = 300;
 /** Lines longer than this are no line of a dump; the rest of one is not looked at. */
 const LONGEST = 2000;
 /** A row that was wrapped by a mail reader goes on for at most this many lines. */
@@ -26,7 +29,6 @@ const starts = ({ family, head, names, opens }: Row): boolean =>
   (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1)) ||
   (family === 'xen-vmcb' && head.length >= SPEAKING && names.length > 1);
 
-const TIME = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
 const THREAD = /\[ *([TC]\d{1,9})\]/;
 const QUOTE = /^[>|\s]+/;
 const NOTE = /^\s*#/;
@@ -86,6 +88,8 @@ class Finder {
   readonly #window: string[] = [];
   readonly #open = new Map<string, Builder>();
   readonly #found: (dump: Dump) => void;
+  /** Where in the log the line begins. */
+  #at = 0;
   /** Lines up to here were joined to the one before them. */
   #joined = -1;
 
@@ -110,6 +114,8 @@ class Finder {
   }
 
   #line(i: number, raw: string): void {
+    const at = this.#at;
+    this.#at += raw.length + 1;
     if (i <= this.#joined) return;
     if (NOTE.test(raw)) {
       this.#closeAll();
@@ -119,8 +125,7 @@ class Finder {
     const places = placesOf(text);
     if (places.length === 0) return;
     const thread = THREAD.exec(raw)?.[1] ?? '';
-    const time = TIME.exec(raw)?.[1];
-    const context = { line: i + 1, thread, time: time === undefined ? null : Number(time), xen: raw.includes('(XEN)') };
+    const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: raw.includes('(XEN)') };
     let hits = hitsOf(text, places);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();
@@ -165,11 +170,7 @@ class Finder {
   }
 
   /** Gives the rows that fit one place of a line to the dump they belong to; false where there is none. */
-  #feed(
-    rivals: readonly Hit[],
-    text: string,
-    context: { line: number; thread: string; time: number | null; xen: boolean },
-  ): boolean {
+  #feed(rivals: readonly Hit[], text: string, context: LineContext & { readonly thread: string }): boolean {
     for (const family of this.#families(rivals, context.thread)) {
       const own = rivals.filter(({ row }) => row.family === family);
       const id = key(family, context.thread);
@@ -180,7 +181,7 @@ class Finder {
       }
       const hit = choose(own, builder);
       if (hit === null) continue;
-      if (builder?.endsBefore(hit.row, hit.fit)) {
+      if (builder?.endsBefore(hit.row, hit.fit, context)) {
         if (!starts(hit.row)) continue;
         this.#close(id);
         builder = undefined;

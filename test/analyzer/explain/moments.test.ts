@@ -1,0 +1,80 @@
+/** Lines of one dump are printed in one go: what was printed at another time is another state. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { findDumps } from '../../../analyzer/explain/find.js';
+import { fixture, only } from './helpers.js';
+
+/** The lines of a dump without the ring buffer's time stamps. */
+const bare = (name: string): string[] =>
+  fixture(name)
+    .replace(/^\[ *[0-9.]+\] /gm, '')
+    .trimEnd()
+    .split('\n');
+
+const before = bare('vmx-two-faults');
+const after = bare('vmx-pdpte');
+/** The first lines of one dump and the further ones of another, which has no fault in them. */
+const spliced = (stamp: (half: number, line: string) => string): string =>
+  before.map((line, i) => (i < 25 ? stamp(0, line) : stamp(1, after[i] ?? ''))).join('\n');
+
+const STAMPS: { readonly [name: string]: readonly [string, string] } = {
+  'ring buffer': ['[   60.300000] ', '[ 3670.300000] '],
+  'ring buffer with caller': ['[   60.300000][    T9] ', '[ 3670.300000][    T9] '],
+  syslog: ['Sep  8 22:52:20 host kernel: ', 'Sep  8 23:52:20 host kernel: '],
+  'dmesg -T': ['[Mon Sep  8 22:52:20 2025] ', '[Mon Sep  8 23:52:20 2025] '],
+  'ISO 8601': ['2025-09-08T22:52:20.100000+02:00 host kernel: ', '2025-09-08T23:52:20.100000+02:00 host kernel: '],
+  'Xen with dates': ['(XEN) [2025-09-08 22:52:20.100] ', '(XEN) [2025-09-08 23:52:20.100] '],
+};
+
+describe('time between the lines of a dump', () => {
+  for (const [name, stamps] of Object.entries(STAMPS)) {
+    it(`an hour that goes by, or that goes back, is a splice: ${name}`, () => {
+      for (const order of [stamps, [...stamps].reverse()]) {
+        const { verdict, sentence, damage } = only(spliced((half, line) => `${order[half]}${line}`));
+        assert.equal(verdict, 'damaged');
+        assert.match(sentence, /spliced from 2 pieces of different moments/);
+        assert.deepEqual(
+          damage.filter(({ kind }) => kind === 'spliced').map(({ line }) => line),
+          [26],
+        );
+      }
+      const { damage } = only(spliced((half, line) => `${stamps[half]}${line}`));
+      assert.match(damage[0]?.what ?? '', /, 60 min later: over the slowest console, of 9600 baud, .* take 9 s/);
+    });
+  }
+
+  // Ten bits a byte at 9600 baud: 960 bytes a second, and the printer waits for the line that it printed.
+  it('a dump that goes out over a serial line of 9600 baud is whole', () => {
+    let seconds = 60;
+    const lines = before.map((line) => {
+      seconds += (line.length + 20) / 960;
+      return `[${seconds.toFixed(6).padStart(12)}] ${line}`;
+    });
+    assert.ok(seconds > 62);
+    assert.deepEqual(only(lines.join('\n')).damage, []);
+  });
+  it('and so it is where much of others went out between two of its lines', () => {
+    const noise = Array.from({ length: 150 }, () => 'x'.repeat(900));
+    const lines = before.map((line, i) => `[  ${i < 25 ? 60 : 190}.000000] ${line}`);
+    assert.deepEqual(only([...lines.slice(0, 25), ...noise, ...lines.slice(25)].join('\n')).damage, []);
+    assert.equal(only(lines.join('\n')).verdict, 'damaged');
+  });
+  it('the new year is no jump', () => {
+    const lines = before.map((line, i) => `${i < 25 ? 'Dec 31 23:59:59' : 'Jan  1 00:00:00'} host kernel: ${line}`);
+    assert.deepEqual(only(lines.join('\n')).damage, []);
+  });
+  it('a whole dump an hour after the rest of another is a dump of its own', () => {
+    const host = before.findIndex((line) => line.includes('Host State'));
+    const text = [
+      ...before.slice(host).map((line) => `[   60.300000] ${line}`),
+      ...after.slice(1).map((line) => `[ 3670.300000] ${line}`),
+    ].join('\n');
+    assert.deepEqual(
+      findDumps(text).map(({ pieces, sections, first }) => [pieces, sections.includes('guest'), first]),
+      [
+        [1, false, 1],
+        [1, true, before.length - host + 1],
+      ],
+    );
+  });
+});
