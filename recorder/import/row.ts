@@ -30,6 +30,8 @@ export class EventRow extends EventRecord {
   plain = true;
   /** Number of its tracepoint in the dictionary domain `event`, or -1. */
   tracepoint = -1;
+  /** Columns were written in place, not into `words`. */
+  isRaw = false;
   /** Number of the line it comes from, and what is wrong with that line, if anything. */
   line = 0;
   problem: string | null = null;
@@ -41,6 +43,7 @@ export class EventRow extends EventRecord {
     this.toLevel = 255;
     this.isa = 0;
     this.tracepoint = -1;
+    this.isRaw = false;
     this.hasTime = false;
     this.hasTick = false;
     this.textLength = 0;

@@ -15,6 +15,7 @@ import type { Lane } from './lanes.js';
 import { type LineReader, MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
+import { RawText } from './raw-text.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
@@ -46,6 +47,7 @@ export class TextLines {
   readonly #others = new NameTable<number>();
   /** Numbers of tracepoints by the index of their spec; none yet where there is none. */
   readonly #numbers: number[] = [];
+  readonly #rawText: RawText;
   readonly #quoted = new QuotedPrintable();
   /** Null: the text is not wrapped. */
   readonly #wraps: Unwrapper | null;
@@ -73,6 +75,7 @@ export class TextLines {
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
     this.#cycles = new Clock(options.tscHz === undefined ? null : scaleOf(options.tscHz), 0n, TSC);
+    this.#rawText = new RawText(options.brief !== true);
     this.#brief = options.brief ?? false;
     this.#wraps = style === null ? null : new Unwrapper(style, isAlone);
     options.reasons?.(() => this.#decoder.coined);
@@ -163,14 +166,34 @@ export class TextLines {
     this.#context.servedIsa = known?.exitIsa ?? 0;
     this.#context.servedReason = known?.exitReason ?? -1;
     const cursor = this.#cursor.over(bytes, prefix.payload, end);
+    if (spec !== undefined && RawText.begins(cursor) && this.#raw(bytes, end, spec, row, known)) return;
     const done = spec !== undefined && this.#decoder.decode(spec, cursor, row, this.#context);
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
     else if (spec.whole && !this.#brief) this.#keepText(bytes, end, row);
-    const vcpu = done ? this.#decoder.vcpu : -1;
+    this.#place(known, done ? this.#decoder.vcpu : -1);
+    if (done && spec.whole) row.tracepoint = this.#numberOf(spec, bytes);
+  }
+
+  /** The event is of a thread, or of a vCPU, as far as it says. */
+  #place(known: Lane | null, vcpu: number): void {
     const lane = known ?? this.#trace.lanes.ofVcpu(vcpu, this.#where);
     if (vcpu >= 0 && lane.vcpu === null) lane.vcpu = vcpu;
     this.#lane = lane;
-    if (done && spec.whole) row.tracepoint = this.#numberOf(spec, bytes);
+  }
+
+  /** Fields by their names; false where they are not those of the event. They are written in place, and nothing joins them. */
+  #raw(bytes: Uint8Array, end: number, spec: EventSpec, row: EventRow, known: Lane | null): boolean {
+    const { nameStart, nameEnd } = this.#prefix;
+    const number = (): number => this.#numberOf(spec, bytes);
+    const name = bytes.subarray(nameStart, nameEnd);
+    if (!this.#rawText.decode(spec.index, name, number, this.#cursor, this.#trace.sink(), row, known)) return false;
+    row.isRaw = true;
+    if (spec.whole && !this.#brief) {
+      row.textLength = 0;
+      this.#keepText(bytes, end, row);
+    }
+    this.#place(known, this.#rawText.vcpu);
+    return true;
   }
 
   /** The time is one of cycles. */
@@ -264,7 +287,8 @@ export class TextLines {
     const { previousStart, previousEnd } = this.#reader;
     const { heldLane: lane, held } = this.#trace;
     if (bytes === this.#quoted.bytes || this.#wraps !== null) return false; // long lines are whole again
-    if (lane === null || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE) return false;
+    if (lane === null || held.isRaw || held.line !== this.#reader.line - 1 || previousEnd - previousStart > MAX_LINE)
+      return false;
     let from = start;
     while (from < end && (isBlank(bytes[from] as number) || bytes[from] === 0x3e)) from += 1;
     const before = bytes.subarray(previousStart, previousEnd);

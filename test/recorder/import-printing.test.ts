@@ -1,8 +1,9 @@
 /** Recordings as installed tools print them in their other forms: the same events as in the usual one. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { type Event, importText, sharedPath } from './import-helpers.js';
+import { type Event, importBytes, importText, sharedPath } from './import-helpers.js';
 
 const print = (tool: string, words: readonly string[]): string =>
   execFileSync(tool, words, { encoding: 'utf8', maxBuffer: 1 << 28, stdio: 'pipe' });
@@ -50,4 +51,82 @@ describe('other forms in which tools print a recording', () => {
       assert.ok(found.events.every(({ time_ns: time }) => typeof time === 'number'));
     });
   }
+});
+
+/** Recordings of both architectures, of one and more vCPUs, of nested guests and of failed entries. */
+const RECORDINGS = [
+  'kvm/svm/svm_2vcpu.trace.dat',
+  'kvm/svm/svm_2vcpu_v6.trace.dat',
+  'kvm/svm/svm_basic.trace.dat',
+  'kvm/svm/svm_nested.trace.dat',
+  'kvm/svm/svm_nested_bad1.trace.dat',
+  'kvm/vmx/vmx_basic.trace.dat',
+  'kvm/vmx/vmx_failtrace_gdtr_base_noncanon.trace.dat',
+  'kvm/vmx/vmx_nested.trace.dat',
+  'kvm/vmx/vmx_nested_bad3.trace.dat',
+];
+
+/** Columns alone: what has none is text, which each tool writes in its own way. */
+const columns = ({ time_ns: _time, text: _text, ...event }: Event): object => event;
+
+describe('fields by their names', () => {
+  for (const file of RECORDINGS) {
+    const path = sharedPath(file);
+    it(`${file}: trace-cmd report -R has the columns of the recording itself`, {
+      skip: missing('trace-cmd', path),
+    }, () => {
+      if (path === null) return;
+      const raw = importText(print('trace-cmd', ['report', '-R', '-i', path]));
+      const { events } = importBytes(readFileSync(path));
+      assert.deepEqual(raw.result.counts.damaged, 0);
+      assert.deepEqual(raw.events.map(columns), events.map(columns));
+    });
+  }
+
+  const one = (text: string): object => {
+    const { events, result } = importText(`t-1 [000] 1.0: ${text}\n`);
+    assert.deepEqual([events.length, result.counts.damaged], [1, 0]);
+    const { seq: _seq, vcpu: _vcpu, time_ns: _time, ...rest } = events[0] as Event;
+    return rest;
+  };
+
+  const EXIT = {
+    kind: 'exit',
+    isa: 1,
+    from_level: 1,
+    to_level: 0,
+    reason: 0x4000030,
+    rip: 0x10000,
+    qualification: 0x782,
+  };
+
+  // print_fields of kernel/trace/trace_output.c
+  it('are read as a kernel prints them with the option `fields`', () => {
+    assert.deepEqual(
+      one('kvm_exit: exit_reason=67108912 (0x4000030) guest_rip=65536 (0x10000) isa=1 (0x1) info1=1922 (0x782)'),
+      EXIT,
+    );
+    assert.deepEqual(one("kvm_mmio: type=2 (0x2) len='\u0004'(4) gpa=3489660928 (0xd0000000) val=0 (0x0)"), {
+      kind: 'mmio',
+      flags: 1,
+      size: 4,
+      gpa: 0xd0000000,
+      value: 0,
+    });
+  });
+
+  it('may be in any order, twice, or of more than the event has columns for', () => {
+    assert.deepEqual(one('kvm_exit: info1=0x782 isa=1 guest_rip=0x10000 exit_reason=67108912 isa=1'), EXIT);
+    assert.deepEqual(one('kvm_exit: exit_reason=67108912 guest_rip=0x10000 isa=1 info1=0x782 new=a b other=0x1'), {
+      ...EXIT,
+      text: 'new=a b other=0x1',
+    });
+  });
+
+  it('that are no numbers, or too few, are damage and not taken for zero', () => {
+    for (const text of ['exit_reason=x guest_rip=0x1 isa=1', 'guest_rip=0x1 isa=1', 'exit_reason= isa=1']) {
+      const { events, result } = importText(`t-1 [000] 1.0: kvm_exit: ${text}\n`);
+      assert.deepEqual([events[0]?.kind, events[0]?.reason, result.counts.damaged], ['other', undefined, 1], text);
+    }
+  });
 });
