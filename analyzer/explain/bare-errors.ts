@@ -21,6 +21,9 @@ const isError = (value: bigint): boolean => value > 0n && value <= HIGHEST;
 /** Bit 31 with invalid guest state, MSR loading or a machine check. */
 const isEntryFailure = (value: bigint): boolean => [0x8000_0021n, 0x8000_0022n, 0x8000_0029n].includes(value);
 const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value === 0xffff_ffff_ffff_ffffn;
+const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
+/** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
+const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
 
 const WORDINGS: readonly Wording[] = [
   {
@@ -42,14 +45,32 @@ const WORDINGS: readonly Wording[] = [
     isOne: isEntryFailure,
   },
   {
+    // kvm-ioctls as {:?}, in Cloud Hypervisor and others: a pair once, and a structure since.
+    pattern: new RegExp(String.raw`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`),
+    as: BARE.entry,
+    isOne: isReasonOrNone,
+  },
+  {
+    // Firecracker, Dragonball.
+    pattern: new RegExp(String.raw`\bKVM_EXIT_FAIL_ENTRY signal\b[^0-9\n]{0,80}(?:: |reasons\()${NUMBER}`),
+    as: BARE.entry,
+    isOne: isReasonOrNone,
+  },
+  {
+    // crosvm.
+    pattern: new RegExp(String.raw`\bvcpu hw run failure: ${NUMBER}`),
+    as: BARE.entry,
+    isOne: isReasonOrNone,
+  },
+  {
     pattern: new RegExp(String.raw`\bhardware_entry_failure_reason${TO}${NUMBER}`, 'i'),
     as: BARE.entry,
-    isOne: (value) => isError(value) || isEntryFailure(value) || isInvalid(value),
+    isOne: isReason,
   },
 ];
 
 /** Any of them has one of these words, and most lines of a log have none. */
-const WORTH_A_LOOK = /vm[-_ ]?instruction|vmlaunch|vmresume|vm[-_ ]?entry|failure_reason/i;
+const WORTH_A_LOOK = /vm[-_ ]?instruction|vmlaunch|vmresume|vm[-_ ]?entry|failure_reason|fail_?entry|hw run failure/i;
 
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {

@@ -1,4 +1,4 @@
-/** What a failed VMREAD or VMWRITE means, which hypervisors report by the field. */
+/** What a VMX instruction that failed means, other than an entry: hypervisors report it with its operands. */
 import { FIELDS } from '../../engine/vmx/fields.js';
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { type Dump, fieldOf } from './dump.js';
@@ -29,8 +29,9 @@ function meaning(field: bigint, error: bigint | null): string {
   return VM_INSTRUCTION_ERRORS[Number(error & 0xffn)] ?? 'no such error in the manual';
 }
 
-/** In words; null where the dump reports none. */
-export function failedAccess(dump: Dump): string | null {
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+function failedField(dump: Dump): string | null {
   const error = fieldOf(dump, 'error.vm');
   for (const [name, instruction] of [
     ['report.vmread', 'VMREAD of'],
@@ -44,3 +45,70 @@ export function failedAccess(dump: Dump): string | null {
   }
   return null;
 }
+
+/** Instructions on the address of a VMCS, and the errors that they have (SDM Vol. 3C, "VM Instruction Error Numbers"). */
+const ON_VMCS = [
+  { report: 'report.vmclear', name: 'VMCLEAR', errors: [2, 3] },
+  { report: 'report.vmptrld', name: 'VMPTRLD', errors: [9, 10, 11] },
+] as const;
+const PAGE = 0xfffn;
+
+function failedPointer(dump: Dump): string | null {
+  const error = fieldOf(dump, 'error.vm');
+  for (const { report, name, errors } of ON_VMCS) {
+    const address = fieldOf(dump, report);
+    if (address === null) continue;
+    const said = `${name} of the VMCS at ${hex(address)} failed`;
+    const meant = (number: number): string => VM_INSTRUCTION_ERRORS[number] ?? 'no such error in the manual';
+    if (error !== null && error !== 0n)
+      return `${said} with VM-instruction error ${error}: ${meant(Number(error & 0xffn))}`;
+    if ((address & PAGE) !== 0n) return `${said}: the address is not aligned to 4 KiB`;
+    return `${said}, with no error number: one of ${errors.map((number) => `${number} (${meant(number)})`).join(', ')}`;
+  }
+  return null;
+}
+
+const EPTP_MEMORY_TYPE = 7n;
+const WRITE_BACK = 6n;
+/** What no processor takes in an EPT pointer (SDM Vol. 3C, "Extended-Page-Table Pointer"). */
+const eptpWrong = (eptp: bigint): string | null => {
+  const type = eptp & EPTP_MEMORY_TYPE;
+  if (type !== 0n && type !== WRITE_BACK)
+    return `memory type ${type} of the EPT pointer ${hex(eptp)} is neither 0 nor 6`;
+  const levels = ((eptp >> 3n) & 7n) + 1n;
+  if (levels !== 4n && levels !== 5n) return `the EPT pointer ${hex(eptp)} has a page-walk length of ${levels}`;
+  return null;
+};
+
+const isCanonical = (address: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(57, address)) === address;
+
+/** What of the operands no processor takes; null where it is a question of the processor. */
+function inveptWrong(type: bigint, eptp: bigint | null): string | null {
+  if (type !== 1n && type !== 2n) return `INVEPT has no type ${type}, only 1 (one EPT pointer) and 2 (all)`;
+  return type === 1n && eptp !== null ? eptpWrong(eptp) : null;
+}
+function invvpidWrong(type: bigint, vpid: bigint | null, address: bigint | null): string | null {
+  if (type > 3n) return `INVVPID has no type ${type}, only 0 to 3`;
+  if (type !== 2n && vpid === 0n) return 'VPID 0 is that of the host, and only type 2 (all) takes it';
+  if (type === 0n && address !== null && !isCanonical(address)) return `the address ${hex(address)} is not canonical`;
+  return null;
+}
+
+const SUPPORT = 'ask IA32_VMX_EPT_VPID_CAP (MSR 48CH)';
+
+function failedInvalidation(dump: Dump): string | null {
+  const [invept, invvpid] = [fieldOf(dump, 'report.invept'), fieldOf(dump, 'report.invvpid')];
+  if (invept !== null) {
+    const wrong = inveptWrong(invept, fieldOf(dump, 'report.eptp'));
+    const pointer = invept === 1n ? ', or an entry with this EPT pointer would fail on it' : '';
+    return `INVEPT of type ${invept} failed: ${wrong ?? `the processor lacks this type${pointer}: ${SUPPORT}`}`;
+  }
+  if (invvpid === null) return null;
+  const vpid = fieldOf(dump, 'report.vpid');
+  const wrong = invvpidWrong(invvpid, vpid, fieldOf(dump, 'report.gva'));
+  return `INVVPID of type ${invvpid} for VPID ${vpid ?? '?'} failed: ${wrong ?? `the processor lacks this type, or the address is beyond its linear-address width: ${SUPPORT}`}`;
+}
+
+/** In words; null where the dump reports none. */
+export const failedInstruction = (dump: Dump): string | null =>
+  failedField(dump) ?? failedPointer(dump) ?? failedInvalidation(dump);

@@ -3,7 +3,7 @@ import { SVM_EXIT_CODES, SVM_EXIT_INVALID } from '../../engine/svm/exit-codes.js
 import { VM_ENTRY_FAILURE, vmxExitReasonName } from '../../engine/vmx/exit-reasons.js';
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { type Dump, FORMATS, fieldOf } from './dump.js';
-import { failedAccess } from './instruction.js';
+import { failedInstruction } from './instruction.js';
 
 export type OutcomeKind =
   | 'guest-state'
@@ -81,7 +81,7 @@ function hardwareError(value: bigint): Outcome {
       ...blank,
       kind: 'no-error',
       failed: null,
-      says: 'QEMU was told of a failed entry with hardware error 0x0, which is none that a processor reports',
+      says: 'KVM told of a failed entry with hardware error 0x0, which is none that a processor reports',
     };
   }
   if (value <= MOST_ERROR) return vmfail(Number(value));
@@ -122,7 +122,7 @@ function svmOutcome(dump: Dump): Outcome {
 }
 
 function vmxOutcome(dump: Dump): Outcome {
-  const access = dump.format === 'report' ? failedAccess(dump) : null;
+  const access = dump.format === 'report' ? failedInstruction(dump) : null;
   if (access !== null) return { ...blank, kind: 'access', isa: 'vmx', failed: null, says: access };
   const error = fieldOf(dump, 'error.vm');
   if (error !== null) return vmfail(Number(error & 0xffn));

@@ -19,6 +19,13 @@ describe('bare VM-instruction errors', () => {
     ['[  12.345678] myhv: vmresume failed: error 5', 5],
     ['VM_INSTRUCTION_ERROR = 0x0000001a', 26],
     ['KVM_EXIT_FAIL_ENTRY: hardware_entry_failure_reason = 7', 7],
+    // kvm-ioctls in Cloud Hypervisor, as a pair and as a structure; Firecracker, Dragonball, crosvm.
+    ['ERROR:vmm/src/cpu.rs:1069 -- VcpuRun(Failed to run vcpu: Unexpected exit reason on vcpu run: FailEntry(7, 2)', 7],
+    ['VcpuExitFailEntry { hardware_entry_failure_reason: 7, cpu: 2 }', 7],
+    ['FailEntry { hardware_entry_failure_reason: 8 }', 8],
+    ['Received KVM_EXIT_FAIL_ENTRY signal: 7 on cpu 2', 7],
+    ['Vcpu3 received KVM_EXIT_FAIL_ENTRY signal. the vcpu could not be run due to unknown reasons(7)', 7],
+    ['vcpu hw run failure: 0x7', 7],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -29,6 +36,8 @@ describe('bare VM-instruction errors', () => {
     'VM entry failed: 0x80000021',
     'VM-entry failed with reason 2147483681',
     'KVM_EXIT_FAIL_ENTRY: hardware_entry_failure_reason = 0x80000021',
+    'FailEntry(0x80000021, 0)',
+    'Received KVM_EXIT_FAIL_ENTRY signal: 2147483681 on cpu 0',
   ])
     it(line, () => {
       const { outcome, verdict } = only(line);
@@ -38,7 +47,15 @@ describe('bare VM-instruction errors', () => {
   it('of SVM, as KVM_EXIT_FAIL_ENTRY gives it', () =>
     assert.equal(only('hardware_entry_failure_reason: 0xffffffffffffffff').outcome.kind, 'vmrun-invalid'));
 
+  it('of no processor: a reason of 0', () => {
+    for (const line of ['not implemented: FailEntry(0, 2)', 'FailEntry { hardware_entry_failure_reason: 0, cpu: 2 }'])
+      assert.equal(only(line).outcome.kind, 'no-error');
+  });
+
   for (const line of [
+    '#define KVM_EXIT_FAIL_ENTRY 9',
+    'this.failEntry(7, error)',
+    'FailEntry(1234, 0)',
     'enum vmcs_field { VM_INSTRUCTION_ERROR = 0x00004400,',
     '#define VM_INSTRUCTION_ERROR 0x00004400',
     'VM_INSTRUCTION_ERROR: 0',
@@ -55,7 +72,7 @@ describe('bare VM-instruction errors', () => {
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
 });
 
-describe('failed VMREAD and VMWRITE', () => {
+describe('failed VMX instructions other than entries', () => {
   const says = (line: string): string => {
     const { sentence, outcome, verdict, next } = only(line);
     assert.deepEqual([outcome.kind, outcome.failed, verdict], ['access', null, 'undecidable']);
@@ -77,5 +94,38 @@ describe('failed VMREAD and VMWRITE', () => {
       says(text),
       /^VMWRITE to field 2032H \(TSC_MULTIPLIER\) failed with VM-instruction error 12: the processor/,
     );
+  });
+
+  // arch/x86/kvm/vmx/vmx.c: %p/%llx, with err=%u since 6.0, and as it was before 5.4.
+  it('on the address of a VMCS, with the error and without', () => {
+    assert.match(
+      says('kvm_intel: vmclear failed: 00000000e8a1c0de/123450000 err=3'),
+      /^VMCLEAR of the VMCS at 0x123450000 failed with VM-instruction error 3: .*VMXON pointer/,
+    );
+    assert.match(
+      says('kvm_intel: vmptrld failed: 00000000e8a1c0de/123450000 err=11'),
+      /^VMPTRLD of the VMCS at 0x123450000 .*error 11: .*revision identifier/,
+    );
+    for (const line of [
+      'kvm: vmptrld failed: (____ptrval____)/12345000',
+      'kvm: vmptrld 00000000deadbeef/12345000 failed',
+    ])
+      assert.match(says(line), /^VMPTRLD of the VMCS at 0x12345000 failed, .* 9 .*, 10 .*, 11 /);
+    assert.match(says('kvm: vmclear fail: 00000000deadbeef/12345008'), /not aligned to 4 KiB/);
+  });
+  // SDM Vol. 3C, "INVEPT" and "INVVPID": what each refuses.
+  it('INVEPT and INVVPID: what their operands do that no processor takes', () => {
+    const SAID: readonly (readonly [line: string, says: RegExp])[] = [
+      ['invept failed: ext=0x3 eptp=0', /no type 3/],
+      ['invept failed: ext=0x1 eptp=1234501d', /memory type 5/],
+      ['invept failed: ext=0x1 eptp=12345006', /page-walk length of 1/],
+      ['invept failed: ext=0x1 eptp=1234501e gpa=0x0', /lacks this type, or an entry .* IA32_VMX_EPT_VPID_CAP/],
+      ['invept failed: ext=0x2 eptp=0', /lacks this type: ask/],
+      ['invvpid failed: ext=0x4 vpid=1 gva=0x0', /no type 4/],
+      ['invvpid failed: ext=0x1 vpid=0 gva=0x0', /VPID 0/],
+      ['invvpid failed: ext=0x0 vpid=12 gva=0x8000000000000000', /for VPID 12 .*0x8000000000000000 is not canonical/],
+      ['invvpid failed: ext=0x2 vpid=0 gva=0x0', /lacks this type/],
+    ];
+    for (const [line, wanted] of SAID) assert.match(says(`kvm_intel: ${line}`), wanted);
   });
 });
