@@ -2,7 +2,7 @@
 import { type Bucket, Histogram, type HistogramData } from '../analyzer/histogram.js';
 import type { BreakdownRow } from '../analyzer/profile/breakdown.js';
 import type { NestedProfile } from '../analyzer/profile/nested.js';
-import type { Profile, ProfileKey, ProfileRow, Times } from '../analyzer/profile/profile.js';
+import type { Profile, ProfileKey, ProfileRow, Spent, Times } from '../analyzer/profile/profile.js';
 import type { Output } from './output.js';
 import { formatBar, formatCount, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
 import { WIDTH, wrap } from './wrap.js';
@@ -156,6 +156,10 @@ export function printRips(out: Output, { unit, rips }: Profile): void {
   );
 }
 
+/** What shares of time divide by, and what of the span is not in it. */
+const observed = ({ guest, outside }: Spent): number => guest + outside;
+const unobserved = (spent: Spent): number => Math.max(0, spent.span - observed(spent));
+
 /** Time outside the guest by vCPU, where there are several. */
 export function printLanes(out: Output, { unit, lanes }: Profile): void {
   if (lanes.length < 2 || unit === null) return;
@@ -169,16 +173,18 @@ export function printLanes(out: Output, { unit, lanes }: Profile): void {
       right('outside'),
       right('%'),
       right('halted'),
+      right('not observed', 2),
       { title: '', drops: 1 },
     ],
-    lanes.map(({ name, exits, span, handled, halted }) => [
-      name,
-      formatNumber(exits),
-      formatTime(unit, span),
-      formatTime(unit, handled),
-      span === 0 ? '' : formatPercent(handled / span),
-      halted === 0 ? '' : formatTime(unit, halted),
-      span === 0 ? '' : out.paint('cyan', formatBar(handled / span, 2 * BAR)),
+    lanes.map((lane) => [
+      lane.name,
+      formatNumber(lane.exits),
+      formatTime(unit, observed(lane)),
+      formatTime(unit, lane.outside),
+      observed(lane) === 0 ? '' : formatPercent(lane.outside / observed(lane)),
+      lane.halted === 0 ? '' : formatTime(unit, lane.halted),
+      formatTime(unit, unobserved(lane)),
+      observed(lane) === 0 ? '' : out.paint('cyan', formatBar(lane.outside / observed(lane), 2 * BAR)),
     ]),
   );
 }
@@ -229,25 +235,36 @@ export interface Counting {
 const failedEntries = (count: number): string => formatCount(count, 'failed entry', 'failed entries');
 const refusedEntries = (count: number): string => formatCount(count, 'nested entry refused', 'nested entries refused');
 
-/** What the profile is of, in a sentence. */
-export function printHead(
-  out: Output,
-  { unit, exits, failed, entries, refused, open, lost, coarse, span, handled, lanes }: Profile,
-  { noun: [one, many], spent }: Counting,
-): void {
+/** How long is observed, what part of that is spent how, and how much is not. */
+function timeParts(profile: Profile, { spent }: Counting): string[] {
+  const { unit, handled, lanes } = profile;
+  if (unit === null) return ['no times'];
+  const all = observed(profile);
+  const rest = unobserved(profile);
   const halted = lanes.reduce((sum, lane) => sum + lane.halted, 0);
+  const on = lanes.length > 1 ? ` on ${formatNumber(lanes.length)} vCPUs` : '';
+  const amount = (time: number): string => `${formatTime(unit, time)}${unit === 'ns' ? '' : ` ${unit}`}`;
+  return [
+    `${amount(all)} observed${on}`,
+    all > 0 && handled <= all ? `${formatPercent(handled / all)} of it ${spent}` : '',
+    halted / all >= 0.0005 ? `${formatPercent(halted / all)} halted` : '',
+    rest > 0 ? `${amount(rest)} not observed` : '',
+  ];
+}
+
+/** What the profile is of, in a sentence. */
+export function printHead(out: Output, profile: Profile, counting: Counting): void {
+  const { unit, exits, failed, entries, refused, open, lost, coarse } = profile;
+  const [one, many] = counting.noun;
   const among = [
     failed > 0 ? failedEntries(failed) : '',
     open > 0 && unit !== null ? `${formatNumber(open)} not followed by an entry` : '',
   ].filter((part) => part !== '');
-  const on = lanes.length > 1 ? ` on ${formatNumber(lanes.length)} vCPUs` : '';
   const parts = [
     formatCount(exits, one, many) + (among.length === 0 ? '' : ` (${among.join(', ')})`),
     formatCount(entries, 'entry', 'entries'),
     refused > 0 ? refusedEntries(refused) : '',
-    unit === null ? 'no times' : `${formatTime(unit, span)}${unit === 'ns' ? '' : ` ${unit}`} observed${on}`,
-    exits > 0 && span > 0 && handled <= span ? `${formatPercent(handled / span)} of it ${spent}` : '',
-    halted / span >= 0.0005 ? `${formatPercent(halted / span)} halted` : '',
+    ...timeParts(profile, counting),
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',
     lost > 0 ? out.paint('yellow', `${formatCount(lost, 'event')} lost`) : '',
   ];

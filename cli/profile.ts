@@ -267,6 +267,9 @@ export const command: Command = {
     'Handler time runs from an exit to the next entry of the same vCPU: ticks on runs of our machine, which are exact, ' +
       'host time on imported traces, which are samples. Percentiles are exact, by nearest rank; ± is the standard error ' +
       'of the mean, as perf kvm stat prints it. Time halted is that of HLT and MWAIT exits: outside the guest, but idle.',
+    'Shares of time outside the guest divide by the time that is observed: from an entry to the next exit (in the guest) ' +
+      'and from an exit to the next entry (outside). What else lies between the first and the last event of a vCPU, before ' +
+      'its first entry, behind its last exit, or where events were lost, is told as not observed.',
     'Samples and times are those of `perf kvm stat report`, with these differences: exits before the first entry of a ' +
       'thread count; nothing is paired across lost events; an entry that failed is a row of its own; and every reason is ' +
       'named by the architecture of its event, where perf goes by the processor of the recording host. Times of mmio run ' +
@@ -290,8 +293,12 @@ export const command: Command = {
     lost: 'events that the recorder lost',
     coarse: 'exits counted without their RIP, or even their sub-key, because there are too many',
     span: 'from the first to the last event of each vCPU, summed',
-    handled: 'the part of it between exits and entries',
-    lanes: 'by vCPU: lane, name, exits, span, handled, halted',
+    guest: 'the part of it from entries to exits',
+    outside:
+      'the part of it from exits to entries; outside / (guest + outside) is the share of time outside the guest, and ' +
+      'span - guest - outside is not observed',
+    handled: 'time in what was counted: of vmexit that is outside',
+    lanes: 'by vCPU: lane, name, exits, span, guest, outside, handled, halted (the part of outside in HLT and MWAIT)',
     rows:
       'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times (samples, total, mean, ' +
       'error of the mean, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +

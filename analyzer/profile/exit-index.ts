@@ -14,6 +14,9 @@ export interface LaneSpan {
   readonly lane: number;
   /** From its first to its last event. */
   readonly span: number;
+  /** The parts of that from entries to exits and from exits to entries; what is neither was not observed. */
+  readonly guest: number;
+  readonly outside: number;
   readonly entries: number;
   /** Nested entries that the hypervisor refused, so that none was tried. */
   readonly refused: number;

@@ -10,7 +10,7 @@ import { Histogram, type HistogramData } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
-import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
+import { type ExitIndex, ExitIndexBuilder, type LaneSpan } from './exit-index.js';
 import { allCells, groupCells } from './groups.js';
 import { keyLabel } from './keys.js';
 import { type Times, timesOf } from './stats.js';
@@ -61,19 +61,31 @@ export interface ProfileRip {
   readonly symbol: string | null;
 }
 
+/**
+ * Where the time of some vCPUs went. Observed is guest + outside: shares of time divide by it. The rest of the span lies
+ * before the first entry or exit, behind the last, or beside one whose counterpart is missing, as where events were lost.
+ */
+export interface Spent {
+  /** From the first to the last event of each vCPU. */
+  readonly span: number;
+  /** From entries to the exits that followed. */
+  readonly guest: number;
+  /** From exits to the entries that followed. */
+  readonly outside: number;
+  /** In what was counted: exits, then that is `outside`; or accesses. */
+  readonly handled: number;
+}
+
 /** What a vCPU spent outside its guest. */
-export interface ProfileLane {
+export interface ProfileLane extends Spent {
   readonly lane: number;
   readonly name: string;
   readonly exits: number;
-  /** From its first to its last event, and the part of it between exits and entries. */
-  readonly span: number;
-  readonly handled: number;
-  /** The part of that for HLT and MWAIT: the guest had nothing to do. */
+  /** The part of `outside` for HLT and MWAIT: the guest had nothing to do. */
   readonly halted: number;
 }
 
-export interface Profile {
+export interface Profile extends Spent {
   readonly unit: Unit;
   /** All exits; an entry that failed after loading guest state ends as one does, with a reason, and is one of them. */
   readonly exits: number;
@@ -88,9 +100,6 @@ export interface Profile {
   readonly lost: number;
   /** Exits counted without their RIP, or even by reason alone, because there are more places than are told apart. */
   readonly coarse: number;
-  /** From the first to the last event of each vCPU, summed; and the part of it between exits and entries. */
-  readonly span: number;
-  readonly handled: number;
   /** Lanes that exit, the busiest outside their guest first. */
   readonly lanes: readonly ProfileLane[];
   readonly rows: readonly ProfileRow[];
@@ -198,7 +207,7 @@ class Tables {
   }
 
   lanes(): ProfileLane[] {
-    const spans = new Map(this.#index.lanes.map(({ lane, span }) => [lane, span]));
+    const spans = new Map(this.#index.lanes.map((each) => [each.lane, each]));
     const lanes = groupCells(this.#index.cells, this.#all, { lane: true }).map((cells): ProfileLane => {
       const { lane } = this.#first(cells);
       const halts = groupCells(this.#index.cells, cells, { reason: true }).filter((same) => isHalt(this.#first(same)));
@@ -206,7 +215,9 @@ class Tables {
         lane,
         name: this.#nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
         exits: this.#count(cells),
-        span: spans.get(lane) ?? 0,
+        span: spans.get(lane)?.span ?? 0,
+        guest: spans.get(lane)?.guest ?? 0,
+        outside: spans.get(lane)?.outside ?? 0,
         handled: this.#total(cells),
         halted: halts.reduce((sum, same) => sum + this.#total(same), 0),
       };
@@ -256,16 +267,19 @@ export function histogramOf({ times: { starts, values } }: ExitIndex, cells: Ite
 /** The profile of an index; `nameOf` gives names of the trace's dictionaries. */
 export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOptions = {}): Profile {
   const tables = new Tables(index, nameOf, options);
+  const sum = (part: keyof LaneSpan): number => index.lanes.reduce((all, lane) => all + lane[part], 0);
   return {
     unit: index.unit,
     exits: tables.exits,
     failed: tables.failed,
-    entries: index.lanes.reduce((sum, { entries }) => sum + entries, 0),
-    refused: index.lanes.reduce((sum, { refused }) => sum + refused, 0),
+    entries: sum('entries'),
+    refused: sum('refused'),
     open: tables.exits - index.times.values.length,
     lost: index.lost,
     coarse: index.coarse,
-    span: index.lanes.reduce((sum, { span }) => sum + span, 0),
+    span: sum('span'),
+    guest: sum('guest'),
+    outside: sum('outside'),
     handled: tables.handled,
     lanes: tables.lanes(),
     rows: tables.rows(),

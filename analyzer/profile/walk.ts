@@ -54,14 +54,19 @@ export class WalkedExit {
   time = -1;
 }
 
-/** What is open on a lane. */
+/** Times of a lane that are accounted for, by their place in its sums. */
+const SUM = { guest: 0, outside: 1 } as const;
+
+/** What is open on a lane: an exit, or after its entry the guest. */
 class Lane {
   readonly exit = new WalkedExit();
   open = false;
+  running = false;
   timed = false;
-  /** Times in two halves of 32 bits, signed: V8 keeps those as integers. */
+  /** Since when, in two halves of 32 bits, signed: V8 keeps those as integers. */
   low = 0;
   high = 0;
+  readonly sums = new Float64Array(2);
   seen = false;
   firstLow = 0;
   firstHigh = 0;
@@ -116,20 +121,25 @@ export class ExitWalker {
     }
   }
 
-  /** Hands out the exits that no entry followed. */
+  /** Hands out the exits that no entry followed; what comes afterwards belongs to nothing before. */
   end(): void {
-    for (const lane of this.#lanes.values()) this.#close(lane, -1);
+    for (const lane of this.#lanes.values()) {
+      this.#close(lane, -1);
+      lane.running = false;
+    }
   }
 
   get unit(): Unit {
     return this.#clock.unit;
   }
 
-  /** Each lane, the time from its first to its last event, and its entries. */
+  /** Each lane, its times, and its entries. */
   get spans(): LaneSpan[] {
-    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, entries, refused }]) => ({
+    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, sums, entries, refused }]) => ({
       lane,
       span: seen ? ((lastHigh >>> 0) - (firstHigh >>> 0)) * HIGH + ((lastLow >>> 0) - (firstLow >>> 0)) : 0,
+      guest: sums[SUM.guest] as number,
+      outside: sums[SUM.outside] as number,
       entries,
       refused,
     }));
@@ -158,10 +168,11 @@ export class ExitWalker {
     this.#close(lane, -1);
     const { exit } = lane;
     this.exits += 1;
+    // an entry that failed was none: its guest did not run
+    if (lane.running && kind === EVENT_KINDS.exit) account(lane, SUM.guest, since(lane, clock, i));
+    lane.running = false;
     lane.open = true;
-    lane.timed = clock !== null && clock.valid[i] === 1;
-    lane.low = clock === null ? 0 : (clock.cells[2 * i] as number) | 0;
-    lane.high = clock === null ? 0 : (clock.cells[2 * i + 1] as number) | 0;
+    begin(lane, clock, i);
     exit.seq = this.#seq + i;
     exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
     exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
@@ -179,12 +190,16 @@ export class ExitWalker {
 
   #entry(toLevel: Narrow, i: number, lane: Lane, clock: Wide | null): void {
     lane.entries += 1;
-    if (!lane.open) return;
-    const { exit } = lane;
-    const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
-    exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
-    const timed = lane.timed && clock !== null && clock.valid[i] === 1;
-    this.#close(lane, timed ? Math.max(-1, elapsed(lane.low, lane.high, clock.cells, 2 * i)) : -1);
+    if (lane.open) {
+      const { exit } = lane;
+      const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
+      exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
+      const time = since(lane, clock, i);
+      account(lane, SUM.outside, time);
+      this.#close(lane, time);
+    }
+    lane.running = true;
+    begin(lane, clock, i);
   }
 
   #close(lane: Lane, time: number): void {
@@ -194,10 +209,10 @@ export class ExitWalker {
     this.#take(lane.exit);
   }
 
-  /** After a gap nobody knows which entry belongs to which exit. */
+  /** After a gap nobody knows which entry belongs to which exit, and which exit to which entry. */
   #gap({ cells, valid }: Wide, i: number): void {
     if (valid[i] === 1) this.lost += (cells[2 * i + 1] as number) * HIGH + (cells[2 * i] as number);
-    for (const lane of this.#lanes.values()) this.#close(lane, -1);
+    this.end();
   }
 
   /** Remembers the instruction bytes at a RIP. */
@@ -214,9 +229,24 @@ export class ExitWalker {
   }
 }
 
-/** From a time in two halves to the one at `at` of `cells`. */
-const elapsed = (low: number, high: number, cells: Uint32Array, at: number): number =>
-  ((cells[at + 1] as number) - (high >>> 0)) * HIGH + ((cells[at] as number) - (low >>> 0));
+/** Something begins on a lane at event `i`. */
+function begin(lane: Lane, clock: Wide | null, i: number): void {
+  lane.timed = clock !== null && clock.valid[i] === 1;
+  lane.low = clock === null ? 0 : (clock.cells[2 * i] as number) | 0;
+  lane.high = clock === null ? 0 : (clock.cells[2 * i + 1] as number) | 0;
+}
+
+/** Time from what began last on a lane to event `i`; -1 where it is not known, or the clock went back. */
+function since({ timed, low, high }: Lane, clock: Wide | null, i: number): number {
+  if (!timed || clock === null || clock.valid[i] !== 1) return -1;
+  const { cells } = clock;
+  const time = ((cells[2 * i + 1] as number) - (high >>> 0)) * HIGH + ((cells[2 * i] as number) - (low >>> 0));
+  return Math.max(-1, time);
+}
+
+function account({ sums }: Lane, place: number, time: number): void {
+  if (time > 0) sums[place] = (sums[place] as number) + time;
+}
 
 function visit(lane: Lane, clock: Wide, i: number): void {
   lane.lastLow = (clock.cells[2 * i] as number) | 0;

@@ -99,11 +99,13 @@ describe('index as bytes', () => {
 
   it('is no index where it was made to mislead', () => {
     const index = indexOf([]);
+    const lane = { lane: 0, span: 1, guest: 0, outside: 0, entries: 0, refused: 0 };
     const forged: readonly Record<string, unknown>[] = [
       { lanes: 'none' },
       { lanes: [null] },
-      { lanes: [{ lane: 0, span: 'long', entries: 0, refused: 0 }] },
-      { lanes: [{ lane: 0, span: 1, entries: '7', refused: 0 }] },
+      { lanes: [{ ...lane, span: 'long' }] },
+      { lanes: [{ ...lane, entries: '7' }] },
+      { lanes: [{ ...lane, outside: undefined }] },
       { unit: 'years' },
       { lost: -1 },
     ];

@@ -9,10 +9,11 @@ import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { readUse } from '../../cli/symbols.js';
 import { elfFile } from '../analyzer/elf-files.js';
-import { fixture, fixturePath } from '../recorder/import-helpers.js';
+import { fixture, fixturePath, sharedPath } from '../recorder/import-helpers.js';
 
 const VMX = fixturePath('vmx-basic.report.txt');
 const NESTED = fixturePath('svm-nested.report.txt');
+const TWO = sharedPath('kvm/svm/svm_2vcpu.trace.dat');
 
 let folder = '';
 before(() => {
@@ -131,6 +132,21 @@ describe('profile', () => {
       const entries = printed.filter((line) => line.includes(`kvm_entry:             vcpu ${vcpu} `)).length;
       assert.equal((await json(both, '--vcpu', vcpu)).entries, entries);
     }
+  });
+
+  // trace-cmd report of the first, added up: 11,820,957 ns in the guest and 25,621,837 outside; of the second 12,151,569
+  // and 25,337,580
+  it('says what the share of the time outside the guest is a share of', {
+    skip: TWO === null && 'the shared collection of real data is not here',
+  }, async () => {
+    const { out } = await trapline(['profile', TWO ?? '']);
+    assert.match(
+      out.replaceAll('\n', ' '),
+      / 74.9 ms observed on 2 vCPUs, 68.0% of it from exit to entry, .* 605 ms not obs/,
+    );
+    assert.match(out, /\nvCPU +exits +observed +outside +% +halted +not observed\n/);
+    assert.match(out, /\nvCPU 0, kvmc-134 +414 +37.4 ms +25.6 ms +68.4% .* 588 ms/);
+    assert.match(out, /\nvCPU 1, kvmc-136 +412 +37.5 ms +25.3 ms +67.6% .* 16.7 ms/);
   });
 
   it('has no columns of times where there are none', async () => {

@@ -1,0 +1,120 @@
+/** How much of its time a vCPU is outside its guest, against reports of trace-cmd added up line by line. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type Profile, Profiler } from '../../analyzer/profile/profile.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { memorySource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { fixture, sharedPath } from '../recorder/import-helpers.js';
+import { type EventDraft, feedEvents } from './profile-helpers.js';
+
+function profileText(text: string): Profile {
+  const profiler = new Profiler();
+  const writer = new StreamWriter((chunk) => profiler.take(chunk));
+  importTrace(memorySource(Buffer.from(text)), () => writer);
+  return profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
+}
+
+function profileEvents(events: readonly EventDraft[]): Profile {
+  const profiler = new Profiler();
+  feedEvents(events, (chunk) => profiler.take(chunk));
+  return profiler.finish(() => null);
+}
+
+/** Nanoseconds that each thread of a report is in its guest and out of it: a thread is where its last line left it. */
+function addedUp(report: string): (readonly [guest: number, outside: number])[] {
+  const threads = new Map<string, { guest: bigint; outside: bigint; at: bigint; inside: boolean }>();
+  for (const match of report.matchAll(/^ *\S+-(\d+) .* (\d+)\.(\d+): kvm_(entry|exit): /gm)) {
+    const [, thread = '', seconds = '', part = '', kind = ''] = match;
+    const at = BigInt(seconds + part.padEnd(9, '0'));
+    const last = threads.get(thread) ?? { guest: 0n, outside: 0n, at, inside: false };
+    const passed = at - last.at;
+    const guest = last.guest + (last.inside && kind === 'exit' ? passed : 0n);
+    const outside = last.outside + (!last.inside && kind === 'entry' ? passed : 0n);
+    threads.set(thread, { guest, outside, at, inside: kind === 'entry' });
+  }
+  return [...threads.values()].map(({ guest, outside }) => [Number(guest), Number(outside)] as const);
+}
+
+const sorted = (pairs: readonly (readonly [number, number])[]): (readonly [number, number])[] =>
+  [...pairs].sort((a, b) => b[1] - a[1]);
+
+function assertAddsUp(report: string): void {
+  const { lanes, guest, outside, handled } = profileText(report);
+  const expected = sorted(addedUp(report));
+  assert.ok(expected.some(([inside, out]) => inside > 0 && out > 0));
+  assert.deepEqual(sorted(lanes.map((lane) => [lane.guest, lane.outside])), expected);
+  assert.deepEqual(
+    [guest, outside, handled],
+    [0, 1, 1].map((part) => expected.reduce((sum, pair) => sum + (pair[part] ?? 0), 0)),
+  );
+}
+
+describe('time outside the guest', () => {
+  for (const name of ['svm-two-vcpus', 'svm-nested', 'vmx-basic']) {
+    it(`is that of the lines of ${name}`, () => assertAddsUp(fixture(`${name}.report.txt`)));
+  }
+
+  for (const name of ['svm/svm_2vcpu', 'svm/svm_basic', 'svm/svm_nested', 'vmx/vmx_basic', 'vmx/vmx_nested']) {
+    const path = sharedPath(`kvm/${name}.report.txt`);
+    it(
+      `is that of the lines of the whole of ${name}`,
+      {
+        skip: path === null && 'the shared collection of real data is not here',
+      },
+      () => assertAddsUp(readFileSync(path ?? '', 'utf8')),
+    );
+  }
+
+  it('leaves out what is before the first entry and after the last exit, where a guest is set up and torn down', () => {
+    const events = (start: number, end: number): EventDraft[] => [
+      { kind: 'msr', time_ns: start },
+      { kind: 'entry', time_ns: 1000 },
+      { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 1600 },
+      { kind: 'entry', time_ns: 2000 },
+      { kind: 'exit', isa: 1, from_level: 1, reason: 12, time_ns: 2010 },
+      { kind: 'msr', time_ns: end },
+    ];
+    for (const [start, end] of [
+      [1000, 2010],
+      [0, 1_000_000],
+    ] as const) {
+      const { span, guest, outside } = profileEvents(events(start, end));
+      assert.deepEqual({ span, guest, outside }, { span: end - start, guest: 610, outside: 400 });
+    }
+  });
+
+  it('leaves out what is beside lost events, and entries that failed: their guest did not run', () => {
+    const answer = profileEvents([
+      { kind: 'entry', time_ns: 0 },
+      { kind: 'lost', value: 7 },
+      { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 100 },
+      { kind: 'entry', time_ns: 101 },
+      { kind: 'entry_failed', isa: 1, from_level: 1, reason: 0x8000_0021, time_ns: 111 },
+      { kind: 'entry', time_ns: 131 },
+    ]);
+    assert.deepEqual([answer.span, answer.guest, answer.outside], [131, 0, 21]);
+  });
+
+  it('and the time in it are never more than the vCPU was seen', () => {
+    const event = fc.record({
+      kind: fc.constantFrom('exit', 'entry', 'exit', 'entry', 'msr', 'lost', 'entry_failed'),
+      vcpu: fc.nat(2),
+      step: fc.nat(10_000),
+    });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 200 }), fc.constantFrom('tick', 'time_ns'), (drafts, clock) => {
+        let now = 0;
+        const events = drafts.map(({ kind, vcpu, step }): EventDraft => {
+          now += step;
+          return { kind: kind as EventDraft['kind'], vcpu, isa: 1, reason: 10, from_level: 1, [clock]: now };
+        });
+        const { lanes, handled, outside } = profileEvents(events);
+        assert.equal(outside, handled);
+        for (const lane of lanes) assert.ok(lane.guest + lane.outside <= lane.span);
+      }),
+    );
+  });
+});
