@@ -9,6 +9,8 @@ const CLOSE = 0x29; // )
 const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*)?$/;
 const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
+/** What perf prints of tasks, mappings and switches beside the events (`perf script --show-task-events`). */
+const PERF_RECORD = /\sPERF_RECORD_[A-Z\d_]+\b/;
 const IN_BUFFER = /^[>\s]*#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 /** Digits of an address of a call chain, or else the columns that perf gives it: `%16llx`. */
 const SHORTEST_ADDRESS = 3;
@@ -21,8 +23,8 @@ const TELLING = 400;
 export const beginningOf = (bytes: Uint8Array, start: number, end: number): string =>
   utf8.decode(bytes.subarray(start, Math.min(end, start + TELLING)));
 
-/** A line that trace-cmd or ftrace prints around the events. */
-export const isHeader = (text: string): boolean => HEADERS.test(text);
+/** A line that trace-cmd, ftrace or perf prints around the events. */
+export const isHeader = (text: string): boolean => HEADERS.test(text) || PERF_RECORD.test(text);
 
 /** A line that is no event and no part of one. */
 export function isAlone(bytes: Uint8Array, start: number, end: number): boolean {

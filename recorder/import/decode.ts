@@ -3,6 +3,8 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { fillAbout } from './about.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
 import { type EventSpec, type Key, REFUSED } from './events.js';
+import { EXCEPTION_NAMES } from './kvm/names.js';
+import type { Lane } from './lanes.js';
 import { type CoinedReason, isLinear, isPhysical, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
 import { readNumber } from './values.js';
@@ -11,9 +13,8 @@ import { readNumber } from './values.js';
 export interface DecodeContext {
   /** Architecture of the last exit whose name said it, or 0. */
   isa: number;
-  /** Architecture and basic reason of the exit that the thread is serving, or 0 and -1. */
-  servedIsa: number;
-  servedReason: number;
+  /** Lane of the line, with the exit that it is serving: that of its thread, else of the vCPU that it names, or -1. */
+  readonly lane: (vcpu: number) => Lane | null;
 }
 
 /** What an exit must say before it can say what it is about. */
@@ -27,34 +28,7 @@ const RAW_EXCEPTION_FIRST = ascii(' exception=');
 const GP = ascii('(#GP)');
 const GREATER = 0x3e;
 
-/** Mnemonics of exceptions: Intel SDM volume 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
-const EXCEPTIONS = new NameTable<number>(
-  Object.entries({
-    '#DE': 0,
-    '#DB': 1,
-    '#BP': 3,
-    '#OF': 4,
-    '#BR': 5,
-    '#UD': 6,
-    '#NM': 7,
-    '#DF': 8,
-    '#TS': 10,
-    '#NP': 11,
-    '#SS': 12,
-    '#GP': 13,
-    '#PF': 14,
-    '#MF': 16,
-    '#AC': 17,
-    '#MC': 18,
-    '#XM': 19,
-    '#XF': 19,
-    '#VE': 20,
-    '#CP': 21,
-    '#HV': 28,
-    '#VC': 29,
-    '#SX': 30,
-  }),
-);
+const EXCEPTIONS = new NameTable<number>(Object.entries(EXCEPTION_NAMES));
 
 /** Index of the key at the cursor if it is the expected one or one of the two behind it, which is then skipped; else -1. */
 function nextKey(keys: readonly Key[], expected: number, cursor: Cursor): number {
@@ -83,8 +57,6 @@ function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, end: nu
   }
   return -1;
 }
-
-const servesLinear = ({ servedIsa, servedReason }: DecodeContext): boolean => isLinear(servedIsa, servedReason);
 
 function imply({ implies }: Key, row: EventRow): void {
   for (const { field, value } of implies) {
@@ -213,7 +185,7 @@ export class Decoder {
         // with nested paging this is the exit qualification or EXITINFO1 again, not a #PF error code
         return (
           cursor.hex() &&
-          row.put(servesLinear(context) ? FIELD.error_code : FIELD.qualification, cursor.low, cursor.high)
+          row.put(this.#serves(isLinear, context) ? FIELD.error_code : FIELD.qualification, cursor.low, cursor.high)
         );
       case 'count':
         return this.#count(cursor, row);
@@ -222,6 +194,11 @@ export class Decoder {
       default:
         return false;
     }
+  }
+
+  #serves(is: typeof isLinear, { lane }: DecodeContext): boolean {
+    const of = lane(this.vcpu);
+    return of !== null && is(of.exitIsa, of.exitReason);
   }
 
   #exitReason(cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
@@ -245,8 +222,8 @@ export class Decoder {
 
   /** Physical behind a nested page fault, linear behind an exception; where neither is known, text. */
   #address(cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
-    if (isPhysical(context.servedIsa, context.servedReason)) return row.put(FIELD.gpa, cursor.low, cursor.high);
-    if (servesLinear(context)) return row.put(FIELD.gva, cursor.low, cursor.high);
+    if (this.#serves(isPhysical, context)) return row.put(FIELD.gpa, cursor.low, cursor.high);
+    if (this.#serves(isLinear, context)) return row.put(FIELD.gva, cursor.low, cursor.high);
     row.addText(cursor.bytes, this.#text, cursor.at);
     return true;
   }

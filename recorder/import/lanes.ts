@@ -130,6 +130,13 @@ export class Lanes {
     return lane;
   }
 
+  /** As ofVcpu, but null where that would make a new lane. */
+  seen(vcpu: number): Lane | null {
+    if (vcpu < 0) return this.#last?.thread === null ? this.#last : null;
+    const nameless = this.#vcpus.get(-1);
+    return this.#vcpus.get(vcpu) ?? (nameless?.vcpu === null ? nameless : null);
+  }
+
   /** Lines before the first that names a vCPU most likely are of that vCPU. */
   #adopt(vcpu: number): Lane | undefined {
     const nameless = this.#vcpus.get(-1);

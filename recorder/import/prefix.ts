@@ -5,7 +5,7 @@
  *   latency     comm-pid cpuflags time: event: ... of trace-cmd report -l, `us` behind the time where the kernel dumps it
  *   pasted      nothing, a time alone, or `CPU n:`, behind mail quoting
  */
-import { Cursor, isBlank, isDigit, isWord } from './cursor.js';
+import { ascii, Cursor, isBlank, isDigit, isWord } from './cursor.js';
 import { EVENTS } from './events.js';
 import { StampReader } from './stamps.js';
 
@@ -21,6 +21,8 @@ const CLOSE_PAREN = 0x29;
 const PLUS = 0x2b;
 /** Bytes in which the head of a line ends. */
 const LONGEST_HEAD = 256;
+/** What perf prints of tasks and mappings beside the events. */
+const PERF_RECORD = ascii('PERF_RECORD_');
 const CPU = [0x43, 0x50, 0x55]; // CPU
 
 /** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
@@ -212,6 +214,7 @@ export class Prefix {
     }
     const start = cursor.at;
     if (!isWord(cursor.peek()) || isDigit(cursor.peek())) return false;
+    if (startsWith(bytes, start, PERF_RECORD)) return false;
     let to = cursor.nameEnd();
     while (to > start && bytes[to - 1] !== COLON) to -= 1; // the text may follow the colon without a blank
     if (to <= start + 1) return false;
@@ -283,6 +286,11 @@ export class Prefix {
     this.taskEnd = trimEnd(bytes, from, dash);
     this.taskStart = from;
   }
+}
+
+function startsWith(bytes: Uint8Array, at: number, text: Uint8Array): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false;
+  return true;
 }
 
 const isKvm = (bytes: Uint8Array, at: number): boolean =>

@@ -43,7 +43,12 @@ export class TextLines {
   readonly #prefix = new Prefix();
   readonly #cursor = new Cursor();
   readonly #decoder = new Decoder();
-  readonly #context: DecodeContext = { isa: 0, servedIsa: 0, servedReason: -1 };
+  readonly #context: DecodeContext = {
+    isa: 0,
+    lane: (vcpu) => this.#known ?? this.#trace.lanes.seen(vcpu),
+  };
+  /** Lane of the thread that the line names, if it does. */
+  #known: Lane | null = null;
   readonly #others = new NameTable<number>();
   /** Numbers of tracepoints by the index of their spec; none yet where there is none. */
   readonly #numbers: number[] = [];
@@ -163,10 +168,9 @@ export class TextLines {
     if (prefix.isCount && prefix.hasTime) this.#count(row);
     const { thread } = prefix;
     const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
-    this.#context.servedIsa = known?.exitIsa ?? 0;
-    this.#context.servedReason = known?.exitReason ?? -1;
+    this.#known = known;
     const cursor = this.#cursor.over(bytes, prefix.payload, end);
-    if (spec !== undefined && RawText.begins(cursor) && this.#raw(bytes, end, spec, row, known)) return;
+    if (spec !== undefined && RawText.begins(cursor) && this.#raw(bytes, end, spec, row)) return;
     const done = spec !== undefined && this.#decoder.decode(spec, cursor, row, this.#context);
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
     else if (spec.whole && !this.#brief) this.#keepText(bytes, end, row);
@@ -182,11 +186,13 @@ export class TextLines {
   }
 
   /** Fields by their names; false where they are not those of the event. They are written in place, and nothing joins them. */
-  #raw(bytes: Uint8Array, end: number, spec: EventSpec, row: EventRow, known: Lane | null): boolean {
+  #raw(bytes: Uint8Array, end: number, spec: EventSpec, row: EventRow): boolean {
+    const known = this.#known;
+    const lane = known ?? this.#trace.lanes.seen(-1);
     const { nameStart, nameEnd } = this.#prefix;
     const number = (): number => this.#numberOf(spec, bytes);
     const name = bytes.subarray(nameStart, nameEnd);
-    if (!this.#rawText.decode(spec.index, name, number, this.#cursor, this.#trace.sink(), row, known)) return false;
+    if (!this.#rawText.decode(spec.index, name, number, this.#cursor, this.#trace.sink(), row, lane)) return false;
     row.isRaw = true;
     if (spec.whole && !this.#brief) {
       row.textLength = 0;

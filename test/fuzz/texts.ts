@@ -26,6 +26,11 @@ const VARIANTS = [
   '        ffffffff8db81dad __x64_sys_ioctl+0x8d ([kernel.kallsyms])',
   't-1 [000] 9.0: sched:sched_switch: prev_comm=x ==> next_comm=y',
   't-1 [000] 9.1: kvm_inj_exception:    [FAILED TO PARSE] exception=13 has_error=1 error_code=0 reinjected=1',
+  'kvmc-123 [000] 44274241234999: kvm_exit: reason EPT_VIOLATION 0x4000000 rip 0x10000 info 781 0',
+  '    kvmc-123     0d..1.     4.574370: kvm_entry: vcpu 0 rip 0x10000',
+  'CPU 0/KV-1234    2d..1 23us+: kvm_entry: vcpu 0',
+  'kvmc   645    36.051022:  kvm:kvm_entry: vcpu 0',
+  'kvmc-1 [000] 4.5: (+350) kvm_exit: exit_reason=1024 guest_rip=0x10000 isa=2 info1=0x6 info2=0x1000 vcpu_id=0',
 ].join('\n');
 
 const QUOTED = VARIANTS.replaceAll('=', '=3D').replaceAll(/(.{70})/g, '$1=\n');
@@ -34,6 +39,7 @@ const WORDS = [
   ...['[000]', ' [000] 1.5: ', 'kvm_exit: ', 'kvm_entry: vcpu 0\n', 'kvm:', 'reason ', 'rip 0x', 'vcpu ', 'info1 '],
   ...['kvm_nested_vmexit: rip 1 reason VMCALL info1 1 info2 2 int_info 3 int_info_err 4\n', ' FAILED_VMENTRY', '=3D'],
   ...['PERF_RECORD_LOST lost 99999999999999999999', 'CPU:0 [99999999999 EVENTS DROPPED]', 'UNKNOWN (2147483681)'],
+  ...['guest_rip=', 'isa=1 ', ' 23us : ', ' 18446744073709551615: ', ' (0x', 'ARRAY[0f, a2]'],
   ...[
     '# entries-in-buffer/entries-written: 1/99999999999999999999',
     'd..1 ',

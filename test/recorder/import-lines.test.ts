@@ -48,6 +48,34 @@ describe('text of an event', () => {
     });
   });
 
+  it('knows the exit that is served by the vCPU of a line that names no thread', () => {
+    const lines = [
+      'kvm_exit: vcpu 0 reason EPT_VIOLATION rip 0x10 info1 0x2 info2 0x0',
+      'kvm_page_fault: vcpu 0 rip 0x10 address 0x1000 error_code 0x2',
+      'kvm_exit: vcpu 1 reason EXCEPTION_NMI rip 0x10 info1 0x2000 info2 0x0',
+      'kvm_page_fault: vcpu 0 rip 0x10 address 0x3000 error_code 0x2',
+      'kvm_page_fault: vcpu 1 rip 0x10 address 0x2000 error_code 0x2',
+      'kvm_page_fault: address 2000 error_code 2',
+      'kvm_page_fault: vcpu 2 rip 0x10 address 0x4000 error_code 0x2',
+    ];
+    for (const head of ['', '1.5: ', '  CPU 3: ', '[003] 1.5: ']) {
+      const { events } = importText(lines.map((line) => `${head}${line}\n`).join(''));
+      assert.deepEqual(
+        events.map(({ gpa, gva }) => [gpa, gva]),
+        [
+          [undefined, undefined],
+          [0x1000, undefined],
+          [undefined, undefined],
+          [0x3000, undefined],
+          [undefined, 0x2000],
+          [undefined, 0x2000],
+          [undefined, undefined],
+        ],
+        head,
+      );
+    }
+  });
+
   it('knows every exit reason of both architectures by its names', () => {
     for (const { code, name } of VMX_EXIT_REASONS) {
       const { isa, reason } = one(`kvm_exit: vcpu 0 reason ${name} rip 0x0`);

@@ -31,6 +31,11 @@ const FORMS: readonly Form[] = [
   ...['kvm/svm/svm_basic_perf.perf.data', 'kvm/vmx/vmx_basic_perf.perf.data'].flatMap((file) => [
     { file, usual: SCRIPT, other: ['script', '-F', 'comm,tid,time,event,trace', '-i'] },
     { file, usual: SCRIPT, other: ['script', '-F', 'tid,time,event,trace', '-i'] },
+    {
+      file,
+      usual: SCRIPT,
+      other: ['script', '--show-task-events', '--show-mmap-events', '--show-switch-events', '-i'],
+    },
     { file, usual: SCRIPT, other: ['script', '--ns', '-F', 'comm,pid,tid,time,event,trace', '-i'] },
   ]),
 ];

@@ -32,6 +32,33 @@ export const APIC_REGISTERS: { readonly [name: string]: number } = {
   APIC_ECTRL: 0x410,
 };
 
+/** Mnemonics of exceptions: Intel SDM volume 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
+export const EXCEPTION_NAMES: { readonly [name: string]: number } = {
+  '#DE': 0,
+  '#DB': 1,
+  '#BP': 3,
+  '#OF': 4,
+  '#BR': 5,
+  '#UD': 6,
+  '#NM': 7,
+  '#DF': 8,
+  '#TS': 10,
+  '#NP': 11,
+  '#SS': 12,
+  '#GP': 13,
+  '#PF': 14,
+  '#MF': 16,
+  '#AC': 17,
+  '#MC': 18,
+  '#XM': 19,
+  '#XF': 19,
+  '#VE': 20,
+  '#CP': 21,
+  '#HV': 28,
+  '#VC': 29,
+  '#SX': 30,
+};
+
 /** One name a value; what has no name is printed in hexadecimal. */
 export const NAMES = {
   apic: APIC_REGISTERS,
