@@ -18,6 +18,8 @@ export interface LineContext {
 /** More findings say no more. */
 const MOST_DAMAGE = 20;
 const MOST_MSRS = 512;
+/** Rows of all versions from one line to the next, where a few are not printed. */
+const CLOSELY = 25;
 
 const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   vmcb: 'kvm-vmcb',
@@ -44,6 +46,7 @@ export class Builder {
   #list: ListedMsr['list'] = 'guest';
   #efer: EferSource = 'field';
   #xen = false;
+  #interrupted = false;
   #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
 
@@ -60,15 +63,22 @@ export class Builder {
   /** The line begins another dump: it opens one, or it is an earlier line that is there already or is of a later moment. */
   endsBefore(row: Row, found: Fit, context: LineContext): boolean {
     if (row.opens === 'dump') return true;
+    if (this.#interrupted && (row.order < this.#order || row.order > this.#order + CLOSELY)) return true;
     if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return true;
     const before = this.#seen.get(row);
     if (before === undefined || row.repeats) return false;
     return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
   }
 
+  /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */
+  interrupt(): void {
+    this.#interrupted = true;
+  }
+
   take(row: Row, found: Fit, text: string, context: LineContext): void {
     const { line, xen } = context;
     this.last = line;
+    this.#interrupted = false;
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';

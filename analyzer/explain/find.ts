@@ -30,8 +30,9 @@ const starts = ({ family, head, names, opens }: Row): boolean =>
   (family === 'xen-vmcb' && head.length >= SPEAKING && names.length > 1);
 
 const THREAD = /\[ *([TC]\d{1,9})\]/;
-const QUOTE = /^[>|\s]+/;
-const NOTE = /^\s*#/;
+const QUOTE = /^[>|#\s]+/;
+/** A heading between fragments that were put together, or a prompt of root. */
+const HEADING = /^\s*#+\s*\S/;
 
 const headOf = ({ head }: Row): string => head.trim();
 
@@ -88,6 +89,8 @@ class Finder {
   readonly #window: string[] = [];
   readonly #open = new Map<string, Builder>();
   readonly #found: (dump: Dump) => void;
+  /** The line before was empty, or there was none. */
+  #afterBlank = true;
   /** Where in the log the line begins. */
   #at = 0;
   /** Lines up to here were joined to the one before them. */
@@ -117,13 +120,13 @@ class Finder {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
-    if (NOTE.test(raw)) {
-      this.#closeAll();
-      return;
-    }
     const text = fold(respelled(raw.slice(0, LONGEST)));
     const places = placesOf(text);
-    if (places.length === 0) return;
+    if (places.length === 0) {
+      this.#between(text);
+      return;
+    }
+    this.#afterBlank = false;
     const thread = THREAD.exec(raw)?.[1] ?? '';
     const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: raw.includes('(XEN)') };
     let hits = hitsOf(text, places);
@@ -135,6 +138,18 @@ class Finder {
       if (this.#feed(rivals, text, context)) taken.add(hit.fit.from);
     }
     this.#garbled(places, hits, context);
+  }
+
+  /** A line of no dump; dumps may be quoted with the sign that headings have, but those lines are rows. */
+  #between(text: string): void {
+    if (HEADING.test(text)) {
+      if (this.#afterBlank) this.#closeAll();
+      for (const [id, builder] of this.#open) {
+        if (builder.family === 'report') this.#close(id);
+        else builder.interrupt();
+      }
+    }
+    this.#afterBlank = text === '';
   }
 
   /** Rows of open dumps that begin here and do not go on. */

@@ -25,6 +25,7 @@ const PREFIXES: { readonly [name: string]: (line: string, i: number) => string }
   syslog: (line, i) => `Sep  8 22:52:20 host kernel: [10639.${238000 + i}] ${line}`,
   journal: (line) => `2024-05-01T10:00:00+0000 host kernel: ${line}`,
   'module name': (line, i) => `[ 2311.${499000 + i}] kvm_intel: ${line}`,
+  'quoting as a comment': (line) => `# ${line}`,
   'mail quoting': (line) => `> > ${line}`,
   'log level': (line, i) => `<3>[   61.${190300 + i}] ${line}`,
   elided: (line) => `[…] ${line}`,
@@ -50,6 +51,16 @@ describe('prefixes', () => {
   it('line ends of Windows', () => assert.deepEqual(values(plain.join('\r\n')), expected));
   it('other lines between', () =>
     assert.deepEqual(values(plain.flatMap((line) => [line, 'eth0: link is up', '']).join('\n')), expected));
+
+  it('a prompt of root on the same console', () =>
+    assert.deepEqual(values([...plain.slice(0, 20), '# ls', '# ', ...plain.slice(20)].join('\n')), expected));
+  it('a heading between two fragments ends the first', () => {
+    const half = plain.slice(0, 20);
+    assert.equal(findDumps([...half, '', '# the rest, of another run', ...plain.slice(20)].join('\n')).length, 2);
+    const host = plain.findIndex((line) => line.includes('Control State'));
+    assert.equal(findDumps([...half, '# the end of another', ...plain.slice(host)].join('\n')).length, 2);
+    assert.equal(findDumps(['VMLAUNCH error: 0x7', '# another', ...plain].join('\n')).length, 2);
+  });
 
   it('the same of a VMCB, with the names of both modules', () => {
     const vmcb = bare('svm-cs');
