@@ -23,6 +23,7 @@ const PLUS = 0x2b;
 const LONGEST_HEAD = 256;
 /** What perf prints of tasks and mappings beside the events. */
 const PERF_RECORD = ascii('PERF_RECORD_');
+const RAW_FLAGS = ascii('-0x');
 const CPU = [0x43, 0x50, 0x55]; // CPU
 
 /** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
@@ -128,14 +129,17 @@ export class Prefix {
     return false;
   }
 
-  /** Where `0d..1.`, a CPU and its flags, begins that ends at `end`; -1: nowhere. */
+  /** Where `0d..1.`, a CPU and its flags, or of trace-cmd report -R -l `0-0x24`, begins that ends at `end`; -1: nowhere. */
   #latency(bytes: Uint8Array, from: number, end: number): number {
     let start = end;
     while (start > from && !isBlank(bytes[start - 1] as number)) start -= 1;
     let i = start;
     let cpu = 0;
     for (; i < end && isDigit(bytes[i] as number); i++) cpu = cpu * 10 + (bytes[i] as number) - 0x30;
-    if (i === start || i - start > 5 || end - i < 3 || end - i > 8) return -1;
+    if (i === start || i - start > 5) return -1;
+    if (startsWith(bytes, i, RAW_FLAGS)) i += RAW_FLAGS.length;
+    else if (end - i < 3) return -1;
+    if (end - i > 8) return -1;
     for (let k = i; k < end; k++) if (bytes[k] !== DOT && bytes[k] !== 0x23 && !isWord(bytes[k] as number)) return -1;
     this.cpu = cpu;
     return start;

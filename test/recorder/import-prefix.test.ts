@@ -131,6 +131,13 @@ const PREFIXES: readonly PrefixCase[] = [
     time: 4574370000n,
   },
   {
+    form: 'trace-cmd report -l -R',
+    line: '    kvmc-423     0-0x24     4.574370: kvm_entry:             vcpu_id=0 rip=0x10000',
+    thread: 423,
+    task: 'kvmc',
+    time: 4574370000n,
+  },
+  {
     form: 'latency format of the kernel',
     line: 'CPU 0/KV-1234    2d..1 23us+: kvm_entry: vcpu 0',
     thread: 1234,
