@@ -2,6 +2,7 @@
 import type { Dump } from './dump.js';
 import type { Judged } from './evaluate.js';
 import type { Outcome } from './outcome.js';
+import { FACTS } from './processor.js';
 import { sentenceOf, type Verdict } from './sentences.js';
 
 export interface Conclusion {
@@ -38,6 +39,10 @@ function suspectsOf(dump: Dump, { kind, qualification, failed }: Outcome, judged
   );
 }
 
+/** What a line of /proc/cpuinfo settles. */
+const WIDTHS: ReadonlySet<string> = new Set([FACTS.physicalBits, FACTS.linearBits]);
+const isOfWidth = ({ missing }: Judged): boolean => missing.every(({ name }) => WIDTHS.has(name));
+
 export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]): Conclusion {
   const broken = judged.filter(({ answer }) => answer === 'violated');
   // What permits the reported qualification comes first: the processor may have met any of them.
@@ -45,7 +50,9 @@ export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]
     outcome.qualification !== null && BigInt(check.qualification ?? 0) === outcome.qualification ? 0 : 1;
   const violated = broken.filter(({ check }) => !check.optional).sort((a, b) => fits(a) - fits(b));
   const optional = outcome.failed ? broken.filter(({ check }) => check.optional) : [];
-  const suspects = violated.length > 0 ? [] : suspectsOf(dump, outcome, judged);
+  const suspected = suspectsOf(dump, outcome, judged);
+  // A second fault beside a certain one is worth a look where a width alone is open.
+  const suspects = violated.length > 0 ? suspected.filter(isOfWidth) : suspected;
   const facts = { dump, outcome, judged, violated, optional, suspects };
   return {
     ...sentenceOf(facts),

@@ -4,7 +4,7 @@ import { violates } from '../../engine/vmx/checks/executive.js';
 import type { CpuFeature } from '../../engine/vmx/checks/features.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
-import { agreed, bounds, type Processor } from './processor.js';
+import { agreed, bounds, FACTS, type Processor } from './processor.js';
 import { DEFAULT1, MSR_NAMES } from './vmx-msrs.js';
 
 /** What a check needs and the dump does not say. */
@@ -92,16 +92,16 @@ class DumpState implements CheckState {
     return high(this.#msr(msr));
   }
   get physicalBits(): number {
-    return this.#processor.physicalBits ?? unknown('processor', 'physical-address width');
+    return this.#processor.physicalBits ?? unknown('processor', FACTS.physicalBits);
   }
   get linearBits(): number {
-    return this.#processor.linearBits ?? unknown('processor', 'linear-address width');
+    return this.#processor.linearBits ?? unknown('processor', FACTS.linearBits);
   }
   get countersLow(): number {
-    return low(this.#processor.counters ?? unknown('processor', 'performance counters'));
+    return low(this.#processor.counters ?? unknown('processor', FACTS.counters));
   }
   get countersHigh(): number {
-    return high(this.#processor.counters ?? unknown('processor', 'performance counters'));
+    return high(this.#processor.counters ?? unknown('processor', FACTS.counters));
   }
   has(feature: CpuFeature): boolean {
     return this.#processor.features[feature] ?? unknown('processor', `${feature} (CPUID)`);
@@ -167,9 +167,11 @@ function lacks(check: Check, dump: Dump, first: Missing): Missing[] {
 /** The bounds of what processors have agree. */
 export const assumedEverywhere = (name: string): string => `${name} as on every known processor`;
 
-const ASSUMED: { readonly [name: string]: (linearBits: number) => string } = {
-  'linear-address width': (bits) => `linear addresses have ${bits} bits`,
-};
+/** What a decided check takes for granted: the same of both bounds, or that either is taken. */
+function assumed(name: string, least: Processor, most: Processor): string {
+  if (name !== FACTS.linearBits || least.linearBits !== most.linearBits) return assumedEverywhere(name);
+  return `linear addresses have ${least.linearBits} bits`;
+}
 
 const rules = new WeakMap<Check, Rule>();
 
@@ -216,7 +218,7 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
     }
     const [narrow, wide] = [ask(row, states.least), ask(row, states.most)];
     if (narrow === wide && typeof narrow === 'boolean') {
-      return decided(check, narrow, [ASSUMED[exact.name]?.(least.linearBits ?? 48) ?? assumedEverywhere(exact.name)]);
+      return decided(check, narrow, [assumed(exact.name, least, most)]);
     }
     // What known processors agree in is not what is missing.
     const open = ask(row, states.common);

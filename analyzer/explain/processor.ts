@@ -23,6 +23,13 @@ export interface Processor {
   readonly features: Features;
 }
 
+/** What of a processor has a name where it is missing. */
+export const FACTS = {
+  physicalBits: 'physical-address width',
+  linearBits: 'linear-address width',
+  counters: 'performance counters',
+} as const;
+
 export const UNKNOWN: Processor = {
   name: 'unknown',
   msr: () => null,
@@ -72,6 +79,8 @@ const bound = (least: boolean, cr4: bigint): ReadonlyMap<number, bigint> =>
 const PHYSICAL = { least: 36, most: 52 } as const;
 /** Bits of CR4. */
 const LA57 = 1n << 12n;
+/** With and without 5-level paging. */
+const LINEAR = { least: 48, most: 57 } as const;
 /** Every known processor with CET has both halves of it. */
 const CET = 1n << 23n;
 const LAM_SUP = 1n << 28n;
@@ -91,17 +100,19 @@ const shown = (cr4: bigint): Features => ({
   CET_IBT: (cr4 & CET) !== 0n,
 });
 
-/** Bounds of an unknown processor whose host runs with this CR4, which the processor thus supports. */
+/**
+ * Bounds of an unknown processor whose host runs with this CR4, which the processor thus supports. A host without LA57
+ * may leave it off: bases and MSRs are held against what the processor supports, whatever paging is in use.
+ */
 export function bounds(hostCr4: bigint | null): readonly [least: Processor, most: Processor] {
   const cr4 = hostCr4 ?? 0n;
-  const linearBits = (cr4 & LA57) === 0n ? 48 : 57;
   const make = (least: boolean): Processor => {
     const msrs = bound(least, cr4);
     return {
       name: least ? 'least' : 'most',
       msr: (msr) => msrs.get(msr) ?? null,
       physicalBits: least ? PHYSICAL.least : PHYSICAL.most,
-      linearBits,
+      linearBits: least && (cr4 & LA57) === 0n ? LINEAR.least : LINEAR.most,
       counters: least ? 0x7_0000_0003n : 0xffff_ffffn | (0xffffn << 32n) | (1n << 48n),
       features: least ? { ...NONE, ...shown(cr4) } : ALL_FEATURES,
     };
@@ -123,5 +134,5 @@ export const ofModel = (model: CpuModel): Processor => ({
 export const agreed = (known: Processor, least: Processor, most: Processor): Processor => ({
   ...known,
   msr: (msr) => known.msr(msr) ?? (least.msr(msr) === most.msr(msr) ? least.msr(msr) : null),
-  linearBits: known.linearBits ?? least.linearBits,
+  linearBits: known.linearBits ?? (least.linearBits === most.linearBits ? least.linearBits : null),
 });

@@ -2,6 +2,7 @@
 import { type Dump, fieldOf } from './dump.js';
 import type { Judged } from './evaluate.js';
 import type { Outcome } from './outcome.js';
+import { FACTS } from './processor.js';
 
 export const VERDICTS = {
   violated: 'a rule is broken',
@@ -77,6 +78,7 @@ const undecided = (judged: readonly Judged[]): string => {
 /** What would clear a suspected check. */
 function allowed(suspects: readonly Judged[], needs: string): string {
   const isField = suspects.some(({ missing }) => missing.some(({ kind }) => kind === 'field'));
+  if (needs === FACTS.linearBits) return 'this processor has 57-bit linear addresses';
   return isField ? `what the dump lacks says otherwise (${needs})` : `this processor allows it (${needs})`;
 }
 

@@ -25,4 +25,7 @@ export function only(text: string): DumpReport {
   return first;
 }
 
+/** Checks that the state breaks, on this processor or on some. */
+export const broken = ({ violated, suspects }: DumpReport): string[] => ids([...violated, ...suspects]);
+
 export const ids = (list: readonly { readonly id: string }[]): string[] => list.map(({ id }) => id).sort();
