@@ -1,12 +1,13 @@
 /**
  * Symbols as text, one a line:
- * - System.map, /proc/kallsyms, `nm`: ADDRESS TYPE NAME, and [MODULE] behind it; `nm -S`: ADDRESS SIZE TYPE NAME
+ * - System.map, /proc/kallsyms, `nm`: ADDRESS TYPE NAME, and [MODULE] behind it; `nm -S`: ADDRESS SIZE TYPE NAME where
+ *   a symbol has a size, the size as wide as the address
  * - /tmp/perf-PID.map, which just-in-time compilers write: START SIZE NAME (tools/perf/Documentation/jit-interface.txt)
  * - ADDRESS NAME, as `ldsym` of Bochs reads it
  */
 import { type SymbolFacts, type SymbolTable, SymbolTableBuilder } from './table.js';
 
-export type TextFormat = 'map' | 'sized map' | 'perf map' | 'list';
+export type TextFormat = 'map' | 'perf map' | 'list';
 
 export interface TextSymbols {
   readonly format: TextFormat;
@@ -29,15 +30,12 @@ interface LineSymbol {
 }
 
 const HEX = '(?:0x)?([0-9a-f]{1,16})';
+const WIDE = '([0-9a-f]{8}|[0-9a-f]{16})';
 const FORMATS: {
   readonly [format in TextFormat]: { readonly line: RegExp; read(match: RegExpExecArray): LineSymbol };
 } = {
   map: {
-    line: new RegExp(`^${HEX} ([a-z?-]) (\\S+(?:\\s+\\[\\S+\\])?)$`, 'i'),
-    read: ([, start = '', type = '', name = '']) => ({ start, size: '0', type, name }),
-  },
-  'sized map': {
-    line: /^([0-9a-f]{8}|[0-9a-f]{16}) ([0-9a-f]{8}|[0-9a-f]{16}) ([a-z?-]) (\S+)$/i,
+    line: new RegExp(`^${HEX} (?:${WIDE} )?([a-z?-]) (\\S+(?:\\s+\\[\\S+\\])?)$`, 'i'),
     read: ([, start = '', size = '0', type = '', name = '']) => ({ start, size, type, name }),
   },
   'perf map': {
@@ -49,7 +47,7 @@ const FORMATS: {
     read: ([, start = '', name = '']) => ({ start, size: '0', type: 't', name }),
   },
 };
-const ORDER: readonly TextFormat[] = ['map', 'sized map', 'perf map', 'list'];
+const ORDER: readonly TextFormat[] = ['map', 'perf map', 'list'];
 
 /** Lines by which a format is told, and the part of them that has to be of it. */
 const SAMPLE = 64;

@@ -57,6 +57,18 @@ describe('symbols as text', () => {
     assert.equal(at(text, 0x401090n), 'more+0x10');
   });
 
+  // as `nm -S` of binutils 2.42 prints an executable: symbols of the linker have no size, and no column of it
+  it('are read from nm -S where most symbols have no size', () => {
+    const ends = ['__bss_start', '_edata', '_end'].map((name) => `0000000000011000 T ${name}\n`).join('');
+    const sized = '0000000000010000 00000000000001b0 T _start\n00000000000101b0 0000000000000030 T loop_cpuid\n';
+    for (const text of [ends + sized, sized + ends, sized]) {
+      assert.equal(at(text, 0x101afn), '_start+0x1af');
+      assert.equal(at(text, 0x101b4n), 'loop_cpuid+0x4');
+      assert.equal(at(text, 0x101e0n), null, 'behind its size');
+      assert.equal(fileOf(text).remark, null);
+    }
+  });
+
   it('are read from a perf map, whose names may have blanks', () => {
     const text = '7f0010002000 40 LazyCompile:~f file.js:1\n7f0010003000 8 b\n';
     assert.equal(at(text, 0x7f00_1000_2008n), 'LazyCompile:~f file.js:1+0x8');
