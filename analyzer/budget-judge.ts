@@ -53,7 +53,12 @@ export interface Verdict {
 type Finding = Pick<Verdict, 'outcome' | 'unit' | 'value' | 'limit' | 'baseline'> &
   Partial<Pick<Verdict, 'says' | 'test'>>;
 
-const NAMES: ReadonlySet<string> = new Set([...VMX_EXIT_REASONS, ...SVM_EXIT_CODES].map(({ name }) => name));
+/** Names of reasons by architecture. */
+const NAMES = {
+  vmx: new Set(VMX_EXIT_REASONS.map(({ name }): string => name)),
+  svm: new Set(SVM_EXIT_CODES.map(({ name }): string => name)),
+} as const;
+const ISAS = Object.keys(NAMES) as readonly (keyof typeof NAMES)[];
 
 /**
  * Whether the right run keeps a budget, the left one being the baseline.
@@ -80,6 +85,8 @@ function doubtOf(left: BudgetedRun, right: BudgetedRun, budget: Budget, finding:
     const says = `${lacking === right ? 'the run' : 'the baseline'} has no events of exits: they are unknown, not zero`;
     return { outcome: 'undecided', says, test: null, ...unknown };
   }
+  const foreign = [right, baseline].flatMap((run) => foreignReason(budget, run?.profile ?? null) ?? [])[0];
+  if (foreign !== undefined) return { outcome: 'undecided', says: foreign, test: null };
   if (budget.measure === 'latency') {
     const cut = [right, baseline].some((run) => (run?.cut ?? null) !== null);
     return cut ? { outcome: 'undecided', says: 'the recording was cut: times of the rest are unknown' } : null;
@@ -97,9 +104,23 @@ const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${
 /** A misspelt reason never exits, and its budget would hold for ever. */
 function checkReason(budget: Budget, profiles: readonly Profile[]): void {
   const { reason } = budget;
-  if (reason === null || NAMES.has(reason) || /^0x[0-9a-f]+$/.test(reason)) return;
+  if (reason === null || ISAS.some((isa) => NAMES[isa].has(reason)) || /^0x[0-9a-f]+$/.test(reason)) return;
   if (profiles.some(({ rows }) => rows.some((row) => row.reason === reason))) return;
   throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason);
+}
+
+/**
+ * Why a budget says nothing of a run: its reason is one of an architecture that none of the run's exits is of, and would
+ * be kept for ever. Null where it says something, or the run does not say what its exits are of.
+ */
+function foreignReason({ reason }: Budget, profile: Profile | null): string | null {
+  const rows = profile?.rows ?? [];
+  const known = reason === null ? [] : ISAS.filter((isa) => NAMES[isa].has(reason));
+  const own = new Set(rows.map(({ isa }) => isa));
+  if (known.length === 0 || own.size === 0 || own.has(null) || known.some((isa) => own.has(isa))) return null;
+  if (rows.some((row) => row.reason === reason)) return null;
+  const [theirs, ours] = [known, [...own]].map((isas) => isas.join(' and ').toUpperCase());
+  return `${reason} is a reason of ${theirs}, and the run's exits are of ${ours}, which has none of that name`;
 }
 
 const limitOf = ({ percent, amount }: Budget, baseline: number | null): number =>

@@ -54,6 +54,7 @@ export interface ReasonDelta {
   readonly level: number | null;
   /** That of the left run where actors of two levels are held against each other; null where it is the same. */
   readonly leftLevel: number | null;
+  readonly isa: 'vmx' | 'svm' | null;
   readonly reason: string;
   readonly failed: boolean;
   readonly left: number;
@@ -297,6 +298,7 @@ function reasonDeltas(pairs: readonly RowPair[]): ReasonDelta[] {
         {
           level: row.level,
           leftLevel: otherLevel(pair),
+          isa: row.isa,
           reason: row.reason,
           failed: row.failed,
           left: before,

@@ -14,6 +14,7 @@ import {
   MARKED,
   meanText,
   measured,
+  reasonTexts,
   signed,
   TIME_SECTIONS,
   TIME_TITLES,
@@ -188,9 +189,10 @@ function markdownChanges(answer: Diff, out: Output): void {
   markdownTimes(answer, out);
   const changed = answer.reasons.filter(({ delta }) => delta !== 0);
   if (changed.length > 0) {
+    const reasonText = reasonTexts(answer.reasons);
     const rows = changed.map((row) => [
       levelsOf(row),
-      markdownText(row.failed ? `${row.reason} failed entry` : row.reason),
+      markdownText(reasonText(row)),
       formatNumber(row.left),
       formatNumber(row.right),
       signed(row.delta),

@@ -1,5 +1,5 @@
 /** What a comparison says, for a person at a terminal. */
-import type { Outcome, Verdict } from '../analyzer/budget-judge.js';
+import type { BudgetedRun, Outcome, Verdict } from '../analyzer/budget-judge.js';
 import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
@@ -144,7 +144,17 @@ const TIME_COLUMNS: readonly TableColumn[] = TIME_TITLES.map((title) => {
   return drops === undefined ? right(title) : { ...right(title), drops, sparse: true };
 });
 
+const ISA_NAMES = { vmx: 'VMX', svm: 'SVM' } as const;
+
+/** Names of reasons, with the architecture where rows are of both: some names are of either. */
+export function reasonTexts(rows: readonly ReasonDelta[]): (row: ReasonDelta) => string {
+  const both = new Set(rows.flatMap(({ isa }) => isa ?? [])).size > 1;
+  return ({ reason, failed, isa }) =>
+    `${reason}${failed ? ' failed entry' : ''}${both && isa !== null ? ` (${ISA_NAMES[isa]})` : ''}`;
+}
+
 function printReasons(out: Output, answer: Diff): void {
+  const reasonText = reasonTexts(answer.reasons);
   out.line();
   out.title('Exits by reason');
   out.table(
@@ -159,7 +169,7 @@ function printReasons(out: Output, answer: Diff): void {
     ],
     answer.reasons.map((row) => [
       levelsOf(row),
-      row.failed ? `${row.reason} failed entry` : row.reason,
+      reasonText(row),
       formatNumber(row.left),
       formatNumber(row.right),
       paintDelta(out, row.delta),
@@ -199,12 +209,30 @@ function printAdvice(out: Output, { left, right: other, changes }: Diff): void {
   out.line(out.paint('dim', `interrupts of the host come when they come; without them: ${options}`));
 }
 
-/** `changes`: kinds of exit to list at the most; `ignored`: reasons that were left out of the alignment. */
+/** What is missing of a side, where something is. */
+function printLack(out: Output, side: 'left' | 'right', { lack }: Pick<BudgetedRun, 'lack'>): void {
+  if (lack !== null) out.paragraph(out.paint('yellow', `${side}: ${lack}, so its counts are lower bounds`), 2);
+}
+
+/**
+ * `changes`: kinds of exit to list at the most; `ignored`: reasons that were left out of the alignment; `lacks`: what is
+ * missing of either run.
+ */
 export function printDiff(
   out: Output,
   answer: Diff,
-  { changes, ignored }: { readonly changes: number; readonly ignored: readonly string[] },
+  {
+    changes,
+    ignored,
+    lacks,
+  }: {
+    readonly changes: number;
+    readonly ignored: readonly string[];
+    readonly lacks: { readonly [side in 'left' | 'right']: Pick<BudgetedRun, 'lack'> };
+  },
 ): void {
+  printLack(out, 'left', lacks.left);
+  printLack(out, 'right', lacks.right);
   if (answer.short) out.line(out.paint('yellow', `${SHORT}:`));
   if (!answer.related && !answer.short) {
     out.line(out.paint('yellow', 'Unrelated runs: no more in common than by chance, so nothing was aligned.'));
@@ -237,6 +265,9 @@ export function measured(value: number | null, { unit }: Pick<Verdict, 'unit'>):
   return unit === 'ns' ? formatNs(value) : formatNumber(value, Number.isInteger(value) ? 0 : 1);
 }
 
+/** How likely chance is; by the normal approximation very small ones are no more than very small. */
+const chanceText = (p: number): string => (p < 0.001 ? 'p < 0.001' : `p ${p.toPrecision(2)}`);
+
 /** What a verdict rests on, in one line. */
 export function groundsOf(verdict: Verdict): string {
   const { value, limit, baseline, says, test } = verdict;
@@ -245,7 +276,7 @@ export function groundsOf(verdict: Verdict): string {
   if (says !== null) parts.push(says);
   if (test !== null) {
     const samples = [test.left, test.right].filter((count) => count !== null).map((count) => formatNumber(count));
-    parts.push(`${samples.join(' against ')} samples${test.p === null ? '' : `, p ${test.p.toPrecision(2)}`}`);
+    parts.push(`${samples.join(' against ')} samples${test.p === null ? '' : `, ${chanceText(test.p)}`}`);
   }
   return parts.join('; ');
 }

@@ -90,7 +90,7 @@ export const command: Command = {
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
       'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
       '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events or has no events of ' +
-      'exits, or a budget on times has too few samples.',
+      'exits, a budget on times has too few samples, or a budget names a reason of the other architecture.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
       `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
@@ -116,7 +116,7 @@ export const command: Command = {
     first: 'the first of them: at (seq on either side), before, left, right, more, after; or null',
     changes: 'by content: { exit, vanished, appeared }, at most 1000',
     reasons:
-      'level, leftLevel (where it is another, else null), reason, failed, left, right, delta, leftTimes, rightTimes',
+      'level, leftLevel (where it is another, else null), isa, reason, failed, left, right, delta, leftTimes, rightTimes',
     times:
       'what got slower or faster: { level, leftLevel, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
       'p50, p90, p99), left, right, p (null of ticks) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
@@ -162,7 +162,7 @@ export const command: Command = {
     const lacks = { left: left.side, right: other.side };
     const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
     if (format === 'text') {
-      if (exitsMissing(report) === null) printDiff(call.out, answer, { changes, ignored });
+      if (exitsMissing(report) === null) printDiff(call.out, answer, { changes, ignored, lacks });
       if (verdicts.length === 0) printDoubt(call.out, sameness(report));
       printVerdicts(call.out, verdicts);
     } else {

@@ -254,7 +254,7 @@ function timeParts(profile: Profile, { spent }: Counting): string[] {
 
 /** What the profile is of, in a sentence. */
 export function printHead(out: Output, profile: Profile, counting: Counting): void {
-  const { unit, exits, failed, entries, refused, open, lost, coarse } = profile;
+  const { unit, exits, failed, entries, failedEarly, refused, open, lost, coarse } = profile;
   const [one, many] = counting.noun;
   const among = [
     failed > 0 ? failedEntries(failed) : '',
@@ -262,7 +262,8 @@ export function printHead(out: Output, profile: Profile, counting: Counting): vo
   ].filter((part) => part !== '');
   const parts = [
     formatCount(exits, one, many) + (among.length === 0 ? '' : ` (${among.join(', ')})`),
-    formatCount(entries, 'entry', 'entries'),
+    formatCount(entries, 'entry', 'entries') +
+      (failedEarly > 0 ? ` (${out.paint('red', `${formatNumber(failedEarly)} failed without an exit`)})` : ''),
     refused > 0 ? refusedEntries(refused) : '',
     ...timeParts(profile, counting),
     coarse > 0 ? `${formatNumber(coarse)} without their RIP, of which there are too many` : '',

@@ -6,6 +6,7 @@ import {
   breakdownOf,
   DIMENSIONS,
   type DimensionName,
+  labelText,
   vcpuNumber,
 } from '../analyzer/profile/breakdown.js';
 import { type CountedEvent, type ExitIndex, ExitIndexBuilder, onlyLanes } from '../analyzer/profile/exit-index.js';
@@ -158,7 +159,11 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
     printRows(out, answer, sorted, { place, keys, wide });
     printHistograms(out, unit, sorted, counted);
   } else {
-    const sorted = rows.map((row) => ({ ...row, name: row.labels.join(' ') })).sort(SORTS[sort]);
+    const named = rows.map((row) => {
+      const labels = row.labels.map((label, i) => labelText(by[i] ?? 'key', label));
+      return { ...row, labels, name: labels.join(' ') };
+    });
+    const sorted = named.sort(SORTS[sort]);
     out.title(`${noun} by ${by.join(', ')}${unit === null ? '' : span}`);
     const shown = sorted.slice(0, most);
     printBreakdown(out, unit, shown, { by, wide, counted });
@@ -288,6 +293,8 @@ export const command: Command = {
     exits: 'exits, of which an entry that failed after loading guest state is one',
     failed: 'those of them that are failed entries',
     entries: 'entries',
+    failedEarly:
+      'those of them that failed without an exit, as VMfail does and KVM tells user space (KVM_EXIT_FAIL_ENTRY)',
     refused: 'nested entries that the hypervisor refused before anything was entered; they are no exits',
     open: 'exits that no entry followed',
     lost: 'events that the recorder lost',
@@ -305,7 +312,8 @@ export const command: Command = {
       'sum, min, max, mean, squares, buckets [index, count], log-linear, 128 an octave, exact below 256)',
     rips: 'rip, level, reason, count, share, samples (of them with a time), total, instruction, symbol',
     by: 'names of --by, or null',
-    breakdown: 'rows of --by: labels, count, share, times, timeShare, histogram; or null',
+    breakdown:
+      'rows of --by: labels (empty where nothing is known), count, share, times, timeShare, histogram; or null',
     nested:
       'null without --nested or nested exits; count, direct (served by L0 alone), reflected (to L1), exits (of lower ' +
       'levels meanwhile), amplification (exits for each), rows: level, reason, failed, the same, unfinished, times (until the ' +

@@ -21,6 +21,8 @@ interface Dimension {
   readonly says: string;
   /** The parts of a cell that the label is made from. */
   readonly parts: Parts;
+  /** What people read instead of an empty label. */
+  readonly unlabelled?: string;
   /** The row that a cell belongs to, as people read it; empty where nothing is known. */
   label(cell: Cell, names: Names): string;
 }
@@ -45,6 +47,7 @@ export const DIMENSIONS = {
   vm: {
     says: 'virtual machine, where the trace tells them apart',
     parts: { lane: true },
+    unlabelled: '(unknown)',
     label: ({ lane }, { saysOf }) => {
       const vm = told(saysOf('vcpu', BigInt(lane)), 'vm');
       return vm === null ? '' : `VM ${vm}`;
@@ -65,12 +68,19 @@ export const DIMENSIONS = {
   key: {
     says: 'port, MSR, control register, CPUID leaf, hypercall, MMIO or EPT page, vector',
     parts: { key: true },
+    unlabelled: '(none)',
     label: ({ tag, key }) => keyLabel(tag, key),
   },
-  rip: { says: 'guest RIP', parts: { rip: true }, label: ({ rip }) => (rip === null ? '' : `0x${rip.toString(16)}`) },
+  rip: {
+    says: 'guest RIP',
+    parts: { rip: true },
+    unlabelled: '(unknown)',
+    label: ({ rip }) => (rip === null ? '' : `0x${rip.toString(16)}`),
+  },
   symbol: {
     says: 'guest function (--symbols)',
     parts: { level: true, rip: true },
+    unlabelled: '(unknown)',
     label: (cell, { symbols }) => (cell.rip === null ? '' : (symbols?.find(levelOf(cell), cell.rip)?.name ?? '')),
   },
   handler: {
@@ -80,6 +90,12 @@ export const DIMENSIONS = {
   },
 } as const satisfies { readonly [name: string]: Dimension };
 export type DimensionName = keyof typeof DIMENSIONS;
+
+/** A label of a row as people read it, also where nothing is known. */
+export const labelText = (name: DimensionName, label: string): string => {
+  const { unlabelled = '' }: Dimension = DIMENSIONS[name];
+  return label === '' ? unlabelled : label;
+};
 
 export interface BreakdownRow {
   /** One label a dimension, in the order that was asked for. */

@@ -20,6 +20,8 @@ export interface LaneSpan {
   readonly entries: number;
   /** Nested entries that the hypervisor refused, so that none was tried. */
   readonly refused: number;
+  /** Entries that failed without an exit, as KVM told user space. */
+  readonly failedEarly: number;
 }
 
 export interface ExitIndex {

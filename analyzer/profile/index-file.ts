@@ -11,7 +11,7 @@ import type { Unit } from './view.js';
 import type { Code } from './walk.js';
 
 /** To be raised whenever other exits, sub-keys or times come out of the same events, or the bytes mean something else. */
-export const INDEX_VERSION = 4;
+export const INDEX_VERSION = 5;
 
 const TAG_BYTES = 16;
 const KEY = createHash('sha256').update('trapline exit index').digest().subarray(0, 16);
@@ -146,7 +146,7 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isSpan = (value: unknown): boolean =>
   typeof value === 'object' &&
   value !== null &&
-  ['lane', 'entries', 'refused'].every((key) => isCount(Reflect.get(value, key))) &&
+  ['lane', 'entries', 'refused', 'failedEarly'].every((key) => isCount(Reflect.get(value, key))) &&
   ['span', 'guest', 'outside'].every((key) => Number.isFinite(Reflect.get(value, key)));
 
 function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | null {

@@ -92,6 +92,8 @@ export interface Profile extends Spent {
   /** Those of them that are failed entries. */
   readonly failed: number;
   readonly entries: number;
+  /** Those of them that failed without an exit, as VMfail does; KVM tells user space so. */
+  readonly failedEarly: number;
   /** Nested entries that the hypervisor refused: none was tried, and they are no exits. */
   readonly refused: number;
   /** Exits that no entry followed: the last of each vCPU, and those before a gap. */
@@ -273,6 +275,7 @@ export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOpti
     exits: tables.exits,
     failed: tables.failed,
     entries: sum('entries'),
+    failedEarly: sum('failedEarly'),
     refused: sum('refused'),
     open: tables.exits - index.times.values.length,
     lost: index.lost,

@@ -18,7 +18,7 @@ const FIELDS: { readonly [kind: number]: readonly string[] } = {
   [EVENT_KINDS.entry_failed]: EXIT_FIELDS,
   [EVENT_KINDS.emulate]: ['rip'],
   [EVENT_KINDS.lost]: ['value'],
-  // Not read by a walker: the import's notes tell a refused entry by it.
+  // Tells an entry that failed without an exit, here and to the import's notes.
   [EVENT_KINDS.userspace_exit]: ['code'],
   ...Object.fromEntries(Object.entries(WORK).map(([kind, key]) => [kind, [isPage(key) ? 'gpa' : 'code', 'flags']])),
 };
@@ -33,6 +33,8 @@ const MAX_CODE = 100_000;
 /** Lanes that are found without a look-up, by the last bits of their number; a power of two. */
 const AT_HAND = 256;
 const HIGH = 0x1_0000_0000;
+/** KVM_EXIT_FAIL_ENTRY of linux/kvm.h. */
+const FAIL_ENTRY = 9;
 
 /** An exit, or an entry that failed after loading guest state. Valid during the call only. */
 export class WalkedExit {
@@ -74,6 +76,7 @@ class Lane {
   lastHigh = 0;
   entries = 0;
   refused = 0;
+  failedEarly = 0;
 }
 
 export interface Code {
@@ -116,6 +119,7 @@ export class ExitWalker {
       if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
       else if (kind === EVENT_KINDS.entry) this.#entry(view.toLevel, i, lane, clock);
       else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
+      else if (lane.running && kind === EVENT_KINDS.userspace_exit) fail(lane, view.code, i);
       else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
       if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
     }
@@ -135,13 +139,14 @@ export class ExitWalker {
 
   /** Each lane, its times, and its entries. */
   get spans(): LaneSpan[] {
-    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, sums, entries, refused }]) => ({
+    return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, sums, ...counts }]) => ({
       lane,
       span: seen ? ((lastHigh >>> 0) - (firstHigh >>> 0)) * HIGH + ((lastLow >>> 0) - (firstLow >>> 0)) : 0,
       guest: sums[SUM.guest] as number,
       outside: sums[SUM.outside] as number,
-      entries,
-      refused,
+      entries: counts.entries,
+      refused: counts.refused,
+      failedEarly: counts.failedEarly,
     }));
   }
 
@@ -255,6 +260,13 @@ function visit(lane: Lane, clock: Wide, i: number): void {
   lane.seen = true;
   lane.firstLow = lane.lastLow;
   lane.firstHigh = lane.lastHigh;
+}
+
+/** User space is told that the entry failed, and no exit came: the processor refused it before the guest was loaded. */
+function fail(lane: Lane, { cells, valid }: Wide, i: number): void {
+  if (valid[i] !== 1 || cells[2 * i] !== FAIL_ENTRY || cells[2 * i + 1] !== 0) return;
+  lane.failedEarly += 1;
+  lane.running = false;
 }
 
 /** What work for an exit says of it. */

@@ -78,6 +78,27 @@ describe('budgets of deterministic runs', () => {
     assert.throws(() => judge(runs, readBudget('exits.EPT_VIOLATON <= 0')), { code: 'UNKNOWN_REASON' });
   });
 
+  // Intel SDM volume 3D, appendix C, has MSR_WRITE, and AMD64 APM volume 2, appendix C, MSR; both have CPUID
+  it('cannot say what the reason of one architecture is to a run of the other', () => {
+    const svm = sideOf(
+      exits(10, [3, 3]).map((event) => ({ ...event, isa: 2, reason: event.kind === 'exit' ? 0x72 : null })),
+    );
+    const outcomes = (pair: { left: DiffSide; right: DiffSide }, ...budgets: string[]): string[] =>
+      budgets.map((text) => judge(pair, readBudget(text)).outcome);
+    const [foreign, own, both] = ['exits.MSR_WRITE <= 0', 'exits.MSR <= 0', 'exits.CPUID <= 2'];
+    const two = { left: svm, right: svm };
+    assert.deepEqual(outcomes(two, foreign, own, both, 'latency.p50.HLT <= 3'), ['undecided', 'kept', 'kept', 'kept']);
+    assert.deepEqual(outcomes(two, 'failed.EPT_VIOLATION == 0', 'ticks.MSR_READ >= 1'), ['undecided', 'undecided']);
+    assert.match(judge(two, readBudget(foreign)).says ?? '', /MSR_WRITE is a reason of VMX, and .* of SVM/);
+    const crossed = { left: svm, right: runs.right };
+    assert.deepEqual(outcomes(crossed, 'exits.MSR_WRITE <= baseline', foreign, own), [
+      'undecided',
+      'kept',
+      'undecided',
+    ]);
+    assert.deepEqual(outcomes({ left: svm, right: sideOf([]) }, foreign), ['kept']); // no exit says what it is of
+  });
+
   it('refuses a limit in nanoseconds for ticks', () => {
     assert.throws(() => judge(runs, readBudget('latency.p50.CPUID <= 3us')), { code: 'MIXED_BUDGET' });
   });

@@ -99,7 +99,7 @@ describe('index as bytes', () => {
 
   it('is no index where it was made to mislead', () => {
     const index = indexOf([]);
-    const lane = { lane: 0, span: 1, guest: 0, outside: 0, entries: 0, refused: 0 };
+    const lane = { lane: 0, span: 1, guest: 0, outside: 0, entries: 0, refused: 0, failedEarly: 0 };
     const forged: readonly Record<string, unknown>[] = [
       { lanes: 'none' },
       { lanes: [null] },

@@ -98,6 +98,21 @@ describe('time outside the guest', () => {
     assert.deepEqual([answer.span, answer.guest, answer.outside], [131, 0, 21]);
   });
 
+  // kvm.h: KVM_EXIT_FAIL_ENTRY is 9, KVM_EXIT_HLT 5
+  it('has no part in an entry of which user space is told that it failed, which is counted', () => {
+    const answer = (code: number): Profile =>
+      profileEvents([
+        { kind: 'entry', time_ns: 10 },
+        { kind: 'userspace_exit', code, time_ns: 20 },
+        { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 30 },
+        { kind: 'userspace_exit', code, time_ns: 35 },
+        { kind: 'entry', time_ns: 40 },
+      ]);
+    const [failed, served] = [answer(9), answer(5)];
+    assert.deepEqual([failed.failedEarly, failed.guest, failed.outside], [1, 0, 10]);
+    assert.deepEqual([served.failedEarly, served.guest, served.outside], [0, 20, 10]);
+  });
+
   it('and the time in it are never more than the vCPU was seen', () => {
     const event = fc.record({
       kind: fc.constantFrom('exit', 'entry', 'exit', 'entry', 'msr', 'lost', 'entry_failed'),

@@ -9,6 +9,7 @@ import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { inPackage } from '../../traces/guests/guest.js';
+import { fixturePath } from '../recorder/import-helpers.js';
 
 let folder = '';
 let [base, equal, more, gate] = ['', '', '', ''];
@@ -96,6 +97,25 @@ describe('a gate', () => {
     assert.match(back.out, /got faster.*\n- CPUID: median, p90 faster, mean slower: the tail grew, p99 4 → 60 µs\n/s);
     const { times } = JSON.parse((await trapline('diff', before, after, '--json')).out);
     assert.deepEqual([times[0].mean, times[0].was.mean, times[0].is.mean], [{ with: 'p99' }, 4900, 3050]);
+  });
+
+  // A hundred exits of 2 us: that half of them are above 1 us by chance has a probability of 2^-100.
+  it('gives chance no probability of 0', async () => {
+    const path = recording('two.txt', () => 2);
+    const { out } = await trapline('diff', path, path, '--fail-on', 'latency.p50.CPUID <= 1us');
+    assert.match(out.replaceAll('\n  ', ' '), /BROKEN: .*100 samples, p < 0\.001\n/);
+  });
+
+  it('says of unrelated runs what is missing of one, and of which architecture a reason is', async () => {
+    const svm = fixturePath('svm-ring-too-small.trace.txt');
+    const { out } = await trapline('diff', fixturePath('vmx-basic.report.txt'), svm);
+    assert.match(out, /^right: \d+ events were lost, so its counts are lower bounds\nUnrelated runs/);
+    assert.match(out, /\nL1 +CPUID \(VMX\) +[1-9]\d* +0 /);
+    assert.match(out, /\nL1 +MSR \(SVM\) +0 +12 /);
+    const whole = await trapline('diff', fixturePath('vmx-basic.report.txt'), fixturePath('svm-two-vcpus.report.txt'));
+    assert.doesNotMatch(whole.out, /lower bounds/);
+    for (const row of [/\nL1 +CPUID \(VMX\) +42 +0 /, /\nL1 +CPUID \(SVM\) +0 +[1-9]/]) assert.match(whole.out, row);
+    assert.doesNotMatch((await trapline('diff', base, more)).out, /\((VMX|SVM)\)/);
   });
 
   it('says one exit and one entry of one', async () => {

@@ -149,6 +149,26 @@ describe('profile', () => {
     assert.match(out, /\nvCPU 1, kvmc-136 +412 +37.5 ms +25.3 ms +67.6% .* 16.7 ms/);
   });
 
+  // trace-cmd report: one kvm_entry, no kvm_exit, then kvm_userspace_exit KVM_EXIT_FAIL_ENTRY
+  it('says in the answer itself that an entry failed without an exit', async () => {
+    const { out } = await trapline(['profile', fixturePath('vmx-vmfail.trace.dat')]);
+    assert.match(out, /\n0 exits, 1 entry \(1 failed without an exit\), /);
+    const { exits, failed, entries, failedEarly } = await json(fixturePath('vmx-vmfail.trace.dat'));
+    assert.deepEqual({ exits, failed, entries, failedEarly }, { exits: 0, failed: 0, entries: 1, failedEarly: 1 });
+    assert.equal((await json(fixturePath('vmx-failed-entry.trace.dat'))).failedEarly, 0); // that one has an exit
+  });
+
+  it('says of what nothing is known that it is so', async () => {
+    const { out } = await trapline(['profile', NESTED, '--by', 'key']);
+    assert.match(out, /\n\(none\) +\d+ /);
+    assert.match(
+      (await trapline(['profile', VMX, '--by', 'symbol,vm'])).out,
+      /\n\(unknown\) +\(unknown\) +\d+ +100.0%/,
+    );
+    const { breakdown } = await json(VMX, '--by', 'symbol');
+    assert.deepEqual(breakdown[0].labels, ['']);
+  });
+
   it('has no columns of times where there are none', async () => {
     const path = join(folder, 'timeless.txt');
     writeFileSync(path, 'kvm_exit: reason vmrun rip 0x8 ext_inf1: 0x0 ext_inf2: 0x0 ext_int: 0x0 ext_int_err: 0x0\n');

@@ -192,16 +192,16 @@ describe('docs/query.md of an imported recording', () => {
       }
       const answers = new Map([...examples.keys()].map((title) => [title, ask(title, imported)]));
       const of = (title: string): Answer[] => answers.get(title) ?? [];
+      const ports = of('What an exit was about');
+      assert.deepEqual(
+        [' out', ' in'].map((way) => total(ports, ({ port }) => String(port).endsWith(way))),
+        [55, 20],
+      );
+      assert.equal(
+        total(ports, ({ port }) => port === 'port 0x3f8 out'),
+        50,
+      );
       if (name.startsWith('vmx')) {
-        const ports = of('What an exit was about');
-        assert.deepEqual(
-          [' out', ' in'].map((way) => total(ports, ({ port }) => String(port).endsWith(way))),
-          [55, 20],
-        );
-        assert.equal(
-          total(ports, ({ port }) => port === 'port 0x3f8 out'),
-          50,
-        );
         assert.equal(
           total(of('Exits by reason'), () => true),
           409,
