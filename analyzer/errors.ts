@@ -34,6 +34,10 @@ export const ANALYSIS_ERRORS = {
     what: 'not a list of MSRs',
     advice: 'write one MSR a line: its number, a blank, its value in hexadecimal',
   },
+  BAD_CPUID: {
+    what: 'no CPUID of a processor can be read',
+    advice: 'give /proc/cpuinfo of the host, or what cpuid -1 -r prints there',
+  },
   BAD_SYMBOLS: {
     what: 'no symbols can be read',
     advice: 'give an ELF file, System.map, /proc/kallsyms or a perf map',

@@ -1,11 +1,12 @@
 /** `trapline explain`: why entries failed, those whose dumps a log holds and those of a recorded run. */
 import { readFileSync, statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
+import { readCpuid } from '../analyzer/explain/cpuid-file.js';
 import type { DumpReport } from '../analyzer/explain/explain.js';
 import { explain, LARGEST, type LogReport } from '../analyzer/explain/log.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
 import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print.js';
-import { type Processor, UNKNOWN } from '../analyzer/explain/processor.js';
+import { type Processor, UNKNOWN, withCpuid } from '../analyzer/explain/processor.js';
 import { PROCESSORS } from '../analyzer/explain/processors.js';
 import { explainRecorded, type RecordedReport, vmcsOfEvents } from '../analyzer/explain/recorded.js';
 import { ImportError } from '../recorder/import/errors.js';
@@ -44,7 +45,14 @@ interface Found {
   readonly from?: number | null;
 }
 
+/** The processor as the options name it: capabilities of a model or a list, and what CPUID says of the host. */
 function chosenProcessor(call: Call): Processor {
+  const capable = capableProcessor(call);
+  const cpuid = call.value('cpuid');
+  return cpuid === null ? capable : withCpuid(capable, readCpuid(read(cpuid).toString('utf8'), cpuid));
+}
+
+function capableProcessor(call: Call): Processor {
   const model = call.value('cpu');
   const msrs = call.value('msrs');
   if (model !== null && msrs !== null) {
@@ -174,6 +182,11 @@ export const command: Command = {
       value: 'FILE',
       says: 'capability MSRs of the host: a line "NUMBER VALUE" each (rdmsr 0x480 to 0x493)',
     },
+    {
+      name: 'cpuid',
+      value: 'FILE',
+      says: 'widths and features of the host: its /proc/cpuinfo, or what cpuid -1 -r prints; also beside --cpu or --msrs',
+    },
     { name: 'event', value: 'SEQ', says: 'of a trace: explain the VMCS as of this event (every entry that failed)' },
     { name: 'from', value: 'LINE', says: 'of a log: tell the dumps that begin at this line or later' },
     { name: 'as', value: 'FORMAT', says: `of a trace: print the VMCS itself, as ${PRINTED_AS.join(', ')} would` },
@@ -198,7 +211,7 @@ export const command: Command = {
       'damaged or lacks the lines that would say what happened, 2 where no dump was found.',
   ],
   json: {
-    processor: 'whose capabilities were used; unknown where none were given',
+    processor: 'whose capabilities were used: a model, a file or both; unknown where none were given',
     dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
     format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, xen-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
@@ -236,6 +249,7 @@ export const command: Command = {
       says: 'the VMCS as of an event, as dump_vmcs prints it',
     },
     { line: 'trapline explain qemu.log --msrs host.msrs', says: 'with the capability MSRs of the host' },
+    { line: 'dmesg | trapline explain - --cpuid /proc/cpuinfo', says: 'with the address widths of this host' },
   ],
   run(call) {
     const files = call.args;

@@ -3,6 +3,7 @@ import type { Conclusion } from './conclude.js';
 import { type Dump, fieldOf } from './dump.js';
 import type { Missing } from './evaluate.js';
 import type { Host, Outcome } from './outcome.js';
+import { FACTS } from './processor.js';
 
 const EFER_LMA = 0x400n;
 
@@ -11,12 +12,23 @@ export const GET_VMCS =
 export const GET_VMCB =
   'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.';
 
+const GIVE_CPUID = 'give --cpuid FILE, /proc/cpuinfo of the host or, which says more, the output of `cpuid -1 -r`';
+const dependsOn = (it: Conclusion): string => `Some checks depend on the processor (${lacksCpuid(it).join(', ')}):`;
+
 interface Advice {
   readonly applies: (dump: Dump, outcome: Outcome, conclusion: Conclusion) => boolean;
   /** Said only where the log has no dump of a control structure. */
   readonly wantsDump?: true;
-  readonly says: string;
+  readonly says: string | ((conclusion: Conclusion) => string);
 }
+
+/** What CPUID would say and nothing says. */
+const lacksCpuid = ({ suspects, undecidable }: Conclusion): string[] => [
+  ...new Set([...suspects, ...undecidable].flatMap(({ missing }) => missing.filter(isOfCpuid).map(({ name }) => name))),
+];
+const isOfCpuid = ({ kind, name }: Missing): boolean =>
+  kind === 'processor' && (OF_CPUID.has(name) || name.endsWith('(CPUID)'));
+const OF_CPUID: ReadonlySet<string> = new Set(Object.values(FACTS));
 
 const lacks = ({ suspects, undecidable }: Conclusion, kind: Missing['kind']): boolean =>
   [...suspects, ...undecidable].some(({ missing }) => missing.some((one) => one.kind === kind));
@@ -64,7 +76,15 @@ const ADVICE: readonly Advice[] = [
   },
   {
     applies: (_dump, { failed }, it) => failed === true && lacks(it, 'msr'),
-    says: 'Some checks depend on capability MSRs: give them with --msrs FILE (lines "0x480 0xVALUE", as `for m in $(seq 1152 1171); do echo $m $(rdmsr -c $m); done` prints).',
+    says: 'Some checks depend on capability MSRs: give them with --msrs FILE (lines "0x480 0xVALUE", as `for m in $(seq 1152 1171); do echo $m $(rdmsr -c $m); done` prints), or name the processor with --cpu MODEL.',
+  },
+  {
+    applies: (_dump, { failed, isa }, it) => failed !== false && isa !== 'svm' && lacksCpuid(it).length > 0,
+    says: (it) => `${dependsOn(it)} ${GIVE_CPUID}, or name the processor with --cpu MODEL.`,
+  },
+  {
+    applies: (_dump, { failed, isa }, it) => failed !== false && isa === 'svm' && lacksCpuid(it).length > 0,
+    says: (it) => `${dependsOn(it)} ${GIVE_CPUID}.`,
   },
   {
     applies: ({ damage }, { failed }) => failed !== false && damage.some(({ kind }) => kind === 'missing'),
@@ -99,6 +119,6 @@ export const adviceFor = (dump: Dump, outcome: Outcome, conclusion: Conclusion, 
     ...causesOf(conclusion),
     ...ADVICE.filter(
       ({ applies, wantsDump }) => applies(dump, outcome, conclusion) && !(wantsDump && host !== null),
-    ).map(({ says }) => says),
+    ).map(({ says }) => (typeof says === 'string' ? says : says(conclusion))),
   ]),
 ];

@@ -4,7 +4,7 @@ import { violates } from '../../engine/vmx/checks/executive.js';
 import type { CpuFeature } from '../../engine/vmx/checks/features.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
-import { agreed, bounds, FACTS, type Processor } from './processor.js';
+import { agreed, type Bound, bounds, FACTS, type Processor } from './processor.js';
 import { DEFAULT1, MSR_NAMES } from './vmx-msrs.js';
 
 /** What a check needs and the dump does not say. */
@@ -189,13 +189,13 @@ function ruleOf(check: Check): Rule {
 export function judge(checks: readonly Check[], dump: Dump, processor: Processor): Judged[] {
   const [least, most] = bounds(fieldOf(dump, 'HOST_CR4'));
   const common = agreed(processor, least, most);
-  const over = (bound: Processor): DumpState =>
+  const over = (bound: Processor, closer: Bound = {}): DumpState =>
     new DumpState(dump, {
       name: bound.name,
       msr: (msr) => processor.msr(msr) ?? bound.msr(msr),
-      physicalBits: processor.physicalBits ?? bound.physicalBits,
-      linearBits: processor.linearBits ?? bound.linearBits,
-      counters: processor.counters ?? bound.counters,
+      physicalBits: processor.physicalBits ?? closer.physicalBits ?? bound.physicalBits,
+      linearBits: processor.linearBits ?? closer.linearBits ?? bound.linearBits,
+      counters: processor.counters ?? closer.counters ?? bound.counters,
       features: { ...bound.features, ...processor.features },
     });
   const lost = lostControls(dump);
@@ -203,8 +203,8 @@ export function judge(checks: readonly Check[], dump: Dump, processor: Processor
   const states = {
     exact: new DumpState(dump, processor),
     common: new DumpState(dump, common),
-    least: over(least),
-    most: over(most),
+    least: over(least, processor.least),
+    most: over(most, processor.most),
   };
   return checks.map((row): Judged => {
     const check = ruleOf(row);

@@ -20,5 +20,5 @@ export function readMsrs(text: string, where: string): Processor {
     values.set(Number(number), BigInt(`0x${value}`));
   }
   if (values.size === 0) throw new AnalysisError('BAD_MSRS', where, 'no MSR in it');
-  return { ...UNKNOWN, name: where, msr: (msr) => values.get(msr) ?? null };
+  return { ...UNKNOWN, name: where, isFile: true, msr: (msr) => values.get(msr) ?? null };
 }

@@ -21,7 +21,16 @@ export interface Processor {
   readonly counters: bigint | null;
   /** What CPUID says of features; absent: not known. */
   readonly features: Features;
+  /** Bounds of what is not known exactly, closer than those of every processor. */
+  readonly least?: Bound;
+  readonly most?: Bound;
+  /** It was read from a file, and `name` is the file's. */
+  readonly isFile?: true;
+  /** What was said of it apart from its capability MSRs, and stays where these turn out to be those of another. */
+  readonly apart?: Processor;
 }
+
+export type Bound = Partial<Pick<Processor, 'physicalBits' | 'linearBits' | 'counters'>>;
 
 /** What of a processor has a name where it is missing. */
 export const FACTS = {
@@ -129,6 +138,26 @@ export const ofModel = (model: CpuModel): Processor => ({
   counters: (BigInt(COUNTERS.high) << 32n) | BigInt(COUNTERS.low),
   features: eachFeature((feature) => hasFeature(model, feature)),
 });
+
+/**
+ * What is known of a processor, with what CPUID says of it: the processor's own word where it is given.
+ * @param said read from a file, which says nothing of MSRs
+ */
+export function withCpuid(known: Processor, said: Processor): Processor {
+  const pick = <K extends keyof Bound & keyof Processor>(fact: K): Processor[K] =>
+    said[fact] !== null || said.least?.[fact] !== undefined ? said[fact] : known[fact];
+  if (known === UNKNOWN) return said;
+  return {
+    ...said,
+    name: `${known.name} with ${said.name}`,
+    msr: known.msr,
+    physicalBits: pick('physicalBits'),
+    linearBits: pick('linearBits'),
+    counters: pick('counters'),
+    features: { ...known.features, ...said.features },
+    apart: said,
+  };
+}
 
 /** What is known of a processor, and what both bounds agree in. */
 export const agreed = (known: Processor, least: Processor, most: Processor): Processor => ({

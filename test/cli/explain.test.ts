@@ -214,6 +214,7 @@ describe('explain', () => {
   it('refuses a text without dump, bad MSRs and unknown processors in one line', async () => {
     const calls: [RegExp, ...string[]][] = [
       [/^trapline: NO_DUMP .*none\.txt/, file('none.txt', 'hello\n')],
+      [/^trapline: BAD_CPUID .*cpuid -1 -r/, fixture('svm-cs'), '--cpuid', file('bad.cpuid', 'foo\n')],
       [/^trapline: BAD_MSRS .*line 2/, fixture('svm-cs'), '--msrs', file('bad.msrs', '0x480 1\nfoo\n')],
       [/^trapline: BAD_VALUE .*known are/, fixture('svm-cs'), '--cpu', 'i386'],
       [/^trapline: ENOENT /, join(folder, 'nothing')],

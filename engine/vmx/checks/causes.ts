@@ -277,7 +277,7 @@ const GUEST_SEGMENTS: readonly CauseFamily[] = [
   ],
   [
     /^guest\.(fs|gs|tr|ldtr|gdtr|idtr)\.base$/,
-    'the base came from user space (KVM_SET_SREGS), nested state, or a WRMSR that the hypervisor handled without the check for canonical addresses; an upper half that was lost or made up, or a 57-bit address without LA57, does it too',
+    'the base came from user space (KVM_SET_SREGS), nested state, or a WRMSR that the hypervisor handled without the check for canonical addresses; an upper half that was lost or made up, or a 57-bit address on a processor of 48 bits, does it too',
   ],
   [
     /^guest\.[gi]dtr\.limit$/,

@@ -21,9 +21,20 @@ export type CpuFeature = keyof typeof BITS;
 
 export const CPU_FEATURES = Object.keys(BITS) as readonly CpuFeature[];
 
-/** What a processor model's CPUID says of a feature. */
-export function hasFeature({ cpuid }: CpuModel, feature: CpuFeature): boolean {
+/** Registers that CPUID gives, unsigned. */
+export type CpuidRegisters = { readonly [register in 'eax' | 'ebx' | 'ecx' | 'edx']: number };
+
+/** What CPUID says of a feature; null: its leaf is not known. */
+export function featureOf(
+  read: (leaf: number, subleaf: number) => CpuidRegisters | null,
+  feature: CpuFeature,
+): boolean | null {
   const [subleaf, register, bit] = BITS[feature];
-  const found = cpuid.find((entry) => entry.leaf === STRUCTURED && (entry.subleaf ?? 0) === subleaf);
-  return found !== undefined && ((found[register] >>> bit) & 1) !== 0;
+  const found = read(STRUCTURED, subleaf);
+  return found === null ? null : ((found[register] >>> bit) & 1) !== 0;
 }
+
+/** What a processor model's CPUID says of a feature. */
+export const hasFeature = ({ cpuid }: CpuModel, feature: CpuFeature): boolean =>
+  featureOf((leaf, sub) => cpuid.find((one) => one.leaf === leaf && (one.subleaf ?? 0) === sub) ?? null, feature) ===
+  true;

@@ -1,0 +1,159 @@
+/** What CPUID says of a host, as Linux, lscpu and cpuid(1) print it; leaves by Intel SDM Vol. 2A, "CPUID". */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { AnalysisError } from '../../../analyzer/errors.js';
+import { readCpuid } from '../../../analyzer/explain/cpuid-file.js';
+import { explain } from '../../../analyzer/explain/log.js';
+import { readMsrs } from '../../../analyzer/explain/msr-file.js';
+import { withCpuid } from '../../../analyzer/explain/processor.js';
+import { PROCESSORS } from '../../../analyzer/explain/processors.js';
+import { broken, fixture, ids } from './helpers.js';
+
+const CPUINFO = [
+  'processor\t: 0',
+  'vendor_id\t: GenuineIntel',
+  'flags\t\t: fpu vme de rtm sgx ibt user_shstk bus_lock_detect la57',
+  'vmx flags\t: vnmi preemption_timer',
+  'address sizes\t: 46 bits physical, 57 bits virtual',
+  'power management:',
+  '',
+];
+
+/** A leaf as cpuid(1) prints it. */
+function raw(leaf: number, subleaf: number, ...registers: readonly number[]): string {
+  const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
+  const named = ['eax', 'ebx', 'ecx', 'edx'].map((name, i) => `${name}=${hex(registers[i] ?? 0, 8)}`);
+  return `   ${hex(leaf, 8)} ${hex(subleaf, 2)}: ${named.join(' ')}`;
+}
+/** Leaves 7 to 23H of a processor with SGX, CET and FRED, without TSX, 8 + 4 counters, 52 and 57 bits. */
+const RAW = [
+  'CPU:',
+  raw(0, 0, 0x23, 0x756e_6547, 0x6c65_746e, 0x4965_6e69),
+  raw(7, 0, 1, 1 << 2, 1 << 7, 1 << 20),
+  raw(7, 1, 1 << 17),
+  raw(0xa, 0, 0x0830_0805, 0, 0xf, 0x8604),
+  raw(0x8000_0000, 0, 0x8000_0008),
+  raw(0x8000_0008, 0, 0x0000_3934),
+];
+
+describe('/proc/cpuinfo', () => {
+  it('gives both widths, and the features that it names; of others it says nothing', () => {
+    const { physicalBits, linearBits, features, counters, msr } = readCpuid(CPUINFO.join('\n'), 'cpuinfo');
+    assert.deepEqual([physicalBits, linearBits, counters, msr(0x480)], [46, 57, null, null]);
+    assert.deepEqual(features, { SGX: true, RTM: true, CET_SS: true, CET_IBT: true, BUS_LOCK_DETECT: true });
+  });
+  it('of several processors the first one counts', () => {
+    const second = CPUINFO.map((line) => line.replace('46 bits', '39 bits'));
+    assert.equal(readCpuid([...CPUINFO, ...second].join('\n'), 'cpuinfo').physicalBits, 46);
+  });
+  it('reads what grep takes out of it, and lscpu with its indents', () => {
+    assert.equal(readCpuid(CPUINFO[4] ?? '', 'line').linearBits, 57);
+    const lscpu =
+      'Architecture:  x86_64\r\n  Address sizes:   39 bits physical, 48 bits virtual\r\n  Flags:   fpu sgx\r\n';
+    const { physicalBits, linearBits, features } = readCpuid(lscpu, 'lscpu');
+    assert.deepEqual([physicalBits, linearBits, features], [39, 48, { SGX: true }]);
+  });
+  it('with memory encryption the width is the least, for Linux takes the bits of key numbers off', () => {
+    // arch/x86/kernel/cpu/intel.c, detect_tme_early: c->x86_phys_bits -= keyid_bits.
+    const text = CPUINFO.join('\n').replace(' la57', ' la57 tme');
+    const { physicalBits, least } = readCpuid(text, 'cpuinfo');
+    assert.deepEqual([physicalBits, least?.physicalBits], [null, 46]);
+  });
+});
+
+describe('registers of CPUID', () => {
+  it('give widths, features and counters, and what is beyond the last leaf is 0', () => {
+    const { physicalBits, linearBits, features, least, most } = readCpuid(RAW.join('\n'), 'cpuid.txt');
+    assert.deepEqual([physicalBits, linearBits], [52, 57]);
+    assert.deepEqual(features, {
+      SGX: true,
+      RTM: false,
+      CET_SS: true,
+      CET_IBT: true,
+      BUS_LOCK_DETECT: false,
+      FRED: true,
+      LAM: false,
+    });
+    // Bit 48 goes with fixed counter 3, and an MSR says whether it is there.
+    assert.deepEqual([least?.counters, most?.counters], [0xf_0000_00ffn, 0x1_000f_0000_00ffn]);
+    const three = RAW.map((line) => (line.includes('0x0000000a') ? raw(0xa, 0, 0x0730_0404, 0, 0, 0x603) : line));
+    assert.equal(readCpuid(three.join('\n'), 'cpuid.txt').counters, 0x7_0000_000fn);
+    const none = [raw(0, 0, 6), raw(0x8000_0000, 0, 0x8000_0004)].join('\n');
+    assert.deepEqual(
+      [readCpuid(none, 'old').features.SGX, readCpuid(none, 'old').counters, readCpuid(none, 'old').physicalBits],
+      [false, 0n, null],
+    );
+  });
+  it('a leaf that was left out is not known', () => {
+    const { features, counters, physicalBits } = readCpuid(RAW.slice(0, 2).join('\n'), 'cut');
+    assert.deepEqual([features, counters, physicalBits], [{}, null, null]);
+  });
+});
+
+describe('a file that is none', () => {
+  for (const [text, where] of [
+    ['', 'file'],
+    ['[    1.0] Linux version 6.1\n', 'file'],
+    ['processor : 0\naddress sizes : 99 bits physical, 48 bits virtual', 'file, line 2'],
+    ['address sizes : many', 'file, line 1'],
+    ['CPU:\n   0x00000007 0x00: eax=0x1', 'file, line 2'],
+  ] as const) {
+    it(JSON.stringify(text), () => {
+      assert.throws(
+        () => readCpuid(text, 'file'),
+        (error) => error instanceof AnalysisError && error.code === 'BAD_CPUID' && error.message.includes(where),
+      );
+    });
+  }
+});
+
+describe('what a dump leaves open', () => {
+  /** CR3 of 46 bits and a GDTR base of 48 in a dump that is valid besides. */
+  const text = fixture('vmx-two-faults')
+    .replace(/(TR:.*attr=0x)0009b/, '$10008b')
+    .replace('CR3 = 0x0000000000001000', 'CR3 = 0x0000200000001000');
+  const judged = (cpuinfo: string | null): ReturnType<typeof explain>['dumps'][number] => {
+    const processor = cpuinfo === null ? undefined : readCpuid(cpuinfo, 'cpuinfo');
+    const [report] = explain(text, 'test', { processor }).dumps;
+    if (report === undefined) throw new Error('no dump');
+    return report;
+  };
+  const sizes = (physical: number, linear: number): string =>
+    `address sizes\t: ${physical} bits physical, ${linear} bits virtual\n`;
+
+  it('says with which options it can be settled', () => {
+    const { next } = judged(null);
+    assert.ok(
+      next.some((line) =>
+        /physical-address width, linear-address width.*--cpuid FILE, \/proc\/cpuinfo.*--cpu MODEL/.test(line),
+      ),
+      next.join('\n'),
+    );
+  });
+  it('is settled by the two widths, and nothing is advised any more', () => {
+    assert.deepEqual(ids(judged(sizes(39, 48)).violated), ['guest.cr3.width', 'guest.gdtr.base']);
+    assert.deepEqual(ids(judged(sizes(46, 48)).violated), ['guest.gdtr.base']);
+    assert.deepEqual(ids(judged(sizes(39, 57)).violated), ['guest.cr3.width']);
+    assert.deepEqual(broken(judged(sizes(46, 57))), []);
+    for (const [physical, linear] of [
+      [39, 48],
+      [46, 57],
+    ] as const)
+      assert.ok(judged(sizes(physical, linear)).next.every((line) => !line.includes('--cpuid')));
+  });
+  it('stays open beyond a width that Linux made less, and is decided within it', () => {
+    const flags = 'flags\t: tme\n';
+    assert.deepEqual(broken(judged(flags + sizes(46, 57))), []);
+    assert.deepEqual(ids(judged(flags + sizes(39, 57)).suspects), ['guest.cr3.width']);
+  });
+});
+
+it('stands beside a list of MSRs, and before what a model says', () => {
+  const said = readCpuid('address sizes : 46 bits physical, 57 bits virtual', 'cpuinfo');
+  const both = withCpuid(readMsrs('0x480 0x10', 'host.msrs'), said);
+  assert.deepEqual([both.msr(0x480), both.physicalBits, both.name], [0x10n, 46, 'host.msrs with cpuinfo']);
+  const model = PROCESSORS.get('broadwell');
+  assert.ok(model !== undefined);
+  const { physicalBits, linearBits, counters, msr } = withCpuid(model, said);
+  assert.deepEqual([physicalBits, linearBits, counters, msr(0x480)], [46, 57, model.counters, model.msr(0x480)]);
+});
