@@ -76,6 +76,19 @@ const THREADS = [4713, 4714, 5713, 5714]
   )
   .join('\n');
 
+/** Two vCPUs that exit for a tenth of the time that they are seen. */
+const SPARSE = [
+  ...[0, 1].map((vcpu) => ` CPU ${vcpu}/KVM-${7000 + vcpu}   [000]     1.00000${vcpu}: kvm_fpu: load`),
+  ...Array.from({ length: 200 }, (_, i) => {
+    const what =
+      i % 4 < 2
+        ? `kvm_exit: reason ${i % 8 < 4 ? 'CPUID' : 'HLT'} rip 0x1000 info 0 0`
+        : 'kvm_entry: vcpu 0 rip 0x1002';
+    return ` CPU ${i % 2}/KVM-${7000 + (i % 2)}   [000]     1.500${String(i).padStart(3, '0')}: ${what}`;
+  }),
+  ' CPU 0/KVM-7000   [000]     1.900000: kvm_fpu: unload',
+].join('\n');
+
 describe('panels of host traces, in Chromium', { skip }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-panels-'));
   const readers: TraceReader[] = [];
@@ -107,6 +120,7 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       ['after.arrow', later],
       ['timeless.arrow', logOf(BEFORE, false)],
       ['threads.arrow', { text: THREADS }],
+      ['sparse.arrow', { text: SPARSE }],
       ['more.arrow', { text: interrupted(earlier.text) }],
     ] as const) {
       importTrace(memorySource(Buffer.from(text)), () => createTrace(join(folder, name)));
@@ -234,6 +248,31 @@ describe('panels of host traces, in Chromium', { skip }, () => {
         assert.equal(over, 0, `${hash} at ${width}`);
         await page.context().close();
       }
+    }
+  });
+
+  it('are below a timeline on which no hint lies, and a line above it that can be read to its end', async () => {
+    for (const width of [390, 800, 1024, 1400]) {
+      const page = await open('#trace=sparse.arrow', { viewport: { width, height: 700 } });
+      await page.locator('#hint', { hasText: 'Zoom in there' }).waitFor();
+      const [lanes, hint] = await Promise.all(
+        ['#scroll', '#hint'].map(async (place) => (await page.locator(place).boundingBox()) ?? assert.fail(place)),
+      );
+      assert.ok(hint !== undefined && lanes !== undefined && hint.y >= lanes.y + lanes.height, `hint at ${width}`);
+      await page.locator('#hint button').first().click();
+      await page.locator('#hint').waitFor({ state: 'hidden' });
+      for (const [filter, shown] of [
+        ['', '100 in view'],
+        ['CPUID', '50 in view'],
+      ] as const) {
+        await page.locator('#text').fill(filter);
+        await page.locator('#status', { hasText: shown }).waitFor();
+        const cut = await page.evaluate<boolean>(
+          "(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) => scrollWidth > clientWidth || scrollHeight > clientHeight)(document.querySelector('#status'))",
+        );
+        assert.ok(!cut, `status at ${width}`);
+      }
+      await page.context().close();
     }
   });
 
