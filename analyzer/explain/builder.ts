@@ -28,7 +28,7 @@ const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   report: 'report',
 };
 
-const SOURCE = /^ ?\((effective|autoload)\)/;
+const SOURCE = /^ ?\((effective|autoload)\)/i;
 
 export class Builder {
   readonly family: Family;
@@ -136,7 +136,7 @@ export class Builder {
         continue;
       }
       if (name === 'GUEST_IA32_EFER') {
-        const source = SOURCE.exec(text.slice(found.to))?.[1];
+        const source = SOURCE.exec(text.slice(found.to))?.[1]?.toLowerCase();
         if (source === 'effective' || source === 'autoload') this.#efer = source;
       }
       const stored = name === 'GUEST_IA32_EFER' && this.#efer !== 'field' ? 'efer.list' : name;

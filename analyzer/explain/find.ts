@@ -7,7 +7,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
-import { type Fit, fit, fold, startsWord } from './template.js';
+import { type Fit, fit, fold, isOneCase, startsWord } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -29,7 +29,8 @@ const starts = ({ family, head, names, opens }: Row): boolean =>
   (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1)) ||
   (family === 'xen-vmcb' && head.length >= SPEAKING && names.length > 1);
 
-const THREAD = /\[ *([TC]\d{1,9})\]/;
+const THREAD = /\[ *([TC]\d{1,9})\]/i;
+const XEN = /\(XEN\)/i;
 const QUOTE = /^[>|#\s]+/;
 /** A heading between fragments that were put together, or a prompt of root. */
 const HEADING = /^\s*#+\s*\S/;
@@ -37,17 +38,19 @@ const HEADING = /^\s*#+\s*\S/;
 const headOf = ({ head }: Row): string => head.trim();
 
 /** Any head of the table, the longest first: a line without one is passed over. */
-const HEADS = new RegExp(
-  [...new Set(ROWS.map(headOf))]
-    .sort((a, b) => b.length - a.length)
-    .map((head) => head.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-    .join('|'),
-  'g',
-);
+const HEADS = [...new Set(ROWS.map(headOf))]
+  .sort((a, b) => b.length - a.length)
+  .map((head) => head.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  .join('|');
+const AS_PRINTED = new RegExp(HEADS, 'g');
+const ANY_CASE = new RegExp(HEADS, 'gi');
 
-/** The rows that may stand where a head does: theirs begins like it. */
+/** The rows that may stand where a head does, by the head in lower case: theirs begins like it. */
 const ROWS_AT: ReadonlyMap<string, readonly Row[]> = new Map(
-  ROWS.map((row) => [headOf(row), ROWS.filter((other) => headOf(row).startsWith(headOf(other)))]),
+  ROWS.map((row) => {
+    const head = headOf(row).toLowerCase();
+    return [head, ROWS.filter((other) => head.startsWith(headOf(other).toLowerCase()))];
+  }),
 );
 
 interface Hit {
@@ -62,15 +65,16 @@ interface Place {
 }
 
 const placesOf = (text: string): Place[] =>
-  [...text.matchAll(HEADS)]
+  [...text.matchAll(isOneCase(text) ? ANY_CASE : AS_PRINTED)]
     .filter(({ 0: head, index }) => startsWord(text, head, index))
-    .map(({ 0: head, index }) => ({ at: index, rows: ROWS_AT.get(head) ?? [] }));
+    .map(({ 0: head, index }) => ({ at: index, rows: ROWS_AT.get(head.toLowerCase()) ?? [] }));
 
 /** Everything of a folded line that fits a row, left to right. */
 function hitsOf(text: string, places: readonly Place[]): Hit[] {
+  const anyCase = isOneCase(text);
   const hits = places.flatMap(({ at, rows }) =>
     rows.flatMap((row): Hit[] => {
-      const found = fit(row, text, at);
+      const found = fit(row, text, at, anyCase);
       return found === null ? [] : [{ row, fit: found }];
     }),
   );
@@ -128,7 +132,7 @@ class Finder {
     }
     this.#afterBlank = false;
     const thread = THREAD.exec(raw)?.[1] ?? '';
-    const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: raw.includes('(XEN)') };
+    const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: XEN.test(raw) };
     let hits = hitsOf(text, places);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();

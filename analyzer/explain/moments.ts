@@ -23,10 +23,11 @@ const BYTES_PER_SECOND = 960;
 const YEAR = 366 * 24 * 3600;
 
 const BOOT = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
-const ISO = /(?:^|[^\d])(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?/;
+const ISO = /(?:^|[^\d])(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?/;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const SYSLOG = new RegExp(
   `\\b(${MONTHS.join('|')}) {1,2}(\\d{1,2}) (\\d\\d):(\\d\\d):(\\d\\d)(?:\\.(\\d{1,9}))?(?: (\\d{4}))?`,
+  'i',
 );
 /** A year with a 29th of February, for dates without one. */
 const SOME_YEAR = 2024;
@@ -46,7 +47,7 @@ export function momentOf(line: string): Moment | null {
   const syslog = SYSLOG.exec(line);
   if (syslog === null) return null;
   const [text, month = '', day = '', hour = '', minute = '', second = '', fraction, year] = syslog;
-  const number = String(MONTHS.indexOf(month) + 1);
+  const number = String(MONTHS.findIndex((name) => name.toLowerCase() === month.toLowerCase()) + 1);
   return dateOf(text, [year ?? String(SOME_YEAR), number, day, hour, minute, second], fraction);
 }
 

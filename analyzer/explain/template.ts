@@ -18,6 +18,12 @@ export const fold = (line: string): string =>
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
 const COLOUR = /\u001b\[[0-9;]*m/g;
 
+const UPPER = /[A-Z]/;
+const LOWER = /[a-z]/;
+
+/** All letters of a text are of one case: its writer changed them, or it has few. */
+export const isOneCase = (text: string): boolean => !UPPER.test(text) || !LOWER.test(text);
+
 export interface Template {
   /** What stands before the first value: its presence makes a line one that should fit. */
   readonly head: string;
@@ -26,13 +32,15 @@ export interface Template {
   /** Least number of digits of each value. */
   readonly digits: readonly number[];
   readonly pattern: RegExp;
+  /** The same in any case. */
+  readonly anyCase: RegExp;
 }
 
 const SLOT = /\{(\*|[A-Z0-9_.a-z]*:\d+)\}/g;
 const LITERAL = /[.*+?^${}()|[\]\\]/g;
 
 /** At most 16 digits: no register is wider. */
-const HEX = '(?:0x)?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
+const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
 
 export function template(text: string): Template {
   const folded = fold(text);
@@ -53,7 +61,7 @@ export function template(text: string): Template {
   }
   source += folded.slice(at).replace(LITERAL, '\\$&');
   const head = (folded.split('{')[0] ?? folded).replace(/0x$/, '');
-  return { head, names, digits, pattern: new RegExp(source, 'y') };
+  return { head, names, digits, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
 }
 
 /** A value that a line gives; `cut`: fewer digits than its printer writes. */
@@ -76,7 +84,9 @@ export const startsWord = (text: string, head: string, at: number): boolean =>
   at === 0 || !WORD.test(text.charAt(at - 1)) || !WORD.test(head.charAt(0));
 
 /** What a template takes from a folded text at a position, or null where it does not fit. */
-export function fit({ names, digits, pattern }: Template, text: string, at: number): Fit | null {
+export function fit(template: Template, text: string, at: number, anyCase: boolean): Fit | null {
+  const { names, digits } = template;
+  const pattern = anyCase ? template.anyCase : template.pattern;
   pattern.lastIndex = at;
   const match = pattern.exec(text);
   if (match === null) return null;

@@ -62,6 +62,18 @@ describe('prefixes', () => {
     assert.equal(findDumps(['VMLAUNCH error: 0x7', '# another', ...plain].join('\n')).length, 2);
   });
 
+  it('all in upper or in lower case, with what stands in front', () => {
+    const log = fixture('vmx-two-faults');
+    for (const text of [log.toUpperCase(), log.toLowerCase()]) {
+      assert.deepEqual(values(text), expected);
+      assert.deepEqual(only(text).damage, []);
+    }
+    const vmcb = fixture('svm-cs');
+    assert.deepEqual(values(vmcb.toUpperCase()), values(vmcb));
+    const xen = bare('vmx-two-faults').map((line) => `(XEN) [2025-09-08 22:52:20.100] ${line}`);
+    assert.deepEqual(only(xen.join('\n').toLowerCase()).format, 'xen-vmcs');
+  });
+
   it('the same of a VMCB, with the names of both modules', () => {
     const vmcb = bare('svm-cs');
     const wanted = values(vmcb.join('\n'));
