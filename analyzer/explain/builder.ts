@@ -37,6 +37,7 @@ export class Builder {
   section: string | null = null;
   readonly #values = new Map<string, Value>();
   readonly #seen = new Map<Row, string>();
+  readonly #lines = new Map<Row, number>();
   readonly #sections = new Set<string>();
   /** Names that a line had, whichever of its forms it was printed in. */
   readonly #given = new Set<string>();
@@ -90,6 +91,7 @@ export class Builder {
       return;
     }
     this.#seen.set(row, now);
+    this.#lines.set(row, line);
     for (const name of row.names) if (name !== null) this.#given.add(name);
     this.#order = Math.max(this.#order, row.order);
     if (row.head.startsWith('MSR guest')) this.#list = 'guest';
@@ -193,23 +195,35 @@ export class Builder {
     this.#printed = { moment, at };
   }
 
-  /** What a printer always prints and this dump lacks, section by section. */
+  /** What a printer always prints and this dump lacks, section by section and place by place. */
   #complete(): void {
-    if (this.family === 'report') return;
+    if (this.family === 'report' || (this.family === 'qemu' && !this.#sections.has('registers'))) return;
     const program = this.#xen ? 'xen' : 'kvm';
-    const lost = new Map<string, string[]>();
+    const gaps = new Map<string, { readonly section: string; readonly after: number; readonly heads: string[] }>();
+    let after = 0;
     for (const row of ROWS) {
-      if (row.family !== this.family || row.optional || (row.only !== undefined && row.only !== program)) continue;
-      if (this.#seen.has(row) || row.names.some((name) => name !== null && this.#given.has(name))) continue;
-      const heads = lost.get(row.section) ?? [];
-      heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
-      lost.set(row.section, heads);
+      if (row.family !== this.family) continue;
+      after = this.#lines.get(row) ?? after;
+      if (row.optional || (row.only !== undefined && row.only !== program) || this.#hasGiven(row)) continue;
+      const gap = gaps.get(`${row.section} ${after}`) ?? { section: row.section, after, heads: [] };
+      gap.heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
+      gaps.set(`${row.section} ${after}`, gap);
     }
-    for (const [section, heads] of lost) {
-      if (this.family === 'qemu' && !this.#sections.has('registers')) continue;
-      const all = !this.#sections.has(section);
-      this.#hurt('missing', this.last, all ? `all of the ${section} section` : `${section}: ${heads.join(', ')}`);
+    for (const { section, after: before, heads } of gaps.values()) {
+      const what = this.#sections.has(section) ? `${section}: ${heads.join(', ')}` : `all of the ${section} section`;
+      this.#hurt('missing', before === 0 ? this.first : before, `${what} (${this.#placeAfter(before)})`);
     }
+  }
+
+  /** A line that is there, if in another form. */
+  #hasGiven(row: Row): boolean {
+    return this.#seen.has(row) || row.names.some((name) => name !== null && this.#given.has(name));
+  }
+
+  #placeAfter(line: number): string {
+    if (line === 0) return `before line ${this.first}`;
+    const next = Math.min(...[...this.#lines.values()].filter((other) => other > line));
+    return Number.isFinite(next) ? `between lines ${line} and ${next}` : `after line ${line}`;
   }
 
   #hurt(kind: DamageKind, line: number, what: string): void {

@@ -190,7 +190,7 @@ class Finder {
 
   /** Gives the rows that fit one place of a line to the dump they belong to; false where there is none. */
   #feed(rivals: readonly Hit[], text: string, context: LineContext & { readonly thread: string }): boolean {
-    for (const family of this.#families(rivals, context.thread)) {
+    for (const family of this.#families(rivals, context)) {
       const own = rivals.filter(({ row }) => row.family === family);
       const id = key(family, context.thread);
       let builder = this.#open.get(id);
@@ -219,9 +219,9 @@ class Finder {
 
   /**
    * The families whose lines these can be: those with an open dump, the last one that was fed first. Where there is none,
-   * a line begins a dump of the family whose widths it has; one that two families print alike begins none.
+   * a line begins a dump of the family whose widths it has; one that two print alike is Xen's where the line says so.
    */
-  #families(rivals: readonly Hit[], thread: string): Family[] {
+  #families(rivals: readonly Hit[], { thread, xen }: LineContext & { readonly thread: string }): Family[] {
     const families = [...new Set(rivals.map(({ row }) => row.family))];
     if (families.length === 1) return families;
     const last = (family: Family): number => this.#open.get(key(family, thread))?.last ?? -1;
@@ -230,7 +230,7 @@ class Finder {
     const whole = rivals.filter(({ fit: { taken } }) => !taken.some(({ cut }) => cut));
     const widest = Math.max(...whole.map(({ row }) => widthOf(row)));
     const closest = new Set(whole.filter(({ row }) => widthOf(row) === widest).map(({ row }) => row.family));
-    return closest.size === 1 ? [...closest] : [];
+    return [...closest].filter((family) => closest.size === 1 || (family === 'xen-vmcb') === xen);
   }
 
   /** Xen says `VMLAUNCH error: 0x7` before it dumps. */

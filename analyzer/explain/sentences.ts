@@ -22,6 +22,7 @@ const LOST = new Set(['cut', 'garbled']);
 const MANY_LOST = 4;
 
 const lostOf = ({ damage }: Dump): Dump['damage'] => damage.filter(({ kind }) => LOST.has(kind));
+const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
 /** The values that a rule is about, for the sentence. */
@@ -127,13 +128,13 @@ const CASES: readonly Case[] = [
     verdict: 'damaged',
     applies: ({ dump, outcome }) => outcome.failed === true && lostOf(dump).length > 0,
     says: ({ dump, outcome }) =>
-      `The dump is damaged at line ${lostOf(dump)[0]?.line}, so that the cause may be lost; what is left breaks no rule. ${outcome.says}.`,
+      `The dump is damaged at line ${lostOf(dump)[0]?.line}, so that the cause may be lost; what is left breaks no rule. ${capitalise(outcome.says)}.`,
   },
   {
     verdict: 'damaged',
     applies: ({ dump }) => lostOf(dump).length >= MANY_LOST,
     says: ({ dump, outcome }) =>
-      `The dump is damaged in ${lostOf(dump).length} places, the first at line ${lostOf(dump)[0]?.line}; what is left breaks no rule, and that says little. ${outcome.says}.`,
+      `The dump is damaged in ${lostOf(dump).length} places, the first at line ${lostOf(dump)[0]?.line}; what is left breaks no rule, and that says little. ${capitalise(outcome.says)}.`,
   },
   {
     verdict: 'suspect',
@@ -183,8 +184,6 @@ const CASES: readonly Case[] = [
     },
   },
 ];
-
-const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What is wrong, in one sentence or two. */
 export function sentenceOf(facts: Facts): { readonly verdict: Verdict; readonly sentence: string } {

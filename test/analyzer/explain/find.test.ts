@@ -241,7 +241,24 @@ describe('damage', () => {
   });
   it('missing lines are named', () => {
     const text = lines.filter((line) => !line.includes(' FS: ')).join('\n');
-    assert.ok(only(text).damage.some(({ kind, what }) => kind === 'missing' && /guest: FS/.test(what)));
+    const at = lines.findIndex((line) => line.includes(' FS: '));
+    assert.deepEqual(
+      only(text).damage.map(({ kind, line, what }) => [kind, line, what]),
+      [['missing', at, `guest: FS (between lines ${at} and ${at + 1})`]],
+    );
+    const ends = only([...lines.slice(5, 31), ''].join('\n')).damage;
+    assert.deepEqual(
+      ends.map(({ what }) => what.replace(/^.*\((.*)\)$/, '$1')).filter((place) => !place.startsWith('between')),
+      ['before line 1', 'after line 26', 'after line 26'],
+    );
+  });
+  it('every sentence begins with a capital letter', () => {
+    const cut = lines
+      .map((line, i) => (i > 4 && i < 20 ? line.slice(0, 40) : line))
+      .filter((line) => !/reason=/.test(line));
+    const { sentence } = only(cut.join('\n'));
+    assert.match(sentence, /damaged in \d+ places/);
+    assert.doesNotMatch(sentence, /\. [a-z]/);
   });
   it('every shorter prefix of a dump is read without a made-up value', () => {
     const whole = new Map(values(fixture('vmx-two-faults')));
