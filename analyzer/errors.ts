@@ -17,6 +17,10 @@ export const ANALYSIS_ERRORS = {
     what: 'no state dump and no VMX error found',
     advice: 'give the log with the dump that KVM (dump_invalid_vmcs=1), Xen or QEMU printed',
   },
+  LOG_UTF16: {
+    what: 'the log is text in UTF-16',
+    advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline explain -`',
+  },
   NO_FAILURE: {
     what: 'no VM entry failed in this run',
     advice: 'name an event with --event to look at the VMCS as of it',

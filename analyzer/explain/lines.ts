@@ -18,6 +18,24 @@ function* blocksOf(log: Log): Generator<string> {
   yield decoder.decode();
 }
 
+/** Bytes that are looked at to tell an encoding. */
+const SAMPLE = 4096;
+const UTF16_MARKS = [
+  [0xff, 0xfe],
+  [0xfe, 0xff],
+] as const;
+
+/** A log is in UTF-16: it has the mark of that, or every other byte is 0, as of text in English. */
+export function isUtf16(log: Log): boolean {
+  if (typeof log === 'string' || log.length < 2) return false;
+  if (UTF16_MARKS.some(([first, second]) => log[0] === first && log[1] === second)) return true;
+  const zeros = [0, 0];
+  const bytes = log.subarray(0, SAMPLE);
+  for (const [i, byte] of bytes.entries()) if (byte === 0) zeros[i % 2] = (zeros[i % 2] ?? 0) + 1;
+  const [even = 0, odd = 0] = zeros;
+  return Math.min(even, odd) === 0 && Math.max(even, odd) > bytes.length / 4;
+}
+
 /** Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept. */
 export function* linesOf(log: Log): Generator<string> {
   let open = '';

@@ -6,7 +6,7 @@ import { AnalysisError } from '../errors.js';
 import { type Dump, FORMATS } from './dump.js';
 import { type DumpReport, explainDump, type Judgement, judgeDump } from './explain.js';
 import { findEach } from './find.js';
-import type { Log } from './lines.js';
+import { isUtf16, type Log } from './lines.js';
 import type { Host } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
 
@@ -153,7 +153,7 @@ class Kinds {
 
 /**
  * Explains the dumps of a log, each kind of failure once. `where` names the log in errors; throws AnalysisError NO_DUMP
- * where it holds none.
+ * where it holds none, LOG_UTF16 where that is why.
  */
 export function explain(log: Log, where: string, options: LogOptions = {}): LogExplanation {
   const { processor = UNKNOWN, from = 1, each = false, progress } = options;
@@ -165,7 +165,7 @@ export function explain(log: Log, where: string, options: LogOptions = {}): LogE
     kinds.meet(dump);
     if (dump.first >= from) kinds.take(dump);
   });
-  if (found === 0) throw new AnalysisError('NO_DUMP', where);
+  if (found === 0) throw new AnalysisError(isUtf16(log) ? 'LOG_UTF16' : 'NO_DUMP', where);
   const dumps = kinds.reports();
   if (dumps.length === 0) throw new AnalysisError('NO_DUMP', `${where}, from line ${from}`);
   return { processor: processor.name, dumps, more: kinds.more, from: kinds.from };

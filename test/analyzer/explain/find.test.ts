@@ -249,7 +249,7 @@ describe('damage', () => {
     const ends = only([...lines.slice(5, 31), ''].join('\n')).damage;
     assert.deepEqual(
       ends.map(({ what }) => what.replace(/^.*\((.*)\)$/, '$1')).filter((place) => !place.startsWith('between')),
-      ['before line 1', 'after line 26', 'after line 26'],
+      ['before line 1', 'after line 26'],
     );
   });
   it('every sentence begins with a capital letter', () => {

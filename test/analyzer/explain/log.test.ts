@@ -91,4 +91,12 @@ describe('a log is read as it comes', () => {
         );
     }
   });
+  it('a log in UTF-16 is said to be one, of either byte order and without its mark', () => {
+    const little = Buffer.from(`\ufeff${fixture('svm-cs')}`, 'utf16le');
+    const big = Buffer.from(little).swap16();
+    for (const log of [little, big, little.subarray(2), big.subarray(2)])
+      assert.throws(() => explain(log, 'test'), { code: 'LOG_UTF16' });
+    for (const log of [Buffer.alloc(1000), Buffer.from([1, 0, 2, 0, 0, 3]), Buffer.from('\u00ff nothing here')])
+      assert.throws(() => explain(log, 'test'), { code: 'NO_DUMP' });
+  });
 });
