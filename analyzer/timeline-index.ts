@@ -61,7 +61,7 @@ export interface EventIndex {
   readonly category: Uint16Array;
   /** Row of the entry that ended an exit's handling; 0: not known. */
   readonly end: Uint32Array;
-  /** Null where no event has one. An event without takes that of the event before it on its vCPU. */
+  /** Null where no event has one. An event without takes that of the event before it on its vCPU, a loss of the one behind it. */
   readonly tick: Float64Array | null;
   /** Nanoseconds since `timeBase`. */
   readonly time: Float64Array | null;
@@ -102,6 +102,8 @@ class AxisColumn {
   readonly #rows: number;
   readonly #latest = new Map<number, number>();
   #previous = 0;
+  /** First of the losses without a value that were set last, or -1. */
+  #lost = -1;
 
   constructor(rows: number) {
     this.#rows = rows;
@@ -110,16 +112,30 @@ class AxisColumn {
   set(row: number, vcpu: number, value: number | null): void {
     if (value !== null) {
       this.values ??= new Float64Array(this.#rows);
+      if (this.#lost >= 0) this.values.fill(value, this.#lost, row);
       this.#latest.set(vcpu, value);
       this.#previous = value;
     }
+    this.#lost = -1;
     if (this.values !== null) this.values[row] = value ?? this.#latest.get(vcpu) ?? this.#previous;
+  }
+
+  /** A loss without a value lasts until the event that follows it. */
+  lose(row: number): void {
+    if (this.#lost < 0) this.#lost = row;
+    if (this.values !== null) this.values[row] = this.#previous;
   }
 
   /** Rows that could not be read stand where the row before them does. */
   hold(from: number, to: number): void {
+    this.#lost = -1;
     this.values?.fill(this.#previous, from, to);
   }
+}
+
+function put(axis: AxisColumn, kind: number, row: number, vcpu: number, value: number | null): void {
+  if (value === null && kind === EVENT_KINDS.lost) axis.lose(row);
+  else axis.set(row, vcpu, value);
 }
 
 /** Reads the events of a trace, one chunk a call of `next`, so that a server can breathe in between. */
@@ -240,12 +256,12 @@ export class IndexBuilder {
     const vcpu = small(columns.vcpu, i) ?? 0;
     const from = small(columns.from_level, i);
     const to = small(columns.to_level, i);
-    this.#tick.set(row, vcpu, wide(columns.tick, i));
+    put(this.#tick, kind, row, vcpu, wide(columns.tick, i));
     if (this.#timeBase === null && has(columns.time_ns, i)) {
       const words = columns.time_ns.numbers;
       this.#timeBase = { low: words?.[2 * i] ?? 0, high: words?.[2 * i + 1] ?? 0 };
     }
-    this.#time.set(row, vcpu, wide(columns.time_ns, i, this.#timeBase ?? ZERO));
+    put(this.#time, kind, row, vcpu, wide(columns.time_ns, i, this.#timeBase ?? ZERO));
 
     const level = ENTERING.has(kind) ? (to ?? from) : (from ?? to);
     const lane = this.#laneIndex(vcpu, level);

@@ -351,6 +351,12 @@ describe('timeline of exits and entries', () => {
       gaps.map(({ vcpu, from, to, lost }) => ({ vcpu, from, to, lost })),
       [{ vcpu: null, from: 0, to: 1, lost: 1230 }],
     );
+    const times = await timeline.view({ axis: 'time', from: 0, to: 1000, bins: 3 }, ALL);
+    assert.deepEqual(
+      times.gaps.map(({ from, to }) => to - from),
+      [800],
+      'until the event behind it, for a loss has no time of its own',
+    );
     reader.close();
   });
 });
