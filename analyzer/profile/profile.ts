@@ -66,7 +66,7 @@ export interface ProfileRip {
  * before the first entry or exit, behind the last, or beside one whose counterpart is missing, as where events were lost.
  */
 export interface Spent {
-  /** From the first to the last event of each vCPU. */
+  /** From the first to the last event of each vCPU; a lane that neither exits nor enters is none. */
   readonly span: number;
   /** From entries to the exits that followed. */
   readonly guest: number;
@@ -269,7 +269,10 @@ export function histogramOf({ times: { starts, values } }: ExitIndex, cells: Ite
 /** The profile of an index; `nameOf` gives names of the trace's dictionaries. */
 export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOptions = {}): Profile {
   const tables = new Tables(index, nameOf, options);
-  const sum = (part: keyof LaneSpan): number => index.lanes.reduce((all, lane) => all + lane[part], 0);
+  const lanes = tables.lanes();
+  const exiting = new Set(lanes.map(({ lane }) => lane));
+  const vcpus = index.lanes.filter(({ lane, entries, refused }) => entries + refused > 0 || exiting.has(lane));
+  const sum = (part: keyof LaneSpan): number => vcpus.reduce((all, lane) => all + lane[part], 0);
   return {
     unit: index.unit,
     exits: tables.exits,
@@ -284,7 +287,7 @@ export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOpti
     guest: sum('guest'),
     outside: sum('outside'),
     handled: tables.handled,
-    lanes: tables.lanes(),
+    lanes,
     rows: tables.rows(),
     rips: tables.rips(),
   };

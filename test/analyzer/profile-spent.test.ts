@@ -98,6 +98,16 @@ describe('time outside the guest', () => {
     assert.deepEqual([answer.span, answer.guest, answer.outside], [131, 0, 21]);
   });
 
+  it('is no matter of threads that never enter a guest', () => {
+    const answer = profileEvents([
+      { kind: 'msr', vcpu: 1, time_ns: 0 },
+      { kind: 'entry', vcpu: 0, time_ns: 10 },
+      { kind: 'exit', vcpu: 0, isa: 1, from_level: 1, reason: 10, time_ns: 30 },
+      { kind: 'msr', vcpu: 1, time_ns: 1_000_000 },
+    ]);
+    assert.deepEqual([answer.span, answer.guest, answer.outside], [20, 20, 0]);
+  });
+
   // kvm.h: KVM_EXIT_FAIL_ENTRY is 9, KVM_EXIT_HLT 5
   it('has no part in an entry of which user space is told that it failed, which is counted', () => {
     const answer = (code: number): Profile =>
