@@ -214,7 +214,8 @@ export const command: Command = {
     processor: 'whose capabilities were used: a model, a file or both; unknown where none were given',
     dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
-    format: 'kvm-vmcs, xen-vmcs, kvm-vmcb, xen-vmcb, qemu, report, vmcs (of a trace), or recording (of another tool)',
+    format:
+      'kvm-vmcs, xen-vmcs, kvm-vmcb, xen-vmcb, xen-check, qemu, report, vmcs (of a trace), or recording (of another tool)',
     title: 'the format in words',
     isa: 'vmx, svm or null',
     first: 'first line of the dump, from 1, or the event of a trace',

@@ -24,6 +24,7 @@ const CLOSELY = 25;
 const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   vmcb: 'kvm-vmcb',
   'xen-vmcb': 'xen-vmcb',
+  'xen-check': 'xen-check',
   qemu: 'qemu',
   report: 'report',
 };
@@ -96,6 +97,7 @@ export class Builder {
     this.#order = Math.max(this.#order, row.order);
     if (row.head.startsWith('MSR guest')) this.#list = 'guest';
     if (row.head.startsWith('MSR host')) this.#list = 'host';
+    if (row.says !== undefined) this.#set(row.says, 1n, line);
     if (row.names.includes('list.msr')) this.#listed(found, line);
     else this.#store(found, text, line);
   }
@@ -197,7 +199,12 @@ export class Builder {
 
   /** What a printer always prints and this dump lacks, section by section and place by place. */
   #complete(): void {
-    if (this.family === 'report' || (this.family === 'qemu' && !this.#sections.has('registers'))) return;
+    if (
+      this.family === 'report' ||
+      this.family === 'xen-check' ||
+      (this.family === 'qemu' && !this.#sections.has('registers'))
+    )
+      return;
     const program = this.#xen ? 'xen' : 'kvm';
     const gaps = new Map<string, { readonly section: string; readonly after: number; readonly heads: string[] }>();
     let after = 0;

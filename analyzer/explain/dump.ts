@@ -5,6 +5,7 @@ export const FORMATS = {
   'xen-vmcs': { isa: 'vmx', says: 'VMCS dump of Xen' },
   'kvm-vmcb': { isa: 'svm', says: 'VMCB dump of Linux KVM' },
   'xen-vmcb': { isa: 'svm', says: 'VMCB dump of Xen' },
+  'xen-check': { isa: 'svm', says: 'VMCB that Xen refused' },
   vmcs: { isa: 'vmx', says: 'VMCS of a recorded run' },
   qemu: { isa: null, says: 'Register dump of QEMU' },
   recording: { isa: null, says: 'Failed entry of a recording' },

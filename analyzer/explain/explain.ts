@@ -20,6 +20,7 @@ import type { Verdict } from './sentences.js';
 import { judgeSvm } from './svm.js';
 import { trapsOf } from './traps.js';
 import { UNLISTED } from './unlisted.js';
+import { judgeRefused } from './xen-check.js';
 
 /** A check that did not simply hold. */
 export interface Finding {
@@ -145,6 +146,7 @@ const settle = (judged: readonly Judged[], { passed }: Outcome, { pieces }: Dump
 
 function judgeAll(dump: Dump, processor: Processor): Judged[] {
   if (dump.format === 'report') return [];
+  if (dump.format === 'xen-check') return judgeRefused(dump);
   if (FORMATS[dump.format].isa === 'svm') return judgeSvm(dump, processor);
   const state = dump.format === 'qemu' ? fromQemu(dump) : dump;
   return [...judge([...CHECKS, ...UNLISTED], state, processor), ...judgeMsrs(dump)];

@@ -99,6 +99,14 @@ const svmInvalid = (reason: bigint): Outcome => ({
   says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',
 });
 
+const REFUSED_BY_XEN: Outcome = {
+  ...blank,
+  kind: 'vmrun-invalid',
+  isa: 'svm',
+  failed: true,
+  says: 'Xen refused a VMCB before VMRUN, as it does with those of a nested guest',
+};
+
 /** Codes below zero: VMRUN itself failed. Kernels print 32 bits of them or 64. */
 const SVM_FAILURES = SVM_EXIT_CODES.filter(({ code }) => code >> 63n === 1n);
 
@@ -175,5 +183,6 @@ function ownOutcome(dump: Dump): Outcome {
     }
     if (dump.format === 'qemu') return { ...blank, kind: 'unknown', failed: null, says: 'no error is told' };
   }
+  if (dump.format === 'xen-check') return REFUSED_BY_XEN;
   return FORMATS[dump.format].isa === 'svm' ? svmOutcome(dump) : vmxOutcome(dump);
 }

@@ -1,7 +1,7 @@
 /** What a line of a dump is described by. */
 import type { Template } from './template.js';
 
-export type Family = 'vmcs' | 'vmcb' | 'xen-vmcb' | 'qemu' | 'report';
+export type Family = 'vmcs' | 'vmcb' | 'xen-vmcb' | 'xen-check' | 'qemu' | 'report';
 
 export interface RowSpec {
   readonly section: string;
@@ -12,6 +12,8 @@ export interface RowSpec {
   readonly only?: 'kvm' | 'xen';
   /** The line opens a dump, or a section of one. */
   readonly opens?: 'dump' | 'section';
+  /** What the line says by being there: a value of 1 with this name. */
+  readonly says?: string;
   /** May stand several times in a dump. */
   readonly repeats?: true;
 }

@@ -6,6 +6,7 @@
 import { BARE } from './bare-errors.js';
 import { type Family, may, must, only, type Row, type RowSpec } from './row.js';
 import { template } from './template.js';
+import { XEN_CHECK_ROWS } from './xen-check.js';
 import { XEN_VMCB_ROWS } from './xen-vmcb.js';
 
 const SEGMENTS = ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'] as const;
@@ -323,6 +324,7 @@ export const ROWS: readonly Row[] = [
   ...rowsOf('vmcs', VMCS_ROWS),
   ...rowsOf('vmcb', VMCB_ROWS),
   ...rowsOf('xen-vmcb', XEN_VMCB_ROWS),
+  ...rowsOf('xen-check', XEN_CHECK_ROWS),
   ...rowsOf('qemu', QEMU_ROWS),
   ...rowsOf('report', REPORT_ROWS),
 ];

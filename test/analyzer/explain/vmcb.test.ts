@@ -210,3 +210,32 @@ describe('Xen on AMD', () => {
     assert.ok(undecidable.some(({ id }) => id === 'svm.efer.reserved'));
   });
 });
+
+// xen/arch/x86/hvm/svm/svmdebug.c, svm_vmcb_isvalid: "%pv[%s]: " in front, and "%s: " before 4.11.
+describe('Xen, a VMCB that it refuses before VMRUN', () => {
+  const SAID: readonly (readonly [line: string, check: string, value: bigint | null])[] = [
+    ['d1v0[nsvm_vmcb_prepare4vmrun]: EFER: SVME bit not set (0x500)', 'svm.efer.svme', 0x500n],
+    ['nsvm_vmcb_prepare4vmrun: CR0: CD bit is zero and NW bit set (0xa0000031)', 'svm.cr0.nw_needs_cd', 0xa000_0031n],
+    ['d1v0[f]: CR0: bits [63:32] are not zero (0x180000031)', 'svm.cr0.high', 0x1_8000_0031n],
+    ['d1v0[f]: CR3: MBZ bits are set (0x80000000000000)', 'svm.cr3.reserved', 0x80_0000_0000_0000n],
+    ['d1v0[f]: CR4: invalid bits are set (0x2000, valid: 0x7ff)', 'svm.cr4.supported', 0x2000n],
+    ['d1v0[f]: CR4: invalid value 0x2000 (valid 0x7ff, rejected 0x2000)', 'svm.cr4.supported', 0x2000n],
+    ['d1v0[f]: DR7: bits [63:32] are not zero (0x100000400)', 'svm.dr7.high', 0x1_0000_0400n],
+    ['d1v0[f]: EFER: unknown bits are not zero (0x1d03)', 'svm.efer.reserved', 0x1d03n],
+    ['d1v0[f]: EFER: NXE without feature (1d00)', 'svm.efer.supported', 0x1d00n],
+    ['f: EFER_LME and CR0.PG are both set and CR4.PAE is zero.', 'svm.long_mode.pae', null],
+    ['d1v0[f]: EFER_LME, CR0.PG, CR4.PAE, CS.L and CS.D are all non-zero', 'svm.cs.l_and_d', null],
+    ['d1v0[f]: GENERAL2_INTERCEPT: VMRUN intercept bit is clear (0x6f7e)', 'svm.vmrun_intercept', 0x6f7en],
+  ];
+  for (const [line, check, value] of SAID) {
+    it(`${check}: ${line}`, () => {
+      const { format, isa, verdict, violated, damage, next } = only(`(XEN) ${line}`);
+      assert.deepEqual([format, isa, verdict, ids(violated), damage], ['xen-check', 'svm', 'violated', [check], []]);
+      assert.deepEqual(
+        violated.flatMap(({ values }) => values.map((one) => one.value)),
+        value === null ? [] : [value],
+      );
+      assert.ok(next.every((one) => !one.includes('kvm_amd')));
+    });
+  }
+});
