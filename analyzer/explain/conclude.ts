@@ -48,7 +48,12 @@ export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]
   // What permits the reported qualification comes first: the processor may have met any of them.
   const fits = ({ check }: Judged): number =>
     outcome.qualification !== null && BigInt(check.qualification ?? 0) === outcome.qualification ? 0 : 1;
-  const violated = broken.filter(({ check }) => !check.optional).sort((a, b) => fits(a) - fits(b));
+  // Last comes what a hypervisor masks by the processor's own MSRs: rather those that were given are of another.
+  const masked = ({ check }: Judged): number =>
+    MASKS_CONTROLS.has(dump.format) && RESERVED_CONTROLS.test(check.id) ? 1 : 0;
+  const violated = broken
+    .filter(({ check }) => !check.optional)
+    .sort((a, b) => fits(a) - fits(b) || masked(a) - masked(b));
   const optional = outcome.failed ? broken.filter(({ check }) => check.optional) : [];
   const suspected = suspectsOf(dump, outcome, judged);
   // A second fault beside a certain one is worth a look where a width alone is open.

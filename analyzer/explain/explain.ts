@@ -13,9 +13,9 @@ import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
 import { type Judged, judge, type Missing } from './evaluate.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
-import { type Processor, UNKNOWN } from './processor.js';
+import type { Processor } from './processor.js';
 import { fromQemu } from './qemu.js';
-import { notThatModel, refutedBy } from './refuted.js';
+import { type Refuted, refutedBy } from './refuted.js';
 import type { Verdict } from './sentences.js';
 import { judgeSvm } from './svm.js';
 import { trapsOf } from './traps.js';
@@ -158,8 +158,8 @@ export interface Judgement {
   readonly outcome: Outcome;
   readonly conclusion: Conclusion;
   readonly judged: readonly Judged[];
-  /** The capabilities that were given are not those of the host: ids of the checks that say so. */
-  readonly refuted: readonly string[] | null;
+  /** The capabilities that were given are not those of the host. */
+  readonly refuted: Refuted | null;
 }
 
 /** Judges one dump. */
@@ -169,9 +169,9 @@ export function judgeDump(dump: Dump, processor: Processor, host: Host = null): 
   const judgeAs = (known: Processor): Judged[] =>
     dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, known), outcome, dump);
   const given = judgeAs(processor);
-  const refuted = refutedBy(given, dump, outcome, () => judgeAs(UNKNOWN));
+  const refuted = refutedBy(processor, given, dump, outcome, judgeAs);
   const judged = refuted?.judged ?? given;
-  return { dump, outcome, conclusion: conclude(dump, outcome, judged), judged, refuted: refuted?.by ?? null };
+  return { dump, outcome, conclusion: conclude(dump, outcome, judged), judged, refuted };
 }
 
 /** Judges one dump, and says what it comes to. */
@@ -179,8 +179,8 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
   const { outcome, conclusion, judged, refuted } = judgeDump(dump, processor, host);
   const state = dump.format === 'qemu' && outcome.isa !== 'svm' ? fromQemu(dump) : dump;
   const find = (list: readonly Judged[]): Finding[] =>
-    list.map((one) => findingOf(one, state, refuted === null ? processor : UNKNOWN));
-  const notThat = refuted === null ? [] : [notThatModel(processor.name, refuted)];
+    list.map((one) => findingOf(one, state, refuted?.processor ?? processor));
+  const notThat = refuted === null ? [] : [refuted.says];
   return {
     format: dump.format,
     title: FORMATS[dump.format].says,

@@ -26,8 +26,8 @@ export interface Processor {
   readonly most?: Bound;
   /** It was read from a file, and `name` is the file's. */
   readonly isFile?: true;
-  /** What was said of it apart from its capability MSRs, and stays where these turn out to be those of another. */
-  readonly apart?: Processor;
+  /** Who says what, where capability MSRs and CPUID come from two: one may turn out to be of another host. */
+  readonly parts?: { readonly capable: Processor; readonly said: Processor };
 }
 
 export type Bound = Partial<Pick<Processor, 'physicalBits' | 'linearBits' | 'counters'>>;
@@ -129,6 +129,19 @@ export function bounds(hostCr4: bigint | null): readonly [least: Processor, most
   return [make(true), make(false)];
 }
 
+/** Bits of a running CR4, by name, whose feature a processor is said not to have. */
+export function deniedBy({ linearBits, features }: Processor, cr4: bigint): string[] {
+  const has = shown(cr4);
+  const denies = (...of: readonly CpuFeature[]): boolean => of.some((one) => has[one] && features[one] === false);
+  const bits: readonly (readonly [name: string, denied: boolean])[] = [
+    ['LA57', (cr4 & LA57) !== 0n && linearBits !== null && linearBits < LINEAR.most],
+    ['CET', denies('CET_SS') && denies('CET_IBT')],
+    ['LAM_SUP', denies('LAM')],
+    ['FRED', denies('FRED')],
+  ];
+  return bits.filter(([, denied]) => denied).map(([name]) => name);
+}
+
 /** A processor that Trapline's machine has. */
 export const ofModel = (model: CpuModel): Processor => ({
   name: model.name,
@@ -155,7 +168,7 @@ export function withCpuid(known: Processor, said: Processor): Processor {
     linearBits: pick('linearBits'),
     counters: pick('counters'),
     features: { ...known.features, ...said.features },
-    apart: said,
+    parts: { capable: known, said },
   };
 }
 

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { readCpuid } from '../../../analyzer/explain/cpuid-file.js';
 import { explain } from '../../../analyzer/explain/log.js';
+import { readMsrs } from '../../../analyzer/explain/msr-file.js';
+import { withCpuid } from '../../../analyzer/explain/processor.js';
 import { PROCESSORS } from '../../../analyzer/explain/processors.js';
 import { broken, fixture, ids, only, SKIP, shared } from './helpers.js';
 
@@ -33,6 +36,43 @@ describe('a host that is not the model', () => {
     const [report] = as(text);
     assert.deepEqual(report === undefined ? [] : broken(report), ['guest.gdtr.base', 'guest.tr.s']);
     assert.match(report?.traps[0] ?? '', /not skylake-k.*host\.cr4\.fixed/);
+  });
+  it('is told by a VMfail for the controls, for CR4 of the host is what it runs with', () => {
+    const text = fixture('vmx-injection');
+    const [report] = explain(text, 'test', { processor: PROCESSORS.get('trapline-skylake') }).dumps;
+    assert.deepEqual(
+      [ids(report?.violated ?? []), ids(report?.suspects ?? [])],
+      [[], ['controls.injection.error_code']],
+    );
+    assert.match(report?.traps[0] ?? '', /^This host is not trapline-skylake: it runs with .*host\.cr4\.fixed.*--msrs/);
+    assert.ok(report?.next.some((line) => line.includes('--msrs FILE') && line.includes('--cpu MODEL')));
+  });
+  it('where nothing else explains a VMfail, CR4 of the host may be its cause', () => {
+    const text = fixture('vmx-injection').replace('intr_info=8000030d', 'intr_info=80000b0d');
+    const [report] = explain(text, 'test', { processor: PROCESSORS.get('trapline-skylake') }).dumps;
+    assert.ok(ids(report?.violated ?? []).includes('host.cr4.fixed'));
+  });
+  it('a file is not called a host', () => {
+    const processor = readMsrs('0x488 0x2000\n0x489 0x27ff\n', '/tmp/full.msrs');
+    const [report] = explain(fixture('vmx-two-faults'), 'test', { processor }).dumps;
+    assert.match(report?.traps[0] ?? '', /^\/tmp\/full\.msrs is not of this host: an entry got past host\.cr4\.fixed/);
+  });
+  it('CPUID that denies LA57 is not of a host that runs with it', () => {
+    const la57 = fixture('vmx-two-faults').replace('CR4=00000000003726f0', 'CR4=00000000003736f0');
+    assert.notEqual(la57, fixture('vmx-two-faults'));
+    const processor = readCpuid('address sizes : 46 bits physical, 48 bits virtual', 'cpuinfo');
+    const [report] = explain(la57, 'test', { processor }).dumps;
+    assert.match(report?.traps[0] ?? '', /^cpuinfo is not of this host: it runs with CR4\.LA57/);
+    assert.deepEqual(report === undefined ? [] : broken(report), ['guest.tr.s']);
+    const both = withCpuid(readMsrs('0x486 0x80000021', 'host.msrs'), processor);
+    assert.match(explain(la57, 'test', { processor: both }).dumps[0]?.traps[0] ?? '', /^cpuinfo is not of this host/);
+  });
+  it('what CPUID says stays where the MSRs beside it are of another host', () => {
+    const said = readCpuid('address sizes : 46 bits physical, 48 bits virtual', 'cpuinfo');
+    const processor = withCpuid(readMsrs('0x489 0x27ff\n', 'other.msrs'), said);
+    const [report] = explain(fixture('vmx-two-faults'), 'test', { processor }).dumps;
+    assert.match(report?.traps[0] ?? '', /^other\.msrs is not of this host/);
+    assert.deepEqual(ids(report?.violated ?? []), ['guest.gdtr.base', 'guest.tr.s']);
   });
   it('of unknown model that has CR4.CET has both halves of CET, one that has not may lack them', () => {
     const loads = fixture('vmx-injection')
