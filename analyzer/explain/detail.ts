@@ -1,4 +1,5 @@
 /** Which bits of a value break a rule about bits. */
+import { SEV_FEATURES_DEFINED } from '../../engine/svm/checks/terms.js';
 import { VMX_MSR } from '../../engine/vmx/capabilities.js';
 import { decodeBits } from './decode.js';
 import { type Dump, fieldOf } from './dump.js';
@@ -12,17 +13,21 @@ const FIXED: { readonly [id: string]: readonly [field: string, fixed0: number, f
   'host.cr4.fixed': ['HOST_CR4', VMX_MSR.cr4Fixed0, VMX_MSR.cr4Fixed1],
 };
 
-/** Rules on a mask of allowed bits, by id: the value, or what holds a copy of it, and the mask. */
-const MASKED: { readonly [id: string]: readonly [fields: readonly string[], mask: string] } = {
-  'svm.sev_features.allowed': [['SEV_FEATURES', 'GUEST_SEV_FEATURES'], 'ALLOWED_SEV_FEATURES'],
+/** Rules on a mask of allowed bits, by id: the value, or what holds a copy of it, the mask, and the bits it is about. */
+const MASKED: { readonly [id: string]: readonly [fields: readonly string[], mask: string, about: bigint] } = {
+  'svm.sev_features.allowed': [
+    ['SEV_FEATURES', 'GUEST_SEV_FEATURES'],
+    'ALLOWED_SEV_FEATURES',
+    BigInt(SEV_FEATURES_DEFINED >>> 0),
+  ],
 };
 
 function beyondMask(id: string, dump: Dump): string[] {
-  const [fields, mask] = MASKED[id] ?? [[], ''];
+  const [fields, mask, about] = MASKED[id] ?? [[], '', 0n];
   const field = fields.find((name) => dump.values.has(name));
   const [value, allowed] = [fieldOf(dump, field ?? ''), fieldOf(dump, mask)];
   if (field === undefined || value === null || allowed === null) return [];
-  const beyond = value & ~allowed;
+  const beyond = value & about & ~allowed;
   const bits = [...beyond.toString(2)].reverse().flatMap((digit, bit) => (digit === '1' ? [bit] : []));
   if (bits.length === 0) return [];
   const which = `${bits.length === 1 ? 'bit' : 'bits'} ${bits.join(', ')}`;

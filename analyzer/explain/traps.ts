@@ -1,6 +1,6 @@
 /** What makes people take a valid state for an invalid one, or the reverse; each is said only where the dump has it. */
 import { ENTRY, EXIT } from '../../engine/vmx/controls.js';
-import { type Dump, fieldOf } from './dump.js';
+import { type Dump, FORMATS, fieldOf } from './dump.js';
 import type { Outcome } from './outcome.js';
 
 interface Trap {
@@ -79,9 +79,9 @@ const TRAPS: readonly Trap[] = [
       'QEMU prints the registers as the guest sees them. The VMCS holds others: CR0 and CR4 with the bits that VMX demands, EFER, DR7, and without "unrestricted guest" also real-mode segments.',
   },
   {
-    applies: (dump) =>
-      dump.format === 'kvm-vmcb' && fieldOf(dump, 'EXIT_CODE') !== null && fieldOf(dump, 'EXIT_CODE') !== 0xffff_ffffn,
-    says: () => 'Only exit code -1 (VMEXIT_INVALID) is a failed VMRUN: with any other the guest ran.',
+    applies: ({ format }, { kind }) => FORMATS[format].isa === 'svm' && kind === 'exit',
+    says: () =>
+      'Only an exit code below zero, as -1 (VMEXIT_INVALID), is a failed VMRUN: with any other the guest ran.',
   },
 ];
 

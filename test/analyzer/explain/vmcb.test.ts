@@ -40,6 +40,13 @@ describe('KVM, a guest with SEV-SNP', () => {
     assert.match(report.violated[0]?.detail.join() ?? '', /bit 7 of GUEST_SEV_FEATURES/);
     assert.ok(report.undecidable.some(({ missing }) => missing.some(({ name }) => /encrypted save area/.test(name))));
   });
+  // 64 bits of it are printed since 6.18.
+  it('that VMRUN failed is said of all forms of its exit code, and that it did not of others', () => {
+    const traps = (code: string): number =>
+      only(fixture('svm-cs').replace(/(exit_code: +)\w+/, `$1${code}`)).traps.filter((one) => /below zero/.test(one))
+        .length;
+    assert.deepEqual(['ffffffff', 'ffffffffffffffff', 'fffffffe', '00000078'].map(traps), [0, 0, 0, 1]);
+  });
   it('a mask that allows it, or that is not enabled, is no cause', () => {
     for (const mask of ['8000000000000081', '0000000000000001'])
       assert.deepEqual(ids(only(snp(mask, '0000000000000081')).violated), []);
