@@ -2,6 +2,7 @@
 import { LAYOUTS } from '../detail-bits.js';
 import { BITS, type BitField, DEFAULT_ONES } from './bits.js';
 import { type Dump, FORMATS } from './dump.js';
+import { in64BitMode, isCanonical, linearBitsOf } from './linear.js';
 
 export interface Decoded {
   readonly field: string;
@@ -71,6 +72,16 @@ function decodeQualification(dump: Dump, value: bigint): string[] {
   );
 }
 
+/** Addresses that checks and the first fetch look at, and whether they are the guest's. */
+const POINTERS: { readonly [field: string]: boolean } = { GUEST_RIP: true, GUEST_SSP: true, HOST_RIP: false };
+
+/** By the paging in use: that is what a fetch wants. */
+function sayAddress(dump: Dump, value: bigint, isGuest: boolean): string[] {
+  if (isGuest && !in64BitMode(dump)) return ['outside 64-bit mode'];
+  const bits = linearBitsOf(dump, isGuest ? 'GUEST_CR4' : 'HOST_CR4');
+  return [`${isCanonical(value, bits) ? '' : 'not '}canonical with ${bits} bits`];
+}
+
 /** Every field of a dump whose bits have names, in the order of the lines. */
 export function decode(dump: Dump): Decoded[] {
   if (FORMATS[dump.format].isa === null) return [];
@@ -80,6 +91,8 @@ export function decode(dump: Dump): Decoded[] {
       if (field === 'VM_EXIT_REASON') {
         return { field, value, line, says: value & EXIT_FAILURE ? ['VM-entry failure'] : [] };
       }
+      const guest = POINTERS[field];
+      if (guest !== undefined) return { field, value, line, says: sayAddress(dump, value, guest) };
       return { field, value, line, says: decodeBits(field, value) };
     })
     .filter(({ says }) => says.length > 0)

@@ -195,7 +195,7 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
     undecidable: find(conclusion.undecidable),
     holds: judged.filter(({ answer }) => answer === 'holds').length,
     damage: dump.damage.map((damage) => ({ ...damage, says: DAMAGES[damage.kind] })),
-    traps: [...notThat, ...trapsOf(dump, outcome)],
+    traps: [...notThat, ...trapsOf(dump, outcome, judged)],
     next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
   };

@@ -1,10 +1,13 @@
 /** What makes people take a valid state for an invalid one, or the reverse; each is said only where the dump has it. */
 import { ENTRY, EXIT } from '../../engine/vmx/controls.js';
 import { type Dump, FORMATS, fieldOf } from './dump.js';
+import type { Judged } from './evaluate.js';
+import { in64BitMode, isCanonical, linearBitsOf } from './linear.js';
 import type { Outcome } from './outcome.js';
 
 interface Trap {
-  readonly applies: (dump: Dump, outcome: Outcome) => boolean;
+  /** @param holds tells whether a check holds, by its id */
+  readonly applies: (dump: Dump, outcome: Outcome, holds: (id: string) => boolean) => boolean;
   readonly says: (dump: Dump) => string;
 }
 
@@ -20,9 +23,29 @@ const unloaded = (field: string, control: number, controls: string, what: string
     `${what} is printed as ${hex(fieldOf(dump, field))} but "load ${what.split(' ').pop()}" is 0: the entry does not look at it.`,
 });
 
+/** What the entry takes, because it looks at bits beyond the linear-address width alone, and the guest cannot use. */
+const notCanonical = (field: string, control: number, check: string, what: string, use: string): Trap => ({
+  applies: (dump, _outcome, holds) => {
+    const value = fieldOf(dump, field);
+    const isLoaded = control === 0 || has(dump, 'VM_ENTRY_CONTROLS', control) === true;
+    if (value === null || !isLoaded || !in64BitMode(dump)) return false;
+    return !isCanonical(value, linearBitsOf(dump)) && holds(check);
+  },
+  says: (dump) =>
+    `${what} ${hex(fieldOf(dump, field))} is not canonical (${linearBitsOf(dump)} bits by guest CR4.LA57), and the entry allows that: it only wants bits beyond the processor's linear-address width to be identical. It is no cause of a failed entry; ${use}.`,
+});
+
 const VALID = 0x8000_0000;
 
 const TRAPS: readonly Trap[] = [
+  notCanonical('GUEST_RIP', 0, 'guest.rip.linear_width', 'Guest RIP', "the guest's first fetch faults (#GP)"),
+  notCanonical(
+    'GUEST_SSP',
+    ENTRY.loadCet,
+    'guest.ssp.linear_width',
+    'Guest SSP',
+    "the guest's first use of its shadow stack faults",
+  ),
   unloaded('GUEST_IA32_EFER', ENTRY.loadEfer, 'VM_ENTRY_CONTROLS', 'guest IA32_EFER'),
   unloaded('GUEST_IA32_PAT', ENTRY.loadPat, 'VM_ENTRY_CONTROLS', 'guest IA32_PAT'),
   {
@@ -86,5 +109,9 @@ const TRAPS: readonly Trap[] = [
 ];
 
 /** Of a recorded run nothing was printed that could be misread. */
-export const trapsOf = (dump: Dump, outcome: Outcome): string[] =>
-  (dump.format === 'vmcs' ? [] : TRAPS).filter(({ applies }) => applies(dump, outcome)).map(({ says }) => says(dump));
+export function trapsOf(dump: Dump, outcome: Outcome, judged: readonly Judged[]): string[] {
+  const held = new Set(judged.filter(({ answer }) => answer === 'holds').map(({ check }) => check.id));
+  const holds = (id: string): boolean => held.has(id);
+  const traps = dump.format === 'vmcs' ? [] : TRAPS;
+  return traps.filter(({ applies }) => applies(dump, outcome, holds)).map(({ says }) => says(dump));
+}
