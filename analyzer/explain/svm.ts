@@ -98,9 +98,10 @@ const ask = (check: SvmCheck, state: VmcbState): boolean | Missing => {
 };
 
 /** Judges every check of VMRUN. */
-export function judgeSvm(dump: Dump, { physicalBits }: Processor): Judged[] {
+export function judgeSvm(dump: Dump, { physicalBits, least: atLeast }: Processor): Judged[] {
   const state = new VmcbState(dump, { physicalBits, cr4: null, efer: null });
-  const [narrow, wide] = [LEAST, MOST].map(
+  const closest = { ...LEAST, physicalBits: atLeast?.physicalBits ?? LEAST.physicalBits };
+  const [narrow, wide] = [closest, MOST].map(
     (bound) => new VmcbState(dump, { ...bound, physicalBits: physicalBits ?? bound.physicalBits }),
   );
   return SVM_CHECKS.map((row): Judged => {
