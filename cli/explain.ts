@@ -1,5 +1,5 @@
 /** `trapline explain`: why entries failed, those whose dumps a log holds and those of a recorded run. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
 import { readCpuid } from '../analyzer/explain/cpuid-file.js';
 import type { DumpReport } from '../analyzer/explain/explain.js';
@@ -17,6 +17,10 @@ import { CliError, describeError, formatError } from './errors.js';
 import { printReports, type Rest } from './explain-print.js';
 import { explainImported, explainRecording, isImported, isRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
+import { readBounded } from './files.js';
+
+/** Bytes of a file of MSRs or of CPUID; /proc/cpuinfo of a large host has a few MiB. */
+const LARGEST_LIST = 16 << 20;
 
 /** A processor by name; throws CliError BAD_VALUE. */
 function processorOf(name: string): Processor {
@@ -26,16 +30,13 @@ function processorOf(name: string): Processor {
 }
 
 /** A file or standard input; throws AnalysisError LOG_TOO_LARGE. */
-function read(path: string): Buffer {
-  const from = path === '-' ? 0 : path;
-  const { size } = path === '-' ? { size: 0 } : statSync(path);
-  const bytes = size > LARGEST ? null : readFileSync(from);
-  if (bytes === null || bytes.length > LARGEST) throw tooLarge(path);
-  return bytes;
-}
+const read = (path: string): Buffer => readBounded(path, LARGEST, tooLarge);
 
-const tooLarge = (path: string): AnalysisError =>
-  new AnalysisError('LOG_TOO_LARGE', path, `more than ${LARGEST / 2 ** 20} MiB`);
+const tooLarge = (path: string, says = `more than ${LARGEST / 2 ** 20} MiB`): AnalysisError =>
+  new AnalysisError('LOG_TOO_LARGE', path, says);
+
+/** What is said of a processor; such lists are short. */
+const listOf = (path: string): string => readBounded(path, LARGEST_LIST).toString('utf8');
 
 /** What one file gave. */
 interface Found {
@@ -49,7 +50,7 @@ interface Found {
 function chosenProcessor(call: Call): Processor {
   const capable = capableProcessor(call);
   const cpuid = call.value('cpuid');
-  return cpuid === null ? capable : withCpuid(capable, readCpuid(read(cpuid).toString('utf8'), cpuid));
+  return cpuid === null ? capable : withCpuid(capable, readCpuid(listOf(cpuid), cpuid));
 }
 
 function capableProcessor(call: Call): Processor {
@@ -59,7 +60,7 @@ function capableProcessor(call: Call): Processor {
     const why = 'both say what the processor can do';
     throw new CliError('BAD_VALUE', 'explain --cpu and --msrs', why, 'give one of them');
   }
-  if (msrs !== null) return readMsrs(read(msrs).toString('utf8'), msrs);
+  if (msrs !== null) return readMsrs(listOf(msrs), msrs);
   return model === null ? UNKNOWN : processorOf(model);
 }
 

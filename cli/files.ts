@@ -4,12 +4,14 @@ import { CliError } from './errors.js';
 
 const PIECE = 1 << 20;
 
+const tooLarge = (path: string, says: string): Error => new CliError('TOO_LARGE', path, says);
+
 /**
- * The bytes of a file, a pipe or a device, `most` at the most.
- * @throws CliError TOO_LARGE, or the error of the operating system
+ * The bytes of a file, a pipe or a device, or of standard input for `-`, `most` at the most.
+ * @throws CliError NOT_A_FILE; TOO_LARGE or what `refuse` makes of it; or the error of the operating system
  */
-export function readBounded(path: string, most: number): Uint8Array {
-  const file = openSync(path, 'r');
+export function readBounded(path: string, most: number, refuse = tooLarge): Buffer {
+  const file = path === '-' ? 0 : openSync(path, 'r');
   try {
     if (fstatSync(file).isDirectory()) throw new CliError('NOT_A_FILE', path);
     const pieces: Uint8Array[] = [];
@@ -19,11 +21,11 @@ export function readBounded(path: string, most: number): Uint8Array {
       const got = readSync(file, piece, 0, PIECE, null);
       if (got === 0) return Buffer.concat(pieces);
       length += got;
-      if (length > most) throw new CliError('TOO_LARGE', path, `more than ${most / PIECE} MiB`);
+      if (length > most) throw refuse(path, `more than ${most / PIECE} MiB`);
       pieces.push(piece.subarray(0, got));
     }
   } finally {
-    closeSync(file);
+    if (file !== 0) closeSync(file);
   }
 }
 

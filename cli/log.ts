@@ -13,5 +13,8 @@ export function withAdvice(error: unknown, file: string): unknown {
   return new ImportError(error.code, error.where, error.why, advice);
 }
 
-const holdsDump = (file: string): boolean =>
-  file !== '-' && statSync(file).size <= LARGEST && hasDump(readFileSync(file));
+function holdsDump(file: string): boolean {
+  if (file === '-') return false;
+  const stat = statSync(file);
+  return stat.isFile() && stat.size <= LARGEST && hasDump(readFileSync(file));
+}

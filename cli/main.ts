@@ -1,16 +1,23 @@
 #!/usr/bin/env node
 /** The `trapline` program. */
+import { writeSync } from 'node:fs';
+import { EXIT } from './command.js';
 import { COMMANDS } from './commands.js';
+import { describeError, formatError } from './errors.js';
 import { Output } from './output.js';
 import { stdoutReader } from './pipe.js';
 import { EXIT_DEFECT, runProgram } from './program.js';
 
 /** What a shell reports for a program that SIGPIPE ended: the reader went away before the answer was whole. */
 const EXIT_SIGPIPE = 141;
+const STDERR = 2;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' && stdoutReader.optional) return;
-  process.exit(error.code === 'EPIPE' ? EXIT_SIGPIPE : EXIT_DEFECT);
+  if (error.code === 'EPIPE') process.exit(EXIT_SIGPIPE);
+  const described = describeError(error);
+  if (described !== null) writeSync(STDERR, `trapline: ${formatError({ ...described, where: 'standard output' })}\n`);
+  process.exit(described === null ? EXIT_DEFECT : EXIT.wrong);
 });
 process.stderr.on('error', () => {
   // nobody reads the remarks: the result still matters

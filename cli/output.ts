@@ -1,4 +1,5 @@
 /** Where a command writes: results to stdout, notes and progress to stderr; colours and progress on terminals only. */
+import { printable } from '../engine/errors.js';
 import { toJson } from './json.js';
 import { layTable, type TableColumn, widthOf } from './table.js';
 import { wrap } from './wrap.js';
@@ -22,6 +23,16 @@ const STYLES = {
   cyan: [36, 39],
 } as const;
 export type Style = keyof typeof STYLES;
+
+/** What a line may have besides text: its end, tabs, and the colours above. */
+const OWN = new RegExp(`(\\u001b\\[(?:${Object.values(STYLES).flat().join('|')})m|[\\n\\t])`);
+
+/** A line that a terminal may get: names and texts of a trace are whatever its guests and threads made them. */
+const harmless = (text: string): string =>
+  text
+    .split(OWN)
+    .map((part, i) => (i % 2 === 1 ? part : printable(part)))
+    .join('');
 
 /** Progress of long work; silent unless stderr is a terminal. */
 export interface Progress {
@@ -89,8 +100,9 @@ export class Output {
     return `\u001b[${on}m${text}\u001b[${off}m`;
   }
 
+  /** Prints a line; on a terminal without what would be a command to it. */
   line(text = ''): void {
-    this.#out.write(`${text}\n`);
+    this.#out.write(`${this.#out.isTTY === true ? harmless(text) : text}\n`);
   }
 
   /** One line in a pipe; on a terminal as many as it takes, those after the first indented. */

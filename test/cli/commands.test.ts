@@ -1,7 +1,16 @@
 /** The program as a shell runs it: import, profile, diff, convert, guests. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -239,5 +248,16 @@ describe('the program', () => {
     const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
     assert.equal(errors, '');
     assert.equal(code, 141);
+  });
+
+  it('says that standard output has no room', { skip: !existsSync('/dev/full') && 'there is no /dev/full' }, () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, '--help'], { stdio: ['ignore', full, 'pipe'] });
+    closeSync(full);
+    assert.equal(
+      String(stderr),
+      'trapline: ENOSPC no space left on the disk: standard output; free some, or write elsewhere\n',
+    );
+    assert.equal(status, 2);
   });
 });

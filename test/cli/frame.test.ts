@@ -144,6 +144,32 @@ describe('command line', () => {
   });
 });
 
+describe('what a trace says on a terminal', () => {
+  const hostile = '\u001b]0;owned\u0007\u001b[2J\u009b31mkvm\t1';
+  const shown = (isTTY: boolean): string => {
+    const paper = new Paper(isTTY);
+    const out = new Output(paper, new Paper(), {});
+    out.line(`${out.paint('red', 'a name:')} ${hostile}`);
+    out.table([{ title: 'name' }, { title: 'more' }], [[hostile, 'x']]);
+    return paper.text;
+  };
+
+  it('is no command to it, and its own colours stay', () => {
+    const text = shown(true);
+    const own = '\u001b[31ma name:\u001b[39m ';
+    assert.ok(text.startsWith(`${own}\ufffd]0;owned\ufffd\ufffd[2J\ufffd31mkvm\t1\n`), text);
+    const rest = text.slice(own.length).replaceAll('\u001b[2m', '').replaceAll('\u001b[22m', '');
+    assert.deepEqual(
+      ['\u001b', '\u0007', '\u009b'].filter((control) => rest.includes(control)),
+      [],
+    );
+  });
+
+  it('goes into a pipe as it is', () => {
+    assert.ok(shown(false).includes(hostile));
+  });
+});
+
 describe('errors', () => {
   it('prints coded errors of any room in one clean line', async () => {
     const error = Object.assign(new Error('x'), {
