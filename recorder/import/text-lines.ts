@@ -70,13 +70,25 @@ export class TextLines {
   #lane: Lane | null = null;
   #frames = 0;
   readonly #cycles: Clock;
+  /** Times are counts of a clock, as those of most lines are; null before it is known. */
+  #counts: boolean | null;
   /** Times are cycles. */
   #counted = false;
   /** The text has the head of a table that some tool made of a recording. */
   table = false;
 
-  /** `style`: how the lines of the text are wrapped; null: they are not. */
-  constructor(reader: LineReader, open: () => TraceWriter, options: ImportOptions, style: WrapStyle | null) {
+  /**
+   * `style`: how the lines of the text are wrapped; null: they are not. `counts`: their times are counts of a clock;
+   * null: as the first is.
+   */
+  constructor(
+    reader: LineReader,
+    open: () => TraceWriter,
+    options: ImportOptions,
+    style: WrapStyle | null,
+    counts: boolean | null,
+  ) {
+    this.#counts = counts;
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
     this.#cycles = new Clock(options.tscHz === undefined ? null : scaleOf(options.tscHz), 0n, TSC);
@@ -165,7 +177,7 @@ export class TextLines {
     row.hasTime = prefix.hasTime;
     row.timeLow = prefix.timeLow;
     row.timeHigh = prefix.timeHigh;
-    if (prefix.isCount && prefix.hasTime) this.#count(row);
+    if (prefix.hasTime) this.#time(bytes, end, row);
     const { thread } = prefix;
     const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
     this.#known = known;
@@ -200,6 +212,16 @@ export class TextLines {
     }
     this.#place(known, this.#rawText.vcpu);
     return true;
+  }
+
+  /** A time of another kind than those of the text has lost its decimal point, or got one. */
+  #time(bytes: Uint8Array, end: number, row: EventRow): void {
+    const { isCount, nameStart } = this.#prefix;
+    this.#counts ??= isCount;
+    if (isCount !== this.#counts) {
+      row.hasTime = false;
+      this.#trace.damage(this.#number, OTHER_TIME, utf8.decode(bytes.slice(nameStart, end)));
+    } else if (isCount) this.#count(row);
   }
 
   /** The time is one of cycles. */
@@ -338,6 +360,7 @@ export class TextLines {
   }
 }
 
+const OTHER_TIME = 'a time that is not written like those of the other lines, and is left out';
 const COUNTS =
   'times without a decimal point are of a clock that counts no nanoseconds: they are kept as cycles of the TSC (clock ' +
   'x86-tsc), which --tsc-hz makes nanoseconds; of the clocks counter and uptime they are an order, and no times';

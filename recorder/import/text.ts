@@ -7,6 +7,7 @@ import type { TraceWriter } from '../../traces/store.js';
 import { isAlone } from './between.js';
 import { ImportError } from './errors.js';
 import { LineReader } from './lines.js';
+import { Prefix } from './prefix.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, memorySource } from './source.js';
 import { StreamWriter } from './stream.js';
@@ -23,7 +24,7 @@ interface Reading {
   readonly cells: number;
 }
 
-function readingOf(sample: Uint8Array, style: WrapStyle | null): Reading {
+function readingOf(sample: Uint8Array, style: WrapStyle | null, counts: boolean | null): Reading {
   let cells = 0;
   const writer = new StreamWriter((chunk) => {
     for (const name of EVENT_FIELDS) {
@@ -32,15 +33,28 @@ function readingOf(sample: Uint8Array, style: WrapStyle | null): Reading {
     }
   });
   const reader = new LineReader(memorySource(sample));
-  const work = new TextLines(reader, () => writer, { brief: true }, style);
+  const work = new TextLines(reader, () => writer, { brief: true }, style, counts);
   while (reader.next()) work.line();
   work.end();
   writer.finish();
   return { damaged: work.damaged, cells };
 }
 
+/** Whether most times in the first bytes of a text have no decimal point; null where there is none. */
+function countsTime(sample: Uint8Array): boolean | null {
+  const reader = new LineReader(memorySource(sample));
+  const prefix = new Prefix();
+  const found = { counts: 0, times: 0 };
+  while (reader.next()) {
+    const { bytes, start, end, torn } = reader;
+    if (torn === null && prefix.parse(bytes, start, end) && prefix.hasTime)
+      found[prefix.isCount ? 'counts' : 'times'] += 1;
+  }
+  return found.counts + found.times === 0 ? null : found.counts > found.times;
+}
+
 /** How the lines of a text are wrapped: as it reads best by its first bytes; null where they are not. */
-function wrapStyle(sample: Uint8Array): WrapStyle | null {
+function wrapStyle(sample: Uint8Array, counts: boolean | null): WrapStyle | null {
   const end = sample.lastIndexOf(0x0a) + 1;
   const text = sample.slice(0, end);
   if (text.includes(0)) return null;
@@ -48,10 +62,10 @@ function wrapStyle(sample: Uint8Array): WrapStyle | null {
   if (styles.length === 0) return null;
   let best: { readonly style: WrapStyle | null; readonly reading: Reading } = {
     style: null,
-    reading: readingOf(text, null),
+    reading: readingOf(text, null, counts),
   };
   for (const style of styles) {
-    const reading = readingOf(text, style);
+    const reading = readingOf(text, style, counts);
     const { damaged, cells } = best.reading;
     if (reading.cells > cells || (reading.cells === cells && reading.damaged < damaged)) best = { style, reading };
   }
@@ -65,8 +79,10 @@ function wrapStyle(sample: Uint8Array): WrapStyle | null {
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
-  const style = options.live === true ? null : wrapStyle(reader.sample(SAMPLE));
-  const work = new TextLines(reader, open, options, style);
+  const sample = options.live === true ? null : reader.sample(SAMPLE);
+  const counts = sample === null ? null : countsTime(sample);
+  const style = sample === null ? null : wrapStyle(sample, counts);
+  const work = new TextLines(reader, open, options, style, counts);
   try {
     while (!work.isBinary && reader.next()) {
       work.line();

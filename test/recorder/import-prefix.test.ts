@@ -236,6 +236,25 @@ describe('prefix of a line', () => {
     assert.deepEqual([over.rows.length, over.result.counts.damaged], [1, 1]);
   });
 
+  it('takes one time that lost its decimal point, or got one, for damage of that line alone', () => {
+    const entry = (time: string): string => `t-1 [000] ${time}: kvm_entry: vcpu 0`;
+    for (const [times, damaged] of [
+      [['1.5', '1600000', '1.7', '1.8'], 1],
+      [['1500000', '1.6', '1.7', '1.8'], 0],
+      [['1500000', '1.600000', '1700000', '1800000'], 1],
+      [['1.5', '18446744073709551615', '1.7'], 1],
+    ] as const) {
+      const { rows, result } = importText(times.map((time) => `${entry(time)}\n`).join(''));
+      const timed = rows.map(({ time_ns, tick }) => (time_ns ?? tick ?? null) !== null);
+      assert.deepEqual(
+        timed,
+        times.map((_, i) => i !== damaged),
+        times.join(' '),
+      );
+      assert.equal(result.counts.damaged, 1, times.join(' '));
+    }
+  });
+
   it('takes no clock of a log, no number of a line and no text of another program for an event', () => {
     for (const line of [
       'Nov 28 20:00:01 myhost app[1234]: job 12: state: done',
