@@ -59,15 +59,18 @@ interface Kind {
   identical: boolean;
 }
 
+/** Lines of the log that a damage names. */
+const PLACE = /(?<=\b(?:line|lines|lines \d+ and) )\d+/g;
+
 /** Every value of a dump, and what is wrong with its lines, wherever it stands. */
-const contentOf = ({ format, values, msrs, efer, pieces, damage }: Dump): string =>
+const contentOf = ({ format, values, msrs, efer, pieces, damage, first }: Dump): string =>
   [
     format,
     efer,
     pieces,
     ...[...values].map(([name, { value, piece }]) => `${name} ${value.toString(16)} ${piece}`),
     ...msrs.map(({ list, index, msr, value, reserved }) => `${list} ${index} ${msr} ${value} ${reserved}`),
-    ...damage.map(({ kind, what }) => `${kind} ${what}`),
+    ...damage.map(({ kind, what }) => `${kind} ${what.replace(PLACE, (line) => String(Number(line) - first))}`),
   ].join('\n');
 
 /** What failed: the outcome, and the broken rules with the values that break them. */

@@ -37,6 +37,14 @@ describe('dumps of a log by kind', () => {
     );
     assert.deepEqual([dumps.length, dumps[0]?.times, dumps[0]?.identical], [1, 50, true]);
     assert.equal(dumps[0]?.last, lines);
+    const cut = [...dump.split('\n').slice(0, 20), ...dump.split('\n').slice(22, -8)].join('\n');
+    const damaged = explain(`${many(3, () => cut)}\n`, 'log').dumps;
+    assert.deepEqual(
+      [damaged.length, damaged[0]?.times, damaged[0]?.identical],
+      [1, 3, true],
+      'also without some lines',
+    );
+    assert.match(damaged[0]?.damage[0]?.what ?? '', /after line \d+/);
     assert.equal(dumps[0]?.latest.last, 50 * lines);
   });
   it('those that break the same rules with the same values are one, unless each is asked for', () => {
