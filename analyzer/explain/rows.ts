@@ -182,6 +182,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
   ),
   { section: 'control', text: 'asid: {ASID.decimal:1}' },
   { section: 'control', text: 'tlb_ctl: {TLB_CONTROL.decimal:1}' },
+  ...may('control', 'erap_ctl: {:1}'),
   ...must(
     'control',
     vmcb('int_ctl', 8, 'INT_CTL'),
@@ -194,11 +195,12 @@ const VMCB_ROWS: readonly RowSpec[] = [
     vmcb('exit_int_info_err', 8, 'EXIT_INT_INFO_ERR'),
   ),
   { section: 'control', text: 'nested_ctl: {NESTED_CTL.decimal:1}' },
+  // Since 2026 both are named after what the manual calls them now, miscellaneous controls.
+  ...may('control', 'misc_ctl: {NESTED_CTL.decimal:1}'),
   ...must('control', vmcb('nested_cr3', 16, 'NESTED_CR3')),
   ...may('control', vmcb('avic_vapic_bar', 16, 'AVIC_APIC_BAR'), vmcb('ghcb', 16, 'GHCB_GPA')),
   ...must('control', vmcb('event_inj', 8, 'EVENT_INJ'), vmcb('event_inj_err', 8, 'EVENT_INJ_ERR')),
-  { section: 'control', text: 'virt_ext: {VIRT_EXT.decimal:1}', optional: true },
-  { section: 'control', text: 'lbr_ctl: {VIRT_EXT.decimal:1}', optional: true },
+  ...may('control', ...['virt_ext', 'lbr_ctl', 'misc_ctl2'].map((name) => `${name}: {VIRT_EXT.decimal:1}`)),
   ...must('control', vmcb('next_rip', 16, 'NEXT_RIP')),
   ...may(
     'control',

@@ -53,6 +53,23 @@ describe('KVM, a guest with SEV-SNP', () => {
   });
 });
 
+describe('KVM since 2026', () => {
+  // "KVM: SVM: Rename vmcb->nested_ctl to vmcb->misc_ctl", "... virt_ext to misc_ctl2", and ERAP's own control
+  const renamed = (name: string): string =>
+    fixture(name)
+      .replace(/nested_ctl: {2}/, 'misc_ctl:    ')
+      .replace(/virt_ext: {2}/, 'misc_ctl2: ')
+      .replace(/^(.*)tlb_ctl: .*$/m, (line, before) => `${line}\n${before}${'erap_ctl:'.padEnd(20)}0`);
+
+  it('renames two controls, and the answer stays', () => {
+    const [before, after] = [only(fixture('svm-cs')), only(renamed('svm-cs'))];
+    assert.match(renamed('svm-cs'), /misc_ctl: [\s\S]*misc_ctl2: /);
+    assert.deepEqual(after.damage, []);
+    assert.deepEqual([ids(after.violated), ids(after.undecidable)], [ids(before.violated), ids(before.undecidable)]);
+    assert.equal(findDumps(renamed('svm-cs'))[0]?.values.get('NESTED_CTL')?.value, 1n);
+  });
+});
+
 /** A valid guest in 64-bit mode, or one whose EFER has bit 1, in the lines of xen/arch/x86/hvm/svm/svmdebug.c of a version. */
 interface XenVersion {
   readonly words: (efer: string, exitcode: string) => readonly string[];
