@@ -61,7 +61,7 @@ export interface EventIndex {
   readonly category: Uint16Array;
   /** Row of the entry that ended an exit's handling; 0: not known. */
   readonly end: Uint32Array;
-  /** Null where no event has one. An event without takes that of the event before it on its vCPU, a loss of the one behind it. */
+  /** Null where no event has one. An event without takes that before it on its vCPU, a loss that of the event behind it. */
   readonly tick: Float64Array | null;
   /** Nanoseconds since `timeBase`. */
   readonly time: Float64Array | null;

@@ -9,5 +9,8 @@ export const CODE_DOMAINS: readonly { readonly domain: string; readonly kinds: r
   { domain: 'apic', kinds: [46] },
 ];
 
+/** Reasons of KVM_RUN (linux/kvm.h), which are the `code` of a userspace_exit. */
+export const KVM_EXIT = { failEntry: 9, internalError: 17 } as const;
+
 export const codeDomain = (kind: number): string | null =>
   CODE_DOMAINS.find(({ kinds }) => kinds.includes(kind))?.domain ?? null;

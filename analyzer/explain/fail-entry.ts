@@ -3,11 +3,9 @@
  * that KVM traces none; where it traced the failed entry too, that is the same failure.
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
+import { KVM_EXIT } from '../../traces/codes.js';
 import { GET_VMCB, GET_VMCS } from './advice.js';
 
-/** Reasons of KVM_RUN (linux/kvm.h). */
-const FAIL_ENTRY = 9;
-const INTERNAL_ERROR = 17;
 /** Exit reason that kernels up to 5.8 trace for a VMfail. */
 const VMFAIL_REASON = 0xdeadn;
 
@@ -64,13 +62,13 @@ export class Entries {
   }
 
   #left(seq: number, code: number | null, lane: Lane): ToldFailure | null {
-    if (code === INTERNAL_ERROR) {
+    if (code === KVM_EXIT.internalError) {
       this.internal ??= { first: seq, times: 0 };
       this.internal.times++;
     }
     const { entry, exited, failed } = lane;
     Object.assign(lane, { entry: null, exited: false, failed: false });
-    if (code !== FAIL_ENTRY || failed) return null;
+    if (code !== KVM_EXIT.failEntry || failed) return null;
     return { seq, entry, isa: this.#isa, exited, hasExits: this.#hasExits };
   }
 }

@@ -3,6 +3,7 @@
  * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
@@ -33,8 +34,6 @@ const MAX_CODE = 100_000;
 /** Lanes that are found without a look-up, by the last bits of their number; a power of two. */
 const AT_HAND = 256;
 const HIGH = 0x1_0000_0000;
-/** KVM_EXIT_FAIL_ENTRY of linux/kvm.h. */
-const FAIL_ENTRY = 9;
 
 /** An exit, or an entry that failed after loading guest state. Valid during the call only. */
 export class WalkedExit {
@@ -264,7 +263,7 @@ function visit(lane: Lane, clock: Wide, i: number): void {
 
 /** User space is told that the entry failed, and no exit came: the processor refused it before the guest was loaded. */
 function fail(lane: Lane, { cells, valid }: Wide, i: number): void {
-  if (valid[i] !== 1 || cells[2 * i] !== FAIL_ENTRY || cells[2 * i + 1] !== 0) return;
+  if (valid[i] !== 1 || cells[2 * i] !== KVM_EXIT.failEntry || cells[2 * i + 1] !== 0) return;
   lane.failedEarly += 1;
   lane.running = false;
 }

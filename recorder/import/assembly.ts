@@ -4,6 +4,7 @@
  * files differ in how they fill a row; from there on this is what they share.
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
+import { KVM_EXIT } from '../../traces/codes.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { defineDictionaries } from './dictionaries.js';
 import type { ImportError } from './errors.js';
@@ -46,9 +47,6 @@ const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: US
 const unanswered = (count: number, first: number): string =>
   `${count === 1 ? '1 VM entry has' : `${count} VM entries have`} no exit before what the thread did next (the first is ` +
   `event ${first}): either VMfail, an entry that was refused before the guest was loaded, or the exit was not recorded`;
-
-/** KVM_EXIT_FAIL_ENTRY of linux/kvm.h. */
-const FAIL_ENTRY = 9;
 
 const refused = (count: number, first: number): string =>
   `${count === 1 ? '1 VM entry' : `${count} VM entries`} failed without an exit, as KVM told user space ` +
@@ -134,7 +132,8 @@ export class Assembly {
   /** A VM entry ends in an exit or in a failed entry; one that ends in neither never entered. */
   #answer({ kind, mask, words }: EventRow, lane: Lane): void {
     if (kind === ENTRY || kind === USERSPACE) {
-      const isTold = kind === USERSPACE && (mask & (1 << FIELD.code)) !== 0 && words[2 * FIELD.code] === FAIL_ENTRY;
+      const isTold =
+        kind === USERSPACE && (mask & (1 << FIELD.code)) !== 0 && words[2 * FIELD.code] === KVM_EXIT.failEntry;
       if (lane.entered >= 0 && isTold) {
         if (this.#refused === 0) this.#firstRefused = lane.entered;
         this.#refused += 1;

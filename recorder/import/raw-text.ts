@@ -42,7 +42,8 @@ interface Named {
 /** The fields of an event in the order in which they are printed, and what records of them are decoded by. */
 interface Shape {
   readonly fields: readonly Named[];
-  readonly program: Program;
+  /** Null where the fields are not those of the event: some events print `name=value` anyway, and are known as such again. */
+  readonly program: Program | null;
 }
 
 function styleOf({ fields, special }: Tracepoint, name: string): Style {
@@ -95,7 +96,7 @@ const same = (a: Uint8Array, b: Uint8Array): boolean => {
 
 export class RawText {
   readonly #decoder: RecordDecoder;
-  readonly #shapes = new Map<string, Shape | null>();
+  readonly #shapes = new Map<string, Shape>();
   /** By the index of an event's spec, the shape of its last line. */
   readonly #last: (Shape | null)[] = [];
   readonly #record = new DataView(new ArrayBuffer(MOST_FIELDS * SLOT));
@@ -143,9 +144,14 @@ export class RawText {
         return false;
       }
     }
-    this.#decoder.decode(shape.program, this.#record, 0, this.#record.byteLength, sink, row, lane ?? NOBODY);
+    const { program } = shape;
+    if (program === null) {
+      cursor.at = at;
+      return false;
+    }
+    this.#decoder.decode(program, this.#record, 0, this.#record.byteLength, sink, row, lane ?? NOBODY);
     cursor.at = at;
-    this.#keep(shape, cursor, row);
+    if (program.heading === null) this.#keep(shape, cursor, row);
     return true;
   }
 
@@ -187,9 +193,9 @@ export class RawText {
     return true;
   }
 
-  /** Adds what has no column as it is written, unless all of the event's text is kept. */
-  #keep({ fields, program }: Shape, cursor: Cursor, row: EventRow): void {
-    if (program.heading !== null || !fields.some(({ isText }) => isText)) return;
+  /** Adds what has no column as it is written. */
+  #keep({ fields }: Shape, cursor: Cursor, row: EventRow): void {
+    if (!fields.some(({ isText }) => isText)) return;
     let count = -1;
     let isText = false;
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
@@ -222,10 +228,13 @@ export class RawText {
   }
 }
 
-/** Null where the fields are not those of the event. */
-function shapeOf(event: string, names: readonly string[], number: () => number): Shape | null {
+function shapeOf(event: string, names: readonly string[], number: () => number): Shape {
+  const foreign: Shape = {
+    fields: names.map((name) => ({ name: ascii(name), style: 'decimal', isText: true })),
+    program: null,
+  };
   const tracepoint = TRACEPOINTS[event];
-  if (tracepoint === undefined) return null;
+  if (tracepoint === undefined) return foreign;
   const fields = names.map((name): Named & { readonly text: string } => {
     const isText = !(name in tracepoint.fields);
     return { text: name, name: ascii(name), style: styleOf(tracepoint, name), isText };
@@ -237,5 +246,5 @@ function shapeOf(event: string, names: readonly string[], number: () => number):
   });
   const format = { system: 'kvm', name: event, id: 0, fields: columns, size: SLOT * names.length };
   const program = compile(format, number);
-  return program.event === null ? null : { fields, program: { ...program, text: [] } };
+  return program.event === null ? foreign : { fields, program: { ...program, text: [] } };
 }

@@ -1,4 +1,4 @@
-/** Time stamps as a trace.dat means them: cycles turned to nanoseconds, an offset added, in halves of 32 bits (time.ts). */
+/** Time stamps as a trace.dat means them: cycles turned to nanoseconds, an offset added, in halves (time.ts). */
 
 /** Multiplier below 2^32 and shift below 64 that turn cycles into nanoseconds. */
 export interface TscClock {

@@ -4,7 +4,6 @@
  * multiple of the page size. Packed data says its number of chunks; plain pages of one CPU follow in time, so that the
  * next CPU's begin where time goes back.
  */
-
 import { timeOf } from '../time.js';
 import { INFLATE_START, type Inflate } from './compression.js';
 import type { PageLayout } from './metadata.js';

@@ -1,4 +1,7 @@
-/** Numbers of a record in the recording's byte order, as two 32-bit halves: no bigint is made for an event. Halves are signed, which V8 keeps as integers. */
+/**
+ * Numbers of a record in the recording's byte order, as two halves of 32 bits: no bigint is made for an event. Halves are
+ * signed (time.ts says why).
+ */
 export class NumberReader {
   readonly little: boolean;
   /** The last number read. */

@@ -3,7 +3,6 @@
  * (tools/perf/util/ordered-events.c). Each ring is in order by itself, so a round is a few runs to merge. Records stay
  * where they were read as long as their window keeps them: a run says only where it begins and ends.
  */
-
 import { halvesOf, later, timeOf } from '../time.js';
 import { type SampleLayout, timeAt } from './perf-attr.js';
 import { HEADER, isQueued, RECORD } from './perf-records.js';

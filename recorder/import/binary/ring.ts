@@ -3,7 +3,6 @@
  * since the one before. Layout: include/linux/ring_buffer.h (enum ring_buffer_type), kernel/trace/ring_buffer.c, and
  * libtraceevent's kbuffer-parse.c, whose reading of a padding's time is followed.
  */
-
 import { later } from '../time.js';
 import type { PageLayout } from './metadata.js';
 
