@@ -7,6 +7,8 @@
 export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:' } as const;
 
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])`;
+/** What is counted is no number of an error. */
+const NO_COUNT = '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?)\\b)';
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
 
@@ -33,7 +35,7 @@ const WORDINGS: readonly Wording[] = [
   },
   {
     pattern: new RegExp(
-      String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?err(?:or)?${TO}${NUMBER}`,
+      String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?err(?:or)?${TO}${NUMBER}${NO_COUNT}`,
       'i',
     ),
     as: BARE.error,
@@ -69,12 +71,15 @@ const WORDINGS: readonly Wording[] = [
   },
 ];
 
+/** A line of a program, not what it printed. */
+const SOURCE = /\bassert\w*!?\s*\(|=>|[;{]\s*$/;
+
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK = /vm[-_ ]?instruction|vmlaunch|vmresume|vm[-_ ]?entry|failure_reason|fail_?entry|hw run failure/i;
 
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {
-  if (!WORTH_A_LOOK.test(line)) return line;
+  if (!WORTH_A_LOOK.test(line) || (line.includes('FailEntry') && SOURCE.test(line))) return line;
   for (const { pattern, as, isOne } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;

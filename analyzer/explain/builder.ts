@@ -18,6 +18,8 @@ export interface LineContext {
 /** More findings say no more. */
 const MOST_DAMAGE = 20;
 const MOST_MSRS = 512;
+/** Lines of other processors that may stand between two that say what Xen refuses. */
+const TOGETHER = 12;
 /** Rows of all versions from one line to the next, where a few are not printed. */
 const CLOSELY = 25;
 
@@ -65,11 +67,19 @@ export class Builder {
   /** The line begins another dump: it opens one, or it is an earlier line that is there already or is of a later moment. */
   endsBefore(row: Row, found: Fit, context: LineContext): boolean {
     if (row.opens === 'dump') return true;
+    if (this.family === 'xen-check') return this.#isOfAnother(row, found, context);
     if (this.#interrupted && (row.order < this.#order || row.order > this.#order + CLOSELY)) return true;
     if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return true;
     const before = this.#seen.get(row);
     if (before === undefined || row.repeats) return false;
     return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
+  }
+
+  /** Xen prints a line for each rule that a VMCB breaks, one after the other: none twice, and no value anew. */
+  #isOfAnother(row: Row, { taken }: Fit, context: LineContext): boolean {
+    const isKnown = row.says !== undefined && this.#values.has(row.says);
+    const isOther = taken.some(({ name, value }) => (this.#values.get(name)?.value ?? value) !== value);
+    return isKnown || isOther || context.line - this.last > TOGETHER || this.#jump(context) !== null;
   }
 
   /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */

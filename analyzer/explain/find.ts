@@ -24,10 +24,15 @@ const AHEAD = 2 * WRAPPED;
 /** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
 const SPEAKING = 9;
 
-const starts = ({ family, head, names, opens }: Row): boolean =>
-  opens !== undefined ||
-  (family === 'vmcs' && (head.length >= SPEAKING || names.length > 1)) ||
-  (family === 'xen-vmcb' && head.length >= SPEAKING && names.length > 1);
+/** Of a VMCB that Xen prints: other programs print two registers in a line as well, but without its mark. */
+const startsVmcb = ({ head, names, section }: Row, xen: boolean): boolean =>
+  names.length > 1 && section !== 'segments' && (xen || head.length >= SPEAKING || names.length > 2);
+
+const starts = (row: Row, xen: boolean): boolean =>
+  row.opens !== undefined ||
+  row.family === 'xen-check' ||
+  (row.family === 'vmcs' && (row.head.length >= SPEAKING || row.names.length > 1)) ||
+  (row.family === 'xen-vmcb' && startsVmcb(row, xen));
 
 const THREAD = /\[ *([TC]\d{1,9})\]/i;
 const XEN = /\(XEN\)/i;
@@ -201,12 +206,12 @@ class Finder {
       const hit = choose(own, builder);
       if (hit === null) continue;
       if (builder?.endsBefore(hit.row, hit.fit, context)) {
-        if (!starts(hit.row)) continue;
+        if (!starts(hit.row, context.xen)) continue;
         this.#close(id);
         builder = undefined;
       }
       if (builder === undefined) {
-        if (!starts(hit.row)) continue;
+        if (!starts(hit.row, context.xen)) continue;
         builder = new Builder(family, context.line);
         this.#announce(builder, context);
         this.#open.set(id, builder);

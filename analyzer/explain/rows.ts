@@ -310,11 +310,11 @@ const REPORT_ROWS: readonly RowSpec[] = [
   'vmwrite error: reg {report.vmwrite:1} value {report.value:1} (err {error.vm.decimal:1})',
   // A pointer and an address; with the error since 6.0.
   ...['vmclear', 'vmptrld'].flatMap((name) => [
-    `${name} failed: {*}/{report.${name}:1}`,
-    `${name} failed: {*}/{report.${name}:1} err={error.vm.decimal:1}`,
+    `${name} failed: {@}/{report.${name}:1}`,
+    `${name} failed: {@}/{report.${name}:1} err={error.vm.decimal:1}`,
   ]),
-  'vmclear fail: {*}/{report.vmclear:1}',
-  'vmptrld {*}/{report.vmptrld:1} fail',
+  'vmclear fail: {@}/{report.vmclear:1}',
+  'vmptrld {@}/{report.vmptrld:1} fail',
   'invept failed: ext=0x{report.invept:1} eptp={report.eptp:1}',
   'invvpid failed: ext=0x{report.invvpid:1} vpid={report.vpid.decimal:1} gva=0x{report.gva:1}',
 ].map((text) => ({ section: 'header', text, opens: 'dump', optional: true }));

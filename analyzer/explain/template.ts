@@ -2,7 +2,7 @@
  * Lines of a dump as the templates of the program that printed them: `CR3 = 0x{GUEST_CR3:16}` takes at least 16
  * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut.
  *
- * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word. Blanks count for nothing around `=` and for one
+ * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or not. Blanks count for nothing around `=` and for one
  * elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be none,
  * where a name is wider than its column (`%-20s`).
  */
@@ -36,11 +36,16 @@ export interface Template {
   readonly anyCase: RegExp;
 }
 
-const SLOT = /\{(\*|[A-Z0-9_.a-z]*:\d+)\}/g;
+const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:\d+)\}/g;
 const LITERAL = /[.*+?^${}()|[\]\\]/g;
 
 /** At most 16 digits: no register is wider. */
 const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
+
+const WORDS: { readonly [slot: string]: string } = {
+  '*': '[^ ]{1,80}',
+  '@': String.raw`(?:(?:0x)?[\da-fA-F]{8,16}|\([\w-]{1,16}\))`,
+};
 
 export function template(text: string): Template {
   const folded = fold(text);
@@ -52,7 +57,8 @@ export function template(text: string): Template {
     source += folded.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&').replace(/: $/, ': ?');
     at = match.index + match[0].length;
     const [name = '', width = '0'] = (match[1] ?? '').split(':');
-    if (match[1] === '*') source += '[^ ]{1,80}';
+    const word = WORDS[match[1] ?? ''];
+    if (word !== undefined) source += word;
     else {
       source += HEX;
       names.push(name === '' ? null : name);

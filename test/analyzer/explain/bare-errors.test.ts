@@ -26,6 +26,8 @@ describe('bare VM-instruction errors', () => {
     ['Received KVM_EXIT_FAIL_ENTRY signal: 7 on cpu 2', 7],
     ['Vcpu3 received KVM_EXIT_FAIL_ENTRY signal. the vcpu could not be run due to unknown reasons(7)', 7],
     ['vcpu hw run failure: 0x7', 7],
+    ['vmresume err 12 on CPU 3', 12],
+    ['vmlaunch error 7 (invalid control fields); giving up', 7],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -68,6 +70,10 @@ describe('bare VM-instruction errors', () => {
     'the vm-instruction error field was not read',
     'VMLAUNCH failed, error code: 0xc0000005',
     'vm-instruction error 7.5.1',
+    'assert_eq!(exit, FailEntry(0, 0));',
+    'VcpuExit::FailEntry(7, 0) => return,',
+    'vmresume err 12 lines below',
+    'vmclear fail: 00000/0000 counters',
   ])
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
 });

@@ -17,13 +17,14 @@ const after = bare('vmx-pdpte');
 const spliced = (stamp: (half: number, line: string) => string): string =>
   before.map((line, i) => (i < 25 ? stamp(0, line) : stamp(1, after[i] ?? ''))).join('\n');
 
+/** The second is half a minute more than an hour later: one hour alone may be a clock that was set. */
 const STAMPS: { readonly [name: string]: readonly [string, string] } = {
-  'ring buffer': ['[   60.300000] ', '[ 3670.300000] '],
-  'ring buffer with caller': ['[   60.300000][    T9] ', '[ 3670.300000][    T9] '],
-  syslog: ['Sep  8 22:52:20 host kernel: ', 'Sep  8 23:52:20 host kernel: '],
-  'dmesg -T': ['[Mon Sep  8 22:52:20 2025] ', '[Mon Sep  8 23:52:20 2025] '],
-  'ISO 8601': ['2025-09-08T22:52:20.100000+02:00 host kernel: ', '2025-09-08T23:52:20.100000+02:00 host kernel: '],
-  'Xen with dates': ['(XEN) [2025-09-08 22:52:20.100] ', '(XEN) [2025-09-08 23:52:20.100] '],
+  'ring buffer': ['[   60.300000] ', '[ 3690.300000] '],
+  'ring buffer with caller': ['[   60.300000][    T9] ', '[ 3690.300000][    T9] '],
+  syslog: ['Sep  8 22:52:20 host kernel: ', 'Sep  8 23:52:50 host kernel: '],
+  'dmesg -T': ['[Mon Sep  8 22:52:20 2025] ', '[Mon Sep  8 23:52:50 2025] '],
+  'ISO 8601': ['2025-09-08T22:52:20.100000+02:00 host kernel: ', '2025-09-08T23:52:50.100000+02:00 host kernel: '],
+  'Xen with dates': ['(XEN) [2025-09-08 22:52:20.100] ', '(XEN) [2025-09-08 23:52:50.100] '],
 };
 
 describe('time between the lines of a dump', () => {
@@ -39,7 +40,7 @@ describe('time between the lines of a dump', () => {
         );
       }
       const { damage } = only(spliced((half, line) => `${stamps[half]}${line}`));
-      assert.match(damage[0]?.what ?? '', /, 60 min later: over the slowest console, of 9600 baud, .* take 9 s/);
+      assert.match(damage[0]?.what ?? '', /, 61 min later: over the slowest console, of 9600 baud, .* take 9 s/);
     });
   }
 
@@ -76,5 +77,28 @@ describe('time between the lines of a dump', () => {
         [1, true, before.length - host + 1],
       ],
     );
+  });
+});
+
+describe('clocks that are set', () => {
+  const damage = (first: string, second: string): readonly string[] =>
+    only(before.map((line, i) => `${i < 25 ? first : second} ${line}`).join('\n')).damage.map(({ kind }) => kind);
+
+  // Europe/Berlin, 2026-10-25: 02:59:59+02:00 and 02:00:00+01:00 are a second apart (IANA time zone database).
+  it('zones are read: two lines a second apart are of one dump', () => {
+    for (const [first, second] of [
+      ['2026-10-25T02:59:59+0200', '2026-10-25T02:00:00+0100'],
+      ['2026-10-25T21:00:00.5+01:00', '2026-10-25T20:00:00.6Z'],
+      ['2026-10-25 02:59:59.9-03:30', '2026-10-25 06:30:00.1+00:00'],
+    ] as const)
+      assert.deepEqual(damage(first, second), [], first);
+    assert.deepEqual(damage('2026-10-25T02:59:59+0200', '2026-10-25T02:00:00+0200'), ['spliced']);
+    assert.deepEqual(damage('2026-10-25T02:00:00+0200', '2026-10-25T02:00:01+0100'), ['spliced']);
+  });
+  it('without a zone, a step back of an hour alone is no splice, and any other is', () => {
+    assert.deepEqual(damage('2026-10-25T02:59:59', '2026-10-25T02:00:00'), []);
+    assert.deepEqual(damage('Oct 25 02:59:59 host kernel:', 'Oct 25 02:00:01 host kernel:'), []);
+    assert.deepEqual(damage('2026-10-25T02:59:59', '2026-10-25T02:30:00'), ['spliced']);
+    assert.deepEqual(damage('[ 7199.000000]', '[ 3599.000000]'), ['spliced']);
   });
 });

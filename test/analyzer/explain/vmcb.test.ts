@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
-import { fixture, ids, only } from './helpers.js';
+import { broken, fixture, ids, only } from './helpers.js';
 
 describe('KVM, a guest with SEV-SNP', () => {
   /** A column of `%-20s` and a value, as printf fills it: a name that is wider has no blank behind it. */
@@ -228,6 +228,20 @@ describe('Xen on AMD', () => {
       if (from > 2) assert.ok(dumps[0]?.damage.some(({ kind, what }) => kind === 'missing' && /control/.test(what)));
     }
   });
+  // The order of svm_vmcb_dump: the controls are lines 3 to 11 here, and cpl with efer is the first of the state.
+  it('what stands before the first long name is read where the head is lost', () => {
+    const lines = text.split('\n');
+    const value = (from: number, name: string): bigint | undefined =>
+      findDumps(lines.slice(from).join('\n'))[0]?.values.get(name)?.value;
+    assert.match(lines[11] ?? '', /cpl = /);
+    assert.deepEqual([value(11, 'EFER'), value(12, 'CR0'), value(13, 'CR4')], [0x1d03n, 0x8005_003bn, 0xef0n]);
+    assert.deepEqual([value(14, 'RSP'), value(15, 'RAX')], [0xffff_ffff_82e0_3e00n, 0x4000n]);
+    const report = only(lines.slice(11).join('\n'));
+    assert.deepEqual(broken(report), ['svm.efer.reserved']);
+    assert.match(report.damage.map(({ what }) => what).join(), /all of the control section/);
+    // Without Xen's mark two registers in a line are anybody's.
+    assert.deepEqual(findDumps('CR0 = 0x0000000080050033 CR2 = 0x0000000000000000'), []);
+  });
   it('a lost line is said to be missing, and what it held is not decided', () => {
     const { damage, undecidable } = only(text.replace(/.*cpl = .*\n/, ''));
     assert.ok(damage.some(({ kind, what }) => kind === 'missing' && /state: cpl/.test(what)));
@@ -262,4 +276,15 @@ describe('Xen, a VMCB that it refuses before VMRUN', () => {
       assert.ok(next.every((one) => !one.includes('kvm_amd')));
     });
   }
+
+  it('several rules that one VMCB breaks are told of one VMCB, those of another of another', () => {
+    const svme = '(XEN) d1v0[f]: EFER: SVME bit not set (0x500)';
+    const nw = '(XEN) d1v0[f]: CR0: CD bit is zero and NW bit set (0xa0000031)';
+    assert.deepEqual(ids(only(`${svme}\n${nw}`).violated), ['svm.cr0.nw_needs_cd', 'svm.efer.svme']);
+    const other = nw
+      .replace('0xa0000031', '0x1a0000031')
+      .replace('CD bit is zero and NW bit set', 'bits [63:32] are not zero');
+    for (const text of [`${svme}\n${svme}`, `${nw}\n${other}`, `${svme}${'\n'.repeat(20)}${nw}`])
+      assert.equal(findDumps(text).length, 2, text);
+  });
 });
