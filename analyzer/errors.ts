@@ -40,7 +40,7 @@ export const ANALYSIS_ERRORS = {
   },
   BAD_CPUID: {
     what: 'no CPUID of a processor can be read',
-    advice: 'give /proc/cpuinfo of the host, or what cpuid -1 -r prints there',
+    advice: 'give /proc/cpuinfo of the host, or what cpuid -1 -r or kcpuid -r prints there',
   },
   BAD_SYMBOLS: {
     what: 'no symbols can be read',

@@ -186,7 +186,7 @@ export const command: Command = {
     {
       name: 'cpuid',
       value: 'FILE',
-      says: 'widths and features of the host: its /proc/cpuinfo, or what cpuid -1 -r prints; also beside --cpu or --msrs',
+      says: 'widths and features of the host: its /proc/cpuinfo, or what cpuid -1 -r or kcpuid -r prints; also beside --cpu or --msrs',
     },
     { name: 'event', value: 'SEQ', says: 'of a trace: explain the VMCS as of this event (every entry that failed)' },
     { name: 'from', value: 'LINE', says: 'of a log: tell the dumps that begin at this line or later' },

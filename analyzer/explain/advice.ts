@@ -12,7 +12,8 @@ export const GET_VMCS =
 export const GET_VMCB =
   'Get the VMCB: load kvm_amd with dump_invalid_vmcb=1 and give the kernel log to trapline explain. With SEV-ES the state is encrypted: check that LBR virtualization is on and the SEV features agree.';
 
-const GIVE_CPUID = 'give --cpuid FILE, /proc/cpuinfo of the host or, which says more, the output of `cpuid -1 -r`';
+const GIVE_CPUID =
+  'give --cpuid FILE, /proc/cpuinfo of the host or, which says more, the output of `cpuid -1 -r` or `kcpuid -r`';
 const dependsOn = (it: Conclusion): string => `Some checks depend on the processor (${lacksCpuid(it).join(', ')}):`;
 
 interface Advice {

@@ -61,6 +61,81 @@ describe('/proc/cpuinfo', () => {
   });
 });
 
+/** Leaves of an i7-1255U as kcpuid printed them (linux-kernel, 2024-05-27, topology of Alder Lake), those that count here. */
+const KCPUID = [
+  'Basic Leafs :',
+  '================',
+  '0x00000000: EAX=0x00000020, EBX=0x756e6547, ECX=0x6c65746e, EDX=0x49656e69',
+  '0x00000007: subleafs:',
+  '  0: EAX=0x00000002, EBX=0x239ca7eb, ECX=0x984007bc, EDX=0xfc18c410',
+  '  1: EAX=0x00400810, EBX=0x00000000, ECX=0x00000000, EDX=0x00040000',
+  '  2: EAX=0x00000000, EBX=0x00000000, ECX=0x00000000, EDX=0x00000017',
+  '0x0000000a: EAX=0x07300605, EBX=0x00000000, ECX=0x00000007, EDX=0x00008603',
+  'Extended Leafs :',
+  '================',
+  '0x80000000: EAX=0x80000008, EBX=0x00000000, ECX=0x00000000, EDX=0x00000000',
+  '0x80000008: EAX=0x00003027, EBX=0x00000000, ECX=0x00000000, EDX=0x00000000',
+];
+/** Fields and flags of a Ryzen as `kcpuid -a -d` printed them (linux-kernel, 2023-02-07, Y+J5jDfO4PMujuXD@zn.tnic). */
+const KCPUID_NAMED = [
+  'CPU features:',
+  '=============',
+  '',
+  'CPUID_0x7_ECX[0x0]:',
+  '\t EAX: 0x00000000',
+  '\t smap                - Supervisor Mode Access Prevention',
+  '\t mawau              \t: 0x0       \t- The value of MAWAU used by the BNDLDX and BNDSTX instructions in 64-bit mode',
+  '',
+  'CPUID_0x80000008_ECX[0x0]:',
+  '\t phy_adr_bits       \t: 0x30      \t- Physical Address Bits',
+  '\t lnr_adr_bits       \t: 0x30      \t- Linear Address Bits',
+  '\t EBX: 0x00001007',
+];
+
+describe('kcpuid', () => {
+  it('registers give widths, features and counters', () => {
+    const { physicalBits, linearBits, features, counters } = readCpuid(KCPUID.join('\n'), 'kcpuid.txt');
+    // An i7-1255U has 39 and 48 bits, 6 counters and 3 fixed ones, IBT and shadow stacks, and neither TSX nor SGX.
+    assert.deepEqual([physicalBits, linearBits, counters], [39, 48, 0x7_0000_003fn]);
+    assert.deepEqual(features, {
+      SGX: false,
+      RTM: false,
+      CET_SS: true,
+      CET_IBT: true,
+      BUS_LOCK_DETECT: false,
+      FRED: false,
+      LAM: false,
+    });
+  });
+  it('what it leaves out, for all its registers are 0, is 0; what nobody printed is not known', () => {
+    const without = KCPUID.filter((line) => !/^ {2}[12]:/.test(line));
+    assert.equal(readCpuid(without.join('\n'), 'k').features.FRED, false);
+    assert.equal(readCpuid(KCPUID.slice(9).join('\n'), 'k').features.FRED, undefined);
+  });
+  it('a newer one calls the first leaves otherwise, and indents', () => {
+    const text = KCPUID.join('\n').replace('Basic', 'Standard');
+    assert.equal(readCpuid(text, 'k').physicalBits, 39);
+    assert.equal(readCpuid(text.replace(/^/gm, '  '), 'k').physicalBits, 39);
+  });
+  it('names give widths, and the flags that are set', () => {
+    const text = KCPUID_NAMED.join('\n');
+    const { physicalBits, linearBits, features } = readCpuid(text, 'k');
+    assert.deepEqual([physicalBits, linearBits, features], [48, 48, {}]);
+    const flags = ['sgx', 'cet_ss', 'ibt'].map((name) => `\t${name.padEnd(20)} \t\t\t`);
+    const newer = text
+      .replace('phy_adr', 'phys_addr')
+      .replace('lnr_adr', 'virt_addr')
+      .replace('\t smap', `${flags.join('\n')}\n\t smap`);
+    assert.deepEqual(readCpuid(newer, 'k').features, { SGX: true, CET_SS: true, CET_IBT: true });
+    assert.equal(readCpuid(newer, 'k').physicalBits, 48);
+  });
+  it('of a line that is damaged it says which', () => {
+    const damaged = KCPUID.map((line) => line.replace('ECX=0x984007bc', 'ECX=0x9840'));
+    assert.throws(() => readCpuid(damaged.join('\n'), 'k'), /k, line 5/);
+    assert.throws(() => readCpuid(KCPUID.slice(4).join('\n'), 'k'), /k, line 1/);
+  });
+});
+
 describe('registers of CPUID', () => {
   it('give widths, features and counters, and what is beyond the last leaf is 0', () => {
     const { physicalBits, linearBits, features, least, most } = readCpuid(RAW.join('\n'), 'cpuid.txt');
