@@ -44,6 +44,17 @@ export class LineReader {
     return this.bytes.subarray(this.#next, Math.min(this.#filled, most));
   }
 
+  /** What has been read of the input from the current line on. */
+  get ahead(): Uint8Array {
+    return this.bytes.subarray(this.start, this.#filled);
+  }
+
+  /** Reads what comes next, before the first line alone; false at the end. */
+  more(): boolean {
+    this.#fill();
+    return !this.#ended;
+  }
+
   /** Offset of the current line in the input. */
   get offset(): number {
     return this.#base + this.start;

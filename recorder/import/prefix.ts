@@ -65,8 +65,8 @@ export class Prefix {
   process = -1;
   cpu = -1;
   hasTime = false;
-  /** The time is none, but what a clock counts that counts no nanoseconds. */
-  isCount = false;
+  /** Digits behind the point of the time; 0: it is none, but what a clock counts that counts no nanoseconds. */
+  digits = 0;
   timeLow = 0;
   timeHigh = 0;
   /** Name of the task, behind what a log may have put before the line: bytes [taskStart, taskEnd). */
@@ -199,7 +199,7 @@ export class Prefix {
     if (!stamps.read(cursor, bare)) return false;
     this.timeLow = stamps.low;
     this.timeHigh = stamps.high;
-    this.isCount = stamps.isCount;
+    this.digits = stamps.digits;
     return true;
   }
 

@@ -14,12 +14,13 @@ const HALF = 0x1_0000_0000;
 const UNIT = Array.from({ length: 10 }, (_, digits) => 10 ** (9 - digits));
 /** Digits of 64 bits. */
 const MOST_DIGITS = 20;
+const MICRO_DIGITS = 6;
 
 export class StampReader {
   low = 0;
   high = 0;
-  /** The last one counts what the clock of the recording counts: it had no decimal point. */
-  isCount = false;
+  /** Digits behind the decimal point of the last one; 0: it counts what the clock of the recording counts. */
+  digits = 0;
   /** The second of the last time, and when it began in nanoseconds. */
   #seconds = 0;
   #secondLow = 0;
@@ -43,7 +44,7 @@ export class StampReader {
     const low = this.#secondLow + fraction * (UNIT[digits] as number);
     this.low = low | 0;
     this.high = (this.#secondHigh + (low > 0xffff_ffff ? 1 : 0)) | 0;
-    this.isCount = false;
+    this.digits = digits;
     cursor.at = i + 1;
     return true;
   }
@@ -74,7 +75,7 @@ export class StampReader {
     if (high >= HALF) return false;
     this.low = (low % HALF) | 0;
     this.high = high | 0;
-    this.isCount = !isMicro;
+    this.digits = isMicro ? MICRO_DIGITS : 0;
     cursor.at = i + 1;
     return true;
   }

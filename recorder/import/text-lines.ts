@@ -6,7 +6,6 @@ import { EVENT_KINDS } from '../../engine/observer.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { Assembly, MAX_NAMES } from './assembly.js';
 import { beginningOf, isAlone, isFrame, isHeader, readLost } from './between.js';
-import { Clock, scaleOf, TSC } from './binary/clock.js';
 import { ascii, Cursor, isBlank, isWord, NameTable } from './cursor.js';
 import { type DecodeContext, Decoder } from './decode.js';
 import type { ImportError } from './errors.js';
@@ -19,6 +18,7 @@ import { RawText } from './raw-text.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
+import { type TimeStyle, Times } from './times.js';
 import { Unwrapper, type WrapStyle } from './wraps.js';
 
 /** Places that are no text, without an event between them, after which no more is read. */
@@ -69,29 +69,24 @@ export class TextLines {
   /** Lane of the row that was decoded last. */
   #lane: Lane | null = null;
   #frames = 0;
-  readonly #cycles: Clock;
-  /** Times are counts of a clock, as those of most lines are; null before it is known. */
-  #counts: boolean | null;
-  /** Times are cycles. */
-  #counted = false;
+  readonly #times: Times;
   /** The text has the head of a table that some tool made of a recording. */
   table = false;
 
   /**
-   * `style`: how the lines of the text are wrapped; null: they are not. `counts`: their times are counts of a clock;
-   * null: as the first is.
+   * `style`: how the lines of the text are wrapped; null: they are not. `times`: how they write their times; null: that is
+   * not known before the first.
    */
   constructor(
     reader: LineReader,
     open: () => TraceWriter,
     options: ImportOptions,
     style: WrapStyle | null,
-    counts: boolean | null,
+    times: TimeStyle | null,
   ) {
-    this.#counts = counts;
     this.#reader = reader;
     this.#trace = new Assembly(open, options);
-    this.#cycles = new Clock(options.tscHz === undefined ? null : scaleOf(options.tscHz), 0n, TSC);
+    this.#times = new Times(times, () => reader.ahead, options.tscHz);
     this.#rawText = new RawText(options.brief !== true);
     this.#brief = options.brief ?? false;
     this.#wraps = style === null ? null : new Unwrapper(style, isAlone);
@@ -167,6 +162,7 @@ export class TextLines {
     if (spec !== undefined && spec.kind === EVENT_KINDS.nested_exit) this.#trace.learnNested(this.#prefix.thread);
     this.#trace.flush();
     this.#decode(bytes, end, spec, this.#trace.row);
+    if (this.#prefix.hasTime) this.#time(bytes, end, this.#trace.row);
     this.#hold();
   }
 
@@ -174,10 +170,6 @@ export class TextLines {
     const prefix = this.#prefix;
     row.clear();
     row.line = this.#number;
-    row.hasTime = prefix.hasTime;
-    row.timeLow = prefix.timeLow;
-    row.timeHigh = prefix.timeHigh;
-    if (prefix.hasTime) this.#time(bytes, end, row);
     const { thread } = prefix;
     const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
     this.#known = known;
@@ -214,24 +206,10 @@ export class TextLines {
     return true;
   }
 
-  /** A time of another kind than those of the text has lost its decimal point, or got one. */
+  /** A time that is not written like those of the text has lost its decimal point or a digit, or got one. */
   #time(bytes: Uint8Array, end: number, row: EventRow): void {
-    const { isCount, nameStart } = this.#prefix;
-    this.#counts ??= isCount;
-    if (isCount !== this.#counts) {
-      row.hasTime = false;
-      this.#trace.damage(this.#number, OTHER_TIME, utf8.decode(bytes.slice(nameStart, end)));
-    } else if (isCount) this.#count(row);
-  }
-
-  /** The time is one of cycles. */
-  #count(row: EventRow): void {
-    const { timeLow, timeHigh } = this.#cycles.at(row.timeLow, row.timeHigh);
-    row.timeLow = timeLow;
-    row.timeHigh = timeHigh;
-    row.hasTime = this.#cycles.hasTime;
-    row.hasTick = !row.hasTime;
-    this.#counted ||= row.hasTick;
+    if (this.#times.take(this.#prefix, row)) return;
+    this.#trace.damage(this.#number, OTHER_TIME, utf8.decode(bytes.slice(this.#prefix.nameStart, end)));
   }
 
   #threadLane(bytes: Uint8Array): Lane {
@@ -299,6 +277,7 @@ export class TextLines {
       return;
     }
     const text = beginningOf(bytes, start, end);
+    this.#times.skip(text);
     const lost = readLost(text);
     if (lost !== null) this.#trace.lose(lost.count, lost.cpu, this.#where);
     if (lost !== null || isHeader(text)) return;
@@ -340,6 +319,10 @@ export class TextLines {
     const spec = EVENTS.get(joined, this.#prefix.nameStart, this.#prefix.nameEnd);
     if (spec === undefined || spec.whole) return false;
     this.#decode(joined, length, spec, row);
+    row.hasTime = held.hasTime;
+    row.hasTick = held.hasTick;
+    row.timeLow = held.timeLow;
+    row.timeHigh = held.timeHigh;
     const more = countBits(row.mask) > countBits(held.mask) || held.problem !== null;
     // without a blank, the last value may merely become longer
     const longer = !apart && row.mask === held.mask;
@@ -351,7 +334,7 @@ export class TextLines {
   finish(source: ByteSource): ImportResult {
     const { stopped } = this;
     const { line } = this.#reader;
-    if (this.#counted) this.#trace.notes.add(null, COUNTS);
+    this.#times.note(this.#trace.notes);
     return this.#trace.finish(
       { source: source.name, format: FORMAT, stopped },
       { lines: line, frames: this.#frames },
@@ -361,9 +344,6 @@ export class TextLines {
 }
 
 const OTHER_TIME = 'a time that is not written like those of the other lines, and is left out';
-const COUNTS =
-  'times without a decimal point are of a clock that counts no nanoseconds: they are kept as cycles of the TSC (clock ' +
-  'x86-tsc), which --tsc-hz makes nanoseconds; of the clocks counter and uptime they are an order, and no times';
 const FORMAT = 'linux-kvm-text';
 
 const endsWith = (bytes: Uint8Array, end: Uint8Array): boolean =>

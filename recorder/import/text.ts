@@ -7,11 +7,11 @@ import type { TraceWriter } from '../../traces/store.js';
 import { isAlone } from './between.js';
 import { ImportError } from './errors.js';
 import { LineReader } from './lines.js';
-import { Prefix } from './prefix.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, memorySource } from './source.js';
 import { StreamWriter } from './stream.js';
 import { TextLines } from './text-lines.js';
+import { type TimeStyle, tellsTimes, timeStyleOf } from './times.js';
 import { SAMPLE, stylesOf, type WrapStyle } from './wraps.js';
 
 /** Bytes without one event after which a file counts as no trace. */
@@ -24,7 +24,7 @@ interface Reading {
   readonly cells: number;
 }
 
-function readingOf(sample: Uint8Array, style: WrapStyle | null, counts: boolean | null): Reading {
+function readingOf(sample: Uint8Array, style: WrapStyle | null, times: TimeStyle | null): Reading {
   let cells = 0;
   const writer = new StreamWriter((chunk) => {
     for (const name of EVENT_FIELDS) {
@@ -33,28 +33,15 @@ function readingOf(sample: Uint8Array, style: WrapStyle | null, counts: boolean 
     }
   });
   const reader = new LineReader(memorySource(sample));
-  const work = new TextLines(reader, () => writer, { brief: true }, style, counts);
+  const work = new TextLines(reader, () => writer, { brief: true }, style, times);
   while (reader.next()) work.line();
   work.end();
   writer.finish();
   return { damaged: work.damaged, cells };
 }
 
-/** Whether most times in the first bytes of a text have no decimal point; null where there is none. */
-function countsTime(sample: Uint8Array): boolean | null {
-  const reader = new LineReader(memorySource(sample));
-  const prefix = new Prefix();
-  const found = { counts: 0, times: 0 };
-  while (reader.next()) {
-    const { bytes, start, end, torn } = reader;
-    if (torn === null && prefix.parse(bytes, start, end) && prefix.hasTime)
-      found[prefix.isCount ? 'counts' : 'times'] += 1;
-  }
-  return found.counts + found.times === 0 ? null : found.counts > found.times;
-}
-
 /** How the lines of a text are wrapped: as it reads best by its first bytes; null where they are not. */
-function wrapStyle(sample: Uint8Array, counts: boolean | null): WrapStyle | null {
+function wrapStyle(sample: Uint8Array, times: TimeStyle | null): WrapStyle | null {
   const end = sample.lastIndexOf(0x0a) + 1;
   const text = sample.slice(0, end);
   if (text.includes(0)) return null;
@@ -62,14 +49,20 @@ function wrapStyle(sample: Uint8Array, counts: boolean | null): WrapStyle | null
   if (styles.length === 0) return null;
   let best: { readonly style: WrapStyle | null; readonly reading: Reading } = {
     style: null,
-    reading: readingOf(text, null, counts),
+    reading: readingOf(text, null, times),
   };
   for (const style of styles) {
-    const reading = readingOf(text, style, counts);
+    const reading = readingOf(text, style, times);
     const { damaged, cells } = best.reading;
     if (reading.cells > cells || (reading.cells === cells && reading.damaged < damaged)) best = { style, reading };
   }
   return best.style;
+}
+
+/** The first few lines of a text that is still being written: no more than tell how it writes its times. */
+function liveSample(reader: LineReader): Uint8Array {
+  while (reader.ahead.length < SAMPLE && !tellsTimes(reader.ahead)) if (!reader.more()) break;
+  return reader.ahead;
 }
 
 /**
@@ -79,10 +72,10 @@ function wrapStyle(sample: Uint8Array, counts: boolean | null): WrapStyle | null
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const reader = new LineReader(source);
-  const sample = options.live === true ? null : reader.sample(SAMPLE);
-  const counts = sample === null ? null : countsTime(sample);
-  const style = sample === null ? null : wrapStyle(sample, counts);
-  const work = new TextLines(reader, open, options, style, counts);
+  const sample = options.live === true ? liveSample(reader) : reader.sample(SAMPLE);
+  const times = timeStyleOf(sample);
+  const style = options.live === true ? null : wrapStyle(sample, times);
+  const work = new TextLines(reader, open, options, style, times);
   try {
     while (!work.isBinary && reader.next()) {
       work.line();

@@ -1,0 +1,137 @@
+/** Times of a text as a whole: differences, times that lost a digit, and what is decided while a text still grows. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { importTrace } from '../../recorder/import/import.js';
+import type { ByteSource } from '../../recorder/import/source.js';
+import { StreamWriter } from '../../recorder/import/stream.js';
+import { fixturePath, type Imported, importBytes, importText } from './import-helpers.js';
+
+const times = ({ events }: Imported): unknown[] => events.map(({ time_ns }) => time_ns ?? null);
+const TEXTS = ['entry: vcpu 0', 'exit: vcpu 0 reason npf rip 0x10000'];
+const lines = (...stamps: readonly string[]): string =>
+  stamps.map((stamp, i) => `kvmc 866 [000] ${stamp}: kvm:kvm_${TEXTS[i % 2]}\n`).join('');
+const says = ({ result }: Imported): string => result.notes.map((note) => note.says).join('\n');
+
+const skip = spawnSync('perf', ['--version']).error === undefined ? false : 'no perf';
+const perf = (...options: readonly string[]): Imported => {
+  const file = fixturePath('svm-exit-entry.zstd.perf.data');
+  return importBytes(execFileSync('perf', ['script', '--ns', '-i', file, ...options], { stdio: 'pipe' }));
+};
+
+describe('perf script --deltatime', () => {
+  // what perf script 6.1 prints of svm-kvm-stat.perf.data, with --reltime and with --deltatime
+  const DELTAS = ['0.000000000', '0.000174381', '0.000136795', '0.000032368', '0.000017577', '0.000025638'];
+  const SUMS = [0, 174381, 311176, 343544, 361121, 386759];
+
+  it('gives the times that perf script --reltime prints', { skip }, () => {
+    const sums = perf('--deltatime');
+    assert.deepEqual(times(sums), times(perf('--reltime')));
+    assert.match(says(sums), /perf script --deltatime/);
+    const cut = perf('--deltatime').events.length;
+    assert.equal(perf().events.length, cut);
+    assert.doesNotMatch(says(perf('--reltime')) + says(perf()), /deltatime/);
+  });
+
+  it('adds differences up', () => {
+    assert.deepEqual(times(importText(lines(...DELTAS))), SUMS);
+    assert.doesNotMatch(says(importText(lines(...DELTAS))), /microsecond/);
+  });
+
+  it('says that differences cut to a microsecond fall behind', () => {
+    const cut = importText(lines(...DELTAS.map((delta) => delta.slice(0, -3))));
+    assert.deepEqual(times(cut), [0, 174000, 310000, 342000, 359000, 384000]);
+    assert.match(says(cut), /microsecond.*--ns/);
+  });
+
+  it('knows them without the first, and counts a line once that was broken', () => {
+    const many = Array.from({ length: 12 }, (_, i) => `0.0000${i % 2 === 0 ? 12 : 31 + i}`);
+    const sum = (to: number) => many.slice(0, to).reduce((all, each) => all + Math.round(Number(each) * 1e9), 0);
+    assert.deepEqual(
+      times(importText(lines(...many))),
+      many.map((_, i) => sum(i + 1)),
+    );
+    const broken = lines(...DELTAS).replace('rip 0x10000\n', 'rip 0x10000 info1 0x1\n info2 0x3\n');
+    assert.deepEqual(times(importText(broken)), SUMS);
+  });
+
+  it('passes the time of what perf prints beside the events', () => {
+    const between = lines(...DELTAS)
+      .split('\n')
+      .map((line, i) => (i === 2 ? ` kvmc 866 [000] 0.000000500: PERF_RECORD_COMM: kvmc:866/866\n${line}` : line))
+      .join('\n');
+    assert.deepEqual(
+      times(importText(between)),
+      SUMS.map((time, i) => time + (i < 2 ? 0 : 500)),
+    );
+  });
+
+  it('takes no times for differences that fall now and then, or are turned round', () => {
+    const rising = Array.from({ length: 20 }, (_, i) => `0.0000${10 + i}`);
+    for (const stamps of [rising, [...rising, ...rising], rising.toReversed()])
+      assert.doesNotMatch(says(importText(lines(...stamps))), /deltatime/);
+  });
+});
+
+describe('a time that lost a digit', () => {
+  it('is damage of its line, and no time', () => {
+    const { result, events } = importText(lines('1234.567890', '1234.56789', '1234.567892', '1234.567893'));
+    assert.deepEqual(
+      events.map(({ time_ns }) => time_ns ?? null),
+      [1234567890000, null, 1234567892000, 1234567893000],
+    );
+    assert.equal(result.counts.damaged, 1);
+    assert.equal(result.notes[0]?.line, 2);
+  });
+
+  it('is none where all have as many, or the text is of two tools', () => {
+    for (const stamps of [
+      ['1.123', '1.124', '1.125'],
+      ['1.12345', '1.2', '1.12345'],
+      ['1.123456', '1.123457000', '1.123458'],
+    ])
+      assert.equal(importText(lines(...stamps)).result.counts.damaged, 0);
+  });
+});
+
+/** A source that gives a line at a time, and says how many it has given. */
+function dribble(text: string): { readonly source: ByteSource; given: number } {
+  let rest = Buffer.from(text);
+  const pipe = { source: { name: 'pipe', size: 0, read, readAt: null, close() {} }, given: 0 };
+  function read(target: Uint8Array, at: number): number {
+    const part = rest.subarray(0, Math.min(rest.indexOf('\n') + 1, target.length - at));
+    target.set(part, at);
+    rest = rest.subarray(part.length);
+    if (part.at(-1) === 0x0a) pipe.given += 1;
+    return part.length;
+  }
+  return pipe;
+}
+
+describe('times of a text that still grows', () => {
+  it('are told by more lines than the first, and by few', () => {
+    const text = `# tracer: nop\n${lines('1234567', ...Array.from({ length: 40 }, (_, i) => `1.2345${10 + i}`))}`;
+    const pipe = dribble(text);
+    let [openedAt, ticks, times] = [0, 0, 0];
+    const writer = new StreamWriter((chunk) => {
+      for (let i = 0; i < chunk.rows; i++) {
+        ticks += chunk.row(i).tick === null ? 0 : 1;
+        times += chunk.row(i).time_ns === null ? 0 : 1;
+      }
+    });
+    const open = (): StreamWriter => {
+      openedAt = pipe.given;
+      return writer;
+    };
+    const { counts } = importTrace(pipe.source, open, { live: true });
+    assert.deepEqual({ ticks, times, damaged: counts.damaged }, { ticks: 0, times: 40, damaged: 1 });
+    assert.ok(openedAt <= 20, `waits for ${openedAt} lines`);
+    const clear = dribble(lines('1.234567', '1.234568', '1.234569', '1.234570', '1.234571'));
+    const openClear = (): StreamWriter => {
+      openedAt = clear.given;
+      return new StreamWriter(() => {});
+    };
+    importTrace(clear.source, openClear, { live: true });
+    assert.ok(openedAt <= 4, `waits for ${openedAt} lines`);
+  });
+});
