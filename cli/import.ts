@@ -31,7 +31,7 @@ export const command: Command = {
     'Text that a terminal or a mail program broke at a width is put together again, quoted or not: how it is wrapped is told ' +
       'by its first 64 KiB.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
-      'what came before it is kept.',
+      'what came before it is kept. Text without an event in its first 64 MiB is refused: it may have no end.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
       'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
       'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +

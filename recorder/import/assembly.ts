@@ -75,7 +75,6 @@ export class Assembly {
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
   #seq = 0;
-  #gaps = 0;
   #unanswered = 0;
   #firstUnanswered = 0;
   /** Unanswered entries of which KVM says that they failed. */
@@ -121,7 +120,7 @@ export class Assembly {
     if (lane === null) return;
     const row = this.held;
     this.heldLane = null;
-    if (lane.gap !== this.#gaps) lane.forget(this.#gaps);
+    lane.recall();
     row.vcpu = lane.id;
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row, lane);
@@ -160,7 +159,7 @@ export class Assembly {
     row.begin('lost', this.lanes.ofCpu(cpu, where).id, 0, 0, 255, 255);
     if (count > 0) row.setNumber('value', count);
     this.lost = Math.min(Number.MAX_SAFE_INTEGER, this.lost + count);
-    this.#gaps += 1;
+    this.lanes.gaps.count += 1;
     this.#write(row);
   }
 

@@ -198,6 +198,7 @@ export class Decoder {
 
   #serves(is: typeof isLinear, { lane }: DecodeContext): boolean {
     const of = lane(this.vcpu);
+    of?.recall();
     return of !== null && is(of.exitIsa, of.exitReason);
   }
 

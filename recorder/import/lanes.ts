@@ -13,6 +13,11 @@ const DOMAINS: { readonly [domain: number]: string } = { 0: 'Domain-0', 32767: '
 /** Threads that are found without a look-up, by the last bits of their number; a power of two. */
 const AT_HAND = 256;
 
+/** How many gaps there were so far: places where events are missing. */
+export class Gaps {
+  count = 0;
+}
+
 export class Lane {
   readonly id: number;
   readonly vm: number | null;
@@ -31,10 +36,13 @@ export class Lane {
   entered = -1;
   /** Seq of the L2 exit that L1 works for, or -1. */
   reflected = -1;
+  readonly #gaps: Gaps;
   /** Number of the gap up to which it has forgotten what it was doing. */
-  gap = 0;
+  #gap: number;
 
-  constructor(id: number, vm: number | null, thread: number | null, cpu: number | null, task: string) {
+  constructor(id: number, vm: number | null, thread: number | null, cpu: number | null, task: string, gaps: Gaps) {
+    this.#gaps = gaps;
+    this.#gap = gaps.count;
     this.id = id;
     this.vm = vm;
     this.thread = thread;
@@ -60,10 +68,13 @@ export class Lane {
     return JSON.stringify({ vm, thread, vcpu, cpu, task });
   }
 
-  /** Nothing is known of what a thread did in a gap. */
-  forget(gap: number): void {
-    this.gap = gap;
+  /** Forgets what it was doing before the last gap: nothing is known of what a thread did in it. */
+  recall(): void {
+    if (this.#gap === this.#gaps.count) return;
+    this.#gap = this.#gaps.count;
     this.exit = -1;
+    this.exitIsa = 0;
+    this.exitReason = -1;
     this.reflected = -1;
     this.entered = -1;
   }
@@ -75,6 +86,7 @@ export class Lanes {
   readonly #cpus = new Map<number, Lane>();
   readonly #domains = new Map<number, Lane>();
   readonly all: Lane[] = [];
+  readonly gaps = new Gaps();
   readonly #atHand: (Lane | null)[] = Array.from({ length: AT_HAND }, () => null);
   #last: Lane | null = null;
 
@@ -170,7 +182,7 @@ export class Lanes {
 
   #add(vm: number | null, thread: number | null, cpu: number | null, task: string, where: () => string): Lane {
     if (this.all.length >= MAX_LANES) throw new ImportError('TOO_MANY_THREADS', where(), `more than ${MAX_LANES}`);
-    const lane = new Lane(this.all.length, vm, thread, cpu, task);
+    const lane = new Lane(this.all.length, vm, thread, cpu, task, this.gaps);
     this.all.push(lane);
     return lane;
   }

@@ -8,7 +8,7 @@ import { compile, type Program } from './binary/program.js';
 import { ascii, type Cursor, isBlank, isHex } from './cursor.js';
 import { TRACEPOINTS } from './kvm/table.js';
 import { CONVERSIONS, type Tracepoint, usesOf } from './kvm/tracepoint.js';
-import { Lane } from './lanes.js';
+import { Gaps, Lane } from './lanes.js';
 import type { EventRow } from './row.js';
 import type { EventSink } from './sink.js';
 
@@ -26,7 +26,7 @@ const INSTRUCTION = 15;
 const SLOT = 16;
 
 /** A thread of which nothing is known. */
-const NOBODY = new Lane(-1, null, null, null, '');
+const NOBODY = new Lane(-1, null, null, null, '', new Gaps());
 const latin1 = new TextDecoder('latin1');
 
 /** How a field without 0x is written: by the kernel's own print of it, where that prints the field as it is. */

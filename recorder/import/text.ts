@@ -14,8 +14,9 @@ import { TextLines } from './text-lines.js';
 import { type TimeStyle, tellsTimes, timeStyleOf } from './times.js';
 import { SAMPLE, stylesOf, type WrapStyle } from './wraps.js';
 
-/** Bytes without one event after which a file counts as no trace. */
-const PATIENCE = 16 << 20;
+/** Bytes without one event after which an input counts as no trace; it may have no end. */
+const PATIENCE = 64 << 20;
+const BEHIND = 'cut off what stands before the recording, if there is one: `grep -a kvm_ FILE | trapline import -`';
 const PROGRESS_LINES = 0x3fff;
 
 /** How well a text reads in a style: lines that are damaged, and cells that are filled. */
@@ -59,6 +60,35 @@ function wrapStyle(sample: Uint8Array, times: TimeStyle | null): WrapStyle | nul
   return best.style;
 }
 
+/** A source that ends where nothing was found in as many bytes as it is worth reading. */
+class Patience implements ByteSource {
+  readonly #source: ByteSource;
+  readonly name: string;
+  readonly size: number;
+  readonly readAt = null;
+  #read = 0;
+  found = false;
+  /** It ended early. */
+  isOver = false;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+    this.name = source.name;
+    this.size = source.size;
+  }
+
+  read(target: Uint8Array, at: number): number {
+    const count = this.#source.read(target, at);
+    this.#read += count;
+    this.isOver = !this.found && count > 0 && this.#read > PATIENCE;
+    return this.isOver ? 0 : count;
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+}
+
 /** The first few lines of a text that is still being written: no more than tell how it writes its times. */
 function liveSample(reader: LineReader): Uint8Array {
   while (reader.ahead.length < SAMPLE && !tellsTimes(reader.ahead)) if (!reader.more()) break;
@@ -71,7 +101,8 @@ function liveSample(reader: LineReader): Uint8Array {
  * 64 such places without an event between them no more is read.
  */
 export function importText(source: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
-  const reader = new LineReader(source);
+  const patience = new Patience(source);
+  const reader = new LineReader(patience);
   const sample = options.live === true ? liveSample(reader) : reader.sample(SAMPLE);
   const times = timeStyleOf(sample);
   const style = options.live === true ? null : wrapStyle(sample, times);
@@ -80,7 +111,7 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
     while (!work.isBinary && reader.next()) {
       work.line();
       if ((reader.line & PROGRESS_LINES) === 0) options.progress?.(reader.consumed, source.size);
-      if (work.events === 0 && reader.consumed > PATIENCE) break;
+      patience.found ||= work.events > 0;
     }
   } catch (error) {
     if (!(error instanceof ImportError)) {
@@ -90,13 +121,20 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
     work.stopped ??= error;
   }
   work.end();
-  if (work.events === 0) {
-    if (work.stopped !== null) throw work.stopped;
-    if (reader.line === 0) throw new ImportError('EMPTY_INPUT', source.name);
-    const read = reader.line === 1 ? '1 line read' : `${reader.line} lines read`;
-    if (!work.table) throw new ImportError('NOT_A_TRACE', source.name, read);
-    const advice = 'import the recording that the table was made from';
-    throw new ImportError('NOT_A_TRACE', source.name, `${read}, among them a table of counts`, advice);
+  if (work.events === 0 || patience.isOver) {
+    work.abandon();
+    throw ofNothing(work, reader, patience);
   }
   return work.finish(source);
+}
+
+/** Why a text is no trace. */
+function ofNothing({ stopped, table }: TextLines, { line }: LineReader, { name, isOver }: Patience): ImportError {
+  if (isOver) return new ImportError('NOT_A_TRACE', name, `none in its first ${PATIENCE >> 20} MiB`, BEHIND);
+  if (stopped !== null) return stopped;
+  if (line === 0) return new ImportError('EMPTY_INPUT', name);
+  const read = line === 1 ? '1 line read' : `${line} lines read`;
+  if (!table) return new ImportError('NOT_A_TRACE', name, read);
+  const advice = 'import the recording that the table was made from';
+  return new ImportError('NOT_A_TRACE', name, `${read}, among them a table of counts`, advice);
 }

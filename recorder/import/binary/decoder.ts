@@ -138,11 +138,13 @@ export class RecordDecoder {
         this.#reason(row);
         return;
       case DOES.address:
+        lane.recall();
         if (isPhysical(lane.exitIsa, lane.exitReason)) row.put(FIELD.gpa, low, this.#numbers.high);
         else if (isLinear(lane.exitIsa, lane.exitReason)) row.put(FIELD.gva, low, this.#numbers.high);
         else this.#label(row, CHARS.address);
         return;
       case DOES.fault:
+        lane.recall();
         // with nested paging this is the exit qualification or EXITINFO1 again, not a #PF error code
         this.#store(row, isLinear(lane.exitIsa, lane.exitReason) ? FIELD.error_code : FIELD.qualification);
         return;
