@@ -6,7 +6,8 @@ import type { Cell, Row } from '../traces/store.js';
 import { VM_INSTRUCTION_ERRORS } from './detail-bits.js';
 import { codeWidth, disassemble } from './profile/code.js';
 import { ExitWords, HAS, isPage, keyKind, keyOfExit, SubKey, WORK } from './profile/keys.js';
-import { type NameOf, reasonName } from './profile/profile.js';
+import type { NameOf } from './profile/lane-names.js';
+import { reasonName } from './profile/profile.js';
 
 export interface Listed {
   readonly seq: number;

@@ -6,7 +6,7 @@ import type { TraceReader } from '../traces/store.js';
 import { DIMENSIONS, type DimensionName } from './profile/breakdown.js';
 import { CELL_WORDS, readCell } from './profile/cells.js';
 import { ExitCells, type ExitIndex, Growing } from './profile/exit-index.js';
-import type { NameOf } from './profile/profile.js';
+import type { NameOf } from './profile/lane-names.js';
 import { sortCells } from './profile/stats.js';
 import { COLUMNS, type Unit } from './profile/view.js';
 import { type Code, ExitWalker } from './profile/walk.js';

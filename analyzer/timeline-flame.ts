@@ -1,7 +1,7 @@
 /** The flame graph as the page draws it: one tree with both weights, its smallest frames left out. */
 import { breakdownOf } from './profile/breakdown.js';
 import type { ExitIndex } from './profile/exit-index.js';
-import type { NameOf } from './profile/profile.js';
+import type { NameOf } from './profile/lane-names.js';
 import type { Symbols } from './symbols/symbols.js';
 import type { Flame, FlameFrame } from './timeline-answers.js';
 import { dimensionsOf, framesOf } from './timeline-exits.js';

@@ -1,7 +1,8 @@
 /** The profile as the page shows it, of the whole trace or of a stretch: rows with what the exits were about, and the hottest instructions. */
 import { bucketOf, bucketRange, type HistogramData } from './histogram.js';
 import type { ExitIndex } from './profile/exit-index.js';
-import { type NameOf, type Profile, type ProfileRow, profileOf, type Times } from './profile/profile.js';
+import type { NameOf } from './profile/lane-names.js';
+import { type Profile, type ProfileRow, profileOf, type Times } from './profile/profile.js';
 import type { Symbols } from './symbols/symbols.js';
 import type { ProfileLine, ProfileTable, ProfileTimes } from './timeline-answers.js';
 

@@ -4,7 +4,7 @@ import type { TraceReader } from '../traces/store.js';
 import { notesOf, originOf } from './origin.js';
 import { indexOf } from './profile/beside.js';
 import type { ExitIndex } from './profile/exit-index.js';
-import type { NameOf } from './profile/profile.js';
+import type { NameOf } from './profile/lane-names.js';
 import type { Symbols } from './symbols/symbols.js';
 import {
   AXES,

@@ -1,6 +1,6 @@
 /** `trapline events`: the events of a trace or a recording, one a line, as they come. */
 import { type Listed, listed } from '../analyzer/listing.js';
-import { vcpuNumber } from '../analyzer/profile/breakdown.js';
+import { vcpuNumber } from '../analyzer/profile/lane-names.js';
 import { printable } from '../engine/errors.js';
 import { EVENT_KINDS } from '../engine/observer.js';
 import { TRACEPOINTS } from '../recorder/import/kvm/table.js';

@@ -1,8 +1,10 @@
 /** Tables of a profile for people. */
 import { type Bucket, Histogram, type HistogramData } from '../analyzer/histogram.js';
-import type { BreakdownRow } from '../analyzer/profile/breakdown.js';
+import { type BreakdownRow, labelText } from '../analyzer/profile/breakdown.js';
+import { levelName, vmName } from '../analyzer/profile/lane-names.js';
 import type { NestedProfile } from '../analyzer/profile/nested.js';
-import type { Profile, ProfileKey, ProfileRow, Spent, Times } from '../analyzer/profile/profile.js';
+import type { Profile, ProfileKey, ProfileRow, Times } from '../analyzer/profile/profile.js';
+import type { Spent } from '../analyzer/profile/spent.js';
 import type { Output } from './output.js';
 import { formatBar, formatCount, formatHex, formatNs, formatNumber, formatPercent, type TableColumn } from './table.js';
 import { WIDTH, wrap } from './wrap.js';
@@ -157,35 +159,62 @@ export function printRips(out: Output, { unit, rips }: Profile): void {
 }
 
 /** What shares of time divide by, and what of the span is not in it. */
-const observed = ({ guest, outside }: Spent): number => guest + outside;
+const observed = ({ guest, outside }: Pick<Spent, 'guest' | 'outside'>): number => guest + outside;
 const unobserved = (spent: Spent): number => Math.max(0, spent.span - observed(spent));
 
-/** Time outside the guest by vCPU, where there are several. */
-export function printLanes(out: Output, { unit, lanes }: Profile): void {
-  if (lanes.length < 2 || unit === null) return;
+/** A row of time outside the guest; of a level no span is known, since it is not known of what is not observed. */
+type SpentRow = Omit<Spent, 'span'> & { readonly exits: number; readonly halted: number; readonly span?: number };
+
+function printSpentBy(out: Output, unit: Unit, by: string, rows: readonly (readonly [string, SpentRow])[]): void {
+  if (rows.length < 2) return;
+  const spans = rows.some(([, { span }]) => span !== undefined);
   out.line();
-  out.title('Time outside the guest, by vCPU');
+  out.title(`Time outside the guest, by ${by}`);
   out.table(
     [
-      { title: 'vCPU', shrinks: 12 },
+      { title: by, shrinks: 12 },
       right('exits'),
       right('observed'),
       right('outside'),
       right('%'),
       right('halted'),
-      right('not observed', 2),
+      ...(spans ? [right('not observed', 2)] : []),
       { title: '', drops: 1 },
     ],
-    lanes.map((lane) => [
-      lane.name,
-      formatNumber(lane.exits),
-      formatTime(unit, observed(lane)),
-      formatTime(unit, lane.outside),
-      observed(lane) === 0 ? '' : formatPercent(lane.outside / observed(lane)),
-      lane.halted === 0 ? '' : formatTime(unit, lane.halted),
-      formatTime(unit, unobserved(lane)),
-      observed(lane) === 0 ? '' : out.paint('cyan', formatBar(lane.outside / observed(lane), 2 * BAR)),
+    rows.map(([name, { span, ...row }]) => [
+      name,
+      formatNumber(row.exits),
+      formatTime(unit, observed(row)),
+      formatTime(unit, row.outside),
+      observed(row) === 0 ? '' : formatPercent(row.outside / observed(row)),
+      row.halted === 0 ? '' : formatTime(unit, row.halted),
+      ...(span === undefined ? [] : [formatTime(unit, unobserved({ ...row, span }))]),
+      observed(row) === 0 ? '' : out.paint('cyan', formatBar(row.outside / observed(row), 2 * BAR)),
     ]),
+  );
+}
+
+/** Time outside the guest by VM, level and vCPU, where there are several of each. */
+export function printSpent(out: Output, { unit, vms, levels, lanes }: Profile): void {
+  if (unit === null) return;
+  const vmOf = (vm: number | null): string => labelText('vm', vm === null ? '' : vmName(vm));
+  printSpentBy(
+    out,
+    unit,
+    'VM',
+    vms.map((vm) => [vmOf(vm.vm), vm]),
+  );
+  printSpentBy(
+    out,
+    unit,
+    'level',
+    levels.map((level) => [levelName(level.level), level]),
+  );
+  printSpentBy(
+    out,
+    unit,
+    'vCPU',
+    lanes.map((lane) => [lane.name, lane]),
   );
 }
 

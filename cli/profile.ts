@@ -7,9 +7,9 @@ import {
   DIMENSIONS,
   type DimensionName,
   labelText,
-  vcpuNumber,
 } from '../analyzer/profile/breakdown.js';
 import { type CountedEvent, type ExitIndex, ExitIndexBuilder, onlyLanes } from '../analyzer/profile/exit-index.js';
+import { vcpuNumber } from '../analyzer/profile/lane-names.js';
 import { type NestedProfile, NestedProfiler } from '../analyzer/profile/nested.js';
 import { type Profile, type ProfileRow, profileOf, type Times } from '../analyzer/profile/profile.js';
 import { READING } from '../analyzer/profile/walk.js';
@@ -24,11 +24,11 @@ import {
   printBreakdown,
   printHead,
   printHistograms,
-  printLanes,
   printNested,
   printNoNested,
   printRips,
   printRows,
+  printSpent,
   unitName,
 } from './profile-print.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
@@ -171,7 +171,7 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
     printHistograms(out, unit, shown, counted);
   }
   if (event !== 'vmexit') return;
-  printLanes(out, answer);
+  printSpent(out, answer);
   if (rows === null) printRips(out, answer);
 }
 
@@ -225,7 +225,7 @@ function run(call: Call): number {
     }
     return fed.whole ? EXIT.holds : EXIT.wrong;
   }
-  const answer = profileOf(index, nameOf, { by: lanes ? 'lane' : 'level', rips, symbols, histograms });
+  const answer = profileOf(index, nameOf, { by: lanes ? 'lane' : 'level', rips, symbols, saysOf, histograms });
   const rows = by.length === 0 ? null : breakdownOf(index, by, { nameOf, saysOf, symbols, histograms });
   if (call.flag('json')) {
     call.out.json({ event: wanted.event, ...answer, by: rows === null ? null : by, breakdown: rows, nested });
@@ -306,6 +306,10 @@ export const command: Command = {
       'span - guest - outside is not observed',
     handled: 'time in what was counted: of vmexit that is outside',
     lanes: 'by vCPU: lane, name, exits, span, guest, outside, handled, halted (the part of outside in HLT and MWAIT)',
+    vms: 'by VM: vm (null where the trace does not tell), else as by vCPU; the same sums',
+    levels:
+      'by level that exited: level (null where unknown), else as by vCPU, without span: guest is the time in it before ' +
+      'its exits, outside until any guest ran again; the same sums, and time not observed is of no level',
     rows:
       'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times (samples, total, mean, ' +
       'error of the mean, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +

@@ -4,7 +4,7 @@
  */
 import { type BreakdownRow, breakdownOf, type DimensionName } from '../profile/breakdown.js';
 import type { ExitIndex } from '../profile/exit-index.js';
-import type { NameOf } from '../profile/profile.js';
+import type { NameOf } from '../profile/lane-names.js';
 import type { Symbols } from '../symbols/symbols.js';
 
 /** What a stack weighs: handler time in ticks or nanoseconds, or how many exits it has. */

@@ -6,7 +6,8 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
-import { type NameOf, reasonName } from '../profile/profile.js';
+import type { NameOf } from '../profile/lane-names.js';
+import { reasonName } from '../profile/profile.js';
 import { Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
 import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
 

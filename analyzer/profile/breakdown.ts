@@ -5,7 +5,8 @@ import { type Cell, readCell } from './cells.js';
 import type { ExitIndex } from './exit-index.js';
 import { allCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
-import { histogramOf, type NameOf, reasonName } from './profile.js';
+import { laneName, levelName, type NameOf, vmName, vmNumber } from './lane-names.js';
+import { histogramOf, reasonName } from './profile.js';
 import { type Times, timesOf } from './stats.js';
 import { UNKNOWN_LEVEL } from './walk.js';
 
@@ -29,36 +30,22 @@ interface Dimension {
 
 const levelOf = ({ level }: Cell): number | null => (level === UNKNOWN_LEVEL ? null : level);
 
-/** A number of the JSON that the dictionary holds of a lane: its VM, thread or vCPU. */
-function told(says: string | null, key: 'vm' | 'vcpu'): number | null {
-  try {
-    const value: unknown = JSON.parse(says ?? 'null');
-    const number = typeof value === 'object' && value !== null ? Reflect.get(value, key) : null;
-    return typeof number === 'number' ? number : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Number of the vCPU that a lane is, as its VM counts them; null where the trace does not say it. */
-export const vcpuNumber = (lane: number, saysOf: NameOf): number | null => told(saysOf('vcpu', BigInt(lane)), 'vcpu');
-
 export const DIMENSIONS = {
   vm: {
     says: 'virtual machine, where the trace tells them apart',
     parts: { lane: true },
     unlabelled: '(unknown)',
     label: ({ lane }, { saysOf }) => {
-      const vm = told(saysOf('vcpu', BigInt(lane)), 'vm');
-      return vm === null ? '' : `VM ${vm}`;
+      const vm = vmNumber(lane, saysOf);
+      return vm === null ? '' : vmName(vm);
     },
   },
   vcpu: {
     says: 'vCPU',
     parts: { lane: true },
-    label: ({ lane }, { nameOf }) => nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
+    label: ({ lane }, { nameOf }) => laneName(lane, nameOf),
   },
-  level: { says: 'level that exited', parts: { level: true }, label: (cell) => `L${levelOf(cell) ?? '?'}` },
+  level: { says: 'level that exited', parts: { level: true }, label: (cell) => levelName(levelOf(cell)) },
   reason: {
     says: 'exit reason',
     parts: { reason: true },

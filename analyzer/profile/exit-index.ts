@@ -9,14 +9,21 @@ import { type SortedCells, sortCells, withSums } from './stats.js';
 import type { Unit } from './view.js';
 import { type Code, ExitWalker, type WalkedExit } from './walk.js';
 
+/** Times that belong to a level: what it ran before its exits, and what passed after them. */
+export interface LevelTime {
+  /** UNKNOWN_LEVEL where the trace does not say it. */
+  readonly level: number;
+  readonly guest: number;
+  readonly outside: number;
+}
+
 /** What a lane has besides exits. */
 export interface LaneSpan {
   readonly lane: number;
   /** From its first to its last event. */
   readonly span: number;
-  /** The parts of that from entries to exits and from exits to entries; what is neither was not observed. */
-  readonly guest: number;
-  readonly outside: number;
+  /** The parts of that from entries to exits and from exits to entries, by the level that exited; the rest was not observed. */
+  readonly levels: readonly LevelTime[];
   readonly entries: number;
   /** Nested entries that the hypervisor refused, so that none was tried. */
   readonly refused: number;

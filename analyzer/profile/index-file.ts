@@ -11,7 +11,7 @@ import type { Unit } from './view.js';
 import type { Code } from './walk.js';
 
 /** To be raised whenever other exits, sub-keys or times come out of the same events, or the bytes mean something else. */
-export const INDEX_VERSION = 5;
+export const INDEX_VERSION = 6;
 
 const TAG_BYTES = 16;
 const KEY = createHash('sha256').update('trapline exit index').digest().subarray(0, 16);
@@ -143,11 +143,18 @@ class ByteReader {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
-const isSpan = (value: unknown): boolean =>
+/** Whether a value is an object with these counts and these times. */
+const holds = (value: unknown, counts: readonly string[], times: readonly string[]): value is object =>
   typeof value === 'object' &&
   value !== null &&
-  ['lane', 'entries', 'refused', 'failedEarly'].every((key) => isCount(Reflect.get(value, key))) &&
-  ['span', 'guest', 'outside'].every((key) => Number.isFinite(Reflect.get(value, key)));
+  counts.every((key) => isCount(Reflect.get(value, key))) &&
+  times.every((key) => Number.isFinite(Reflect.get(value, key)));
+
+function isSpan(value: unknown): boolean {
+  if (!holds(value, ['lane', 'entries', 'refused', 'failedEarly'], ['span'])) return false;
+  const levels: unknown = Reflect.get(value, 'levels');
+  return Array.isArray(levels) && levels.every((each) => holds(each, ['level'], ['guest', 'outside']));
+}
 
 function readHead(bytes: Uint8Array, of: string): { head: Head; at: number } | null {
   const end = bytes.indexOf(0x0a);

@@ -6,7 +6,8 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { countedReason } from './keys.js';
-import { type NameOf, reasonName } from './profile.js';
+import type { NameOf } from './lane-names.js';
+import { reasonName } from './profile.js';
 import { sortCells, type Times, timesOf } from './stats.js';
 import { Numbers } from './table.js';
 import { Clock, EventView, type Narrow, type Unit, type Wide } from './view.js';

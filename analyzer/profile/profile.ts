@@ -10,9 +10,21 @@ import { Histogram, type HistogramData } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
-import { type ExitIndex, ExitIndexBuilder, type LaneSpan } from './exit-index.js';
-import { allCells, groupCells } from './groups.js';
+import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
+import { allCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
+import type { NameOf } from './lane-names.js';
+import {
+  type Counted,
+  lanesOf,
+  levelsOf,
+  type ProfileLane,
+  type ProfileLevel,
+  type ProfileVm,
+  type Spent,
+  spentOf,
+  vmsOf,
+} from './spent.js';
 import { type Times, timesOf } from './stats.js';
 import { COLUMNS, type Unit } from './view.js';
 import { UNKNOWN_LEVEL } from './walk.js';
@@ -61,30 +73,6 @@ export interface ProfileRip {
   readonly symbol: string | null;
 }
 
-/**
- * Where the time of some vCPUs went. Observed is guest + outside: shares of time divide by it. The rest of the span lies
- * before the first entry or exit, behind the last, or beside one whose counterpart is missing, as where events were lost.
- */
-export interface Spent {
-  /** From the first to the last event of each vCPU; a lane that neither exits nor enters is none. */
-  readonly span: number;
-  /** From entries to the exits that followed. */
-  readonly guest: number;
-  /** From exits to the entries that followed. */
-  readonly outside: number;
-  /** In what was counted: exits, then that is `outside`; or accesses. */
-  readonly handled: number;
-}
-
-/** What a vCPU spent outside its guest. */
-export interface ProfileLane extends Spent {
-  readonly lane: number;
-  readonly name: string;
-  readonly exits: number;
-  /** The part of `outside` for HLT and MWAIT: the guest had nothing to do. */
-  readonly halted: number;
-}
-
 export interface Profile extends Spent {
   readonly unit: Unit;
   /** All exits; an entry that failed after loading guest state ends as one does, with a reason, and is one of them. */
@@ -102,7 +90,9 @@ export interface Profile extends Spent {
   readonly lost: number;
   /** Exits counted without their RIP, or even by reason alone, because there are more places than are told apart. */
   readonly coarse: number;
-  /** Lanes that exit, the busiest outside their guest first. */
+  /** Machines, levels, and lanes that exit, each with the busiest outside their guest first. */
+  readonly vms: readonly ProfileVm[];
+  readonly levels: readonly ProfileLevel[];
   readonly lanes: readonly ProfileLane[];
   readonly rows: readonly ProfileRow[];
   readonly rips: readonly ProfileRip[];
@@ -113,11 +103,11 @@ export interface ProfileOptions {
   /** Hottest RIPs to tell; 10 without it. */
   readonly rips?: number;
   readonly symbols?: Symbols | null;
+  /** What the trace's dictionary says of a lane, as JSON; tells VMs apart. */
+  readonly saysOf?: NameOf;
   /** Give each row a histogram. */
   readonly histograms?: boolean;
 }
-
-export type NameOf = (domain: string, code: bigint) => string | null;
 
 const ISA = [null, 'vmx', 'svm'] as const;
 
@@ -208,23 +198,17 @@ class Tables {
     return found;
   }
 
-  lanes(): ProfileLane[] {
-    const spans = new Map(this.#index.lanes.map((each) => [each.lane, each]));
-    const lanes = groupCells(this.#index.cells, this.#all, { lane: true }).map((cells): ProfileLane => {
-      const { lane } = this.#first(cells);
+  /** What was counted, by what Parts say. */
+  counted(parts: Parts): Counted[] {
+    return groupCells(this.#index.cells, this.#all, parts).map((cells) => {
       const halts = groupCells(this.#index.cells, cells, { reason: true }).filter((same) => isHalt(this.#first(same)));
       return {
-        lane,
-        name: this.#nameOf('vcpu', BigInt(lane)) ?? `vCPU ${lane}`,
+        cell: this.#first(cells),
         exits: this.#count(cells),
-        span: spans.get(lane)?.span ?? 0,
-        guest: spans.get(lane)?.guest ?? 0,
-        outside: spans.get(lane)?.outside ?? 0,
         handled: this.#total(cells),
         halted: halts.reduce((sum, same) => sum + this.#total(same), 0),
       };
     });
-    return lanes.sort((a, b) => b.handled - a.handled || a.lane - b.lane);
   }
 
   /** What the cells of a group agree in is that of the first. */
@@ -269,10 +253,10 @@ export function histogramOf({ times: { starts, values } }: ExitIndex, cells: Ite
 /** The profile of an index; `nameOf` gives names of the trace's dictionaries. */
 export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOptions = {}): Profile {
   const tables = new Tables(index, nameOf, options);
-  const lanes = tables.lanes();
-  const exiting = new Set(lanes.map(({ lane }) => lane));
-  const vcpus = index.lanes.filter(({ lane, entries, refused }) => entries + refused > 0 || exiting.has(lane));
-  const sum = (part: keyof LaneSpan): number => vcpus.reduce((all, lane) => all + lane[part], 0);
+  const byLane = tables.counted({ lane: true });
+  const counted = new Set(byLane.map(({ cell }) => cell.lane));
+  const vcpus = index.lanes.filter(({ lane, entries, refused }) => entries + refused > 0 || counted.has(lane));
+  const sum = (part: 'entries' | 'failedEarly' | 'refused'): number => vcpus.reduce((all, lane) => all + lane[part], 0);
   return {
     unit: index.unit,
     exits: tables.exits,
@@ -283,11 +267,11 @@ export function profileOf(index: ExitIndex, nameOf: NameOf, options: ProfileOpti
     open: tables.exits - index.times.values.length,
     lost: index.lost,
     coarse: index.coarse,
-    span: sum('span'),
-    guest: sum('guest'),
-    outside: sum('outside'),
+    ...spentOf(vcpus),
     handled: tables.handled,
-    lanes,
+    vms: vmsOf(vcpus, byLane, options.saysOf ?? (() => null)),
+    levels: levelsOf(vcpus, tables.counted({ level: true })),
+    lanes: lanesOf(vcpus, byLane, nameOf),
     rows: tables.rows(),
     rips: tables.rips(),
   };

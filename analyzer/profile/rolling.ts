@@ -6,7 +6,8 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { Histogram } from '../histogram.js';
-import { type NameOf, reasonName } from './profile.js';
+import type { NameOf } from './lane-names.js';
+import { reasonName } from './profile.js';
 import { WordTable } from './table.js';
 import { Clock, narrow, type Unit } from './view.js';
 import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './walk.js';

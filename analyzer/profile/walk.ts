@@ -7,7 +7,7 @@ import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
-import type { LaneSpan } from './exit-index.js';
+import type { LaneSpan, LevelTime } from './exit-index.js';
 import { countedReason, ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
 import { Clock, COLUMNS, EventView, type Narrow, type Unit, type Wide } from './view.js';
 
@@ -55,8 +55,10 @@ export class WalkedExit {
   time = -1;
 }
 
-/** Times of a lane that are accounted for, by their place in its sums. */
+/** Places of the sums of a level in those of its lane, and how many levels those have room for at first. */
 const SUM = { guest: 0, outside: 1 } as const;
+const FEW_LEVELS = 4;
+const LEVELS = UNKNOWN_LEVEL + 1;
 
 /** What is open on a lane: an exit, or after its entry the guest. */
 class Lane {
@@ -67,7 +69,8 @@ class Lane {
   /** Since when, in two halves of 32 bits, signed: V8 keeps those as integers. */
   low = 0;
   high = 0;
-  readonly sums = new Float64Array(2);
+  /** Times that are accounted for, two a level, the unknown one first; longer where levels are deep. */
+  sums = new Float64Array(2 * FEW_LEVELS);
   seen = false;
   firstLow = 0;
   firstHigh = 0;
@@ -141,8 +144,7 @@ export class ExitWalker {
     return [...this.#lanes].map(([lane, { seen, lastHigh, firstHigh, lastLow, firstLow, sums, ...counts }]) => ({
       lane,
       span: seen ? ((lastHigh >>> 0) - (firstHigh >>> 0)) * HIGH + ((lastLow >>> 0) - (firstLow >>> 0)) : 0,
-      guest: sums[SUM.guest] as number,
-      outside: sums[SUM.outside] as number,
+      levels: levelTimes(sums),
       entries: counts.entries,
       refused: counts.refused,
       failedEarly: counts.failedEarly,
@@ -173,13 +175,14 @@ export class ExitWalker {
     const { exit } = lane;
     this.exits += 1;
     // an entry that failed was none: its guest did not run
-    if (lane.running && kind === EVENT_KINDS.exit) account(lane, SUM.guest, since(lane, clock, i));
+    const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
+    if (lane.running && kind === EVENT_KINDS.exit) account(lane, from, SUM.guest, since(lane, clock, i));
     lane.running = false;
     lane.open = true;
     begin(lane, clock, i);
     exit.seq = this.#seq + i;
     exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
-    exit.level = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
+    exit.level = from;
     exit.failed = kind === EVENT_KINDS.entry_failed;
     exit.reflected = false;
     exit.reasonLow = countedReason(exit.isa, reason.cells[2 * i] as number);
@@ -199,7 +202,7 @@ export class ExitWalker {
       const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
       exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
       const time = since(lane, clock, i);
-      account(lane, SUM.outside, time);
+      account(lane, exit.level, SUM.outside, time);
       this.#close(lane, time);
     }
     lane.running = true;
@@ -248,8 +251,30 @@ function since({ timed, low, high }: Lane, clock: Wide | null, i: number): numbe
   return Math.max(-1, time);
 }
 
-function account({ sums }: Lane, place: number, time: number): void {
-  if (time > 0) sums[place] = (sums[place] as number) + time;
+function account(lane: Lane, level: number, part: number, time: number): void {
+  if (time <= 0) return;
+  const { sums } = lane;
+  const place = (((level + 1) & UNKNOWN_LEVEL) << 1) | part;
+  if (place < sums.length) sums[place] = (sums[place] as number) + time;
+  else deepen(lane, place, time);
+}
+
+/** Makes room for all levels, and accounts for the first time of one that had none. */
+function deepen(lane: Lane, place: number, time: number): void {
+  const sums = new Float64Array(2 * LEVELS);
+  sums.set(lane.sums);
+  sums[place] = time;
+  lane.sums = sums;
+}
+
+/** The levels that have times, in ascending order, the unknown one last. */
+function levelTimes(sums: Float64Array): LevelTime[] {
+  const times: LevelTime[] = [];
+  for (let at = 0; at < sums.length; at += 2) {
+    const [guest, outside] = [sums[at + SUM.guest] as number, sums[at + SUM.outside] as number];
+    if (guest + outside > 0) times.push({ level: (at / 2 + UNKNOWN_LEVEL) % LEVELS, guest, outside });
+  }
+  return times.sort((a, b) => a.level - b.level);
 }
 
 function visit(lane: Lane, clock: Wide, i: number): void {

@@ -99,13 +99,14 @@ describe('index as bytes', () => {
 
   it('is no index where it was made to mislead', () => {
     const index = indexOf([]);
-    const lane = { lane: 0, span: 1, guest: 0, outside: 0, entries: 0, refused: 0, failedEarly: 0 };
+    const lane = { lane: 0, span: 1, levels: [], entries: 0, refused: 0, failedEarly: 0 };
     const forged: readonly Record<string, unknown>[] = [
       { lanes: 'none' },
       { lanes: [null] },
       { lanes: [{ ...lane, span: 'long' }] },
       { lanes: [{ ...lane, entries: '7' }] },
-      { lanes: [{ ...lane, outside: undefined }] },
+      { lanes: [{ ...lane, levels: undefined, guest: 0, outside: 0 }] },
+      { lanes: [{ ...lane, levels: [{ level: 1, guest: 0 }] }] },
       { unit: 'years' },
       { lost: -1 },
     ];

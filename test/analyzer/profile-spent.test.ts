@@ -17,8 +17,11 @@ function profileText(text: string): Profile {
   return profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
 }
 
+/** Lanes 0 and 1 are of VM 7, 2 and 3 of VM 9; of others the VM is not known. */
+const saysOf = (_: string, lane: bigint): string | null => (lane < 4n ? `{"vm":${lane < 2n ? 7 : 9}}` : null);
+
 function profileEvents(events: readonly EventDraft[]): Profile {
-  const profiler = new Profiler();
+  const profiler = new Profiler({ saysOf });
   feedEvents(events, (chunk) => profiler.take(chunk));
   return profiler.finish(() => null);
 }
@@ -123,21 +126,72 @@ describe('time outside the guest', () => {
     assert.deepEqual([served.failedEarly, served.guest, served.outside], [0, 20, 10]);
   });
 
+  it('is told by level, of what ran until the exit and of what passed before anything ran again, and by VM', () => {
+    const vmx = { kind: 'exit', isa: 1, reason: 10 } as const;
+    const { vms, levels, span, guest, outside } = profileEvents([
+      { kind: 'entry', time_ns: 0, vcpu: 0 },
+      { ...vmx, from_level: 1, vcpu: 0, time_ns: 100 },
+      { kind: 'entry', to_level: 2, vcpu: 0, time_ns: 110 },
+      { ...vmx, from_level: 2, vcpu: 0, time_ns: 310 },
+      { kind: 'entry', to_level: 1, vcpu: 0, time_ns: 340 }, // handed on to L1
+      { ...vmx, from_level: 1, vcpu: 0, time_ns: 345 },
+      { ...vmx, from_level: 2, vcpu: 0, time_ns: 400 }, // without an entry: neither what passed before it nor its guest
+      { kind: 'entry', to_level: 2, vcpu: 0, time_ns: 407 },
+      { kind: 'lost', value: 3, time_ns: 500 },
+      { ...vmx, from_level: 2, vcpu: 0, time_ns: 600 },
+      { ...vmx, vcpu: 2, time_ns: 1000 },
+      { kind: 'entry', vcpu: 2, time_ns: 1001 },
+      { ...vmx, from_level: 9, vcpu: 2, time_ns: 1006 },
+      { kind: 'entry', vcpu: 2, time_ns: 1008 },
+      { kind: 'entry', vcpu: 4, time_ns: 0 },
+      { ...vmx, reason: 12, from_level: 1, vcpu: 4, time_ns: 17 },
+      { kind: 'entry', vcpu: 4, time_ns: 47 },
+    ]);
+    const handled = (outside: number): { readonly outside: number; readonly handled: number } => ({
+      outside,
+      handled: outside,
+    });
+    assert.deepEqual(levels, [
+      { level: 1, exits: 3, guest: 122, ...handled(40), halted: 30 },
+      { level: 2, exits: 3, guest: 200, ...handled(37), halted: 0 },
+      { level: 9, exits: 1, guest: 5, ...handled(2), halted: 0 },
+      { level: null, exits: 1, guest: 0, ...handled(1), halted: 0 },
+    ]);
+    assert.deepEqual(vms, [
+      { vm: 7, exits: 5, span: 600, guest: 305, ...handled(47), halted: 0 },
+      { vm: null, exits: 1, span: 47, guest: 17, ...handled(30), halted: 30 },
+      { vm: 9, exits: 2, span: 8, guest: 5, ...handled(3), halted: 0 },
+    ]);
+    assert.deepEqual([span, guest, outside], [655, 327, 80]);
+  });
+
   it('and the time in it are never more than the vCPU was seen', () => {
     const event = fc.record({
       kind: fc.constantFrom('exit', 'entry', 'exit', 'entry', 'msr', 'lost', 'entry_failed'),
-      vcpu: fc.nat(2),
+      vcpu: fc.nat(5),
+      level: fc.constantFrom(null, 0, 1, 2, 3, 7, 254),
       step: fc.nat(10_000),
     });
     fc.assert(
       fc.property(fc.array(event, { maxLength: 200 }), fc.constantFrom('tick', 'time_ns'), (drafts, clock) => {
         let now = 0;
-        const events = drafts.map(({ kind, vcpu, step }): EventDraft => {
+        const events = drafts.map(({ kind, vcpu, level, step }): EventDraft => {
           now += step;
-          return { kind: kind as EventDraft['kind'], vcpu, isa: 1, reason: 10, from_level: 1, [clock]: now };
+          return { kind: kind as EventDraft['kind'], vcpu, isa: 1, reason: 10, from_level: level, [clock]: now };
         });
-        const { lanes, handled, outside } = profileEvents(events);
+        const { lanes, levels, vms, exits, handled, guest, outside, span } = profileEvents(events);
         assert.equal(outside, handled);
+        for (const parts of [lanes, levels, vms])
+          for (const [name, all] of Object.entries({ exits, handled, guest, outside } as const))
+            assert.equal(
+              parts.reduce((sum, part) => sum + part[name as 'exits' | 'handled' | 'guest' | 'outside'], 0),
+              all,
+            );
+        assert.equal(
+          vms.reduce((sum, vm) => sum + vm.span, 0),
+          span,
+        );
+        for (const level of levels) assert.equal(level.outside, level.handled);
         for (const lane of lanes) assert.ok(lane.guest + lane.outside <= lane.span);
       }),
     );

@@ -149,6 +149,35 @@ describe('profile', () => {
     assert.match(out, /\nvCPU 1, kvmc-136 +412 +37.5 ms +25.3 ms +67.6% .* 16.7 ms/);
   });
 
+  it('tells it by VM and by level where there are several, in sums that anyone can do', async () => {
+    const line = (thread: string, at: string, event: string): string =>
+      ` CPU 0/KVM ${thread} [000] ${at}: kvm:${event}`;
+    const path = join(folder, 'two-vms.txt');
+    const events = [
+      line('100/101', '1.000000', 'kvm_entry: vcpu 0, rip 0x1000'),
+      line('200/201', '1.000000', 'kvm_entry: vcpu 0, rip 0x1000'),
+      line('100/101', '1.000030', 'kvm_exit: reason CPUID rip 0x1000 info 0 0'),
+      line('100/101', '1.000040', 'kvm_entry: vcpu 0, rip 0x1002'),
+      line('200/201', '1.000050', 'kvm_exit: reason HLT rip 0x1000 info 0 0'),
+      line('100/102', '1.000050', 'kvm_entry: vcpu 1, rip 0x1000'),
+      line('100/102', '1.000060', 'kvm_exit: reason CPUID rip 0x1000 info 0 0'),
+      line('100/102', '1.000070', 'kvm_entry: vcpu 1, rip 0x1002'),
+      line('200/201', '1.000200', 'kvm_entry: vcpu 0, rip 0x1002'),
+    ];
+    writeFileSync(path, `${events.join('\n')}\n`);
+    const { out } = await trapline(['profile', path]);
+    assert.match(
+      out,
+      /by VM\nVM +exits .*\nVM 200 +1 +200 µs +150 µs +75.0% +150 µs .*\nVM 100 +2 +60 µs +20 µs +33.3% .*\n\n/,
+    );
+    assert.doesNotMatch(out, /by level/);
+    assert.match((await trapline(['profile', path, '--vcpu', '1'])).out, / 20 µs observed, 50.0% /);
+    assert.match(
+      (await trapline(['profile', NESTED])).out,
+      /by level\nlevel +exits +observed +outside +% .*\nL1 .*\nL2 /,
+    );
+  });
+
   // trace-cmd report: one kvm_entry, no kvm_exit, then kvm_userspace_exit KVM_EXIT_FAIL_ENTRY
   it('says in the answer itself that an entry failed without an exit', async () => {
     const { out } = await trapline(['profile', fixturePath('vmx-vmfail.trace.dat')]);
