@@ -1,6 +1,7 @@
 /** What `explain` can say of a recording of another tool: which entries failed in it, and where their state is to be had. */
 import { basename } from 'node:path';
 import { AnalysisError } from '../analyzer/errors.js';
+import type { Bytes } from '../analyzer/explain/lines.js';
 import { explainFailure, FAILURE_COLUMNS, FailedEntries, type ForeignReport } from '../analyzer/explain/recording.js';
 import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
@@ -18,8 +19,8 @@ import { formatNumber } from './table.js';
 const BEGINNINGS = ['\u0017\u0008Dtracing', 'PERFILE2', '2ELIFREP'];
 
 /** True where a file that begins so is a binary recording, which is no log. */
-export function isRecording(head: Uint8Array): boolean {
-  const text = Buffer.from(head.subarray(0, 16)).toString('latin1');
+export function isRecording(head: Bytes): boolean {
+  const text = Buffer.from(head.subarray(0, Math.min(16, head.length))).toString('latin1');
   return BEGINNINGS.some((beginning) => text.startsWith(beginning));
 }
 

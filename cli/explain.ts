@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
 import { readCpuid } from '../analyzer/explain/cpuid-file.js';
 import type { DumpReport } from '../analyzer/explain/explain.js';
+import type { Bytes } from '../analyzer/explain/lines.js';
 import { explain, LARGEST, type LogReport } from '../analyzer/explain/log.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
 import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print.js';
@@ -10,7 +11,7 @@ import { type Processor, UNKNOWN, withCpuid } from '../analyzer/explain/processo
 import { PROCESSORS } from '../analyzer/explain/processors.js';
 import { explainRecorded, type RecordedReport, vmcsOfEvents } from '../analyzer/explain/recorded.js';
 import { ImportError } from '../recorder/import/errors.js';
-import { memorySource } from '../recorder/import/source.js';
+import { type ByteSource, memorySource, openSource } from '../recorder/import/source.js';
 import { openTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
@@ -18,6 +19,7 @@ import { printReports, type Rest } from './explain-print.js';
 import { explainImported, explainRecording, isImported, isRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
 import { readBounded } from './files.js';
+import { openLog } from './stored-log.js';
 
 /** Bytes of a file of MSRs or of CPUID; /proc/cpuinfo of a large host has a few MiB. */
 const LARGEST_LIST = 16 << 20;
@@ -85,19 +87,25 @@ function explainFile(call: Call, file: string, processor: Processor): Found {
   refusePlaces(call, file, 'event', 'it is no trace, and has no events');
   const name = file === '-' ? 'standard input' : file;
   if (file !== '-' && statSync(file).size > LARGEST) return explainLarge(call, file);
-  const bytes = read(file);
-  if (isRecording(bytes)) return explainRecording(call, name, memorySource(bytes, name));
+  const log = file === '-' ? null : openLog(file);
   try {
-    return explainLog(call, bytes, file, name, processor);
-  } catch (error) {
-    if (!(error instanceof AnalysisError) || error.code !== 'NO_DUMP' || fromOf(call) !== null) throw error;
-    return elseRecording(error, () => explainRecording(call, name, memorySource(bytes, name)));
+    const bytes = log ?? read(file);
+    const source = (): ByteSource => (bytes instanceof Uint8Array ? memorySource(bytes, name) : openSource(file));
+    if (isRecording(bytes)) return explainRecording(call, name, source());
+    try {
+      return explainLog(call, bytes, file, name, processor);
+    } catch (error) {
+      if (!(error instanceof AnalysisError) || error.code !== 'NO_DUMP' || fromOf(call) !== null) throw error;
+      return elseRecording(error, () => explainRecording(call, name, source()));
+    }
+  } finally {
+    log?.close();
   }
 }
 
 const fromOf = (call: Call): number | null => call.integer('from', 1, Number.MAX_SAFE_INTEGER);
 
-function explainLog(call: Call, bytes: Uint8Array, file: string, name: string, processor: Processor): Found {
+function explainLog(call: Call, bytes: Bytes, file: string, name: string, processor: Processor): Found {
   const progress = call.out.progress('explaining');
   try {
     const { dumps, more, from } = explain(bytes, name, {

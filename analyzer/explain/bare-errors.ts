@@ -77,9 +77,12 @@ const SOURCE = /\bassert\w*!?\s*\(|=>|[;{]\s*$/;
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK = /vm[-_ ]?instruction|vmlaunch|vmresume|vm[-_ ]?entry|failure_reason|fail_?entry|hw run failure/i;
 
+/** Whether a line is worth a closer look. */
+export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
+
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {
-  if (!WORTH_A_LOOK.test(line) || (line.includes('FailEntry') && SOURCE.test(line))) return line;
+  if (!mayReport(line) || (line.includes('FailEntry') && SOURCE.test(line))) return line;
   for (const { pattern, as, isOne } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;

@@ -50,7 +50,7 @@ export class Builder {
   #list: ListedMsr['list'] = 'guest';
   #efer: EferSource = 'field';
   #xen = false;
-  #interrupted = false;
+  #interrupted: 'prompt' | 'heading' | null = null;
   #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
 
@@ -68,7 +68,9 @@ export class Builder {
   endsBefore(row: Row, found: Fit, context: LineContext): boolean {
     if (row.opens === 'dump') return true;
     if (this.family === 'xen-check') return this.#isOfAnother(row, found, context);
-    if (this.#interrupted && (row.order < this.#order || row.order > this.#order + CLOSELY)) return true;
+    if (this.#interrupted !== null && (row.order < this.#order || row.order > this.#order + CLOSELY)) return true;
+    // Times of one moment prove that what stands below a heading goes on with what stands above.
+    if (this.#interrupted === 'heading' && (context.moment === null || this.#printed === null)) return true;
     if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return true;
     const before = this.#seen.get(row);
     if (before === undefined || row.repeats) return false;
@@ -83,14 +85,14 @@ export class Builder {
   }
 
   /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */
-  interrupt(): void {
-    this.#interrupted = true;
+  interrupt(by: 'prompt' | 'heading'): void {
+    this.#interrupted = by;
   }
 
   take(row: Row, found: Fit, text: string, context: LineContext): void {
     const { line, xen } = context;
     this.last = line;
-    this.#interrupted = false;
+    this.#interrupted = null;
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';

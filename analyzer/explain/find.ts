@@ -1,5 +1,5 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
-import { respelled } from './bare-errors.js';
+import { mayReport, respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
 import type { Dump } from './dump.js';
 import type { Log } from './lines.js';
@@ -39,16 +39,48 @@ const XEN = /\(XEN\)/i;
 const QUOTE = /^[>|#\s]+/;
 /** A heading between fragments that were put together, or a prompt of root. */
 const HEADING = /^\s*#+\s*\S/;
+/** The names of commands are of small letters. */
+const PROMPT = /^\s*#\s*[a-z./]/;
 
 const headOf = ({ head }: Row): string => head.trim();
 
-/** Any head of the table, the longest first: a line without one is passed over. */
-const HEADS = [...new Set(ROWS.map(headOf))]
-  .sort((a, b) => b.length - a.length)
-  .map((head) => head.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  .join('|');
+const SHORTEST = Math.min(...ROWS.map((row) => headOf(row).length));
+
+const LETTER = /\w/;
+
+/**
+ * Any of the heads, the longest first; one that begins with a letter begins a word. Those of a letter stand together, so
+ * that most places of a text are passed over by their first character.
+ */
+function anyOf(heads: Iterable<string>): string {
+  const groups = new Map<string, string[]>();
+  for (const head of [...heads].sort().reverse()) {
+    const [first = '', ...rest] = head;
+    groups.set(first, [...(groups.get(first) ?? []), literal(rest.join(''))]);
+  }
+  const all = [...groups].map(([first, rests]) => ({ first, source: `${literal(first)}(?:${rests.join('|')})` }));
+  const words = all.filter(({ first }) => LETTER.test(first)).map(({ source }) => source);
+  const others = all.filter(({ first }) => !LETTER.test(first)).map(({ source }) => source);
+  return [`(?<![\\w.])(?:${words.join('|')})`, ...others].join('|');
+}
+
+const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+const HEADS = anyOf(new Set(ROWS.map(headOf)));
+const ANY_CASE_HEADS = anyOf(new Set(ROWS.map((row) => headOf(row).toLowerCase())));
 const AS_PRINTED = new RegExp(HEADS, 'g');
-const ANY_CASE = new RegExp(HEADS, 'gi');
+const ANY_CASE = new RegExp(ANY_CASE_HEADS, 'gi');
+
+/** The same in a line as it stands in the log, whose blanks are not folded. */
+const unfolded = (heads: string): string => heads.replaceAll(' ', '\\s+').replaceAll('=', '\\s*=');
+const UNFOLDED_AS_PRINTED = new RegExp(unfolded(HEADS));
+const UNFOLDED_ANY_CASE = new RegExp(unfolded(ANY_CASE_HEADS), 'i');
+const ESCAPE = '\u001b';
+
+/** Whether a line may be one of a dump. Most are not, and this is all that is done about those. */
+const mayBeRow = (raw: string): boolean =>
+  raw.length >= SHORTEST &&
+  ((isOneCase(raw) ? UNFOLDED_ANY_CASE : UNFOLDED_AS_PRINTED).test(raw) || mayReport(raw) || raw.includes(ESCAPE));
 
 /** The rows that may stand where a head does, by the head in lower case: theirs begins like it. */
 const ROWS_AT: ReadonlyMap<string, readonly Row[]> = new Map(
@@ -69,10 +101,21 @@ interface Place {
   readonly rows: readonly Row[];
 }
 
-const placesOf = (text: string): Place[] =>
-  [...text.matchAll(isOneCase(text) ? ANY_CASE : AS_PRINTED)]
-    .filter(({ 0: head, index }) => startsWord(text, head, index))
-    .map(({ 0: head, index }) => ({ at: index, rows: ROWS_AT.get(head.toLowerCase()) ?? [] }));
+const NOWHERE: readonly Place[] = [];
+
+/** Of every line of a log: `matchAll` would make a copy of the expression for each. */
+function placesOf(text: string): readonly Place[] {
+  const heads = isOneCase(text) ? ANY_CASE : AS_PRINTED;
+  heads.lastIndex = 0;
+  let found = heads.exec(text);
+  if (found === null) return NOWHERE;
+  const places: Place[] = [];
+  for (; found !== null; found = heads.exec(text)) {
+    const { 0: head, index } = found;
+    if (startsWord(text, head, index)) places.push({ at: index, rows: ROWS_AT.get(head.toLowerCase()) ?? [] });
+  }
+  return places;
+}
 
 /** Everything of a folded line that fits a row, left to right. */
 function hitsOf(text: string, places: readonly Place[]): Hit[] {
@@ -129,7 +172,12 @@ class Finder {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
-    const text = fold(respelled(raw.slice(0, LONGEST)));
+    const front = raw.length > LONGEST ? raw.slice(0, LONGEST) : raw;
+    if (!mayBeRow(front)) {
+      this.#between(front.trim());
+      return;
+    }
+    const text = fold(respelled(front));
     const places = placesOf(text);
     if (places.length === 0) {
       this.#between(text);
@@ -155,7 +203,7 @@ class Finder {
       if (this.#afterBlank) this.#closeAll();
       for (const [id, builder] of this.#open) {
         if (builder.family === 'report') this.#close(id);
-        else builder.interrupt();
+        else builder.interrupt(PROMPT.test(text) ? 'prompt' : 'heading');
       }
     }
     this.#afterBlank = text === '';

@@ -5,15 +5,21 @@ const BLOCK = 1 << 16;
 /** What is kept of a longer line; nothing of it is a line of a dump, mails in quoted-printable included. */
 const KEPT = 5000;
 
-/** A log, held as bytes in UTF-8 or as a text. */
-export type Log = Uint8Array | string;
+/** Bytes, held or read from where they are stored; those of a part are valid until the next part is asked for. */
+export interface Bytes {
+  readonly length: number;
+  subarray(from: number, to: number): Uint8Array;
+}
+
+/** A log, as bytes in UTF-8 or as a text. */
+export type Log = Bytes | string;
 
 function* blocksOf(log: Log): Generator<string> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for (let at = 0; at < log.length; at += BLOCK) {
     yield typeof log === 'string'
       ? log.slice(at, at + BLOCK)
-      : decoder.decode(log.subarray(at, at + BLOCK), { stream: true });
+      : decoder.decode(log.subarray(at, Math.min(at + BLOCK, log.length)), { stream: true });
   }
   yield decoder.decode();
 }
@@ -28,12 +34,25 @@ const UTF16_MARKS = [
 /** A log is in UTF-16: it has the mark of that, or every other byte is 0, as of text in English. */
 export function isUtf16(log: Log): boolean {
   if (typeof log === 'string' || log.length < 2) return false;
-  if (UTF16_MARKS.some(([first, second]) => log[0] === first && log[1] === second)) return true;
+  const bytes = log.subarray(0, Math.min(SAMPLE, log.length));
+  if (UTF16_MARKS.some(([first, second]) => bytes[0] === first && bytes[1] === second)) return true;
   const zeros = [0, 0];
-  const bytes = log.subarray(0, SAMPLE);
   for (const [i, byte] of bytes.entries()) if (byte === 0) zeros[i % 2] = (zeros[i % 2] ?? 0) + 1;
   const [even = 0, odd = 0] = zeros;
   return Math.min(even, odd) === 0 && Math.max(even, odd) > bytes.length / 4;
+}
+
+/** Longer ones may be cut by the end of a block. */
+const PHRASE = 80;
+
+/** Whether a phrase of up to 80 characters is anywhere in a log. */
+export function hasPhrase(log: Log, pattern: RegExp): boolean {
+  let before = '';
+  for (const block of blocksOf(log)) {
+    if (pattern.test(before + block)) return true;
+    before = block.slice(-PHRASE);
+  }
+  return false;
 }
 
 /** Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept. */

@@ -2,7 +2,7 @@
  * Logs that a mail archive left in quoted-printable. Parts of a mail may be plain, so that each line is looked at by itself.
  */
 import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
-import { type Log, linesOf } from './lines.js';
+import { hasPhrase, type Log, linesOf } from './lines.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
 /** Every `=` begins an escape, or ends the line. */
@@ -31,6 +31,9 @@ function isQuoted(lines: Iterable<string>): boolean {
   return lined >= ENOUGH && equals > others;
 }
 
+/** Without any of these a text is not quoted, and its lines need not be looked at. */
+const WORTH_A_LOOK = /=3D|quoted-printable/i;
+
 const encoder = new TextEncoder();
 const utf8 = new TextDecoder();
 
@@ -45,7 +48,7 @@ function decoded(line: string): string {
  * so that every line keeps its number.
  */
 export function unquoted(log: Log): Iterable<string> {
-  return isQuoted(linesOf(log)) ? decodedLines(linesOf(log)) : linesOf(log);
+  return hasPhrase(log, WORTH_A_LOOK) && isQuoted(linesOf(log)) ? decodedLines(linesOf(log)) : linesOf(log);
 }
 
 function* decodedLines(lines: Iterable<string>): Generator<string> {

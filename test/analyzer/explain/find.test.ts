@@ -48,6 +48,11 @@ describe('prefixes', () => {
   for (const [name, prefix] of Object.entries(PREFIXES)) {
     it(name, () => assert.deepEqual(values(plain.map(prefix).join('\n')), expected));
   }
+  it('blanks of any kind and number', () => {
+    const spaced = (space: string): string[] => plain.map((line) => line.replace(/ ?= ?/g, `${space}=${space}`));
+    assert.deepEqual(values(spaced('  ').join('\n').replaceAll(' ', '\u00a0 \t')), expected);
+    assert.deepEqual(values(plain.map((line) => line.replace(/^(\S+)/, '\u001b[1m$1\u001b[0m')).join('\n')), expected);
+  });
   it('line ends of Windows', () => assert.deepEqual(values(plain.join('\r\n')), expected));
   it('other lines between', () =>
     assert.deepEqual(values(plain.flatMap((line) => [line, 'eth0: link is up', '']).join('\n')), expected));
@@ -60,6 +65,10 @@ describe('prefixes', () => {
     const host = plain.findIndex((line) => line.includes('Control State'));
     assert.equal(findDumps([...half, '# the end of another', ...plain.slice(host)].join('\n')).length, 2);
     assert.equal(findDumps(['VMLAUNCH error: 0x7', '# another', ...plain].join('\n')).length, 2);
+    assert.equal(findDumps([...half, '# F2', ...plain.slice(20)].join('\n')).length, 2);
+    // Times prove that they are of one dump.
+    const stamped = plain.map((line, i) => `[   61.19${300 + i}] ${line}`);
+    assert.deepEqual(values([...stamped.slice(0, 20), '# F2', ...stamped.slice(20)].join('\n')), expected);
   });
 
   it('all in upper or in lower case, with what stands in front', () => {
