@@ -10,7 +10,7 @@ const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*)?$/;
 const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 /** What perf prints of tasks, mappings and switches beside the events (`perf script --show-task-events`). */
-const PERF_RECORD = /\sPERF_RECORD_[A-Z\d_]+\b/;
+const PERF_RECORD = /(?:^|\s)PERF_RECORD_[A-Z\d_]+\b/;
 const IN_BUFFER = /^[>\s]*#\s*entries-in-buffer\/entries-written:\s*(\d+)\/(\d+)/;
 /** Digits of an address of a call chain, or else the columns that perf gives it: `%16llx`. */
 const SHORTEST_ADDRESS = 3;

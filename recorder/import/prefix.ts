@@ -103,7 +103,44 @@ export class Prefix {
       }
     }
     this.cpu = -1;
-    return this.#tail(bytes, this.#pastedCpu(bytes, from, end), end, true) || this.#unbracketed(bytes, from, end);
+    if (this.#tail(bytes, this.#pastedCpu(bytes, from, end), end, true)) {
+      // perf without names of tasks and times
+      if (!this.hasTime && isDigit(bytes[from] as number)) this.#task(bytes, from, this.#beforeGroup(bytes, from));
+      return true;
+    }
+    return this.#unbracketed(bytes, from, end) || this.#untimed(bytes, from, end);
+  }
+
+  /** A line of perf without time, `comm pid [cpu] kvm:event:`: the first word with the name of a group of KVM ends the task. */
+  #untimed(bytes: Uint8Array, from: number, end: number): boolean {
+    const last = Math.min(end, from + LONGEST_HEAD);
+    for (let i = from + 1; i < last; i++) {
+      if (!isBlank(bytes[i - 1] as number) || behindGroup(bytes, i, end) === i) continue;
+      if (!this.#name(this.#cursor.over(bytes, i, end), true)) continue;
+      this.#untimedTask(bytes, from, trimEnd(bytes, from, i));
+      return true;
+    }
+    return false;
+  }
+
+  /** `comm pid [cpu]`, and behind it the mode of the CPU (`-F +misc`) or a period. */
+  #untimedTask(bytes: Uint8Array, from: number, end: number): void {
+    let open = end;
+    while (open > from && bytes[open] !== OPEN) open -= 1;
+    if (bytes[open] === OPEN && this.#bracket(bytes, open, end) > 0) this.#task(bytes, from, open);
+    else {
+      const period = digitsBefore(bytes, from, end);
+      const before = trimEnd(bytes, from, period);
+      const isPeriod = period < end && before < period && digitsBefore(bytes, from, before) < before;
+      this.#task(bytes, from, isPeriod ? before : end);
+    }
+  }
+
+  /** Where the event's name begins with its group. */
+  #beforeGroup(bytes: Uint8Array, from: number): number {
+    let i = this.nameStart;
+    while (i > from && !isBlank(bytes[i - 1] as number)) i -= 1;
+    return i;
   }
 
   /**

@@ -73,6 +73,36 @@ describe('perf script --deltatime', () => {
   });
 });
 
+describe('perf script without times', () => {
+  const event = 'kvm:kvm_exit: vcpu 0 reason npf rip 0x10000';
+  const lane = ({ writer }: Imported): unknown => JSON.parse(writer.dictionary('vcpu').get(0n)?.says ?? '{}');
+
+  // as perf script 6.1 prints them with -F comm,tid,event,trace and other fields
+  for (const [head, thread, task, vm] of [
+    ['            kvmc  1413 ', 1413, 'kvmc', null],
+    ['            kvmc  1413 [000] ', 1413, 'kvmc', null],
+    ['            kvmc  1413/1414  [000] ', 1414, 'kvmc', 1413],
+    ['            kvmc  1413          1 ', 1413, 'kvmc', null],
+    ['            kvmc  1413 [000]          1 ', 1413, 'kvmc', null],
+    ['            kvmc  1413 K     ', 1413, 'kvmc', null],
+    [' 1413 ', 1413, '', null],
+    ['            kvmc ', null, 'kvmc', null],
+  ] as const) {
+    it(`is read in order: ${JSON.stringify(head)}`, () => {
+      const read = importText(`${head}${event}\n${head}kvm:kvm_entry: vcpu 0, rip 0x10000\n`);
+      assert.deepEqual(times(read), [null, null]);
+      assert.deepEqual([read.events[0]?.reason, read.events[1]?.parent], [0x400, 0]);
+      if (thread !== null) assert.deepEqual(lane(read), { vm, thread, vcpu: 0, cpu: null, task });
+    });
+  }
+
+  it('says what it says with times, but for them', { skip }, () => {
+    const untimed = perf('-F', 'comm,tid,cpu,event,trace');
+    const rest = ({ events }: Imported) => events.map(({ time_ns: _, ...event }) => event);
+    assert.deepEqual(rest(untimed), rest(perf()));
+  });
+});
+
 describe('a time that lost a digit', () => {
   it('is damage of its line, and no time', () => {
     const { result, events } = importText(lines('1234.567890', '1234.56789', '1234.567892', '1234.567893'));
