@@ -16,11 +16,14 @@ import { StoreWriter } from './writer.js';
 
 type Kind = TraceReader['kind'];
 
-/** Which store a path holds, by its content; null where it is no trace. */
+/** False where nothing is; unlike existsSync it throws where nobody may look. */
+const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
+
+/** Which store a path holds, by its content; null where it is no trace. Throws the system's errors. */
 export function traceKind(path: string): Kind | null {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new TraceError('TRACE_NOT_FOUND', path);
-  if (stat.isDirectory()) return filesOf(path).some((file) => existsSync(file)) ? 'arrow' : null;
+  if (stat.isDirectory()) return filesOf(path).some((file) => isThere(file)) ? 'arrow' : null;
   if (!stat.isFile()) return null;
   const file = openSync(path, 'r');
   try {

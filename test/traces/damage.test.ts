@@ -9,6 +9,7 @@ import {
   readSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -47,6 +48,11 @@ function answers(path: string): { readonly text: string; readonly error: TraceEr
     if (!(error instanceof TraceError)) throw error;
     assert.ok(error.code in TRACE_ERRORS);
     assert.ok(error.message.includes(path) && !error.message.includes('\n'), error.message);
+    assert.doesNotMatch(
+      error.message,
+      /DataView|typed array|is not a function/i,
+      'words of the program, not of the trace',
+    );
     return { text: '', error };
   }
 }
@@ -136,6 +142,16 @@ for (const store of STORES) {
     }
   });
 }
+
+test('a folder into which nobody can look is not told as one that is no trace', (t) => {
+  const folder = join(scratch(t), 'looped.arrow');
+  mkdirSync(folder);
+  symlinkSync('manifest.jsonl', join(folder, 'manifest.jsonl'));
+  assert.throws(
+    () => openTrace(folder),
+    (error) => error instanceof TraceError && error.code === 'TRACE_UNREADABLE' && error.message.includes(folder),
+  );
+});
 
 test('what lies before the damage can be read', (t) => {
   const path = join(scratch(t), 'kept.arrow');

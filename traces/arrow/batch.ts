@@ -11,6 +11,7 @@ import { type Column, TABLES } from '../schema.js';
 import { unpackValidity } from '../validity.js';
 import { compress, compressConstant, decompress } from './codec.js';
 import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, readBatch } from './ipc.js';
+import { Malformed } from './malformed.js';
 import { description } from './manifest.js';
 
 /** The record batch of a chunk, and the tags of its columns. */
@@ -64,7 +65,7 @@ const buffersOf = ({ type }: Column): number => (hasLanes(type) ? 1 + 2 * WIDTH[
 
 /**
  * Columns of a record batch message.
- * @throws RangeError where it does not hold `rows` rows of the table
+ * @throws Malformed where it does not hold `rows` rows of the table
  */
 export function decodeBatch(
   message: Uint8Array,
@@ -73,7 +74,7 @@ export function decodeBatch(
   rows: number,
 ): TaggedColumn[] {
   const batch = readBatch(message);
-  if (batch.rows !== rows) throw new RangeError(`${batch.rows} rows where ${rows} were expected`);
+  if (batch.rows !== rows) throw new Malformed(`${batch.rows} rows where ${rows} were expected`);
   const columns: TaggedColumn[] = [];
   let node = 0;
   let buffer = 0;
@@ -126,8 +127,8 @@ const SHORTEST = 64;
 
 function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
   const said = unfolded ?? bytes.length;
-  if (said !== length) throw new RangeError(`${said} bytes where ${length} were expected`);
-  if (bytes.length > Math.max(length, SHORTEST)) throw new RangeError('a frame is longer than what it holds');
+  if (said !== length) throw new Malformed(`${said} bytes where ${length} were expected`);
+  if (bytes.length > Math.max(length, SHORTEST)) throw new Malformed('a frame is longer than what it holds');
   return unfolded === null ? bytes : decompress(bytes, length);
 }
 

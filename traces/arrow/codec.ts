@@ -3,6 +3,7 @@
  * byte lanes of a chunk are constant; their frames are remembered in both directions.
  */
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
+import { Malformed } from './malformed.js';
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
@@ -23,9 +24,9 @@ export function compressConstant(byte: number, length: number): Uint8Array {
   return frame;
 }
 
-/** @throws RangeError where the frame does not hold exactly `length` bytes */
+/** @throws Malformed where the frame does not hold exactly `length` bytes */
 export function decompress(frame: Uint8Array, length: number): Uint8Array {
   const bytes = decompressFrameSync(asBuffer(frame));
-  if (bytes.length !== length) throw new RangeError(`${bytes.length} bytes where ${length} were expected`);
+  if (bytes.length !== length) throw new Malformed(`${bytes.length} bytes where ${length} were expected`);
   return bytes;
 }

@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { TraceError } from '../errors.js';
+import { Malformed } from './malformed.js';
 
 export interface TraceFile {
   readonly descriptor: number;
@@ -36,11 +37,11 @@ function openPlain(path: string): number {
   }
 }
 
-/** @throws RangeError where the file does not have them */
+/** @throws Malformed where the file does not have them */
 export function readBytes({ descriptor, size }: TraceFile, offset: number, length: number): Uint8Array {
-  if (offset + length > size || length > MOST.read) throw new RangeError(`${length} bytes are not there`);
+  if (offset + length > size || length > MOST.read) throw new Malformed(`${length} bytes are not there`);
   const bytes = new Uint8Array(length);
-  if (readSync(descriptor, bytes, 0, length, offset) !== length) throw new RangeError('the file ends early');
+  if (readSync(descriptor, bytes, 0, length, offset) !== length) throw new Malformed('the file ends early');
   return bytes;
 }
 

@@ -3,6 +3,7 @@
  * size, that of the table, and where each field lies in it (0: nowhere). Offsets to tables, vectors and strings are from
  * where they stand, and only point forward. Bytes that are read are untrusted: a DataView throws a RangeError.
  */
+import { Malformed } from './malformed.js';
 
 /** Writes a vtable: sizes and places of fields. */
 export function setVtable(view: DataView, at: number, ...entries: readonly number[]): void {
@@ -32,6 +33,6 @@ export const follow = (view: DataView, at: number): number => at + view.getUint3
 
 export function stringAt(view: DataView, at: number): Uint8Array {
   const length = view.getUint32(at, true);
-  if (at + 4 + length > view.byteLength) throw new RangeError('a string ends behind the metadata');
+  if (at + 4 + length > view.byteLength) throw new Malformed('a string ends behind the metadata');
   return new Uint8Array(view.buffer, view.byteOffset + at + 4, length);
 }

@@ -7,6 +7,7 @@
  */
 import { valueLength } from './description.js';
 import { setString } from './flatbuffer.js';
+import { Malformed } from './malformed.js';
 import { type BatchPlaces, batchMetadata, getCount, getPair, locate, setCount, setPair } from './record-batch.js';
 
 const CONTINUATION = 0xffff_ffff;
@@ -111,12 +112,12 @@ export interface Batch {
 
 /**
  * A record batch message, as it lies in the file.
- * @throws RangeError where the bytes are no such message
+ * @throws Malformed where the bytes are no such message
  */
 export function readBatch(message: Uint8Array): Batch {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   const size = view.getUint32(4, true);
-  if (view.getUint32(0, true) !== CONTINUATION || PREFIX + size > message.length) throw new RangeError('no message');
+  if (view.getUint32(0, true) !== CONTINUATION || PREFIX + size > message.length) throw new Malformed('no message');
   const metadata = new DataView(message.buffer, message.byteOffset + PREFIX, size);
   const places = locate(metadata);
   const body = message.subarray(PREFIX + size);
@@ -129,7 +130,7 @@ export function readBatch(message: Uint8Array): Batch {
 
 function bodyBuffer(body: Uint8Array, offset: number, length: number): BodyBuffer {
   if (length === 0) return ABSENT;
-  if (length < PREFIX || offset + length > body.length) throw new RangeError('a buffer is outside the message');
+  if (length < PREFIX || offset + length > body.length) throw new Malformed('a buffer is outside the message');
   const unfolded = new DataView(body.buffer, body.byteOffset + offset, PREFIX).getBigInt64(0, true);
   return {
     bytes: body.subarray(offset + PREFIX, offset + length),

@@ -4,6 +4,7 @@
  */
 import { BEFORE_VALUE, beginDescription, descriptionAt } from './description.js';
 import { field, follow, point, setVtable } from './flatbuffer.js';
+import { Malformed } from './malformed.js';
 
 /** Offsets of what a batch's metadata is made of; vectors are preceded by their count, and aligned to 8 bytes. */
 const LAID = { message: 24, batch: 64, compression: 92, nodes: 104 } as const;
@@ -54,20 +55,20 @@ export interface BatchPlaces {
   readonly bufferCount: number;
 }
 
-/** @throws RangeError where the bytes are no metadata of a record batch */
+/** @throws Malformed where the bytes are no metadata of a record batch */
 export function locate(metadata: DataView): BatchPlaces {
   const needed = (table: number, id: number): number => {
     const at = field(metadata, table, id);
-    if (at === null) throw new RangeError('a field of the metadata is missing');
+    if (at === null) throw new Malformed('a field of the metadata is missing');
     return at;
   };
   const message = follow(metadata, 0);
-  if (metadata.getUint8(needed(message, MESSAGE.headerType)) !== RECORD_BATCH) throw new RangeError('no record batch');
+  if (metadata.getUint8(needed(message, MESSAGE.headerType)) !== RECORD_BATCH) throw new Malformed('no record batch');
   const batch = follow(metadata, needed(message, MESSAGE.header));
   const pairs = (id: number): { at: number; count: number } => {
     const at = follow(metadata, needed(batch, id));
     const count = metadata.getUint32(at, true);
-    if (at + 4 + count * PAIR > metadata.byteLength) throw new RangeError('the metadata ends early');
+    if (at + 4 + count * PAIR > metadata.byteLength) throw new Malformed('the metadata ends early');
     return { at: at + 4, count };
   };
   const nodes = pairs(BATCH.nodes);
@@ -84,7 +85,7 @@ export function locate(metadata: DataView): BatchPlaces {
 
 /**
  * The description that a batch carries, or null.
- * @throws RangeError where the bytes are no metadata
+ * @throws Malformed where the bytes are no metadata
  */
 export function descriptionIn(metadata: DataView): string | null {
   const custom = field(metadata, follow(metadata, 0), MESSAGE.custom);
@@ -106,8 +107,8 @@ export function setPair(view: DataView, start: number, index: number, first: num
   setCount(view, start + PAIR * index + 8, second);
 }
 
-/** @throws RangeError where there is no such pair */
+/** @throws Malformed where there is no such pair */
 export function getPair(view: DataView, start: number, count: number, index: number): [number, number] {
-  if (index >= count) throw new RangeError('the record batch lacks a column');
+  if (index >= count) throw new Malformed('the record batch lacks a column');
   return [getCount(view, start + PAIR * index), getCount(view, start + PAIR * index + 8)];
 }

@@ -7,6 +7,7 @@ import type { StoredChunk } from '../sink.js';
 import { storedColumns, type Upgrader, upgradesFor } from '../upgrade.js';
 import { decodeBatch } from './batch.js';
 import { openFile, readAll, readBytes } from './files.js';
+import { Malformed } from './malformed.js';
 import { type Manifest, manifestPath, parseManifest, streamPath } from './manifest.js';
 import { Stream } from './stream.js';
 
@@ -52,7 +53,8 @@ export class ArrowSource implements Source {
       const message = readBytes(stream.file, chunk.offset, chunk.length);
       return decodeBatch(message, storedColumns(this.upgrades, chunk.table), columns, chunk.rows);
     } catch (error) {
-      throw new TraceError('TRACE_DAMAGED', this.path, place, error instanceof Error ? error.message : null);
+      const why = error instanceof Malformed ? error.message : 'the record batch contradicts itself';
+      throw new TraceError('TRACE_DAMAGED', this.path, place, why);
     }
   }
 
