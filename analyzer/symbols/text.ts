@@ -1,13 +1,15 @@
 /**
  * Symbols as text, one a line:
  * - System.map, /proc/kallsyms, `nm`: ADDRESS TYPE NAME, and [MODULE] behind it; `nm -S`: ADDRESS SIZE TYPE NAME where
- *   a symbol has a size, the size as wide as the address
+ *   a symbol has a size, the size as wide as the address; `nm -l` ends lines with a tab and FILE:LINE
+ * - `nm -P`: NAME TYPE ADDRESS SIZE, the size only where there is one
+ * - `nm -f sysv`: NAME|ADDRESS|TYPE|KIND|SIZE|LINE|SECTION
  * - /tmp/perf-PID.map, which just-in-time compilers write: START SIZE NAME (tools/perf/Documentation/jit-interface.txt)
  * - ADDRESS NAME, as `ldsym` of Bochs reads it
  */
 import { type SymbolFacts, type SymbolTable, SymbolTableBuilder } from './table.js';
 
-export type TextFormat = 'map' | 'perf map' | 'list';
+export type TextFormat = 'map' | 'nm -f sysv' | 'perf map' | 'nm -P' | 'list';
 
 export interface TextSymbols {
   readonly format: TextFormat;
@@ -31,23 +33,33 @@ interface LineSymbol {
 
 const HEX = '(?:0x)?([0-9a-f]{1,16})';
 const WIDE = '([0-9a-f]{8}|[0-9a-f]{16})';
+/** What `nm -l` puts behind a symbol. */
+const SOURCE = '(?:\\t.*)?';
 const FORMATS: {
   readonly [format in TextFormat]: { readonly line: RegExp; read(match: RegExpExecArray): LineSymbol };
 } = {
   map: {
-    line: new RegExp(`^${HEX} (?:${WIDE} )?([a-z?-]) (\\S+(?:\\s+\\[\\S+\\])?)$`, 'i'),
+    line: new RegExp(`^${HEX} (?:${WIDE} )?([a-z?-]) (\\S[^\\t]*(?:\\t\\[\\S+\\])?)${SOURCE}$`, 'i'),
     read: ([, start = '', size = '0', type = '', name = '']) => ({ start, size, type, name }),
+  },
+  'nm -f sysv': {
+    line: new RegExp(`^(.+)\\| *${HEX} *\\| *([a-z?-]) *\\|[^|]*\\| *(?:${HEX} *)?\\|[^|]*\\|[^|]*$`, 'i'),
+    read: ([, name = '', start = '', type = '', size = '0']) => ({ start, size, type, name: name.trimEnd() }),
   },
   'perf map': {
     line: new RegExp(`^${HEX} ${HEX} (\\S.*)$`, 'i'),
     read: ([, start = '', size = '0', name = '']) => ({ start, size, type: 't', name }),
+  },
+  'nm -P': {
+    line: new RegExp(`^(\\S.*) ([a-z?-]) ${HEX}(?: ${HEX})?${SOURCE}$`, 'i'),
+    read: ([, name = '', type = '', start = '', size = '0']) => ({ start, size, type, name }),
   },
   list: {
     line: new RegExp(`^${HEX}\\s+(\\S+)$`, 'i'),
     read: ([, start = '', name = '']) => ({ start, size: '0', type: 't', name }),
   },
 };
-const ORDER: readonly TextFormat[] = ['map', 'perf map', 'list'];
+const ORDER: readonly TextFormat[] = ['map', 'nm -f sysv', 'perf map', 'nm -P', 'list'];
 
 /** Lines by which a format is told, and the part of them that has to be of it. */
 const SAMPLE = 64;
@@ -63,8 +75,16 @@ function* linesOf(text: string): Generator<string> {
   }
 }
 
-/** Lines that hold nothing: blank, remarks, and what `nm` says of undefined symbols and of the file. */
-const isIdle = (line: string): boolean => line === '' || line.startsWith('#') || /^\s+[a-z] \S+$|^\S+:$/i.test(line);
+/** Lines that hold nothing: blank, remarks, and what `nm` says of undefined symbols, of the file and of its columns. */
+const IDLE: readonly RegExp[] = [
+  /^(?:#|$)/,
+  /^\s+[a-z] \S/i,
+  /^(?!\d|[0-9a-f]{8})\S.* [uvw](?: *\t.*)?$/i,
+  /^[^|]+\| +\| *[uvw] *\|/i,
+  /^(?:\S+|(?:Undefined s|S)ymbols from .*):$/,
+  /^Name +Value +Class +Type +Size +Line +Section$/,
+];
+const isIdle = (line: string): boolean => IDLE.some((pattern) => pattern.test(line));
 
 function formatOf(text: string): TextFormat | null {
   const sample: string[] = [];
@@ -105,7 +125,7 @@ export function readTextSymbols(text: string): TextSymbols | null {
     if (facts === null) continue;
     const address = BigInt(`0x${start}`);
     if (address !== 0n) hidden = false;
-    if (format === 'map' && name.endsWith(']')) modules = true;
+    if (format === 'map' && /\s\[\S+\]$/.test(name)) modules = true;
     builder.add(address, facts);
     names.push(name.replace(/\s+/g, ' '));
   }
