@@ -25,17 +25,27 @@ const STAGES_OF: { readonly [kind in Outcome['kind']]?: readonly string[] } = {
   'vmrun-invalid': ['vmcb'],
 };
 
+/** Intel SDM volume 3C, chapter 29: checks on controls fail with this VM-instruction error, those on host state with that. */
+const ERROR_OF: { readonly [stage: string]: number } = { controls: 7, host: 8 };
+
+/** A VMfail says by its error which checks did not fail. */
+const permitsError = (error: number | null, { check }: Judged): boolean =>
+  error === null || (check.error ?? ERROR_OF[check.stage] ?? error) === error;
+
 /** Undecidable checks that would explain the failure. */
-function suspectsOf(dump: Dump, { kind, qualification, failed }: Outcome, judged: readonly Judged[]): Judged[] {
+function suspectsOf(dump: Dump, { kind, qualification, failed, error }: Outcome, judged: readonly Judged[]): Judged[] {
   const stages = STAGES_OF[kind];
   if (!failed || stages === undefined) return [];
   const masks = MASKS_CONTROLS.has(dump.format);
   return judged.filter(
-    ({ check, depends }) =>
-      depends &&
-      stages.includes(check.stage) &&
-      (check.stage !== 'guest' || qualification === null || BigInt(check.qualification ?? 0) === qualification) &&
-      !(masks && RESERVED_CONTROLS.test(check.id)),
+    (one) =>
+      one.depends &&
+      stages.includes(one.check.stage) &&
+      permitsError(error, one) &&
+      (one.check.stage !== 'guest' ||
+        qualification === null ||
+        BigInt(one.check.qualification ?? 0) === qualification) &&
+      !(masks && RESERVED_CONTROLS.test(one.check.id)),
   );
 }
 

@@ -77,9 +77,10 @@ const SVM_FAILURES: { readonly [name: string]: string } = {
 };
 
 const permits = ({ check }: Judged): string =>
-  (SVM_FAILURES[check.exit ?? ''] ?? check.error !== undefined)
-    ? `VM-instruction error ${check.error}`
-    : (ERROR_OF_STAGE[check.stage] ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`);
+  SVM_FAILURES[check.exit ?? ''] ??
+  (check.error === undefined ? null : `VM-instruction error ${check.error}`) ??
+  ERROR_OF_STAGE[check.stage] ??
+  `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
 
 /** What is said of a check that did not simply hold. */
 export const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {

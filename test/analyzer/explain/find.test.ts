@@ -1,7 +1,10 @@
 /** Finding and reading dumps: prefixes, wrapping, damage, hostile input. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { findingOf } from '../../../analyzer/explain/explain.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
+import { UNKNOWN } from '../../../analyzer/explain/processor.js';
+import { SVM_CHECKS } from '../../../engine/svm/checks/table.js';
 import { broken, explained, fixture, ids, only } from './helpers.js';
 
 /** The dump without the ring buffer's time stamps. */
@@ -367,5 +370,21 @@ describe('registers of QEMU beside a dump', () => {
     const { outcome } = only(text);
     assert.deepEqual([outcome.kind, outcome.failed], ['vmrun-invalid', true]);
     assert.match(outcome.says, /VMEXIT_BUSY \(exit code -2\)/);
+  });
+
+  it('a check of a busy VMSA, an active sibling or PMC permits the exit code of its own', () => {
+    const [dump] = findDumps(fixture('svm-cs'));
+    assert.ok(dump !== undefined);
+    const own = SVM_CHECKS.filter(({ exit }) => exit !== undefined).map((check) => {
+      const rule = { ...check, stage: 'vmcb', fields: [] } as const;
+      const judged = { check: rule, answer: 'undecidable', missing: [], assumes: [], depends: false } as const;
+      return findingOf(judged, dump, UNKNOWN).permits;
+    });
+    // AMD64 APM volume 2, appendix C
+    assert.deepEqual(own.toSorted(), [
+      'exit code -2 (VMEXIT_BUSY)',
+      'exit code -3 (VMEXIT_IDLE_REQUIRED)',
+      'exit code -4 (VMEXIT_INVALID_PMC)',
+    ]);
   });
 });

@@ -47,6 +47,14 @@ describe('a host that is not the model', () => {
     assert.match(report?.traps[0] ?? '', /^This host is not trapline-skylake: it runs with .*host\.cr4\.fixed.*--msrs/);
     assert.ok(report?.next.some((line) => line.includes('--msrs FILE') && line.includes('--cpu MODEL')));
   });
+  it('error 7 says that no check of the host state failed, so that none is suspected', () => {
+    // Its width is not in the dump, so that CR3 of the host may be beyond it.
+    const text = fixture('vmx-injection').replace('CR3=000000000873c003', 'CR3=000001000873c003');
+    assert.notEqual(text, fixture('vmx-injection'));
+    assert.deepEqual(ids(only(text).suspects), ['controls.injection.error_code', 'host.cr3.width']);
+    const told = `[   61.691400] kvm_intel: vmlaunch failed, VM-instruction error 7\n${text}`;
+    assert.deepEqual(ids(only(told).suspects), ['controls.injection.error_code']);
+  });
   it('where nothing else explains a VMfail, CR4 of the host may be its cause', () => {
     const text = fixture('vmx-injection').replace('intr_info=8000030d', 'intr_info=80000b0d');
     const [report] = explain(text, 'test', { processor: PROCESSORS.get('trapline-skylake') }).dumps;
