@@ -17,6 +17,8 @@ const FILES: { readonly [name: string]: string } = {
 };
 /** Commands that say that something does not hold, as the README wants to show. */
 const DIFFERS = /^trapline explain /;
+/** Commands that go on until they are stopped. */
+const SERVES = /^trapline (?:serve|demo)\b/;
 
 const words = (line: string): string[] =>
   [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) => single ?? double ?? bare ?? '');
@@ -30,7 +32,7 @@ for (const [name, least] of [
     const text = readFileSync(inPackage(name), 'utf8');
     const lines = text
       .split('\n')
-      .filter((line) => line.startsWith('trapline ') && !line.startsWith('trapline serve '))
+      .filter((line) => line.startsWith('trapline ') && !SERVES.test(line))
       .map((line) => line.replace(/\s+#.*$/, ''));
     assert.ok(lines.length >= least, `${lines.length} commands`);
     for (const [file, path] of Object.entries(FILES)) copyFileSync(path, join(folder, file));
