@@ -1,7 +1,6 @@
 /** Handler times of a run by level and reason, for budgets on them. */
 import type { NameOf } from './profile/lane-names.js';
-import type { ProfileRow } from './profile/profile.js';
-import { reasonName } from './profile/profile.js';
+import { type ProfileRow, reasonName } from './profile/profile.js';
 import { Numbers, WordTable } from './profile/table.js';
 import { UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
 

@@ -1,6 +1,6 @@
 /** From what happened and what the checks say to what was wrong. */
 import type { Dump } from './dump.js';
-import type { Judged } from './evaluate.js';
+import { errorOf, type Judged } from './evaluate.js';
 import type { Outcome } from './outcome.js';
 import { FACTS } from './processor.js';
 import { sentenceOf, type Verdict } from './sentences.js';
@@ -25,12 +25,9 @@ const STAGES_OF: { readonly [kind in Outcome['kind']]?: readonly string[] } = {
   'vmrun-invalid': ['vmcb'],
 };
 
-/** Intel SDM volume 3C, chapter 29: checks on controls fail with this VM-instruction error, those on host state with that. */
-const ERROR_OF: { readonly [stage: string]: number } = { controls: 7, host: 8 };
-
 /** A VMfail says by its error which checks did not fail. */
 const permitsError = (error: number | null, { check }: Judged): boolean =>
-  error === null || (check.error ?? ERROR_OF[check.stage] ?? error) === error;
+  error === null || (errorOf(check) ?? error) === error;
 
 /** Undecidable checks that would explain the failure. */
 function suspectsOf(dump: Dump, { kind, qualification, failed, error }: Outcome, judged: readonly Judged[]): Judged[] {

@@ -2,6 +2,7 @@
 import type { Check, CheckState, CpuRegister } from '../../engine/vmx/checks/check.js';
 import { violates } from '../../engine/vmx/checks/executive.js';
 import type { CpuFeature } from '../../engine/vmx/checks/features.js';
+import { VM_ERROR } from '../../engine/vmx/controls.js';
 import { fieldAt } from '../../engine/vmx/fields.js';
 import { type Dump, fieldOf } from './dump.js';
 import { agreed, type Bound, bounds, FACTS, type Processor } from './processor.js';
@@ -133,6 +134,14 @@ export type Rule = Pick<Check, 'id' | 'cites' | 'says' | 'causes' | 'optional'> 
   /** Names of the fields that it reads. */
   readonly fields: readonly string[];
 };
+
+const ERROR_OF_STAGE: { readonly [stage: string]: number } = {
+  controls: VM_ERROR.entryControls,
+  host: VM_ERROR.entryHostState,
+};
+
+/** VM-instruction error of a VMfail that a violation means; null where it means something else. */
+export const errorOf = ({ stage, error }: Rule): number | null => error ?? ERROR_OF_STAGE[stage] ?? null;
 
 export interface Judged {
   readonly check: Rule;

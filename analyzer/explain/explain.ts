@@ -11,7 +11,7 @@ import { type Conclusion, conclude } from './conclude.js';
 import { type Decoded, decode } from './decode.js';
 import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
-import { type Judged, judge, type Missing } from './evaluate.js';
+import { errorOf, type Judged, judge, type Missing } from './evaluate.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
 import type { Processor } from './processor.js';
 import { fromQemu } from './qemu.js';
@@ -63,9 +63,7 @@ export interface DumpReport {
   readonly decoded: readonly Decoded[];
 }
 
-const ERROR_OF_STAGE: { readonly [stage: string]: string } = {
-  controls: 'VM-instruction error 7',
-  host: 'VM-instruction error 8',
+const FAILURE_OF_STAGE: { readonly [stage: string]: string } = {
   msr: 'exit reason 34 (0x80000022) with the number of the entry as qualification',
   vmcb: 'exit code -1 (VMEXIT_INVALID)',
 };
@@ -76,11 +74,12 @@ const SVM_FAILURES: { readonly [name: string]: string } = {
   INVALID_PMC: 'exit code -4 (VMEXIT_INVALID_PMC)',
 };
 
-const permits = ({ check }: Judged): string =>
-  SVM_FAILURES[check.exit ?? ''] ??
-  (check.error === undefined ? null : `VM-instruction error ${check.error}`) ??
-  ERROR_OF_STAGE[check.stage] ??
-  `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
+function permits({ check }: Judged): string {
+  const error = errorOf(check);
+  if (error !== null) return `VM-instruction error ${error}`;
+  const failure = SVM_FAILURES[check.exit ?? ''] ?? FAILURE_OF_STAGE[check.stage];
+  return failure ?? `exit reason 33 (0x80000021), qualification ${check.qualification ?? 0}`;
+}
 
 /** What is said of a check that did not simply hold. */
 export const findingOf = (judged: Judged, dump: Dump, processor: Processor): Finding => {

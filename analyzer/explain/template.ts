@@ -2,9 +2,9 @@
  * Lines of a dump as the templates of the program that printed them: `CR3 = 0x{GUEST_CR3:16}` takes at least 16
  * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut.
  *
- * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or not. Blanks count for nothing around `=` and for one
- * elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be none,
- * where a name is wider than its column (`%-20s`).
+ * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or
+ * not. Blanks count for nothing around `=` and for one elsewhere, so that every kernel's alignment and a reader's tabs
+ * fit; between a colon and a value there may be none, where a name is wider than its column (`%-20s`).
  */
 
 /** Folds what differs between printers: colour codes, tabs, runs of blanks, blanks around `=`. */

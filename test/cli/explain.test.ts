@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { DumpReport } from '../../analyzer/explain/explain.js';
+import { explain } from '../../analyzer/explain/log.js';
 import { COMMANDS } from '../../cli/commands.js';
 import { Output, type Sink } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
@@ -56,6 +58,19 @@ describe('explain', () => {
       const { out } = await trapline('--all', fixture(name));
       for (const line of out.split('\n')) assert.ok([...line].length <= 80, line);
     }
+  });
+  it('a file that is read part by part gives what the same text gives whole', async () => {
+    // Characters of several bytes fall on the ends of parts, and each dump lies across one.
+    const noise = 'kernel: é€😀 something else\n'.repeat(1900);
+    const text = ['vmx-two-faults', 'svm-cs', 'vmx-injection'].map(
+      (name) => noise + readFileSync(fixture(name), 'utf8'),
+    );
+    const { out } = await trapline('--json', file('long.log', text.join('')));
+    const whole = explain(text.join(''), 'test').dumps;
+    const told = (dumps: readonly Pick<DumpReport, 'first' | 'last' | 'sentence'>[]): unknown[] =>
+      dumps.map(({ first, last, sentence }) => [first, last, sentence]);
+    assert.equal(whole.length, 3);
+    assert.deepEqual(told(JSON.parse(out).dumps), told(whole));
   });
   it('--json has the keys that the help documents', async () => {
     const { command } = (await COMMANDS.find(({ name }) => name === 'explain')?.load()) ?? {};

@@ -1,6 +1,6 @@
 /**
- * trace.dat files made of real ones, for tests and benchmarks: cut to what a test needs, written in the other version,
- * in the other byte order, or with their pages repeated. The pages stay those that a kernel wrote.
+ * trace.dat files made of real ones, for tests and benchmarks: written in the other version, in the other byte order, or
+ * with their pages repeated. The pages stay those that a kernel wrote.
  */
 
 import { deflateSync } from 'node:zlib';
@@ -9,42 +9,9 @@ import { CompressedPages, PlainPages } from '../../recorder/import/binary/pages.
 import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
 
-/** Byte ranges of sections that imports do not read; options that point to them are left out. */
-const KALLSYMS = 19;
-const PRINTK = 20;
+/** Types of section and of option. */
 const OPTIONS = 0;
-const BUFFER = 3;
 const DONE = 0;
-/** Options whose data is the offset of a section. */
-const POINTERS = [16, 17, 18, 21];
-
-/** A version 7 file without kernel symbols and printk formats, which are most of it. */
-export function withoutSymbols(source: Uint8Array): Uint8Array {
-  const bytes = Buffer.from(source);
-  const start = bytes.indexOf(0, bytes.indexOf(0, 18) + 1) + 1;
-  const firstOptions = Number(bytes.readBigUInt64LE(start));
-  const end = (at: number): number => at + 16 + Number(bytes.readBigUInt64LE(at + 8));
-  const found = new Map<number, number>();
-  walkOptions(bytes, firstOptions, (id, at) => found.set(id, Number(bytes.readBigUInt64LE(at))));
-  const symbols = found.get(KALLSYMS) ?? 0;
-  const cut = end(found.get(PRINTK) ?? 0) - symbols;
-  const moved = (offset: number): bigint => BigInt(offset > symbols ? offset - cut : offset);
-  const move = (at: number): void => {
-    bytes.writeBigUInt64LE(moved(Number(bytes.readBigUInt64LE(at))), at);
-  };
-  walkOptions(bytes, firstOptions, (id, at) => {
-    if (POINTERS.includes(id)) move(at);
-    else if (id === BUFFER) {
-      move(at);
-      let cpu = bytes.indexOf(0, bytes.indexOf(0, at + 8) + 1) + 1;
-      const count = bytes.readUInt32LE(cpu + 4);
-      for (let i = 0; i < count; i++, cpu += 20) move(cpu + 12);
-    } else if (id === KALLSYMS || id === PRINTK) bytes.writeUInt16LE(999, at - 6);
-  });
-  walkDone(bytes, firstOptions, move);
-  bytes.writeBigUInt64LE(moved(firstOptions), start);
-  return Buffer.concat([bytes.subarray(0, symbols), bytes.subarray(symbols + cut)]);
-}
 
 /** Visits the options of a version 7 file: number of each, and where its data is. */
 export function walkOptions(bytes: Buffer, first: number, take: (id: number, at: number) => void): void {
@@ -61,15 +28,6 @@ export function walkOptions(bytes: Buffer, first: number, take: (id: number, at:
       take(id, at + 6);
       at += 6 + bytes.readUInt32LE(at + 2);
     }
-  }
-}
-
-function walkDone(bytes: Buffer, first: number, take: (at: number) => void): void {
-  for (let section = first; section !== 0; ) {
-    let at = section + 16;
-    while (bytes.readUInt16LE(at) !== DONE) at += 6 + bytes.readUInt32LE(at + 2);
-    section = Number(bytes.readBigUInt64LE(at + 6));
-    if (section !== 0) take(at + 6);
   }
 }
 

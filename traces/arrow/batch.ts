@@ -65,7 +65,7 @@ const buffersOf = ({ type }: Column): number => (hasLanes(type) ? 1 + 2 * WIDTH[
 
 /**
  * Columns of a record batch message.
- * @throws Malformed where it does not hold `rows` rows of the table
+ * @throws RangeError where it does not hold `rows` rows of the table
  */
 export function decodeBatch(
   message: Uint8Array,

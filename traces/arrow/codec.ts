@@ -24,7 +24,7 @@ export function compressConstant(byte: number, length: number): Uint8Array {
   return frame;
 }
 
-/** @throws Malformed where the frame does not hold exactly `length` bytes */
+/** @throws RangeError where the frame does not hold exactly `length` bytes */
 export function decompress(frame: Uint8Array, length: number): Uint8Array {
   const bytes = decompressFrameSync(asBuffer(frame));
   if (bytes.length !== length) throw new Malformed(`${bytes.length} bytes where ${length} were expected`);

@@ -29,7 +29,7 @@ export const valueLength = (description: Uint8Array): number => (4 + description
 
 /**
  * The value of the pair in a vector of custom metadata; null where it is another one.
- * @throws Malformed where the vector is none
+ * @throws RangeError where the vector is none
  */
 export function descriptionAt(metadata: DataView, vector: number): string | null {
   if (metadata.getUint32(vector, true) !== 1) return null;

@@ -37,7 +37,7 @@ function openPlain(path: string): number {
   }
 }
 
-/** @throws Malformed where the file does not have them */
+/** @throws RangeError where the file does not have them */
 export function readBytes({ descriptor, size }: TraceFile, offset: number, length: number): Uint8Array {
   if (offset + length > size || length > MOST.read) throw new Malformed(`${length} bytes are not there`);
   const bytes = new Uint8Array(length);

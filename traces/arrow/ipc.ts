@@ -112,7 +112,7 @@ export interface Batch {
 
 /**
  * A record batch message, as it lies in the file.
- * @throws Malformed where the bytes are no such message
+ * @throws RangeError where the bytes are no such message
  */
 export function readBatch(message: Uint8Array): Batch {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);

@@ -55,7 +55,7 @@ export interface BatchPlaces {
   readonly bufferCount: number;
 }
 
-/** @throws Malformed where the bytes are no metadata of a record batch */
+/** @throws RangeError where the bytes are no metadata of a record batch */
 export function locate(metadata: DataView): BatchPlaces {
   const needed = (table: number, id: number): number => {
     const at = field(metadata, table, id);
@@ -85,7 +85,7 @@ export function locate(metadata: DataView): BatchPlaces {
 
 /**
  * The description that a batch carries, or null.
- * @throws Malformed where the bytes are no metadata
+ * @throws RangeError where the bytes are no metadata
  */
 export function descriptionIn(metadata: DataView): string | null {
   const custom = field(metadata, follow(metadata, 0), MESSAGE.custom);
@@ -107,7 +107,7 @@ export function setPair(view: DataView, start: number, index: number, first: num
   setCount(view, start + PAIR * index + 8, second);
 }
 
-/** @throws Malformed where there is no such pair */
+/** @throws RangeError where there is no such pair */
 export function getPair(view: DataView, start: number, count: number, index: number): [number, number] {
   if (index >= count) throw new Malformed('the record batch lacks a column');
   return [getCount(view, start + PAIR * index), getCount(view, start + PAIR * index + 8)];
