@@ -52,8 +52,8 @@ export const svmApicChecks: readonly SvmCheck[] = [
     [
       'svm.nmi_virtualization',
       'NMIs are intercepted where NMI virtualization is on',
-      [V.INT_CTL, V.INTERCEPT_WORD3],
-      (s) => !t.bit(s, V.INT_CTL, V_NMI_ENABLE) || t.bit(s, V.INTERCEPT_WORD3, NMI_INTERCEPT),
+      [V.INT_CTL, V.INTERCEPT_WORD3, ...t.SEV_FEATURES_READ],
+      (s) => !t.bit(s, V.INT_CTL, V_NMI_ENABLE) || t.bit(s, V.INTERCEPT_WORD3, NMI_INTERCEPT) || t.vmsaInjects(s),
     ],
   ]),
   ...svmSection(SVM_CITE.avic, avicRows),

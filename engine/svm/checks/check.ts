@@ -37,6 +37,7 @@ export const SVM_FACTS = {
   memoryEncryption: 'SYSCFG.MemEncryptionModEn',
   smmLock: 'HWCR.SmmLock',
   snp: 'SYSCFG.SecureNestedPagingEn',
+  secureAvic: 'CPUID.8000001FH:EAX bit 26 (SecureAvic)',
   x2avicExtended: 'CPUID.8000000AH:ECX bit 6 (x2AVIC_EXT)',
   userShadowStack: 'U_CET.SH_STK_EN of the processor',
   ibsOff: 'IBS of the host (IbsFetchCtl, IbsOpCtl)',

@@ -12,8 +12,11 @@ const SUPERVISOR_SHADOW_STACK = 4;
 const HYPERVISOR_EXCEPTION = 28;
 const ERROR_CODE = 11;
 const MASK_ENABLE = 63;
+/** Bits 61:32, the upper part of what the mask is for. */
+const MASKED_HIGH = 0x3fff_ffff;
 const SECURE_AVIC_ENABLE = 0;
 const BUSY = 63;
+const IBS_ON = 'perf with IBS runs on the host';
 const BREAKPOINT = 3;
 const OVERFLOW = 4;
 
@@ -83,7 +86,7 @@ const sevEsRunRows: readonly SvmRow[] = [
   [
     'svm.sev_es.injection',
     'no software interrupt and no exception 3 or 4 is injected where SEV-ES is on',
-    [V.EVENT_INJ, V.NESTED_CTL],
+    t.EVENT_INJ_READ,
     (s) =>
       !t.sevEs(s) ||
       !t.injects(s) ||
@@ -137,13 +140,13 @@ const restrictionRows: readonly SvmRow[] = [
   [
     'svm.snp.restricted_injection',
     'only #HV without error code is injected with restricted injection',
-    [V.EVENT_INJ, ...t.SEV_FEATURES_READ],
+    t.EVENT_INJ_READ,
     (s) => !t.injects(s) || !t.sevFeature(s, 'restrictedInjection') || injectsHv(s),
   ],
   [
     'svm.snp.hv_injection',
     '#HV is injected only with restricted injection',
-    [V.EVENT_INJ, ...t.SEV_FEATURES_READ],
+    t.EVENT_INJ_READ,
     (s) =>
       !t.injects(s) ||
       t.eventType(s) !== t.EVENT.exception ||
@@ -178,11 +181,16 @@ const secureAvicRows: readonly SvmRow[] = [
   ],
 ];
 
-/** Features of the VMSA that the mask in the VMCB does not allow; reserved bits are none. */
+/** The mask of allowed features in the VMCB counts, and is held against the VMSA. */
+const masksFeatures = (s: SvmCheckState): boolean => t.sevEs(s) && t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE);
+
 const allowed = (s: SvmCheckState): boolean =>
-  !t.sevEs(s) ||
-  !t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE) ||
-  (s.low(V.SEV_FEATURES) & t.SEV_FEATURES_DEFINED & ~s.low(V.ALLOWED_SEV_FEATURES)) === 0;
+  !masksFeatures(s) || (s.low(V.SEV_FEATURES) & t.SEV_FEATURES_DEFINED & ~s.low(V.ALLOWED_SEV_FEATURES)) === 0;
+
+const allowedReserved = (s: SvmCheckState): boolean =>
+  !masksFeatures(s) ||
+  ((s.low(V.SEV_FEATURES) & ~t.SEV_FEATURES_DEFINED & ~s.low(V.ALLOWED_SEV_FEATURES)) === 0 &&
+    (s.high(V.SEV_FEATURES) & MASKED_HIGH & ~s.high(V.ALLOWED_SEV_FEATURES)) === 0);
 
 export const svmEncryptedChecks: readonly SvmCheck[] = [
   ...svmSection(SVM_CITE.consistency, cetRows),
@@ -204,10 +212,9 @@ export const svmEncryptedChecks: readonly SvmCheck[] = [
     [
       [
         'svm.vmsa.busy',
-        'the BUSY bit of the VMSA is 0 with alternate injection or secure AVIC',
-        [V.VINTR_CTRL, ...t.SEV_FEATURES_READ],
-        (s) =>
-          (!t.sevFeature(s, 'alternateInjection') && !t.sevFeature(s, 'secureAvic')) || !t.bit(s, V.VINTR_CTRL, BUSY),
+        'the BUSY bit of the VMSA is 0 with alternate injection, and where SEV-ES is on in a processor with secure AVIC',
+        [V.VINTR_CTRL, ...t.SEV_FEATURES_READ, 'secureAvic'],
+        (s) => !t.sevEs(s) || !t.bit(s, V.VINTR_CTRL, BUSY) || (!t.vmsaInjects(s) && !s.has('secureAvic')),
       ],
     ],
     { exit: 'BUSY' },
@@ -215,10 +222,19 @@ export const svmEncryptedChecks: readonly SvmCheck[] = [
   ...svmSection(SVM_CITE.sideChannels, [
     [
       'svm.snp.host_ibs',
-      'IBS of the host is off where the guest forbids it or has IBS virtualization',
+      'IBS of the host is off where the guest forbids it',
       [...t.SEV_FEATURES_READ, 'ibsOff'],
-      (s) => (!t.sevFeature(s, 'preventHostIbs') && !t.sevFeature(s, 'ibs')) || s.has('ibsOff'),
-      'perf with IBS runs on the host',
+      (s) => !t.sevFeature(s, 'preventHostIbs') || s.has('ibsOff'),
+      IBS_ON,
+    ],
+  ]),
+  ...svmSection(SVM_CITE.ibs, [
+    [
+      'svm.ibs.host_ibs',
+      'IBS of the host is off where the guest has IBS virtualization',
+      [...t.SEV_FEATURES_READ, 'ibsOff'],
+      (s) => !t.sevFeature(s, 'ibs') || s.has('ibsOff'),
+      IBS_ON,
     ],
   ]),
   ...svmSection(
@@ -240,14 +256,28 @@ export const svmEncryptedChecks: readonly SvmCheck[] = [
       [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
       allowed,
     ],
-    [
-      'svm.sev_features.opt_in',
-      'PMC virtualization and secure AVIC are on in SEV_FEATURES only where the mask of allowed features is enabled',
-      [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
-      (s) =>
-        t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE) || (!t.sevFeature(s, 'pmc') && !t.sevFeature(s, 'secureAvic')),
-    ],
   ]),
+  ...svmSection(
+    SVM_CITE.allowed,
+    [
+      [
+        'svm.sev_features.reserved',
+        'SEV_FEATURES has no reserved bit that the mask of allowed features lacks, where that is enabled',
+        [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
+        allowedReserved,
+      ],
+      [
+        'svm.sev_features.opt_in',
+        'PMC virtualization and secure AVIC are on in SEV_FEATURES only where the mask of allowed features is enabled',
+        [V.ALLOWED_SEV_FEATURES, ...t.SEV_FEATURES_READ],
+        (s) =>
+          t.bit(s, V.ALLOWED_SEV_FEATURES, MASK_ENABLE) || (!t.sevFeature(s, 'pmc') && !t.sevFeature(s, 'secureAvic')),
+      ],
+    ],
+    // the section's text and the processor's vendor (in Linux, "non-reserved bits") differ on the first, and the second
+    // is said to be "not available", not to fail
+    { optional: true },
+  ),
   ...svmSection(SVM_CITE.secureAvic, secureAvicRows),
   ...svmSection(
     SVM_CITE.pmc,

@@ -14,7 +14,7 @@ export const SVM_CITE = {
   nmi: cite('15.21.10', 'NMI Virtualization'),
   enablingNested: cite('15.25.3', 'Enabling Nested Paging'),
   nested: cite('15.25.4', 'Nested Paging and VMRUN/#VMEXIT'),
-  avic: cite('15.29.4', 'Advanced Virtual Interrupt Controller: VMCB Changes'),
+  avic: cite('15.29.4', 'VMCB Changes for AVIC'),
   sev: cite('15.34.3', 'Enabling SEV'),
   sevEs: cite('15.35.2', 'Enabling SEV-ES'),
   sevEsRun: cite('15.35.8', 'VMRUN'),

@@ -4,7 +4,7 @@ import { svmApicChecks } from './apic.js';
 import { type SvmCheck, type SvmCheckState, type SvmRow, svmSection } from './check.js';
 import { svmEncryptedChecks } from './encrypted.js';
 import { SVM_CITE as CITE } from './manual.js';
-import { bit, clear, EVENT, eventType, eventVector, injects, inWidth, nested } from './terms.js';
+import { bit, clear, EVENT, EVENT_INJ_READ, eventType, eventVector, injects, inWidth, nested, sevEs } from './terms.js';
 
 const CR0 = { PE: 0, WP: 16, NW: 29, CD: 30, PG: 31 } as const;
 const CR4 = { PAE: 5, CET: 23 } as const;
@@ -16,6 +16,9 @@ const CR4_DEFINED = 0x00f7_1fff;
 const CS_L = 9;
 const CS_D = 10;
 const RFLAGS_VM = 17;
+
+/** SEV-ES guests bring U_CET of their own in the VMSA; others run with the processor's. */
+const userShadowStack = (s: SvmCheckState): boolean => (sevEs(s) ? bit(s, V.U_CET, 0) : s.has('userShadowStack'));
 
 const longPaged = (s: SvmCheckState): boolean => bit(s, V.EFER, EFER.LME) && bit(s, V.CR0, CR0.PG);
 
@@ -139,8 +142,8 @@ const stateRows: readonly SvmRow[] = [
   [
     'svm.cr4.cet_in_v86',
     'U_CET.SH_STK_EN is 0 where CR4.CET and RFLAGS.VM are 1',
-    [V.CR4, V.RFLAGS, 'userShadowStack'],
-    (s) => !bit(s, V.CR4, CR4.CET) || !bit(s, V.RFLAGS, RFLAGS_VM) || !s.has('userShadowStack'),
+    [V.CR4, V.RFLAGS, V.NESTED_CTL, V.U_CET, 'userShadowStack'],
+    (s) => !bit(s, V.CR4, CR4.CET) || !bit(s, V.RFLAGS, RFLAGS_VM) || !userShadowStack(s),
   ],
 ];
 
@@ -179,19 +182,19 @@ const injectionRows: readonly SvmRow[] = [
   [
     'svm.injection.type',
     'an injected event has type 0, 2, 3 or 4',
-    [V.EVENT_INJ],
+    EVENT_INJ_READ,
     (s) => !injects(s) || TYPES.has(eventType(s)),
   ],
   [
     'svm.injection.vector',
     'an injected exception has a vector of at most 31 other than 2 (NMI)',
-    [V.EVENT_INJ],
+    EVENT_INJ_READ,
     (s) => !injects(s) || !isException(s) || (eventVector(s) <= LAST_EXCEPTION && eventVector(s) !== NMI_VECTOR),
   ],
   [
     'svm.injection.reserved_vector',
     'an injected exception does not have a vector that the manual reserves',
-    [V.EVENT_INJ],
+    EVENT_INJ_READ,
     (s) => !injects(s) || !isException(s) || !NO_EXCEPTION.has(eventVector(s)),
   ],
 ];
@@ -204,7 +207,7 @@ const injectionRowsByMode: readonly SvmRow[] = [
   [
     'svm.injection.bound',
     'an exception injected in 64-bit mode is neither #OF (4) nor #BR (5), which no instruction raises there',
-    [V.EVENT_INJ, V.CS_ATTRIB, V.EFER, V.CR0],
+    [...EVENT_INJ_READ, V.CS_ATTRIB, V.EFER, V.CR0],
     (s) =>
       !injects(s) ||
       !isException(s) ||

@@ -24,7 +24,8 @@ export const avic = (s: SvmCheckState): boolean => bit(s, V.INT_CTL, AVIC);
 
 /** Types of an injected event. */
 export const EVENT = { interrupt: 0, nmi: 2, exception: 3, software: 4 } as const;
-export const injects = (s: SvmCheckState): boolean => bit(s, V.EVENT_INJ, 31);
+/** The VMCB injects an event: it is not looked at where the guest's VMSA holds events and NMIs (15.36.16, 15.36.21). */
+export const injects = (s: SvmCheckState): boolean => bit(s, V.EVENT_INJ, 31) && !vmsaInjects(s);
 export const eventType = (s: SvmCheckState): number => (s.low(V.EVENT_INJ) >>> 8) & 7;
 export const eventVector = (s: SvmCheckState): number => s.low(V.EVENT_INJ) & 0xff;
 
@@ -45,3 +46,7 @@ export const SEV_FEATURE = {
 export const sevFeature = (s: SvmCheckState, name: keyof typeof SEV_FEATURE): boolean =>
   sevEs(s) && bit(s, V.SEV_FEATURES, SEV_FEATURE[name]);
 export const SEV_FEATURES_READ = [V.NESTED_CTL, V.SEV_FEATURES] as const;
+/** Events and virtual NMIs come from the VMSA; EVENTINJ and V_NMI_ENABLE of the VMCB are ignored. */
+export const vmsaInjects = (s: SvmCheckState): boolean =>
+  sevFeature(s, 'alternateInjection') || sevFeature(s, 'secureAvic');
+export const EVENT_INJ_READ = [V.EVENT_INJ, ...SEV_FEATURES_READ] as const;

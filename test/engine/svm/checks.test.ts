@@ -130,8 +130,10 @@ const BREAKS: { readonly [id: string]: readonly [Values, Processor?] } = {
   'svm.snp.injection_avic': [{ ...ES, SEV_FEATURES: 0x11n, INT_CTL: AVIC }],
   'svm.vmsa.busy': [{ ...ES, SEV_FEATURES: 0x11n, VINTR_CTRL: 1n << 63n }],
   'svm.snp.host_ibs': [{ ...ES, SEV_FEATURES: 0x41n }, { not: ['ibsOff'] }],
+  'svm.ibs.host_ibs': [{ ...ES, SEV_FEATURES: 0x1001n }, { not: ['ibsOff'] }],
   'svm.snp.smt_idle': [{ ...ES, SEV_FEATURES: 0x8001n }, { not: ['siblingIdle'] }],
   'svm.sev_features.allowed': [{ ...ES, SEV_FEATURES: 0x201n, ALLOWED_SEV_FEATURES: (1n << 63n) | 1n }],
+  'svm.sev_features.reserved': [{ ...ES, SEV_FEATURES: (1n << 61n) | 1n, ALLOWED_SEV_FEATURES: (1n << 63n) | 1n }],
   'svm.sev_features.opt_in': [{ ...ES, SEV_FEATURES: 0x801n }],
   'svm.pmc.vmcb': [{ ...ES, SEV_FEATURES: 0x801n, ...OPT_IN }, { not: ['guestCountersOff'] }],
   'svm.secure_avic.alone': [{ ...ES, SEV_FEATURES: 0x1_0001n, ...OPT_IN, INT_CTL: AVIC }],
@@ -153,14 +155,35 @@ describe('VMRUN', () => {
 
   it('an event that is not valid is not looked at', () =>
     assert.deepEqual(violated({ ...GOOD, EVENT_INJ: 0x0000_0302n }), []));
-  it('"non-reserved bits" of SEV_FEATURES are held against the mask of allowed features, and no others', () => {
+  it('"non-reserved bits" of SEV_FEATURES are held against the mask of allowed features; others may be', () => {
     for (const bit of [17n, 20n, 22n, 31n, 32n, 61n, 62n, 63n]) {
-      assert.deepEqual(violated({ ...GOOD, ...ES, ...OPT_IN, SEV_FEATURES: (1n << bit) | 1n }), [], String(bit));
+      const found = violated({ ...GOOD, ...ES, ...OPT_IN, SEV_FEATURES: (1n << bit) | 1n });
+      assert.deepEqual(found, bit > 61n ? [] : ['svm.sev_features.reserved'], String(bit));
     }
     assert.deepEqual(
       violated({ ...GOOD, ...ES, SEV_FEATURES: (1n << 21n) | 1n, ALLOWED_SEV_FEATURES: (1n << 63n) | 1n }),
       ['svm.sev_features.allowed'],
     );
+  });
+  it('with alternate injection or secure AVIC, events and NMIs of the VMCB are ignored', () => {
+    const vmcb = { EVENT_INJ: 0x8000_0302n, INT_CTL: 1n << 26n, INTERCEPT_WORD3: 0xbdcc_8025n };
+    for (const SEV_FEATURES of [0x11n, 0x1_0001n]) {
+      assert.deepEqual(violated({ ...GOOD, ...ES, ...OPT_IN, SEV_FEATURES, ...vmcb }), [], String(SEV_FEATURES));
+    }
+    assert.deepEqual(violated({ ...GOOD, ...ES, SEV_FEATURES: 1n, ...vmcb }), [
+      'svm.injection.vector',
+      'svm.nmi_virtualization',
+    ]);
+  });
+  it('BUSY of the VMSA counts for any SEV-ES guest where the processor has secure AVIC', () => {
+    const busy = { ...GOOD, ...ES, SEV_FEATURES: 1n, VINTR_CTRL: 1n << 63n };
+    assert.deepEqual(violated(busy, { is: ['secureAvic'] }), ['svm.vmsa.busy']);
+    assert.deepEqual(violated(busy, { not: ['secureAvic'] }), []);
+  });
+  it('U_CET of an SEV-ES guest is the VMSA’s', () => {
+    const v86 = { ...GOOD, ...ES, CR4: 0x84_0260n, RFLAGS: 0x2_0002n };
+    assert.deepEqual(violated({ ...v86, U_CET: 1n }), ['svm.cr4.cet_in_v86']);
+    assert.deepEqual(violated(v86, { is: ['userShadowStack'] }), []);
   });
   it('secure AVIC wants the mask of allowed features too, even where it forbids other features', () => {
     assert.deepEqual(violated({ ...GOOD, ...ES, SEV_FEATURES: 0x1_0001n }), ['svm.sev_features.opt_in']);
