@@ -263,6 +263,26 @@ export interface Scope {
   readonly vcpus: readonly number[];
 }
 
+/** Where the time of a VM, a level or a vCPU went (profile/spent.ts). */
+export interface ProfileSpentLine {
+  readonly name: string;
+  readonly exits: number;
+  readonly guest: number;
+  readonly outside: number;
+  /** The part of `outside` for HLT and MWAIT. */
+  readonly halted: number;
+  /** What is neither; null where that is not known: of a level, and of a part of the trace. */
+  readonly unobserved: number | null;
+}
+
+export const SPENT_BY = ['VM', 'level', 'vCPU'] as const;
+export interface ProfileSpent {
+  readonly by: (typeof SPENT_BY)[number];
+  /** The busiest outside their guest first. */
+  readonly lines: readonly ProfileSpentLine[];
+  readonly left: number;
+}
+
 export interface ProfileTable {
   readonly exits: number;
   readonly unit: HandlerUnit;
@@ -276,6 +296,10 @@ export interface ProfileTable {
   /** Lines that were left out, because an answer is bounded. */
   readonly left: number;
   readonly rips: readonly ProfileRipLine[];
+  /** Time in the guest before these exits, and outside behind them; null where none is known. */
+  readonly time: { readonly guest: number; readonly outside: number } | null;
+  /** The same by what there are several of. */
+  readonly spent: readonly ProfileSpent[];
 }
 
 /** A frame of the flame graph. */

@@ -98,12 +98,14 @@ class IndexedTimeline implements Timeline {
   readonly #flames = new Map<string, Promise<Flame>>();
   readonly #symbols: Symbols | null;
   readonly #nameOf: NameOf;
+  readonly #saysOf: NameOf;
   #exits: Promise<Exits> | null = null;
 
   constructor(reader: TraceReader, name: string, index: EventIndex, symbols: Symbols | null) {
     this.#reader = reader;
     this.#symbols = symbols;
     this.#nameOf = (domain, code) => reader.name(domain, code);
+    this.#saysOf = (domain, code) => reader.dictionary(domain).get(code)?.says ?? null;
     this.index = index;
     this.overview = overviewOf(reader, name, index, symbols !== null);
   }
@@ -170,7 +172,7 @@ class IndexedTimeline implements Timeline {
   profile(scope: Scope): Promise<ProfileTable> {
     return remember(this.#tables, JSON.stringify(scope), async () => {
       const { index, ...more } = await this.#scoped(scope);
-      return profileTable(index, this.#nameOf, this.#symbols, more);
+      return profileTable(index, { nameOf: this.#nameOf, saysOf: this.#saysOf, symbols: this.#symbols }, more);
     });
   }
 

@@ -20,7 +20,7 @@ export interface LevelTime {
 /** What a lane has besides exits. */
 export interface LaneSpan {
   readonly lane: number;
-  /** From its first to its last event. */
+  /** From its first to its last event; NaN where that is not known. */
   readonly span: number;
   /** The parts of that from entries to exits and from exits to entries, by the level that exited; the rest was not observed. */
   readonly levels: readonly LevelTime[];

@@ -53,6 +53,8 @@ export class WalkedExit {
   readonly key = new SubKey();
   /** Ticks or nanoseconds until the next entry of the vCPU, or -1 where there was none or no clock. */
   time = -1;
+  /** The same from the entry of the vCPU before it. */
+  guest = -1;
 }
 
 /** Places of the sums of a level in those of its lane, and how many levels those have room for at first. */
@@ -176,7 +178,8 @@ export class ExitWalker {
     this.exits += 1;
     // an entry that failed was none: its guest did not run
     const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
-    if (lane.running && kind === EVENT_KINDS.exit) account(lane, from, SUM.guest, since(lane, clock, i));
+    exit.guest = lane.running && kind === EVENT_KINDS.exit ? since(lane, clock, i) : -1;
+    account(lane, from, SUM.guest, exit.guest);
     lane.running = false;
     lane.open = true;
     begin(lane, clock, i);

@@ -207,6 +207,24 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     await page.context().close();
   });
 
+  it('tell how much of the time each vCPU was outside its guest, of the whole and of what is in view', async () => {
+    // 50 exits a vCPU, each 2 µs until its entry, and 49 times 2 µs from an entry to the next exit; every other one is HLT
+    const page = await open('#trace=sparse.arrow');
+    assert.match((await texts(page, '#profile .facts'))[0] ?? '', /51 % of the observed time outside the guest/);
+    assert.deepEqual(await texts(page, '#profile h2'), ['Hottest instructions', 'Time outside the guest, by vCPU']);
+    const cells = async (): Promise<string[][]> =>
+      Promise.all([1, 2].map((row) => texts(page, `#profile .spent tbody tr:nth-child(${row}) td`)));
+    assert.deepEqual(await cells(), [
+      ['vCPU 0, CPU 0/KVM-7000', '50', '198 µs', '100 µs', '51', '50 µs', '900 ms'],
+      ['vCPU 0, CPU 1/KVM-7001', '50', '198 µs', '100 µs', '51', '50 µs', '500 ms'],
+    ]);
+    const one = await open('#trace=sparse.arrow&vcpu=0&of=view');
+    assert.match((await texts(one, '#profile .facts'))[0] ?? '', /^50 exits .* 51 % of the observed time/);
+    assert.equal(await one.locator('#profile .spent').count(), 0);
+    await page.context().close();
+    await one.context().close();
+  });
+
   it('say that a trace has no times, and give none', async () => {
     const page = await open('#trace=timeless.arrow');
     assert.match((await texts(page, '#profile .facts'))[0] ?? '', /no times in this trace/);

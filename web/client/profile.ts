@@ -5,6 +5,7 @@ import { byId, el, redraw } from './dom.js';
 import { handlerTime, levelName, percent, whole } from './format.js';
 import { histogramOf } from './histogram.js';
 import { fillElement, swatch } from './ink.js';
+import { outsideFact, spentTables } from './spent.js';
 
 interface Column {
   readonly name: string;
@@ -96,6 +97,7 @@ export class ProfilePanel {
       `${whole(table.exits)} exit${table.exits === 1 ? '' : 's'}`,
       HANDLER[table.unit ?? 'none'],
       this.#actions.of(),
+      outsideFact(table),
       table.lost > 0 ? `${whole(table.lost)} event${table.lost === 1 ? '' : 's'} lost` : '',
       table.left > 0 ? `${whole(table.left)} line${table.left === 1 ? '' : 's'} left out` : '',
     ];
@@ -106,6 +108,7 @@ export class ProfilePanel {
       el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
       el('table', { 'aria-label': 'Exits by reason' }, this.#head(), el('tbody', {}, ...lines)),
       ...this.#instructions(table),
+      ...spentTables(table),
     );
   }
 
