@@ -1,6 +1,6 @@
 /** Entries that failed in a recorded run, and who wrote the fields that were wrong. */
 import { EVENT_KINDS } from '../../engine/observer.js';
-import { VM_ERROR } from '../../engine/vmx/controls.js';
+import { ENTRY_ERRORS } from '../../engine/vmx/controls.js';
 import type { TraceReader } from '../../traces/store.js';
 import { TableCursor } from '../replay/cursor.js';
 
@@ -11,8 +11,6 @@ export interface Failure {
   readonly times: number;
 }
 
-/** VM-instruction errors of an entry that judged state. */
-const ENTRY_ERRORS = new Set<number>([VM_ERROR.entryControls, VM_ERROR.entryHostState, VM_ERROR.entryMovSs]);
 const OUTCOME = ['reason', 'qualification', 'code'] as const;
 
 /** Every kind of failed entry in a trace, by its first event, in their order. */

@@ -24,10 +24,11 @@ export interface LaneSpan {
   readonly span: number;
   /** The parts of that from entries to exits and from exits to entries, by the level that exited; the rest was not observed. */
   readonly levels: readonly LevelTime[];
+  /** Entries that were tried. */
   readonly entries: number;
   /** Nested entries that the hypervisor refused, so that none was tried. */
   readonly refused: number;
-  /** Entries that failed without an exit, as KVM told user space. */
+  /** Those of them that failed without an exit, as VMfail does; KVM tells user space so. */
   readonly failedEarly: number;
 }
 

@@ -79,6 +79,7 @@ export interface Profile extends Spent {
   readonly exits: number;
   /** Those of them that are failed entries. */
   readonly failed: number;
+  /** VM entries that were tried. */
   readonly entries: number;
   /** Those of them that failed without an exit, as VMfail does; KVM tells user space so. */
   readonly failedEarly: number;

@@ -3,6 +3,7 @@
  * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { ENTRY_ERRORS } from '../../engine/vmx/controls.js';
 import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
@@ -19,6 +20,7 @@ const FIELDS: { readonly [kind: number]: readonly string[] } = {
   [EVENT_KINDS.entry_failed]: EXIT_FIELDS,
   [EVENT_KINDS.emulate]: ['rip'],
   [EVENT_KINDS.lost]: ['value'],
+  [EVENT_KINDS.vmfail]: ['code'],
   // Tells an entry that failed without an exit, here and to the import's notes.
   [EVENT_KINDS.userspace_exit]: ['code'],
   ...Object.fromEntries(Object.entries(WORK).map(([kind, key]) => [kind, [isPage(key) ? 'gpa' : 'code', 'flags']])),
@@ -124,6 +126,7 @@ export class ExitWalker {
       else if (kind === EVENT_KINDS.entry) this.#entry(view.toLevel, i, lane, clock);
       else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
       else if (lane.running && kind === EVENT_KINDS.userspace_exit) fail(lane, view.code, i);
+      else if (kind === EVENT_KINDS.vmfail) refuse(lane, view.code, i);
       else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
       if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
     }
@@ -294,6 +297,13 @@ function fail(lane: Lane, { cells, valid }: Wide, i: number): void {
   if (valid[i] !== 1 || cells[2 * i] !== KVM_EXIT.failEntry || cells[2 * i + 1] !== 0) return;
   lane.failedEarly += 1;
   lane.running = false;
+}
+
+/** A VMfail of our own machine, which records no entry that did not come to be: one was tried all the same. */
+function refuse(lane: Lane, { cells, valid }: Wide, i: number): void {
+  if (valid[i] !== 1 || !ENTRY_ERRORS.has(cells[2 * i] as number)) return;
+  lane.entries += 1;
+  lane.failedEarly += 1;
 }
 
 /** What work for an exit says of it. */

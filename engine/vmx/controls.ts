@@ -186,6 +186,13 @@ export const VM_ERROR = {
   invalidInvalidation: 28,
 } as const;
 
+/** Errors of an entry that was tried, not of an instruction that may not try one. */
+export const ENTRY_ERRORS: ReadonlySet<number> = new Set([
+  VM_ERROR.entryControls,
+  VM_ERROR.entryHostState,
+  VM_ERROR.entryMovSs,
+]);
+
 /** VMX-abort indicators: Vol. 3C, "VMX Aborts". */
 export const ABORT = {
   saveMsrs: 1,

@@ -126,6 +126,26 @@ describe('time outside the guest', () => {
     assert.deepEqual([served.failedEarly, served.guest, served.outside], [0, 20, 10]);
   });
 
+  // Intel SDM volume 3C, "VM-Instruction Error Numbers": 5 VMRESUME with non-launched VMCS; 7, 8 and 26 VM entry with ...
+  it('goes on behind a VMfail of our own machine, which is an entry that was tried where its error says so', () => {
+    const answer = (code: number): Profile =>
+      profileEvents([
+        { kind: 'entry', time_ns: 0 },
+        { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 30 },
+        { kind: 'vmfail', code, time_ns: 35 },
+        { kind: 'entry', time_ns: 40 },
+      ]);
+    for (const [code, tried] of [
+      [5, 0],
+      [7, 1],
+      [8, 1],
+      [26, 1],
+    ] as const) {
+      const { entries, failedEarly, guest, outside } = answer(code);
+      assert.deepEqual([entries, failedEarly, guest, outside], [2 + tried, tried, 30, 10], `error ${code}`);
+    }
+  });
+
   it('is told by level, of what ran until the exit and of what passed before anything ran again, and by VM', () => {
     const vmx = { kind: 'exit', isa: 1, reason: 10 } as const;
     const { vms, levels, span, guest, outside } = profileEvents([
