@@ -40,7 +40,7 @@ export const isOurs = (file: string): boolean => {
 };
 
 /** What is read of a trace, and decoded of a foreign file. */
-export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields' | 'brief'>;
+export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields' | 'kinds' | 'brief'>;
 
 /** Takes a chunk, with the names that are known by then. */
 export type Take = (chunk: Chunk, names: Names) => void;

@@ -12,7 +12,7 @@ import { type CountedEvent, type ExitIndex, ExitIndexBuilder, onlyLanes } from '
 import { vcpuNumber } from '../analyzer/profile/lane-names.js';
 import { type NestedProfile, NestedProfiler } from '../analyzer/profile/nested.js';
 import { type Profile, type ProfileRow, profileOf, type Times } from '../analyzer/profile/profile.js';
-import { READING } from '../analyzer/profile/walk.js';
+import { PROFILE_READING } from '../analyzer/profile/walk.js';
 import type { Symbols } from '../analyzer/symbols/symbols.js';
 import { openTrace } from '../traces/open.js';
 import type { Chunk } from '../traces/store.js';
@@ -189,7 +189,7 @@ function build(call: Call, file: string, event: CountedEvent): Opened {
     builder.take(chunk);
     nested?.take(chunk);
   };
-  const fed = feed(file, READING, take, call.out);
+  const fed = feed(file, PROFILE_READING, take, call.out);
   return { index: builder.finish(), nested: nested?.finish(fed.nameOf) ?? null, fed };
 }
 

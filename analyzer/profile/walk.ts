@@ -26,8 +26,13 @@ const FIELDS: { readonly [kind: number]: readonly string[] } = {
   ...Object.fromEntries(Object.entries(WORK).map(([kind, key]) => [kind, [isPage(key) ? 'gpa' : 'code', 'flags']])),
 };
 
-/** What a profile, or anything else that goes by exits, reads of a recording. */
+/** What is read of a recording by anything that goes by exits, and looks at other events too. */
 export const READING = { columns: COLUMNS, fields: FIELDS } as const;
+/** What a profile reads of a recording: of other events only when each lane was seen. */
+export const PROFILE_READING = {
+  ...READING,
+  kinds: new Set([EVENT_KINDS.entry, ...Object.keys(FIELDS).map(Number)]),
+} as const;
 
 /** A level that the trace does not say. */
 export const UNKNOWN_LEVEL = 255;

@@ -125,7 +125,36 @@ export class Assembly {
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row, lane);
     place(row, lane, this.#seq);
+    lane.passed = -1;
+    if (row.hasTime || row.hasTick) lane.seen = true;
     this.#write(row);
+  }
+
+  /** Counts an event of a kind that is not ACTING, and leaves it out; the one before must have been flushed. */
+  pass(lane: Lane, kind: number, timeLow: number, timeHigh: number, inTicks: boolean): void {
+    lane.passed = kind;
+    lane.passedLow = timeLow;
+    lane.passedHigh = timeHigh;
+    lane.passedInTicks = inTicks;
+    this.#kinds[kind] = (this.#kinds[kind] as number) + 1;
+    this.#seq += 1;
+  }
+
+  /** Writes the last event of each lane that was left out. */
+  #endLanes(): void {
+    const { row } = this;
+    for (const lane of this.lanes.all) {
+      if (lane.passed < 0) continue;
+      row.clear();
+      row.kind = lane.passed;
+      row.vcpu = lane.id;
+      row.hasTime = !lane.passedInTicks;
+      row.hasTick = lane.passedInTicks;
+      row.timeLow = lane.passedLow;
+      row.timeHigh = lane.passedHigh;
+      this.sink().write(this.#seq, row);
+      this.#seq += 1;
+    }
   }
 
   /** A VM entry ends in an exit or in a failed entry; one that ends in neither never entered. */
@@ -218,6 +247,7 @@ export class Assembly {
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     const notes = this.notes.finish();
+    this.#endLanes();
     defineDictionaries(writer, this.#names, coined);
     this.lanes.define(writer);
     writer.setRun('source', format);
@@ -235,6 +265,13 @@ const factOf = ({ code, what, where, why, advice }: ImportError) => ({ code, wha
 const serves = (row: EventRow, parent: number): void => {
   row.setAt(FIELD.parent, parent >>> 0, parent > 0xffff_ffff ? Math.floor(parent / 0x1_0000_0000) : 0);
 };
+
+/** Kinds that change what is known of their lane: `place` and `#answer` look at them. */
+export const ACTING: ReadonlySet<number> = new Set(
+  (['exit', 'entry_failed', 'entry', 'userspace_exit', 'nested_entry', 'nested_exit', 'nested_inject'] as const).map(
+    (kind) => EVENT_KINDS[kind],
+  ),
+);
 
 /** Levels, parent and pairing: what the row gets from its lane, and the lane from the row. */
 function place(row: EventRow, lane: Lane, seq: number): void {

@@ -36,6 +36,13 @@ export class Lane {
   entered = -1;
   /** Seq of the L2 exit that L1 works for, or -1. */
   reflected = -1;
+  /** It has a row with a time. */
+  seen = false;
+  /** Kind of the last event that was left out, or -1 where a row came behind it; its time in halves, and whether in ticks. */
+  passed = -1;
+  passedLow = 0;
+  passedHigh = 0;
+  passedInTicks = false;
   readonly #gaps: Gaps;
   /** Number of the gap up to which it has forgotten what it was doing. */
   #gap: number;

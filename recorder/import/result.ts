@@ -11,6 +11,11 @@ export interface ImportOptions {
   readonly columns?: readonly string[];
   /** Fields of EVENT_FIELDS that are wanted of events, by kind, none of kinds that are not named; without it all. */
   readonly fields?: { readonly [kind: number]: readonly string[] };
+  /**
+   * Kinds whose events are all wanted; without it all are. Events of other kinds may be left out where they change
+   * nothing, though not the first and the last of a lane, which tell how long it was seen. They are counted all the same.
+   */
+  readonly kinds?: ReadonlySet<number>;
   /** Leaves out what no column has: fields of binary records, the whole text of lines that have no exit. */
   readonly brief?: boolean;
   /** Cycles a second of the TSC, for recordings whose times are cycles and that do not say it. */

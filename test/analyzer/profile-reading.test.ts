@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type CountedEvent, ExitIndexBuilder } from '../../analyzer/profile/exit-index.js';
 import { NestedProfiler } from '../../analyzer/profile/nested.js';
-import { READING } from '../../analyzer/profile/walk.js';
+import { PROFILE_READING, READING } from '../../analyzer/profile/walk.js';
 import { importTrace } from '../../recorder/import/import.js';
 import type { ImportOptions } from '../../recorder/import/result.js';
 import { openSource } from '../../recorder/import/source.js';
@@ -15,21 +15,31 @@ import { inPackage } from '../../traces/guests/guest.js';
 const FIXTURES = inPackage('test', 'recorder', 'fixtures');
 const COUNTED: readonly CountedEvent[] = ['vmexit', 'mmio', 'ioport'];
 
+interface Counted {
+  readonly answers: readonly unknown[];
+  readonly events: number;
+  /** Rows that were written. */
+  readonly rows: number;
+}
+
 /** Everything that is counted of a recording. */
-function counted(path: string, options: ImportOptions): unknown {
+function counted(path: string, options: ImportOptions): Counted {
+  let rows = 0;
   const builders = COUNTED.map((event) => new ExitIndexBuilder(event));
   const nested = new NestedProfiler();
   const writer = new StreamWriter((chunk) => {
+    rows += chunk.rows;
     for (const taker of [...builders, nested]) taker.take(chunk);
   });
   const source = openSource(path);
   try {
-    const { counts } = importTrace(source, () => writer, options);
+    const { counts, notes } = importTrace(source, () => writer, options);
     assert.ok(counts.events > 0);
+    const indexes = builders.map((builder) => builder.finish());
+    return { answers: [indexes, nested.finish(() => null), counts, notes], events: counts.events, rows };
   } finally {
     source.close();
   }
-  return [builders.map((builder) => builder.finish()), nested.finish(() => null)];
 }
 
 describe('a profile without storing counts what a whole import holds', () => {
@@ -38,7 +48,16 @@ describe('a profile without storing counts what a whole import holds', () => {
   for (const file of files) {
     it(file, () => {
       const path = join(FIXTURES, file);
-      assert.deepEqual(counted(path, { ...READING, brief: true }), counted(path, {}));
+      const { answers, events } = counted(path, {});
+      const read = counted(path, { ...READING, brief: true });
+      assert.deepEqual(read, { answers, events, rows: events });
+      const profiled = counted(path, { ...PROFILE_READING, brief: true });
+      assert.deepEqual(profiled, { answers, events, rows: profiled.rows });
     });
   }
+
+  it('without rows of events that it does not look at', () => {
+    const { events, rows } = counted(join(FIXTURES, 'svm-two-vcpus.trace.dat'), { ...PROFILE_READING, brief: true });
+    assert.ok(rows > events / 2 && rows < 0.8 * events, `${rows} rows of ${events} events`);
+  });
 });

@@ -1,7 +1,7 @@
 /** Passes over one recording, each timed: `import-passes.js MODE FILE COUNT` prints them as JSON. */
 import { rmSync } from 'node:fs';
 import { Profiler } from '../../analyzer/profile/profile.js';
-import { READING } from '../../analyzer/profile/walk.js';
+import { PROFILE_READING } from '../../analyzer/profile/walk.js';
 import { importTrace } from '../../recorder/import/import.js';
 import type { ImportCounts } from '../../recorder/import/result.js';
 import { type ByteSource, openSource } from '../../recorder/import/source.js';
@@ -25,7 +25,7 @@ interface Read {
 function profile(source: ByteSource): Read {
   const profiler = new Profiler();
   const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  const { counts } = importTrace(source, () => writer, { ...READING, brief: true });
+  const { counts } = importTrace(source, () => writer, { ...PROFILE_READING, brief: true });
   return {
     counts,
     end: () => profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null),

@@ -1,7 +1,7 @@
 /** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
 import { EVENT_KINDS } from '../../../engine/observer.js';
 import type { TraceWriter } from '../../../traces/store.js';
-import { Assembly } from '../assembly.js';
+import { ACTING, Assembly } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
 import type { ImportOptions, ImportResult } from '../result.js';
@@ -28,10 +28,12 @@ export class Intake {
   readonly #programs = new Map<number, Program>();
   /** The programs of small numbers once more, for speed. */
   readonly #few: (Program | undefined)[] = [];
+  readonly #isWanted: (kind: number) => boolean;
   #where: () => string = () => '';
 
   constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
-    const { columns, fields = null, brief = false } = options;
+    const { columns, fields = null, brief = false, kinds = null } = options;
+    this.#isWanted = (kind) => kinds === null || kinds.has(kind) || ACTING.has(kind);
     this.trace = new Assembly(open, options);
     this.decoder = new RecordDecoder(little, { fields, text: !brief && (columns?.includes('text') ?? true) });
     this.commands = commands;
@@ -43,7 +45,7 @@ export class Intake {
   }
 
   #compile(id: number, format: EventFormat): Program {
-    const program = compile(format, (name) => this.trace.nameEvent(name));
+    const program = compile(format, (name) => this.trace.nameEvent(name), this.#isWanted);
     if (id < 0x1_0000) {
       while (this.#few.length <= id) this.#few.push(undefined); // an array with holes is a slow one
       this.#few[id] = program;
@@ -68,14 +70,19 @@ export class Intake {
     this.#where = where;
     if (program.nested) trace.learnNested(thread);
     trace.flush();
+    const hasTick = this.cycles && !hasTime;
+    const lane = this.lane(thread, process, cpu);
+    if (length < program.size) this.#short(program, length);
+    if (program.mute && lane.seen && (hasTime || hasTick)) {
+      trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
+      return;
+    }
     const { row } = trace;
     row.clear();
     row.hasTime = hasTime;
-    row.hasTick = this.cycles && !hasTime;
+    row.hasTick = hasTick;
     row.timeLow = timeLow;
     row.timeHigh = timeHigh;
-    const lane = this.lane(thread, process, cpu);
-    if (length < program.size) this.#short(program, length);
     decoder.decode(program, view, at, length, trace.sink(), row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
     trace.hold(lane);

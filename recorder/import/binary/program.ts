@@ -55,6 +55,8 @@ export interface Program {
   /** Its number in the dictionary of events where its kind does not name it, or -1. */
   readonly tracepoint: number;
   readonly nested: boolean;
+  /** Its events may be left out: they are not wanted, and nothing is to be learnt from them. */
+  readonly mute: boolean;
 }
 
 const HEXADECIMAL = /\b(u64|unsigned long|gpa_t|gva_t|gfn_t|hpa_t|phys_addr_t|size_t|pfn_t|__u64|dma_addr_t)\b|\*/;
@@ -170,16 +172,28 @@ function fits(event: Tracepoint, format: EventFormat): boolean {
   return numbers && (event.needs ?? []).every((names) => names.split('|').some(has));
 }
 
-/** `number` gives an event that its kind does not name its number in the dictionary. */
-export function compile(format: EventFormat, number: (name: string) => number): Program {
+const namesVcpu = (event: Tracepoint, fields: readonly Field[]): boolean =>
+  fields.some(({ name }) => usesOf(event.fields[name] ?? []).some(([use]) => use === 'vcpu'));
+
+/**
+ * `number` gives an event that its kind does not name its number in the dictionary; `isWanted` says which kinds are
+ * wanted or act on their lane.
+ */
+export function compile(
+  format: EventFormat,
+  number: (name: string) => number,
+  isWanted: (kind: number) => boolean = () => true,
+): Program {
   const named = TRACEPOINTS[format.name];
   const event = named !== undefined && fits(named, format) ? named : null;
   const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
   const kept = event === null || event.whole ? own : own.filter(({ name }) => !(name in event.fields));
   const pid = format.fields.find(({ name }) => name === 'common_pid');
+  const kind = event === null ? EVENT_KINDS.other : EVENT_KINDS[event.kind];
   return {
     format,
-    kind: event === null ? EVENT_KINDS.other : EVENT_KINDS[event.kind],
+    kind,
+    mute: !isWanted(kind) && (event === null || !namesVcpu(event, own)),
     flags: event?.flags === 'write' ? EVENT_FLAGS.write : 0,
     event,
     own,
