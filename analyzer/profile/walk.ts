@@ -288,14 +288,28 @@ function levelTimes(sums: Float64Array): LevelTime[] {
   return times.sort((a, b) => a.level - b.level);
 }
 
-function visit(lane: Lane, clock: Wide, i: number): void {
-  lane.lastLow = (clock.cells[2 * i] as number) | 0;
-  lane.lastHigh = (clock.cells[2 * i + 1] as number) | 0;
+/** The times of a lane rise, unless its recording is out of order: first and last are the earliest and the latest. */
+function visit(lane: Lane, { cells }: Wide, i: number): void {
+  const low = (cells[2 * i] as number) | 0;
+  const high = (cells[2 * i + 1] as number) | 0;
+  if (lane.seen && isBefore(high, low, lane.lastHigh, lane.lastLow)) {
+    if (isBefore(high, low, lane.firstHigh, lane.firstLow)) {
+      lane.firstLow = low;
+      lane.firstHigh = high;
+    }
+    return;
+  }
+  lane.lastLow = low;
+  lane.lastHigh = high;
   if (lane.seen) return;
   lane.seen = true;
-  lane.firstLow = lane.lastLow;
-  lane.firstHigh = lane.lastHigh;
+  lane.firstLow = low;
+  lane.firstHigh = high;
 }
+
+/** One time in signed halves is before another. */
+const isBefore = (high: number, low: number, otherHigh: number, otherLow: number): boolean =>
+  high === otherHigh ? low >>> 0 < otherLow >>> 0 : high >>> 0 < otherHigh >>> 0;
 
 /** User space is told that the entry failed, and no exit came: the processor refused it before the guest was loaded. */
 function fail(lane: Lane, { cells, valid }: Wide, i: number): void {

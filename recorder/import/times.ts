@@ -3,6 +3,7 @@
  * own, such as the difference to the line before.
  */
 import { Clock, scaleOf, TSC } from './binary/clock.js';
+import { Passage } from './binary/rounds.js';
 import { LineReader } from './lines.js';
 import { Prefix } from './prefix.js';
 import type { Notes } from './result.js';
@@ -36,6 +37,7 @@ class Survey {
   #first: bigint | null = null;
   #last = 0n;
   #short = 0;
+  #zero = 0;
   #times = 0;
   /** By thread, and of all lines: pairs of times, and how many fall. */
   readonly #threads = new Map<number, bigint>();
@@ -69,12 +71,18 @@ class Survey {
     this.#last = time;
     this.#times += 1;
     if (time < SHORT) this.#short += 1;
+    if (time === 0n) this.#zero += 1;
     if (this.#threads.size < ENOUGH || before !== undefined) this.#threads.set(key, time);
   }
 
-  /** The first difference is zero, and no clock falls in every few lines: a thread's times only rise. */
+  /**
+   * The first difference is zero, and no clock falls in every few lines, of which it needs some that are not zero: a
+   * thread's times only rise.
+   */
   get #differ(): boolean {
-    if (this.#first === 0n) return this.#fallsOfAll > 0 && this.#fallsOfAll >= FALLING * (this.#times - 1);
+    const isClock = this.#falls === 0 && this.#pairs >= LEAST_PAIRS;
+    if (this.#first === 0n)
+      return !isClock && this.#fallsOfAll > 0 && this.#fallsOfAll >= FALLING * (this.#times - this.#zero);
     const falling = this.#falls / this.#pairs;
     return this.#pairs >= LEAST_PAIRS && falling >= FALLING && falling <= 1 - FALLING && this.#short * 2 >= this.#times;
   }
@@ -122,6 +130,7 @@ export class Times {
   #plain = true;
   /** Times were kept as cycles. */
   #counted = false;
+  readonly #order = new Passage();
   #sum = 0n;
 
   /** `style` null: as the bytes that `ahead` gives say once there is a time. */
@@ -146,6 +155,7 @@ export class Times {
     row.timeLow = timeLow;
     row.timeHigh = timeHigh;
     if (!this.#plain) this.#convert(row, style);
+    this.#order.passes(row.timeLow, row.timeHigh);
     return true;
   }
 
@@ -176,6 +186,8 @@ export class Times {
 
   /** What is to be known of the times of this text. */
   note(notes: Notes): void {
+    const { late } = this.#order;
+    if (late > 0) notes.add(null, `${late === 1 ? '1 event is' : `${late} events are`} older than one before`);
     if (this.#counted) notes.add(null, COUNTS);
     if (this.#style?.differences === true) notes.add(null, this.#style.digits < 9 ? SUMS + CUT : SUMS);
   }

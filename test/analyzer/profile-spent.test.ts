@@ -101,6 +101,16 @@ describe('time outside the guest', () => {
     assert.deepEqual([answer.span, answer.guest, answer.outside], [131, 0, 21]);
   });
 
+  it('has a span from the earliest to the latest event where the times of a thread run backwards', () => {
+    const answer = profileEvents([
+      { kind: 'entry', time_ns: 500 },
+      { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 430 },
+      { kind: 'entry', time_ns: 460 },
+      { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 400 },
+    ]);
+    assert.deepEqual([answer.span, answer.guest, answer.outside], [100, 0, 30]);
+  });
+
   it('is no matter of threads that never enter a guest', () => {
     const answer = profileEvents([
       { kind: 'msr', vcpu: 1, time_ns: 0 },

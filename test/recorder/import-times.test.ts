@@ -33,6 +33,19 @@ describe('perf script --deltatime', () => {
     assert.doesNotMatch(says(perf('--reltime')) + says(perf()), /deltatime/);
   });
 
+  it('is told where most differences are zero', () => {
+    const stamps = Array.from({ length: 40 }, (_, i) => (i % 8 === 7 ? '0.000003' : '0.000000'));
+    assert.deepEqual(times(importText(lines(...stamps))).at(-1), 15_000);
+  });
+
+  it('is not told of threads that stand one behind the other, each with times that rise', () => {
+    const of = (thread: number): string =>
+      Array.from({ length: 10 }, (_, i) => `kvmc ${thread} [000] 0.00000${i}: kvm:kvm_${TEXTS[i % 2]}\n`).join('');
+    const imported = importText(of(866) + of(867));
+    assert.deepEqual(times(imported).slice(8, 12), [8000, 9000, 0, 1000]);
+    assert.match(says(imported), /^9 events are older than one before$/m);
+  });
+
   it('adds differences up', () => {
     assert.deepEqual(times(importText(lines(...DELTAS))), SUMS);
     assert.doesNotMatch(says(importText(lines(...DELTAS))), /microsecond/);
