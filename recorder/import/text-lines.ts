@@ -32,9 +32,23 @@ const INFO = ascii(' info');
 const COLON_BLANK = ascii(': ');
 /** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
 const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;
-/** What a log, or perf-prof, puts before each of its lines: date, level, time of the kernel, caller, number of the line. */
-const LOGGED =
-  /^(?:(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ kernel:|\d{4}-\d\d-\d\d [\d:.]+ *\|?|<\d+>|kern *: *\w+ *:|\[ *\d+\.\d+\]|\[\w{3} \w{3} +\d+ [\d:]{8} \d{4}\]|\[ *[TC]\d+\]|\d+:(?=\s))\s*/;
+/** What a log, perf-prof, or what shows a text, puts before each of its lines. */
+const LOGGED = new RegExp(
+  `^(?:${[
+    '[A-Z][a-z]{2} [ \\d]\\d [\\d:]{8}(?: \\S+ kernel:)?', // syslog; ts
+    '\\d{4}-\\d\\d-\\d\\dT\\S+(?: \\S+ kernel:)?', // journalctl -o short-iso; GitHub Actions, kubectl logs --timestamps
+    '\\d{4}-\\d\\d-\\d\\d [\\d:.]+ *\\|?', // perf-prof
+    '<\\d+>', // /dev/kmsg
+    'kern *: *\\w+ *:', // dmesg -x
+    '\\[ *\\d+\\.\\d+\\]', // dmesg
+    '\\[\\w{3} \\w{3} +\\d+ [\\d:]{8} \\d{4}\\]', // dmesg -T
+    '\\[ *[TC]\\d+\\]', // the kernel's caller
+    '\\d+:(?=\\s)', // grep -n
+    '\\d+\\t', // cat -n
+    '[\\w.-]+ +\\|(?=\\s)', // docker compose logs
+    '\\[pod/\\S+\\]', // kubectl logs --prefix
+  ].join('|')})\\s*`,
+);
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 

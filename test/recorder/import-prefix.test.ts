@@ -175,6 +175,11 @@ const PREFIXES: readonly PrefixCase[] = [
     '<4>[  123.000137]   ',
     'kern  :info  : [  123.000137] ',
     '12:\t  ',
+    '     12\t      ',
+    'tracer-1  |        ',
+    '2026-11-28T20:00:01.1234567Z        ',
+    '[pod/tracer-0/tracer]    ',
+    'Nov 28 20:00:01      ',
   ].map((log) => ({
     form: `behind ${JSON.stringify(log)}`,
     line: `${log}CPU 0/KVM-1234    [002] d..1.   100.000001: kvm_entry: vcpu 0`,
