@@ -113,8 +113,8 @@ export const tellsTimes = (sample: Uint8Array): boolean => new Survey(sample).is
 
 const COUNTS =
   'times without a decimal point are of a clock that counts no nanoseconds: they are kept as cycles of the TSC (clock ' +
-  'x86-tsc), which --tsc-hz makes nanoseconds (--tsc-hz 1G where they are nanoseconds, as trace-cmd report --raw-ts prints ' +
-  'them); of the clocks counter and uptime they are an order, and no times';
+  'x86-tsc), which --tsc-hz makes nanoseconds (1G if they are that, as of trace-cmd report --raw-ts); of the clocks counter ' +
+  'and uptime they are an order, and no times';
 const SUMS = 'times are what passed since the line before (perf script --deltatime): they were added up from 0 on';
 const CUT =
   ', and as each is cut to a microsecond, the sums fall behind: perf script --ns gives all digits, and without --deltatime it prints times';
