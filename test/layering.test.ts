@@ -19,7 +19,7 @@ const ROOMS: { readonly [folder: string]: Room } = {
   engine: { rooms: ['engine'], packages: ['iced-x86'], node: false },
   traces: {
     rooms: ['traces'],
-    packages: ['better-sqlite3', 'apache-arrow', 'lz4-napi'],
+    packages: ['better-sqlite3', 'apache-arrow', 'lz4-wasm-nodejs'],
     node: true,
     typesOf: ['engine/types'],
   },

@@ -1,13 +1,64 @@
 /**
- * LZ4 frames (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md), one of the two codecs of Arrow IPC. Most
- * byte lanes of a chunk are constant; their frames are remembered in both directions.
+ * LZ4 frames (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md), one of the two codecs of Arrow IPC: of blocks
+ * that do not refer to one another, without checksums, for which there are tags (traces/digest.ts). The blocks are made
+ * in WebAssembly: what a native codec returns is memory of its own, which is free again only when the event loop turns,
+ * and an import does not let it. Most byte lanes of a chunk are constant; their frames are remembered.
  */
-import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
+import { compress as compressBlock, decompress as decompressBlock } from 'lz4-wasm-nodejs';
 import { Malformed } from './malformed.js';
 
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const MAGIC = 0x184d_2204;
+/** Version 1, independent blocks, and nothing else. */
+const FLAGS = 0x60;
+/** Magic, flags, largest block, checksum of those; then blocks behind their length, and a length of 0. */
+const HEAD = 7;
+const LENGTH = 4;
+/** By what the frame says of its largest block (bits 6:4): that, and the second byte of the xxHash of the header. */
+const BLOCKS = [
+  { says: 0x40, most: 64 << 10, check: 0x82 },
+  { says: 0x50, most: 256 << 10, check: 0xfb },
+  { says: 0x60, most: 1 << 20, check: 0x51 },
+  { says: 0x70, most: 4 << 20, check: 0x73 },
+] as const;
+const LARGEST = BLOCKS[3];
+/** A block that is stored as it is has this bit in its length. */
+const STORED = 0x8000_0000;
+/** A byte of a block stands for no more bytes than this. */
+const MOST_FOLDED = 255;
 
-export const compress = (bytes: Uint8Array): Uint8Array => compressFrameSync(asBuffer(bytes));
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
+
+/** A frame of these bytes, of which there must be some. */
+export function compress(bytes: Uint8Array): Uint8Array {
+  const { says, most, check } = BLOCKS.find((each) => bytes.length <= each.most) ?? LARGEST;
+  const blocks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += most) blocks.push(blockOf(bytes.subarray(at, at + most)));
+  const frame = new Uint8Array(blocks.reduce((sum, { length }) => sum + length, HEAD + LENGTH));
+  viewOf(frame).setUint32(0, MAGIC, true);
+  frame.set([FLAGS, says, check], 4);
+  let end = HEAD;
+  for (const block of blocks) {
+    frame.set(block, end);
+    end += block.length;
+  }
+  return frame;
+}
+
+/** A block behind its length: compressed, or as it is where that is no longer. */
+function blockOf(bytes: Uint8Array): Uint8Array {
+  // comes behind the length of `bytes`, in as many bytes as its own
+  const block = compressBlock(bytes);
+  const size = block.length - LENGTH;
+  if (size < bytes.length) {
+    viewOf(block).setUint32(0, size, true);
+    return block;
+  }
+  const stored = new Uint8Array(LENGTH + bytes.length);
+  viewOf(stored).setUint32(0, STORED + bytes.length, true);
+  stored.set(bytes, LENGTH);
+  return stored;
+}
 
 /** Frames of `length` times the same byte, for all bytes and the few lengths that there are. */
 const constants = new Map<number, Uint8Array>();
@@ -24,9 +75,44 @@ export function compressConstant(byte: number, length: number): Uint8Array {
   return frame;
 }
 
-/** @throws RangeError where the frame does not hold exactly `length` bytes */
+/** @throws RangeError where the frame is none of `compress`, or does not hold exactly `length` bytes */
 export function decompress(frame: Uint8Array, length: number): Uint8Array {
-  const bytes = decompressFrameSync(asBuffer(frame));
+  const view = viewOf(frame);
+  const known = BLOCKS.find(({ says }) => says === frame[5]);
+  if (frame.length < HEAD + LENGTH || view.getUint32(0, true) !== MAGIC || frame[4] !== FLAGS || known === undefined)
+    throw new Malformed('no LZ4 frame of independent blocks');
+  if (length > MOST_FOLDED * frame.length) throw new Malformed(`${length} bytes in a frame of ${frame.length}`);
+  const first = view.getUint32(HEAD, true);
+  if (length <= known.most && first < STORED && HEAD + 2 * LENGTH + first === frame.length)
+    return unfolded(frame, HEAD, first, length);
+  const bytes = new Uint8Array(length);
+  let at = HEAD;
+  let done = 0;
+  while (done < length) {
+    const size = view.getUint32(at, true);
+    const part = Math.min(known.most, length - done);
+    const end = at + LENGTH + (size % STORED);
+    if (end > frame.length) throw new Malformed('a block goes beyond its frame');
+    if (size > STORED && size !== STORED + part) throw new Malformed(`a block of ${size - STORED} bytes, not ${part}`);
+    bytes.set(size < STORED ? unfolded(frame, at, size, part) : frame.subarray(at + LENGTH, end), done);
+    done += part;
+    at = end;
+  }
+  if (view.getUint32(at, true) !== 0 || at + LENGTH !== frame.length)
+    throw new Malformed(`a frame that goes on behind ${length} bytes`);
+  return bytes;
+}
+
+/** The block whose length stands at `at` in the frame. */
+function unfolded(frame: Uint8Array, at: number, size: number, length: number): Uint8Array {
+  const block = frame.slice(at, at + LENGTH + size);
+  viewOf(block).setUint32(0, length, true);
+  let bytes: Uint8Array;
+  try {
+    bytes = decompressBlock(block);
+  } catch (error) {
+    throw new Malformed(`a block: ${error instanceof Error ? error.message : String(error)}`);
+  }
   if (bytes.length !== length) throw new Malformed(`${bytes.length} bytes where ${length} were expected`);
   return bytes;
 }

@@ -1,0 +1,71 @@
+/** LZ4 frames of the Arrow store, held against another implementation, and damaged. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
+import { compress, decompress } from '../../traces/arrow/codec.js';
+import { Malformed } from '../../traces/arrow/malformed.js';
+import { random } from '../web/synthetic.js';
+
+/** Bytes of which some repeat: the less `variety`, the more. */
+function bytesOf(length: number, variety: number, seed: number): Uint8Array {
+  const next = random(seed);
+  return Uint8Array.from({ length }, () => Math.floor(next() * variety));
+}
+
+const LENGTHS = [1, 12, 13, 300, 8192, 65_535, 65_536, 65_537, 262_145, 1_048_577, 4_194_304, 4_194_305, 9_000_000];
+
+describe('LZ4 frames', () => {
+  for (const length of LENGTHS) {
+    it(`of ${length} bytes are read by another implementation, and its frames here`, () => {
+      for (const variety of [1, 3, 256]) {
+        const bytes = bytesOf(length, variety, length);
+        assert.equal(Buffer.compare(decompressFrameSync(Buffer.from(compress(bytes))), bytes), 0, `${variety}`);
+        assert.equal(Buffer.compare(decompress(compressFrameSync(Buffer.from(bytes)), length), bytes), 0, `${variety}`);
+        assert.equal(Buffer.compare(decompress(compress(bytes), length), bytes), 0, `${variety}`);
+      }
+    });
+  }
+
+  // lz4_Frame_format.md: "a block size ... shall not be larger than the maximum size"; HC is a byte of the xxHash
+  it('begin as the format says, and no block in them is longer than what it holds', () => {
+    const head = (length: number): string =>
+      Buffer.from(compress(new Uint8Array(length)).subarray(0, 7)).toString('hex');
+    assert.deepEqual([8, 65_537, 262_145, 1_048_577].map(head), [
+      '04224d18604082',
+      '04224d186050fb',
+      '04224d18606051',
+      '04224d18607073',
+    ]);
+    for (const length of [1, 65_536, 5_000_000])
+      assert.ok(compress(bytesOf(length, 256, 1)).length <= length + 15 + (length > 4_194_304 ? 4 : 0));
+  });
+
+  it('that are damaged are refused, or hold as many bytes as they should', () => {
+    const frames = [bytesOf(3000, 4, 1), bytesOf(70_000, 3, 2)].map((bytes) => ({ frame: compress(bytes), bytes }));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...frames),
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+        fc.nat({ max: 40 }),
+        fc.integer({ min: -2, max: 2 }),
+        ({ frame, bytes }, changes, cut, more) => {
+          const damaged = frame.slice(0, frame.length - (changes.length === 0 ? cut : 0));
+          for (const [at, value] of changes) damaged[at % damaged.length] = value;
+          const length = bytes.length + more;
+          try {
+            assert.equal(decompress(damaged, length).length, length);
+          } catch (error) {
+            assert.ok(error instanceof RangeError, String(error));
+          }
+        },
+      ),
+      { numRuns: 5000, seed: 1 },
+    );
+  });
+
+  it('of a few bytes that should hold many are refused before there is room for them', () => {
+    const frame = compress(new Uint8Array(1000));
+    assert.throws(() => decompress(frame, 0xffff_ffff), Malformed);
+  });
+});
