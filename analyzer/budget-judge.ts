@@ -60,24 +60,40 @@ const NAMES = {
 } as const;
 const ISAS = Object.keys(NAMES) as readonly (keyof typeof NAMES)[];
 
+/** What a budget is held against: the right run, the left one being the baseline. */
+export interface Judged {
+  readonly left: BudgetedRun;
+  readonly right: BudgetedRun;
+  /** Whether they have no more in common than by chance (analyzer/diff.ts). */
+  readonly unrelated?: boolean;
+}
+
 /**
- * Whether the right run keeps a budget, the left one being the baseline.
+ * Whether the right run keeps a budget.
  * @throws BudgetError NOISY_BUDGET, MIXED_BUDGET, UNKNOWN_REASON
  */
-export function judge({ left, right }: { left: BudgetedRun; right: BudgetedRun }, budget: Budget): Verdict {
+export function judge(runs: Judged, budget: Budget): Verdict {
+  const { left, right } = runs;
   if (left.profile === null || right.profile === null) throw new Error('judge before finish');
   checkReason(budget, [left.profile, right.profile]);
   const finding =
     budget.measure === 'latency'
       ? judgeTimes(left, right, right.profile.unit ?? left.profile.unit, budget)
       : judgeCounts(left.profile, right.profile, budget);
-  const doubted = { ...finding, ...doubtOf(left, right, budget, finding) };
+  const doubted = { ...finding, ...doubtOf(runs, budget, finding) };
   const { outcome } = doubted;
   return { budget: budget.text, place: budget.place, holds: outcome === 'kept', says: null, test: null, ...doubted };
 }
 
 /** What a finding becomes where not all is known of the runs that it rests on; null where it stands. */
-function doubtOf(left: BudgetedRun, right: BudgetedRun, budget: Budget, finding: Finding): Partial<Finding> | null {
+function doubtOf(runs: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
+  const lacking = doubtOfLack(runs, budget, finding);
+  if ((lacking?.outcome ?? finding.outcome) !== 'kept' || !budget.baseline || runs.unrelated !== true) return lacking;
+  return { outcome: 'undecided', says: 'unrelated runs: what the other did is no baseline for this one' };
+}
+
+/** The same, of what is not known of the runs themselves. */
+function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
   const baseline = budget.baseline ? left : null;
   const lacking = [right, baseline].find((run) => run?.lacksExits);
   if (lacking !== undefined) {

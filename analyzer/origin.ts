@@ -69,15 +69,21 @@ export function notesOf(fact: FactOf): string[] {
 /** Numbers of events by kind. */
 type Kinds = ArrayLike<number>;
 
+const grouped = (count: number): string => count.toLocaleString('en-US');
+
+/** A recorder that lost events may not know how many. */
+const lostText = (lost: number): string =>
+  lost === 0 ? 'events were lost' : lost === 1 ? '1 event was lost' : `${grouped(lost)} events were lost`;
+
 /** What makes counts lower bounds of what happened, in words; null where nothing does. */
 export function lackOf({ cut, damaged }: Origin, kinds: Kinds, lost: number): string | null {
   const gaps = kinds[EVENT_KINDS.lost] ?? 0;
   const reasons = [
     ...(cut === null ? [] : ['the recording was cut']),
-    ...(gaps === 0 ? [] : [lost === 0 ? 'events were lost' : `${lost} events were lost`]),
+    ...(gaps === 0 ? [] : [lostText(lost)]),
     ...(damaged === 0 || cut !== null
       ? []
-      : [`${damaged} ${damaged === 1 ? 'place' : 'places'} of its source could not be read`]),
+      : [`${grouped(damaged)} ${damaged === 1 ? 'place' : 'places'} of its source could not be read`]),
   ];
   return reasons.length === 0 ? null : reasons.join(', ');
 }

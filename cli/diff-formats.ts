@@ -2,18 +2,29 @@
  * A comparison for machines and forges: JSON, Markdown for a pull request, JUnit XML, GitHub annotations. All that came
  * out of a trace or a file is escaped by the rules of the format.
  */
-import type { BudgetedRun, Outcome, Verdict } from '../analyzer/budget-judge.js';
+import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
 import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
 import {
+  type Check,
+  checksOf,
+  exitsMissing,
+  type Lack,
+  measured,
+  type Report,
+  reasonsOf,
+  remarksOf,
+  same,
+  sameness,
+  summaryOf,
+} from './diff-checks.js';
+import {
   bothOf,
   exitText,
-  groundsOf,
   levelsOf,
   MARKED,
   meanText,
-  measured,
   reasonTexts,
   signed,
   TIME_SECTIONS,
@@ -21,78 +32,7 @@ import {
   timeCells,
 } from './diff-text.js';
 import type { Output } from './output.js';
-import { formatCount, formatNumber } from './table.js';
-
-/** What is known to be missing of a run. */
-export type Lack = Pick<BudgetedRun, 'cut' | 'lack' | 'lacksExits'>;
-
-export interface Report {
-  readonly leftFile: string;
-  readonly rightFile: string;
-  readonly answer: Diff;
-  /** What is missing of the left run and of the right one. */
-  readonly lacks: { readonly left: Lack; readonly right: Lack };
-  readonly verdicts: readonly Verdict[];
-  /** Reasons that were left out of the alignment, and whose number is no difference either. */
-  readonly ignored: readonly string[];
-}
-
-/** Whether the exits of both runs are the same, but for those that are ignored. */
-export const same = ({ answer: { hunks, related, reasons }, ignored }: Report): boolean =>
-  related && hunks === 0 && reasons.every(({ delta, reason }) => delta === 0 || ignored.includes(reason));
-
-/** Which recording has no events of exits, so that there is nothing to compare; null where both have. */
-export function exitsMissing({ leftFile, rightFile, lacks: { left, right } }: Report): string | null {
-  const files = [...(left.lacksExits ? [leftFile] : []), ...(right.lacksExits ? [rightFile] : [])];
-  return files.length === 0 ? null : `no events of exits in ${files.join(' and ')}: they are unknown, not zero`;
-}
-
-/** Whether the exits of both runs are the same, as far as the recordings tell. */
-export function sameness(report: Report): { readonly outcome: Outcome; readonly why: string | null } {
-  const { left, right } = report.lacks;
-  const sides = [left, right];
-  const missing = exitsMissing(report);
-  if (missing !== null) return { outcome: 'undecided', why: missing };
-  // what differs may merely be behind the cut
-  if (sides.some(({ cut }) => cut !== null)) return { outcome: 'undecided', why: 'a recording was cut' };
-  if (!same(report)) return { outcome: 'broken', why: null };
-  const lack = left.lack ?? right.lack;
-  return { outcome: lack === null ? 'kept' : 'undecided', why: lack };
-}
-
-/** What a gate checks: each budget, or without any that nothing changed. */
-interface Check {
-  readonly name: string;
-  readonly outcome: Verdict['outcome'];
-  readonly says: string;
-  readonly place: Verdict['place'];
-}
-
-export function checksOf(report: Report): Check[] {
-  const { answer, verdicts } = report;
-  if (verdicts.length === 0) {
-    const { outcome, why } = sameness(report);
-    const summary = exitsMissing(report) === null ? [summaryOf(answer)] : [];
-    const says = [...summary, ...(why === null ? [] : [why])].join('; ');
-    return [{ name: 'same exits', outcome, says, place: null }];
-  }
-  return verdicts.map((verdict) => ({
-    name: verdict.budget,
-    outcome: verdict.outcome,
-    says: groundsOf(verdict),
-    place: verdict.place,
-  }));
-}
-
-function summaryOf({ related, short, matched, vanished, appeared, hunks }: Diff): string {
-  if (short) return `too short to tell whether the runs are related: ${changed({ matched, vanished, appeared })}`;
-  if (!related) return 'unrelated runs: no more in common than by chance';
-  if (hunks === 0) return `${formatCount(matched, 'exit')} alike, no difference`;
-  return changed({ matched, vanished, appeared });
-}
-
-const changed = ({ matched, vanished, appeared }: Pick<Diff, 'matched' | 'vanished' | 'appeared'>): string =>
-  `${formatCount(matched, 'exit')} alike, ${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
+import { formatNumber } from './table.js';
 
 function json(report: Report, out: Output): void {
   const { leftFile, rightFile, answer, lacks, verdicts } = report;
@@ -104,13 +44,16 @@ function json(report: Report, out: Output): void {
     lost,
     lack,
   });
+  const { outcome, why } = sameness(report);
   out.json({
     ...rest,
     left: side(leftFile, left, lacks.left),
     right: side(rightFile, right, lacks.right),
     same: same(report),
-    undecided: sameness(report).why,
+    undecided: outcome === 'undecided' ? why : null,
     budgets: verdicts,
+    checks: checksOf(report).map(({ name, outcome, says }) => ({ name, outcome, says })),
+    remarks: remarksOf(report),
   });
 }
 
@@ -161,28 +104,25 @@ function markdownTimes({ times, right: { unit } }: Diff, out: Output): void {
 }
 
 function markdown(report: Report, out: Output): void {
-  const { answer, verdicts, leftFile, rightFile, ignored } = report;
+  const { answer, verdicts, leftFile, rightFile } = report;
   const checks = checksOf(report);
   const said = (['broken', 'undecided', 'kept'] as const).flatMap((outcome) => {
     const count = checks.filter((check) => check.outcome === outcome).length;
     return count === 0 ? [] : [`${MARKS[outcome]} ${count}`];
   });
   out.line(`### VM exits: ${said.join(', ')}`);
-  const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
-  const missing = exitsMissing(report);
-  const summary = missing ?? summaryOf(answer) + without;
-  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summary)}\n`);
+  out.line(`\n${markdownText(leftFile)} → ${markdownText(rightFile)}: ${markdownText(summaryOf(report))}\n`);
   if (verdicts.length > 0) {
     const rows = verdicts.map((verdict) => [
       markdownText(verdict.budget),
       measured(verdict.baseline, verdict),
       measured(verdict.value, verdict),
       measured(verdict.limit, verdict),
-      MARKS[verdict.outcome] + (verdict.says === null ? '' : `: ${markdownText(verdict.says)}`),
+      [MARKS[verdict.outcome], ...reasonsOf(verdict).map(markdownText)].join('; '),
     ]);
     markdownTable(out, ['budget', 'baseline', 'value', 'limit', ''], rows);
   }
-  if (missing === null) markdownChanges(answer, out);
+  if (exitsMissing(report) === null) markdownChanges(answer, out);
 }
 
 function markdownChanges(answer: Diff, out: Output): void {
@@ -203,10 +143,16 @@ function markdownChanges(answer: Diff, out: Output): void {
   if (answer.first !== null) markdownDivergence(out, answer.first);
 }
 
+const TITLES = {
+  budget: { kept: 'Budget kept', broken: 'Budget broken', undecided: 'Budget undecided' },
+  exits: { kept: 'Same exits', broken: 'Exits differ', undecided: 'Exits undecided' },
+} as const;
+const titleOf = ({ of, outcome }: Check): string => TITLES[of][outcome];
+
 /**
  * The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. Their
  * attributes are those of the schema of Jenkins's xUnit plugin (junit-10.xsd), which refuses any other: a case has no
- * `file` and `line`, and the text begins with them instead.
+ * `file` and `line`, and the text begins with them instead. What the comparison as a whole says is the suite's output.
  */
 function junit(report: Report, out: Output): void {
   const checks = checksOf(report);
@@ -215,7 +161,8 @@ function junit(report: Report, out: Output): void {
   out.line('<?xml version="1.0" encoding="UTF-8"?>');
   out.line(`<testsuites name="trapline" ${counts}>`);
   out.line(`  <testsuite name="${escapeXml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
-  for (const { name, outcome, says, place } of checks) {
+  for (const check of checks) {
+    const { name, outcome, says, place } = check;
     const at = place === null ? '' : `${place.file}:${place.line}: `;
     const head = `    <testcase classname="trapline.diff" name="${escapeXml(name)}"`;
     if (outcome === 'kept') {
@@ -225,10 +172,11 @@ function junit(report: Report, out: Output): void {
     const element = outcome === 'broken' ? 'failure' : 'error';
     out.line(`${head}>`);
     out.line(
-      `      <${element} type="budget ${outcome}" message="${escapeXml(says)}">${escapeXml(`${at}${name}: ${says}`)}</${element}>`,
+      `      <${element} type="${titleOf(check).toLowerCase()}" message="${escapeXml(says)}">${escapeXml(`${at}${name}: ${says}`)}</${element}>`,
     );
     out.line('    </testcase>');
   }
+  out.line(`    <system-out>${escapeXml(summaryOf(report))}</system-out>`);
   out.line('  </testsuite>');
   out.line('</testsuites>');
 }
@@ -239,13 +187,17 @@ const githubText = (text: string): string =>
 const githubProperty = (text: string): string => githubText(text).replaceAll(':', '%3A').replaceAll(',', '%2C');
 
 const LEVELS = { kept: 'notice', broken: 'error', undecided: 'error' } as const;
-const TITLES = { kept: 'Budget kept', broken: 'Budget broken', undecided: 'Budget undecided' } as const;
 
 function github(report: Report, out: Output): void {
-  for (const { name, outcome, says, place } of checksOf(report)) {
+  for (const check of checksOf(report)) {
+    const { name, outcome, says, place } = check;
     const at = place === null ? '' : `file=${githubProperty(place.file)},line=${place.line},`;
-    out.line(`::${LEVELS[outcome]} ${at}title=${githubProperty(TITLES[outcome])}::${githubText(`${name}: ${says}`)}`);
+    const title = githubProperty(titleOf(check));
+    out.line(`::${LEVELS[outcome]} ${at}title=${title}::${githubText(`${name}: ${says}`)}`);
   }
+  // without budgets the one check has said them
+  if (report.verdicts.length === 0) return;
+  for (const remark of remarksOf(report)) out.line(`::warning title=Runs compared::${githubText(remark)}`);
 }
 
 export const FORMATS = { json, markdown, junit, github } as const satisfies {

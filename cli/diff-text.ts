@@ -1,8 +1,8 @@
 /** What a comparison says, for a person at a terminal. */
-import type { BudgetedRun, Outcome, Verdict } from '../analyzer/budget-judge.js';
 import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
+import { checksOf, type Report, remarksOf, sameness } from './diff-checks.js';
 import type { Output } from './output.js';
 import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
@@ -195,8 +195,6 @@ function printEvents(out: Output, { events }: Diff): void {
   );
 }
 
-const SHORT = 'Too short to tell whether these runs are related; if they are, they differ so';
-
 /** Reasons that come when an interrupt of the host comes: of two runs on a real host they never are the same. */
 const INTERRUPTS: ReadonlySet<string> = new Set(['INTR', 'EXTERNAL_INTERRUPT']);
 
@@ -209,34 +207,11 @@ function printAdvice(out: Output, { left, right: other, changes }: Diff): void {
   out.line(out.paint('dim', `interrupts of the host come when they come; without them: ${options}`));
 }
 
-/** What is missing of a side, where something is. */
-function printLack(out: Output, side: 'left' | 'right', { lack }: Pick<BudgetedRun, 'lack'>): void {
-  if (lack !== null) out.paragraph(out.paint('yellow', `${side}: ${lack}, so its counts are lower bounds`), 2);
-}
-
-/**
- * `changes`: kinds of exit to list at the most; `ignored`: reasons that were left out of the alignment; `lacks`: what is
- * missing of either run.
- */
-export function printDiff(
-  out: Output,
-  answer: Diff,
-  {
-    changes,
-    ignored,
-    lacks,
-  }: {
-    readonly changes: number;
-    readonly ignored: readonly string[];
-    readonly lacks: { readonly [side in 'left' | 'right']: Pick<BudgetedRun, 'lack'> };
-  },
-): void {
-  printLack(out, 'left', lacks.left);
-  printLack(out, 'right', lacks.right);
-  if (answer.short) out.line(out.paint('yellow', `${SHORT}:`));
-  if (!answer.related && !answer.short) {
-    out.line(out.paint('yellow', 'Unrelated runs: no more in common than by chance, so nothing was aligned.'));
-  } else {
+/** `changes`: kinds of exit to list at the most. */
+export function printDiff(out: Output, report: Report, changes: number): void {
+  const { answer, ignored } = report;
+  for (const remark of remarksOf(report)) out.paragraph(out.paint('yellow', remark), 2);
+  if (answer.related || answer.short) {
     const places = formatCount(answer.hunks, 'place');
     const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];
@@ -259,48 +234,32 @@ export function printDiff(
   printEvents(out, answer);
 }
 
-/** A value of a verdict in its unit; a dash where there is none. */
-export function measured(value: number | null, { unit }: Pick<Verdict, 'unit'>): string {
-  if (value === null) return '-';
-  return unit === 'ns' ? formatNs(value) : formatNumber(value, Number.isInteger(value) ? 0 : 1);
-}
-
-/** How likely chance is; by the normal approximation very small ones are no more than very small. */
-const chanceText = (p: number): string => (p < 0.001 ? 'p < 0.001' : `p ${p.toPrecision(2)}`);
-
-/** What a verdict rests on, in one line. */
-export function groundsOf(verdict: Verdict): string {
-  const { value, limit, baseline, says, test } = verdict;
-  const parts = [`${measured(value, verdict)}, limit ${measured(limit, verdict)}`];
-  if (baseline !== null) parts[0] += ` (baseline ${measured(baseline, verdict)})`;
-  if (says !== null) parts.push(says);
-  if (test !== null) {
-    const samples = [test.left, test.right].filter((count) => count !== null).map((count) => formatNumber(count));
-    parts.push(`${samples.join(' against ')} samples${test.p === null ? '' : `, ${chanceText(test.p)}`}`);
-  }
-  return parts.join('; ');
-}
-
 const OUTCOMES = {
   kept: { word: 'kept', style: 'green' },
   broken: { word: 'BROKEN', style: 'red' },
   undecided: { word: 'UNDECIDED', style: 'yellow' },
 } as const;
 
-/** Says where it cannot be told whether the exits of two runs are the same. */
-export function printDoubt(
-  out: Output,
-  { outcome, why }: { readonly outcome: Outcome; readonly why: string | null },
-): void {
-  if (outcome !== 'undecided' || why === null) return;
+/** Says why it cannot be told whether the exits of two runs are the same, or what tells it though something is missing. */
+function printSameness(out: Output, report: Report): void {
+  const { outcome, why } = sameness(report);
+  if (why === null) return;
+  const { style } = OUTCOMES[outcome];
+  const said = outcome === 'undecided' ? 'UNDECIDED' : 'DIFFERENT';
   out.line();
-  out.paragraph(`${out.paint('yellow', 'UNDECIDED')} whether the exits are the same: ${why}`, 2);
+  const whether = outcome === 'undecided' ? 'whether the exits are the same' : 'whatever is missing';
+  out.paragraph(`${out.paint(style, said)} ${whether}: ${why}`, 2);
 }
 
-export function printVerdicts(out: Output, verdicts: readonly Verdict[]): void {
-  if (verdicts.length > 0) out.line();
-  for (const verdict of verdicts) {
-    const { word, style } = OUTCOMES[verdict.outcome];
-    out.paragraph(`budget ${out.paint(style, word)}: ${verdict.budget}: ${groundsOf(verdict)}`, 2);
+/** Each budget, or without any whether the exits are the same where that needs a word. */
+export function printChecks(out: Output, report: Report): void {
+  if (report.verdicts.length === 0) {
+    printSameness(out, report);
+    return;
+  }
+  out.line();
+  for (const { name, outcome, says } of checksOf(report)) {
+    const { word, style } = OUTCOMES[outcome];
+    out.paragraph(`budget ${out.paint(style, word)}: ${name}: ${says}`, 2);
   }
 }

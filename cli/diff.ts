@@ -7,8 +7,9 @@ import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
 import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { checksOf, exitsMissing, FORMATS, type Format, type Report, sameness } from './diff-formats.js';
-import { printDiff, printDoubt, printVerdicts } from './diff-text.js';
+import { checksOf, exitsMissing, type Report } from './diff-checks.js';
+import { FORMATS, type Format } from './diff-formats.js';
+import { printChecks, printDiff } from './diff-text.js';
 import { CliError } from './errors.js';
 import { feed } from './feed.js';
 import { readBounded } from './files.js';
@@ -90,7 +91,9 @@ export const command: Command = {
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
       'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
       '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events or has no events of ' +
-      'exits, a budget on times has too few samples, or a budget names a reason of the other architecture.',
+      'exits, a budget on times has too few samples, names a reason of the other architecture, or names the baseline of ' +
+      'an unrelated run. Exits that differ where something is missing differ for certain only where more were counted ' +
+      'than the other run has.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
       `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
@@ -128,6 +131,8 @@ export const command: Command = {
     budgets:
       '{ budget, place, outcome (kept, broken, undecided), holds, unit, value, limit, baseline, says, ' +
       'test: { p, left, right } of host times or null }',
+    checks: 'what the exit code rests on: the budgets, or without any "same exits", each { name, outcome, says }',
+    remarks: 'what to know before the outcome is believed: what is missing of a run, unrelated runs, short ones',
   },
   examples: [
     { line: 'trapline diff good.sqlite bad.sqlite', says: 'where two runs part, and what changed' },
@@ -157,14 +162,14 @@ export const command: Command = {
     const [left, other] = sides;
     if (left === undefined || other === undefined) throw new Error('two sides');
     const answer = compare(left.side, other.side, match === undefined ? {} : { match });
-    const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side }, budget));
+    const unrelated = !answer.related && !answer.short;
+    const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side, unrelated }, budget));
     const ignored = call.values('ignore');
     const lacks = { left: left.side, right: other.side };
     const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
     if (format === 'text') {
-      if (exitsMissing(report) === null) printDiff(call.out, answer, { changes, ignored, lacks });
-      if (verdicts.length === 0) printDoubt(call.out, sameness(report));
-      printVerdicts(call.out, verdicts);
+      if (exitsMissing(report) === null) printDiff(call.out, report, changes);
+      printChecks(call.out, report);
     } else {
       FORMATS[format](report, call.out);
     }

@@ -99,6 +99,15 @@ for (const { name, whole, code, says } of LACKING) {
       assert.notEqual(undecided, null);
     });
 
+    it('is undecided without a budget too, and every format says why', async () => {
+      for (const format of ['text', 'json', 'markdown', 'junit', 'github']) {
+        const { code: ended, out } = await call('diff', whole, stored('arrow'), '--format', format);
+        assert.equal(ended, 2, format);
+        const why = new RegExp(says.source.replace('so the counts', 'so its counts').replace('exits:', 'exits.*:'));
+        assert.match(out.replace(/\\/g, '').replace(/\s+/g, ' '), why);
+      }
+    });
+
     it('is an error to JUnit and to GitHub', async () => {
       const gate = ['diff', whole, stored('arrow'), '--fail-on', 'exits.total <= 100000', '--format'];
       assert.match((await call(...gate, 'junit')).out, /errors="1"/);
