@@ -117,12 +117,16 @@ function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding):
 
 const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
 
+/** Whether a name is one of an exit reason, by the manuals or by what the runs had. */
+export const isReason = (name: string, profiles: readonly Profile[]): boolean =>
+  ISAS.some((isa) => NAMES[isa].has(name)) ||
+  /^0x[0-9a-f]+$/.test(name) ||
+  profiles.some(({ rows }) => rows.some(({ reason }) => reason === name));
+
 /** A misspelt reason never exits, and its budget would hold for ever. */
 function checkReason(budget: Budget, profiles: readonly Profile[]): void {
   const { reason } = budget;
-  if (reason === null || ISAS.some((isa) => NAMES[isa].has(reason)) || /^0x[0-9a-f]+$/.test(reason)) return;
-  if (profiles.some(({ rows }) => rows.some((row) => row.reason === reason))) return;
-  throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason);
+  if (reason !== null && !isReason(reason, profiles)) throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason);
 }
 
 /**

@@ -13,7 +13,7 @@ export const BUDGET_ERRORS = {
   EMPTY_BUDGET: { what: 'no budget in the file', advice: 'write one a line, for example "exits.total <= baseline"' },
   UNKNOWN_REASON: {
     what: 'no exit reason of that name',
-    advice: 'take the name from trapline profile, or total for all reasons',
+    advice: 'take the name from trapline profile; in a budget, total means all reasons',
   },
   NOISY_BUDGET: {
     what: 'host times are samples',

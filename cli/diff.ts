@@ -1,7 +1,7 @@
 /** `trapline diff`: what changed between two runs, and whether budgets are kept. */
 
-import { type Budget, readBudget, readBudgets } from '../analyzer/budget.js';
-import { judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
+import { type Budget, BudgetError, readBudget, readBudgets } from '../analyzer/budget.js';
+import { isReason, judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
 import { compare, type Match } from '../analyzer/diff.js';
 import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
@@ -47,6 +47,16 @@ const budgetsOf = (call: Call): Budget[] => [
   ...call.values('fail-on').map((text) => readBudget(text)),
 ];
 
+const ignoredBy = (call: Call): string[] =>
+  call.values('ignore').flatMap((text) => text.split(',').map((name) => name.trim()));
+
+/** A misspelt name would leave nothing out, and the gate would fail for what it was to leave out. */
+function checkIgnored(ignored: readonly string[], sides: readonly DiffSide[]): void {
+  const profiles = sides.flatMap(({ profile }) => profile ?? []);
+  const strange = ignored.find((name) => !isReason(name, profiles));
+  if (strange !== undefined) throw new BudgetError('UNKNOWN_REASON', `diff --ignore ${strange}`);
+}
+
 /** A broken budget is an answer, 1; one that cannot be decided is not, and must not pass a gate. */
 function exitCode(report: Report): number {
   const outcomes = checksOf(report).map(({ outcome }) => outcome);
@@ -75,9 +85,9 @@ export const command: Command = {
     { name: 'match', value: 'HOW', says: 'how exits are matched: rip, key or reason; else the first that fits' },
     {
       name: 'ignore',
-      value: 'REASON',
+      value: 'REASON,...',
       repeats: true,
-      says: 'a reason to leave out of the alignment and of what counts as a difference, such as INTR',
+      says: 'reasons to leave out of the alignment and of what counts as a difference, such as INTR; may be given again',
     },
     {
       name: 'changes',
@@ -153,18 +163,19 @@ export const command: Command = {
     const match = readMatch(call.value('match'));
     const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;
     const symbols = openSymbols(call);
+    const ignored = ignoredBy(call);
     const sides = [leftFile, rightFile].map((file) => {
-      const side = new DiffSide(call.values('ignore'), { symbols });
+      const side = new DiffSide(ignored, { symbols });
       const fed = feed(file, READING, (chunk) => side.take(chunk), call.out);
       side.finish(fed.nameOf, fed.origin);
       return { side, whole: fed.whole };
     });
     const [left, other] = sides;
     if (left === undefined || other === undefined) throw new Error('two sides');
+    checkIgnored(ignored, [left.side, other.side]);
     const answer = compare(left.side, other.side, match === undefined ? {} : { match });
     const unrelated = !answer.related && !answer.short;
     const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side, unrelated }, budget));
-    const ignored = call.values('ignore');
     const lacks = { left: left.side, right: other.side };
     const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
     if (format === 'text') {

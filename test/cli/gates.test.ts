@@ -143,6 +143,25 @@ describe('a gate', () => {
     assert.match(format.err, /BAD_VALUE/);
   });
 
+  it('leaves out reasons by a list or one by one, and refuses names that nothing has', async () => {
+    const names = ['CPUID', 'VMRESUME'];
+    for (const words of [
+      ['--ignore', names.join(',')],
+      ['--ignore', names.join(', ')],
+      names.flatMap((name) => ['--ignore', name]),
+    ]) {
+      const { code, out } = await trapline('diff', base, more, ...words);
+      assert.equal(code, 0, out);
+      assert.match(out, /no difference.*without CPUID, VMRESUME/s);
+    }
+    assert.equal((await trapline('diff', base, more, '--ignore', 'INTR')).code, 1); // of the other architecture
+    for (const text of ['CPUIDS', 'cpuid', 'CPUID,NOPE', 'CPUID,', '']) {
+      const { code, out, err } = await trapline('diff', base, more, '--ignore', text);
+      assert.deepEqual([code, out], [2, ''], text);
+      assert.match(err, /UNKNOWN_REASON no exit reason of that name: diff --ignore/);
+    }
+  });
+
   it('annotates the line of the budget, escaped as workflow commands ask', async () => {
     const { code, out } = await trapline('diff', base, more, '--budget', gate, '--format', 'github');
     assert.equal(code, 1);
