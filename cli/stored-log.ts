@@ -1,5 +1,5 @@
 /** A log that stays in its file: large ones are read part by part, each of them once or twice. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import type { Bytes } from '../analyzer/explain/lines.js';
 import { CliError } from './errors.js';
 
@@ -12,16 +12,15 @@ export interface StoredLog extends Bytes {
  * @throws CliError NOT_A_FILE, or the error of the operating system
  */
 export function openLog(path: string): StoredLog | null {
+  const stat = statSync(path);
+  if (stat.isDirectory()) throw new CliError('NOT_A_FILE', path);
+  // A pipe is opened once: what its writer wrote is gone when its reader closes it.
+  if (!stat.isFile() || stat.size === 0) return null;
   const file = openSync(path, 'r');
-  const stat = fstatSync(file);
-  if (!stat.isFile() || stat.size === 0) {
-    closeSync(file);
-    if (stat.isDirectory()) throw new CliError('NOT_A_FILE', path);
-    return null;
-  }
+  const { size } = fstatSync(file);
   let part = new Uint8Array(0);
   return {
-    length: stat.size,
+    length: size,
     subarray(from, to) {
       if (part.length < to - from) part = new Uint8Array(to - from);
       let got = 0;

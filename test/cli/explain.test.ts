@@ -1,5 +1,6 @@
 /** `trapline explain` as a pipe sees it. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { runProgram } from '../../cli/program.js';
 import { inPackage } from '../../traces/guests/guest.js';
 import { SKIP, shared } from '../analyzer/explain/helpers.js';
 import { brief, record, type Scene } from '../recorder/run/scene.js';
+import { MAIN } from './process.js';
 
 class Paper implements Sink {
   text = '';
@@ -32,6 +34,7 @@ const failing: Scene = {
   settings: { ...brief('hypervisor').settings, fail: 'rflags', timer: 0, window: 0 },
 };
 
+const STORED_LOG = new URL('../../cli/stored-log.js', import.meta.url).href;
 const fixture = (name: string): string => inPackage('test', 'analyzer', 'explain', 'fixtures', `${name}.txt`);
 
 let folder = '';
@@ -71,6 +74,18 @@ describe('explain', () => {
       dumps.map(({ first, last, sentence }) => [first, last, sentence]);
     assert.equal(whole.length, 3);
     assert.deepEqual(told(JSON.parse(out).dumps), told(whole));
+  });
+  it('a named pipe is read once, from its first byte', () => {
+    const pipe = join(folder, 'pipe');
+    assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
+    // Without a writer whoever opens it waits.
+    const script = `import { openLog } from ${JSON.stringify(STORED_LOG)}; console.log(openLog(process.argv[1]));`;
+    const options = { encoding: 'utf8', timeout: 20_000 } as const;
+    const opened = spawnSync(process.execPath, ['--input-type=module', '-e', script, pipe], options);
+    assert.equal(opened.stdout, 'null\n');
+    const shell = 'cat "$1" > "$2" & exec "$3" "$4" explain --json "$2"';
+    const words = ['-c', shell, 'sh', fixture('vmx-pdpte'), pipe, process.execPath, MAIN];
+    assert.equal(JSON.parse(spawnSync('sh', words, options).stdout).dumps[0].first, 1);
   });
   it('--json has the keys that the help documents', async () => {
     const { command } = (await COMMANDS.find(({ name }) => name === 'explain')?.load()) ?? {};
