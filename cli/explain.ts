@@ -238,7 +238,7 @@ export const command: Command = {
     suspects: 'checks that are violated on some processors and would explain the failure; the same keys',
     undecidable: 'other checks that the dump cannot decide; the same keys',
     holds: 'number of checks that hold',
-    damage: '{ kind, line, what, says }: cut, garbled, conflicting, spliced or missing lines',
+    damage: '{ kind, line, what, says }: cut, garbled, mixed, conflicting, spliced or missing lines',
     traps: 'what looks wrong here and is not, or the reverse',
     next: 'likely causes, and what to look at',
     decoded: '{ field, value, line, says }: values bit by bit',

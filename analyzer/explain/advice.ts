@@ -92,8 +92,12 @@ const ADVICE: readonly Advice[] = [
     says: 'Lines of the dump are missing: take the log from the kernel itself (dmesg, journalctl -k), not from a screen or a mail.',
   },
   {
-    applies: ({ pieces, damage }) => pieces > 1 || damage.some(({ kind }) => kind === 'conflict'),
+    applies: ({ pieces }) => pieces > 1,
     says: 'Take one dump from one log, whole: lines of several runs or of several vCPUs are mixed here.',
+  },
+  {
+    applies: ({ format, damage }) => format.startsWith('kvm-') && damage.some(({ kind }) => kind === 'mixed'),
+    says: 'A kernel with CONFIG_PRINTK_CALLER names the thread of each line, so that dumps of several vCPUs are told apart.',
   },
   {
     applies: (_dump, { kind }) => kind === 'no-error',

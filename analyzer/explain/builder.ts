@@ -22,6 +22,20 @@ const MOST_MSRS = 512;
 const TOGETHER = 12;
 /** Rows of all versions from one line to the next, where a few are not printed. */
 const CLOSELY = 25;
+/** Versions differ in their order by this many rows at most: Linux prints PinBased behind TertiaryExec since 5.19. */
+const SWAPPED = 3;
+
+/** What a line is to a dump: one of it, the first of the next, or one of another that was printed at the same time. */
+export type Relation = 'own' | 'next' | 'mixed';
+
+/** Printed by a processor while others go on, and one may print its own. */
+const CONCURRENT: ReadonlySet<Family> = new Set(['vmcs', 'vmcb', 'xen-vmcb']);
+
+const isNeeded = (row: Row, family: Family): boolean => row.family === family && !row.optional;
+
+/** The row by which a dump without a head begins. */
+const headingOf = (family: Family): Row | undefined =>
+  ROWS.find((row) => row.family === family && row.opens === 'section');
 
 const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   vmcb: 'kvm-vmcb',
@@ -29,6 +43,12 @@ const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   'xen-check': 'xen-check',
   qemu: 'qemu',
   report: 'report',
+};
+
+const LAST_SECTION: { readonly [family in Family]?: string } = {
+  vmcs: 'control',
+  vmcb: 'state',
+  'xen-vmcb': 'segments',
 };
 
 const SOURCE = /^ ?\((effective|autoload)\)/i;
@@ -47,15 +67,20 @@ export class Builder {
   readonly #msrs: ListedMsr[] = [];
   readonly #damage: Damage[] = [];
   #order = -1;
+  #start: Row | null = null;
+  #isMixed = false;
   #list: ListedMsr['list'] = 'guest';
   #efer: EferSource = 'field';
   #xen = false;
   #interrupted: 'prompt' | 'heading' | null = null;
   #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
+  /** A dump of the same time, close above this one: where lines of two are mixed, they are of both. */
+  #before: Builder | null;
 
-  constructor(family: Family, line: number) {
+  constructor(family: Family, line: number, before: Builder | null = null) {
     this.family = family;
+    this.#before = before;
     this.first = line;
     this.last = line;
   }
@@ -64,17 +89,61 @@ export class Builder {
     return this.#values.size === 0 && this.#msrs.length === 0;
   }
 
-  /** The line begins another dump: it opens one, or it is an earlier line that is there already or is of a later moment. */
-  endsBefore(row: Row, found: Fit, context: LineContext): boolean {
-    if (row.opens === 'dump') return true;
-    if (this.family === 'xen-check') return this.#isOfAnother(row, found, context);
-    if (this.#interrupted !== null && (row.order < this.#order || row.order > this.#order + CLOSELY)) return true;
+  /**
+   * A line begins another dump where it opens one, or where an earlier line is there already or is of a later moment. One
+   * amid a dump that is not whole is of another that was printed at the same time, unless it is where this one began.
+   */
+  relationOf(row: Row, found: Fit, context: LineContext): Relation {
+    if (row.opens === 'dump') return 'next';
+    if (this.family === 'xen-check') return this.#isOfAnother(row, found, context) ? 'next' : 'own';
+    if (this.#interrupted !== null && (row.order < this.#order || row.order > this.#order + CLOSELY)) return 'next';
     // Times of one moment prove that what stands below a heading goes on with what stands above.
-    if (this.#interrupted === 'heading' && (context.moment === null || this.#printed === null)) return true;
-    if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return true;
+    if (this.#interrupted === 'heading' && (context.moment === null || this.#printed === null)) return 'next';
+    if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return 'next';
+    const isNew = !this.#seen.has(row);
+    if (row.repeats || !(this.#isBehind(row, found) || (isNew && this.#skips(row)))) return 'own';
+    if (!this.#isMixed && this.#beginsAt(row)) return 'next';
+    if (!this.isFollowedBy(context)) return isNew ? 'own' : 'next';
+    if (this.#isMixed) return this.#beginsAt(row) && this.#isAtEnd ? 'next' : 'mixed';
+    return isNew || this.#isAmid || !this.#isWhole ? 'mixed' : 'next';
+  }
+
+  /** No version prints the row after the last one; one that is there already may be printed again. */
+  #isBehind(row: Row, found: Fit): boolean {
     const before = this.#seen.get(row);
-    if (before === undefined || row.repeats) return false;
+    if (before === undefined) return row.order < this.#order - SWAPPED;
     return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
+  }
+
+  /** The dump above would go on here, and this one would not. */
+  #skips({ order }: Row): boolean {
+    const left = this.#before === null ? -1 : this.#before.#order;
+    const isPast = this.#order <= left && order > left;
+    return isPast && this.#lacking().some((row) => row.order > this.#order && row.order < order);
+  }
+
+  /** A dump begins here: with its first heading, where none had a head, or where this one did. */
+  #beginsAt(row: Row): boolean {
+    return row === this.#start || (row === headingOf(this.family) && this.#start?.opens !== 'dump');
+  }
+
+  get #isAtEnd(): boolean {
+    return this.#sections.has(LAST_SECTION[this.family] ?? '');
+  }
+
+  /** The line was printed at the time of this dump, as far as can be told. */
+  isFollowedBy(context: LineContext): boolean {
+    const isClose = context.line - this.last <= TOGETHER && this.#interrupted === null;
+    return CONCURRENT.has(this.family) && isClose && this.#jump(context) === null;
+  }
+
+  get #isWhole(): boolean {
+    return this.#lacking().length === 0;
+  }
+
+  /** The dump above was not whole when this one began. */
+  get #isAmid(): boolean {
+    return this.#before !== null && !this.#before.#isWhole;
   }
 
   /** Xen prints a line for each rule that a VMCB breaks, one after the other: none twice, and no value anew. */
@@ -92,6 +161,7 @@ export class Builder {
   take(row: Row, found: Fit, text: string, context: LineContext): void {
     const { line, xen } = context;
     this.last = line;
+    this.#start ??= row;
     this.#interrupted = null;
     this.section = row.section;
     this.#sections.add(row.section);
@@ -100,7 +170,7 @@ export class Builder {
     const before = this.#seen.get(row);
     const now = spell(found);
     if (before !== undefined && !row.repeats) {
-      if (before !== now) this.#hurt('conflict', line, row.head);
+      if (before !== now && !this.#isMixed) this.#hurt('conflict', line, row.head);
       return;
     }
     this.#seen.set(row, now);
@@ -119,6 +189,24 @@ export class Builder {
     this.#hurt('garbled', line, row.head);
   }
 
+  /** A line of another dump stands amid those of this one: of the others it is not known any more whose they are. */
+  mix(line: number, row: Row): void {
+    this.markMixed(line, row);
+    if (this.#isAmid && this.#start !== null) this.#before?.markMixed(this.first, this.#start);
+  }
+
+  markMixed(line: number, { head }: Row): void {
+    if (!this.#isMixed) this.#hurt('mixed', line, head.trim());
+    this.#isMixed = true;
+  }
+
+  /** Gives up the dump above this one, and with it what it could say of this one. */
+  release(): Builder | null {
+    const before = this.#before;
+    this.#before = null;
+    return before;
+  }
+
   /** Takes over what a report before this dump said. */
   adopt(report: Builder): void {
     for (const [name, value] of report.#values) this.#values.set(name, value);
@@ -126,6 +214,8 @@ export class Builder {
 
   build(): Dump {
     this.#complete();
+    const areMixed = this.#damage.some(({ kind }) => kind === 'mixed' || kind === 'conflict');
+    const pieces = areMixed ? this.#separate() : this.#pieces;
     return {
       format: this.#format,
       first: this.first,
@@ -135,8 +225,17 @@ export class Builder {
       efer: this.#efer,
       sections: [...this.#sections],
       damage: this.#damage,
-      pieces: this.#pieces,
+      pieces,
     };
+  }
+
+  /** Makes each line a piece of its own, and returns their number. */
+  #separate(): number {
+    const lines = new Map(
+      [...new Set([...this.#values.values()].map(({ line }) => line))].map((line, i) => [line, i + 1]),
+    );
+    for (const [name, value] of this.#values) this.#values.set(name, { ...value, piece: lines.get(value.line) ?? 0 });
+    return Math.max(2, lines.size);
   }
 
   get #format(): Format {
@@ -209,7 +308,15 @@ export class Builder {
     this.#printed = { moment, at };
   }
 
-  /** What a printer always prints and this dump lacks, section by section and place by place. */
+  /** What a printer always prints and this dump lacks. */
+  #lacking(): Row[] {
+    const program = this.#xen ? 'xen' : 'kvm';
+    return ROWS.filter(
+      (row) => isNeeded(row, this.family) && (row.only ?? program) === program && !this.#hasGiven(row),
+    );
+  }
+
+  /** The same, section by section and place by place. */
   #complete(): void {
     if (
       this.family === 'report' ||
@@ -217,13 +324,13 @@ export class Builder {
       (this.family === 'qemu' && !this.#sections.has('registers'))
     )
       return;
-    const program = this.#xen ? 'xen' : 'kvm';
+    const lacking = new Set(this.#lacking());
     const gaps = new Map<string, { readonly section: string; readonly after: number; readonly heads: string[] }>();
     let after = 0;
     for (const row of ROWS) {
       if (row.family !== this.family) continue;
       after = this.#lines.get(row) ?? after;
-      if (row.optional || (row.only !== undefined && row.only !== program) || this.#hasGiven(row)) continue;
+      if (!lacking.has(row)) continue;
       const gap = gaps.get(`${row.section} ${after}`) ?? { section: row.section, after, heads: [] };
       gap.heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
       gaps.set(`${row.section} ${after}`, gap);

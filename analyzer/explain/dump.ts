@@ -17,13 +17,14 @@ export interface Value {
   readonly value: bigint;
   /** Line of the text, from 1; 0: there is no text. */
   readonly line: number;
-  /** Which piece of a spliced dump it stands in; pieces are of different moments. */
+  /** Which piece of the dump it stands in, where it is not known whether they belong together. */
   readonly piece: number;
 }
 
 export const DAMAGES = {
   cut: 'a value has fewer digits than its printer writes',
   garbled: 'a line begins like one of the dump and does not go on like it',
+  mixed: 'a line of another dump, which was printed at the same time, stands amid it',
   conflict: 'a line is there twice, with different values',
   spliced: 'its lines are of different moments: it was put together from pieces',
   missing: 'lines are missing',
@@ -64,7 +65,7 @@ export interface Dump {
   /** Sections that are there at all. */
   readonly sections: readonly string[];
   readonly damage: readonly Damage[];
-  /** Pieces of a spliced dump; 1 for one that is whole. */
+  /** Pieces of a spliced dump, lines of one that is mixed with another; 1 for one that is whole. */
   readonly pieces: number;
   /** What stands beside the VMCS where the machine itself is there to be asked, and not its dump alone. */
   readonly machine?: {

@@ -244,7 +244,8 @@ const IA32E = 1n << 9n;
  * What is violated in all of these is likely violated.
  */
 function usually(dump: Dump, processor: Processor, lost: ReadonlyMap<string, number>): DumpState[] {
-  if (lost.size === 0) return [];
+  // Of pieces it is not known which one lacks them.
+  if (lost.size === 0 || dump.pieces > 1) return [];
   return [0n, IA32E].map((mode) => {
     const values = new Map(dump.values);
     for (const [name, usual] of lost) {

@@ -253,14 +253,11 @@ class Finder {
       }
       const hit = choose(own, builder);
       if (hit === null) continue;
-      if (builder?.endsBefore(hit.row, hit.fit, context)) {
+      const relation = builder?.relationOf(hit.row, hit.fit, context) ?? 'next';
+      if (relation === 'mixed') builder?.mix(context.line, hit.row);
+      if (builder === undefined || relation === 'next') {
         if (!starts(hit.row, context.xen)) continue;
-        this.#close(id);
-        builder = undefined;
-      }
-      if (builder === undefined) {
-        if (!starts(hit.row, context.xen)) continue;
-        builder = new Builder(family, context.line);
+        builder = new Builder(family, context.line, this.#leave(id, builder, context));
         this.#announce(builder, context);
         this.#open.set(id, builder);
       }
@@ -296,10 +293,26 @@ class Finder {
     this.#open.delete(id);
   }
 
+  /** Ends a dump before another. One that may be mixed with that is kept for as long as it goes on. */
+  #leave(id: string, builder: Builder | undefined, context: LineContext): Builder | null {
+    if (!builder?.isFollowedBy(context)) {
+      this.#close(id);
+      return null;
+    }
+    this.#give(builder.release());
+    return builder;
+  }
+
   #close(id: string): void {
     const builder = this.#open.get(id);
     this.#open.delete(id);
-    if (builder !== undefined && !builder.isEmpty) this.#found(builder.build());
+    if (builder === undefined) return;
+    this.#give(builder.release());
+    this.#give(builder);
+  }
+
+  #give(builder: Builder | null): void {
+    if (builder !== null && !builder.isEmpty) this.#found(builder.build());
   }
 
   /** Dumps that no further line can belong to; every thread of a log may have begun one. */

@@ -15,7 +15,7 @@ export const VERDICTS = {
 export type Verdict = keyof typeof VERDICTS;
 
 /** Lines of more than one state are mixed. */
-const MIXED = new Set(['spliced', 'conflict']);
+const MIXED = new Set(['spliced', 'mixed', 'conflict']);
 /** A value is lost. */
 const LOST = new Set(['cut', 'garbled']);
 /** Lost values from which on a dump that breaks no rule is called damaged, whatever happened. */
@@ -95,8 +95,9 @@ const CASES: readonly Case[] = [
     verdict: 'damaged',
     applies: ({ dump }) => dump.damage.some(({ kind }) => MIXED.has(kind)),
     says: ({ dump, outcome, violated }) => {
+      const isMixed = dump.damage.some(({ kind }) => kind === 'mixed' || kind === 'conflict');
       const mixed =
-        dump.pieces > 1
+        dump.pieces > 1 && !isMixed
           ? `is spliced from ${dump.pieces} pieces of different moments`
           : 'mixes the lines of two states';
       const failure = outcome.failed ? ` It says "${outcome.says}", but of which state cannot be told.` : '';
