@@ -6,9 +6,10 @@
 /** Rows of these lines; what follows is hexadecimal. */
 export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:' } as const;
 
-const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])`;
-/** What is counted is no number of an error. */
-const NO_COUNT = '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?)\\b)';
+/** What is counted is no number of an error, nor is one that is talked about. */
+const NO_COUNT =
+  '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?)\\b)';
+const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])${NO_COUNT}`;
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
 
@@ -22,20 +23,35 @@ const HIGHEST = 28n;
 const isError = (value: bigint): boolean => value > 0n && value <= HIGHEST;
 /** Bit 31 with invalid guest state, MSR loading or a machine check. */
 const isEntryFailure = (value: bigint): boolean => [0x8000_0021n, 0x8000_0022n, 0x8000_0029n].includes(value);
-const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value === 0xffff_ffff_ffff_ffffn;
+/** VMEXIT_INVALID, -1. */
+const INVALID = 0xffff_ffff_ffff_ffffn;
+const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value === INVALID;
 const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
 
 const WORDINGS: readonly Wording[] = [
   {
-    pattern: new RegExp(String.raw`\bvm[-_ ]?instruction[-_ ]?error${TO}${NUMBER}`, 'i'),
+    pattern: new RegExp(String.raw`\bvm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error${TO}${NUMBER}`, 'i'),
     as: BARE.error,
     isOne: isError,
   },
   {
     pattern: new RegExp(
-      String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?err(?:or)?${TO}${NUMBER}${NO_COUNT}`,
+      String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
+      'i',
+    ),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed:\s*${NUMBER}`, 'i'),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    pattern: new RegExp(
+      String.raw`\bvm[-_ ]?ent(?:ry|er)\s+(?:fail(?:ed|ure)\b[,:]?\s*(?:with\s+)?)?(?:instruction )?error${TO}${NUMBER}`,
       'i',
     ),
     as: BARE.error,
@@ -59,6 +75,23 @@ const WORDINGS: readonly Wording[] = [
     isOne: isReasonOrNone,
   },
   {
+    pattern: new RegExp(String.raw`\b(?:KVM_EXIT_)?FAIL_ENTRY\b[:,]?\s*\(?reason${TO}${NUMBER}`),
+    as: BARE.entry,
+    isOne: isReason,
+  },
+  {
+    // bhyve.
+    pattern: new RegExp(String.raw`\bstatus \d exit_reason ${NUMBER}`),
+    as: BARE.entry,
+    isOne: isEntryFailure,
+  },
+  {
+    // The exit code has no other value.
+    pattern: /\bvmrun failed[:,]? (?:with )?(?:VMEXIT_INVALID|exit ?code -1)\b/i,
+    as: BARE.entry,
+    isOne: isInvalid,
+  },
+  {
     // crosvm.
     pattern: new RegExp(String.raw`\bvcpu hw run failure: ${NUMBER}`),
     as: BARE.entry,
@@ -71,22 +104,39 @@ const WORDINGS: readonly Wording[] = [
   },
 ];
 
-/** A line of a program, not what it printed. */
-const SOURCE = /\bassert\w*!?\s*\(|=>|[;{]\s*$/;
+/** A line of a program that matches one, not what it printed. */
+const MATCHED = /=>/;
+/** Lines that speak of errors and report none: comments and statements, commands that look for them, tests that pass. */
+const NO_REPORT: readonly RegExp[] = [
+  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$/,
+  /\bassert\w*!?\s*\(|(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$/,
+  /\b(?:[ef]?grep|rg|ack|awk|sed)\s+["'`-]/,
+  /^\W*(?:PASS(?:ED)?:|ok \d+\b|SKIP)|\.{3}\s*(?:ok|passed)\s*$/i,
+];
 
 /** Any of them has one of these words, and most lines of a log have none. */
-const WORTH_A_LOOK = /vm[-_ ]?instruction|vmlaunch|vmresume|vm[-_ ]?entry|failure_reason|fail_?entry|hw run failure/i;
+const WORTH_A_LOOK =
+  /vm(?:x|cs)?[-_ ]?instr|vmlaunch|vmresume|vm[-_ ]?ent(?:ry|er)|failure_reason|fail_?entry|hw run failure|exit_reason 0x8|vmrun failed/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
 
+/** An exit reason of a failed entry without its `0x`; no decimal number of an error has so many digits. */
+const BARE_REASON = /^8000002[129]$/;
+
+function numberOf(number: string | undefined): bigint {
+  if (number === undefined) return INVALID;
+  return BigInt(BARE_REASON.test(number) ? `0x${number}` : number);
+}
+
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {
-  if (!mayReport(line) || (line.includes('FailEntry') && SOURCE.test(line))) return line;
+  if (!mayReport(line) || (line.includes('FailEntry') && MATCHED.test(line))) return line;
+  if (NO_REPORT.some((pattern) => pattern.test(line))) return line;
   for (const { pattern, as, isOne } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;
-    const value = BigInt(found[1] ?? '0');
+    const value = numberOf(found[1]);
     if (isOne(value))
       return `${line.slice(0, found.index)}${as} 0x${value.toString(16)}${line.slice(found.index + found[0].length)}`;
   }

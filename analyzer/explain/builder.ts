@@ -148,9 +148,8 @@ export class Builder {
 
   /** Xen prints a line for each rule that a VMCB breaks, one after the other: none twice, and no value anew. */
   #isOfAnother(row: Row, { taken }: Fit, context: LineContext): boolean {
-    const isKnown = row.says !== undefined && this.#values.has(row.says);
     const isOther = taken.some(({ name, value }) => (this.#values.get(name)?.value ?? value) !== value);
-    return isKnown || isOther || context.line - this.last > TOGETHER || this.#jump(context) !== null;
+    return this.#seen.has(row) || isOther || context.line - this.last > TOGETHER || this.#jump(context) !== null;
   }
 
   /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */

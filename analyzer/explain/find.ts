@@ -35,6 +35,8 @@ const starts = (row: Row, xen: boolean): boolean =>
   (row.family === 'xen-vmcb' && startsVmcb(row, xen));
 
 const THREAD = /\[ *([TC]\d{1,9})\]/i;
+/** Xen prints it in front of what it refuses, with the name of the function that does. */
+const VCPU = /\bd\d{1,5}v\d{1,5}(?=\[)/;
 const XEN = /\(XEN\)/i;
 const QUOTE = /^[>|#\s]+/;
 /** A heading between fragments that were put together, or a prompt of root. */
@@ -122,7 +124,7 @@ function hitsOf(text: string, places: readonly Place[]): Hit[] {
   const anyCase = isOneCase(text);
   const hits = places.flatMap(({ at, rows }) =>
     rows.flatMap((row): Hit[] => {
-      const found = fit(row, text, at, anyCase);
+      const found = row.behind?.test(text.slice(0, at)) === false ? null : fit(row, text, at, anyCase);
       return found === null ? [] : [{ row, fit: found }];
     }),
   );
@@ -184,7 +186,7 @@ class Finder {
       return;
     }
     this.#afterBlank = false;
-    const thread = THREAD.exec(raw)?.[1] ?? '';
+    const thread = THREAD.exec(raw)?.[1] ?? VCPU.exec(raw)?.[0] ?? '';
     const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: XEN.test(raw) };
     let hits = hitsOf(text, places);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);

@@ -14,6 +14,8 @@ export interface RowSpec {
   readonly opens?: 'dump' | 'section';
   /** What the line says by being there: a value of 1 with this name. */
   readonly says?: string;
+  /** What stands before it in the line, blanks folded. */
+  readonly behind?: RegExp;
   /** May stand several times in a dump. */
   readonly repeats?: true;
 }

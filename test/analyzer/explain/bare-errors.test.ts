@@ -28,6 +28,20 @@ describe('bare VM-instruction errors', () => {
     ['vcpu hw run failure: 0x7', 7],
     ['vmresume err 12 on CPU 3', 12],
     ['vmlaunch error 7 (invalid control fields); giving up', 7],
+    ['VMX instruction error: 7', 7],
+    ['VMCS instruction error: 7', 7],
+    ['VM_INSTR_ERROR: 7', 7],
+    ['vmlaunch failed: 7', 7],
+    ['VMLAUNCH failed! Error code: 0x7', 7],
+    ['vmlaunch failed with instruction error 7', 7],
+    ['VM-entry failed with error 7', 7],
+    ['VM Entry failed, error 0x7', 7],
+    ['VM entry error: 7', 7],
+    ['FAIL: VMLAUNCH: VM-instruction error 7', 7],
+    ['{"level":"error","msg":"VM-instruction error 7"}', 7],
+    ['* VM-instruction error 7, see https://example.org/', 7],
+    ['VcpuRun(Failed("vmlaunch failed with error 7"))', 7],
+    ['# VM-instruction error: 7', 7],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -39,6 +53,12 @@ describe('bare VM-instruction errors', () => {
     'VM-entry failed with reason 2147483681',
     'KVM_EXIT_FAIL_ENTRY: hardware_entry_failure_reason = 0x80000021',
     'FailEntry(0x80000021, 0)',
+    'vm entry failed: 80000021',
+    'vm entry failed with reason 80000021',
+    'KVM_EXIT_FAIL_ENTRY (reason 0x80000021)',
+    'kvm_run: FAIL_ENTRY reason 0x80000021',
+    // bhyve, vm_exit_vmx
+    'vm exit[0] reason VMX rip 0xfff0 inst_length 0 status 2 exit_reason 0x80000021 inst_type 0 inst_error 0',
     'Received KVM_EXIT_FAIL_ENTRY signal: 2147483681 on cpu 0',
   ])
     it(line, () => {
@@ -46,8 +66,14 @@ describe('bare VM-instruction errors', () => {
       assert.deepEqual([outcome.kind, outcome.failed, outcome.reason], ['guest-state', true, 0x8000_0021n]);
       assert.equal(verdict, 'undecidable');
     });
-  it('of SVM, as KVM_EXIT_FAIL_ENTRY gives it', () =>
-    assert.equal(only('hardware_entry_failure_reason: 0xffffffffffffffff').outcome.kind, 'vmrun-invalid'));
+  it('of SVM, as KVM_EXIT_FAIL_ENTRY gives it, and by its name', () => {
+    for (const line of [
+      'hardware_entry_failure_reason: 0xffffffffffffffff',
+      'VMRUN failed: VMEXIT_INVALID',
+      'vmrun failed with exit code -1',
+    ])
+      assert.equal(only(line).outcome.kind, 'vmrun-invalid', line);
+  });
 
   it('of no processor: a reason of 0', () => {
     for (const line of ['not implemented: FailEntry(0, 2)', 'FailEntry { hardware_entry_failure_reason: 0, cpu: 2 }'])
@@ -63,6 +89,11 @@ describe('bare VM-instruction errors', () => {
     'VM_INSTRUCTION_ERROR: 0',
     'vmlaunch failed with error -22',
     'vmresume 7 times',
+    'vmlaunch failed: 3 attempts',
+    'VMX instruction error 0',
+    'PASS: test_vmlaunch VMX inst error is 7 (actual 7)',
+    'VM entry error handling was changed in 5.7',
+    'vm exit[0] reason VMX status 0 exit_reason 0x30 inst_error 0',
     'vmlaunch: 12 errors',
     'VM entry failed 3 times',
     'VM-entry controls: 0xd3ff',
@@ -74,6 +105,18 @@ describe('bare VM-instruction errors', () => {
     'VcpuExit::FailEntry(7, 0) => return,',
     'vmresume err 12 lines below',
     'vmclear fail: 00000/0000 counters',
+    // lines of programs, of shells, and what tests print that pass
+    '// VM-instruction error: 7',
+    '    x = 1; /* VM-instruction error 7: */',
+    '+	pr_err("vm-instruction error: 7");',
+    'printf("vmlaunch error 7\\n")',
+    '$ grep -n "VM-instruction error 7" log',
+    'root@host:~# grep -rn "vmlaunch error 7" .',
+    'test vmlaunch error 7 ... ok',
+    'PASS: VMLAUNCH: VM-instruction error 7',
+    'ok 3 - vmlaunch fails with VM-instruction error 7',
+    'vm_instruction_error = 5 tests passed',
+    'In vmlaunch error=7 means invalid controls',
   ])
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
 });

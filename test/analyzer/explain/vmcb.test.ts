@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
-import { broken, fixture, ids, only } from './helpers.js';
+import { broken, explained, fixture, ids, only } from './helpers.js';
 
 describe('KVM, a guest with SEV-SNP', () => {
   /** A column of `%-20s` and a value, as printf fills it: a name that is wider has no blank behind it. */
@@ -264,6 +264,15 @@ describe('Xen, a VMCB that it refuses before VMRUN', () => {
     ['f: EFER_LME and CR0.PG are both set and CR4.PAE is zero.', 'svm.long_mode.pae', null],
     ['d1v0[f]: EFER_LME, CR0.PG, CR4.PAE, CS.L and CS.D are all non-zero', 'svm.cs.l_and_d', null],
     ['d1v0[f]: GENERAL2_INTERCEPT: VMRUN intercept bit is clear (0x6f7e)', 'svm.vmrun_intercept', 0x6f7en],
+    // xen/arch/x86/hvm/hvm.c, hvm_efer_valid
+    ['d1v0[f]: EFER: LME/LMA without feature (1d01)', 'svm.efer.supported', 0x1d01n],
+    ['d1v0[f]: EFER: SVME without nested virt (1d01)', 'svm.efer.supported', 0x1d01n],
+    ['d1v0[f]: EFER: LMSLE without support (3d01)', 'svm.efer.supported', 0x3d01n],
+    ['d1v0[f]: EFER: LMA/LME/CR0.PG inconsistency (1401)', 'xen.efer.lma', 0x1401n],
+    ['d1v0[f]: eventinj: MBZ bits are set (0x80001b0d)', 'xen.injection.reserved', 0x8000_1b0dn],
+    ['f: nested paging enabled but host cr3 is 0', 'xen.nested_cr3.zero', null],
+    // (cr3 & 7), and (cr3 & 0xfe0) in long mode
+    ['d1v0[f]: CR3: MBZ bits are set (0x1007)', 'xen.cr3.low', 0x1007n],
   ];
   for (const [line, check, value] of SAID) {
     it(`${check}: ${line}`, () => {
@@ -286,5 +295,27 @@ describe('Xen, a VMCB that it refuses before VMRUN', () => {
       .replace('CD bit is zero and NW bit set', 'bits [63:32] are not zero');
     for (const text of [`${svme}\n${svme}`, `${nw}\n${other}`, `${svme}${'\n'.repeat(20)}${nw}`])
       assert.equal(findDumps(text).length, 2, text);
+    // Two lines are about the same rule: CR4 of old versions, EFER where it has unknown bits.
+    for (const [check, lines] of [
+      ['svm.cr4.supported', ['CR4: bits [63:19] are not zero (0x80a20)', 'CR4: bits [17:11] are not zero (0x80a20)']],
+      ['svm.efer.reserved', ['EFER: unknown bits are not zero (0x21d03)', 'EFER: Unknown bits set (21d03)']],
+    ] as const)
+      assert.deepEqual(ids(only(lines.map((line) => `(XEN) d1v0[f]: ${line}`).join('\n')).violated), [check]);
+  });
+  it('each vCPU has its own', () => {
+    const said = ['v0[f]: EFER: SVME bit not set (0x500)', 'v1[f]: DR7: bits [63:32] are not zero (0x100000400)'];
+    const text = [...said, 'v0[f]: CR0: CD bit is zero and NW bit set (0xa0000031)'].map((line) => `(XEN) d1${line}`);
+    assert.deepEqual(
+      explained(text.join('\n')).dumps.map(({ violated }) => ids(violated)),
+      [['svm.cr0.nw_needs_cd', 'svm.efer.svme'], ['svm.dr7.high']],
+    );
+  });
+  it('a line of a program that prints it is none', () => {
+    for (const line of [
+      'PRINTF("EFER_LME and CR0.PG are both set and CR4.PAE is zero\\n");',
+      "['svm.long_mode.pae', 'EFER_LME and CR0.PG are both set and CR4.PAE is zero'],",
+      '+ printk("EFER_LME, CR0.PG, CR4.PAE, CS.L and CS.D are all non-zero.\\n");',
+    ])
+      assert.deepEqual(findDumps(line), [], line);
   });
 });
