@@ -13,6 +13,7 @@ import { type Choice, formatClock, frame, type Order, ordered, rowLines, totals,
 import { describeCounts, printNotes } from './import-text.js';
 import { toJsonLine } from './json.js';
 import type { Output } from './output.js';
+import { GRACE, Signals } from './signals.js';
 import { formatDigest } from './table.js';
 import { readTscHz } from './tsc.js';
 
@@ -29,8 +30,6 @@ interface View {
 
 /** Rows of a table that is printed again and again. */
 const ROWS = 20;
-/** Milliseconds in which a recorder that was interrupted too is expected to end its output. */
-const GRACE = 5000;
 
 const KEY_ORDERS: { readonly [key: string]: Order } = {
   c: 'count',
@@ -196,41 +195,6 @@ function finished(worker: Worker, show: (snapshot: Snapshot) => void): Promise<E
     worker.on('error', reject);
     worker.on('exit', () => resolve(null));
   });
-}
-
-/** Signals while a recording is followed. */
-class Signals {
-  readonly #end: () => void;
-  readonly #say: (text: string) => void;
-  readonly #mayWait: boolean;
-  #timer: NodeJS.Timeout | null = null;
-
-  /** `mayWait` says that whoever writes the input gets an interrupt from the keyboard too. */
-  constructor(end: () => void, say: (text: string) => void, mayWait: boolean) {
-    this.#end = end;
-    this.#say = say;
-    this.#mayWait = mayWait;
-    process.on('SIGINT', this.#interrupt);
-    process.on('SIGTERM', end);
-    process.on('SIGHUP', end);
-  }
-
-  close(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    process.off('SIGINT', this.#interrupt);
-    process.off('SIGTERM', this.#end);
-    process.off('SIGHUP', this.#end);
-  }
-
-  /** The recorder ends in order at the first, and what it still writes is read; the second ends at once. */
-  readonly #interrupt = (): void => {
-    if (this.#timer !== null || !this.#mayWait) {
-      this.#end();
-      return;
-    }
-    this.#say('interrupted: reading what the recorder still writes; once more ends at once');
-    this.#timer = setTimeout(this.#end, GRACE);
-  };
 }
 
 function printEnd(call: Call, { snapshot, result, stopped }: End, path: string | null): void {

@@ -1,10 +1,14 @@
 /** `trapline import`: a trace that another tool recorded, in our format. */
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isatty } from 'node:tty';
+import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
 import { createTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
-import { CliError, describeError, formatError } from './errors.js';
+import { CliError, type Described, describeError, formatError } from './errors.js';
+import type { FollowedResult } from './follow-protocol.js';
 import { describeCounts, printNotes } from './import-text.js';
 import { withAdvice } from './log.js';
 import { formatDigest } from './table.js';
@@ -31,7 +35,8 @@ export const command: Command = {
     'Text that a terminal or a mail program broke at a width is put together again, quoted or not: how it is wrapped is told ' +
       'by its first 64 KiB.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
-      'what came before it is kept. Text without an event in its first 64 MiB is refused: it may have no end.',
+      'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
+      'ends the import there. Text without an event in its first 64 MiB is refused: it may have no end.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
       'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
       'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +
@@ -80,9 +85,30 @@ export const command: Command = {
     for (const name of ['interval', 'by']) {
       if (call.value(name) !== null) throw new CliError('BAD_VALUE', `import --${name}`, 'it goes with --follow');
     }
-    return importFile(call, file);
+    return isPipe(file) ? importPiped(call, file) : importFile(call, file);
   },
 };
+
+/** Standard input, or a FIFO: who writes it may go on for long, and end at an interrupt. */
+const isPipe = (file: string): boolean => file === '-' || statSync(file, { throwIfNoEntry: false })?.isFIFO() === true;
+
+async function importPiped(call: Call, file: string): Promise<number> {
+  const output = call.needed('output');
+  if (file === '-' && isatty(0))
+    throw new CliError('BAD_VALUE', 'import -', 'standard input is a terminal', 'pipe a recording into it');
+  const { out } = call;
+  const progress = out.progress(file === '-' ? 'standard input' : basename(file));
+  try {
+    const { importPipe } = await import('./import-pipe.js');
+    const start = { file, output, replace: call.flag('replace'), tscHz: readTscHz(call) };
+    const piped = await importPipe(start, progress, (text) => out.note(text));
+    progress.end();
+    if (piped === null) throw new ImportError('INTERRUPTED', file);
+    return report(call, output, piped.result, piped.stopped);
+  } finally {
+    progress.end();
+  }
+}
 
 function importFile(call: Call, file: string): number {
   const path = call.needed('output');
@@ -90,26 +116,28 @@ function importFile(call: Call, file: string): number {
   const source = openSource(file);
   const progress = call.out.progress(basename(source.name));
   try {
-    const result = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
+    const { stopped, ...result } = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
       progress: (done, total) => progress.update(done, total),
       ...(tscHz === null ? {} : { tscHz }),
     });
     progress.end();
-    const stopped = result.stopped === null ? null : describeError(result.stopped);
-    if (call.flag('json')) {
-      call.out.json({ path, ...result, stopped });
-    } else {
-      call.out.line(`${source.name}: ${describeCounts(result)}`);
-      call.out.line(`${path}: digest ${formatDigest(result.digest)}`);
-      printNotes(call.out, result);
-    }
-    if (stopped === null) return EXIT.holds;
-    call.out.note(formatError(stopped));
-    return EXIT.wrong;
+    return report(call, path, result, stopped === null ? null : describeError(stopped));
   } catch (error) {
     throw withAdvice(error, file);
   } finally {
     progress.end();
     source.close();
   }
+}
+
+function report({ out, flag }: Call, path: string, result: FollowedResult, stopped: Described | null): number {
+  if (flag('json')) out.json({ path, ...result, stopped });
+  else {
+    out.line(`${result.source}: ${describeCounts(result)}`);
+    out.line(`${path}: digest ${formatDigest(result.digest)}`);
+    printNotes(out, result);
+  }
+  if (stopped === null) return EXIT.holds;
+  out.note(formatError(stopped));
+  return EXIT.wrong;
 }

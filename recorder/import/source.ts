@@ -16,6 +16,8 @@ export interface ByteSource {
   read(target: Uint8Array, at: number): number;
   /** Fills `target` from the byte at `offset` of the input, as far as there is any; null for a pipe. */
   readonly readAt: ((target: Uint8Array, offset: number) => number) | null;
+  /** Why reading was ended before the end of the input; null where it was not. */
+  readonly cut?: () => ImportError | null;
   close(): void;
 }
 
@@ -110,6 +112,7 @@ export function peek(source: ByteSource, count: number): { readonly head: Uint8A
       return part.length;
     },
     readAt: source.readAt,
+    cut: () => source.cut?.() ?? null,
     close: () => source.close(),
   };
   return { head, whole };
@@ -137,6 +140,7 @@ export function spool(source: ByteSource): ByteSource {
     size,
     read: (target, at) => readSync(fd, target, at, target.length - at, null),
     readAt: (target, offset) => readFrom(fd, target, offset),
+    cut: () => source.cut?.() ?? null,
     close: () => closeSync(fd),
   };
 }

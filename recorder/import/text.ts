@@ -120,6 +120,7 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
     }
     work.stopped ??= error;
   }
+  work.stopped ??= source.cut?.() ?? null;
   work.end();
   if (work.events === 0 || patience.isOver) {
     work.abandon();

@@ -15,6 +15,8 @@ export function carryOut(work: Work, source: ByteSource, read: () => void): Impo
   try {
     try {
       read();
+      const cut = source.cut?.() ?? null;
+      if (cut !== null) throw cut;
     } catch (error) {
       work.halt(error);
     }

@@ -2,8 +2,8 @@
 import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import type { ByteSource } from '../import/source.js';
 
-/** Waits between two looks at an empty pipe, in ms: short at first, so that a fast writer is not held up. */
-const WAITS = [1, 1, 2, 4, 8, 16] as const;
+/** Waits between two looks at an empty pipe, in ms: short at first, so that a fast writer is not held up by a full one. */
+const WAITS = [0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 16] as const;
 
 export interface LiveSource extends ByteSource {
   /** Bytes read so far. */

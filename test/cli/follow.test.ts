@@ -1,6 +1,7 @@
 /** `trapline import --follow`: in pipes, on a terminal, and beside the import of the same bytes. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -10,7 +11,7 @@ import { GROUPS, type Snapshot } from '../../cli/follow-protocol.js';
 import { frame, ORDERS, type Order, ordered } from '../../cli/follow-view.js';
 import { widthOf } from '../../cli/table.js';
 import { fixturePath, sharedPath } from '../recorder/import-helpers.js';
-import { MAIN, type Ran, Running, trapline } from './process.js';
+import { MAIN, type Ran, Running, start, trapline } from './process.js';
 import { hasPython, play, type Step } from './pty.js';
 
 const REPORT = fixturePath('svm-two-vcpus.report.txt');
@@ -113,6 +114,45 @@ test("perf's pipe mode is read as it comes", {
   const ran = await feed(['--json', '--interval', '0.1'], pipeMode ?? '', 4);
   assert.equal(ran.code, 0, ran.err);
   assert.equal(linesOf(ran).at(-1)?.profile.all.exits, 415); // the manifest of the data
+});
+
+/** Lines of which the FIFO holds a part only: once they are written, the rest was read. */
+const MANY = readFileSync(REPORT, 'latin1').split('\n').slice(1).join('\n').repeat(20);
+const EVENTS = MANY.trimEnd().split('\n').length;
+
+/** Imports a FIFO without --follow, interrupts that once or twice, and writes on unless it is to end there. */
+async function interrupted(name: string, times: 1 | 2): Promise<{ ran: Ran; verified: Ran }> {
+  const fifo = join(folder, `${name}.fifo`);
+  execFileSync('mkfifo', [fifo]);
+  const running = start(['import', fifo, '-o', name], folder);
+  const writer = createWriteStream(fifo).on('error', () => {});
+  await new Promise((resolve) => writer.write(MANY, resolve));
+  running.child.kill('SIGINT');
+  await running.until(({ err }) => err.includes('interrupted'));
+  if (times === 2) running.child.kill('SIGINT');
+  else writer.end(MANY);
+  const ran = await running.ended();
+  writer.destroy();
+  return { ran, verified: await trapline(['verify', name], folder) };
+}
+const countOf = ({ out }: Ran): number => Number(/: ([\d,]+) events,/.exec(out)?.[1]?.replaceAll(',', ''));
+
+test('an interrupted import of a pipe reads what the recorder still writes', async () => {
+  const { ran, verified } = await interrupted('once.arrow', 1);
+  assert.equal(ran.code, 0, ran.err);
+  assert.equal(countOf(ran), 2 * EVENTS);
+  assert.equal(verified.code, 0, verified.out + verified.err);
+});
+
+test('a second interrupt ends it there; what came is kept to the last event, and told to be a part', async () => {
+  const { ran, verified } = await interrupted('twice.arrow', 2);
+  assert.equal(ran.code, 2, ran.err);
+  assert.ok(countOf(ran) > EVENTS / 3 && countOf(ran) <= EVENTS, ran.out);
+  assert.match(
+    ran.err,
+    /^trapline: INTERRUPTED interrupted before the end of the input: .*twice.*; what came before is kept$/m,
+  );
+  assert.match(verified.out + verified.err, /INCOMPLETE.*interrupted/);
 });
 
 test('bad input and bad calls end in one line and with 2', async () => {
