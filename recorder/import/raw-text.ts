@@ -79,20 +79,26 @@ function skipWord(cursor: Cursor): void {
   while (cursor.at < cursor.end && !isBlank(cursor.peek())) cursor.at += 1;
 }
 
-/** The name of the field at the cursor, behind whose `=` that is then; null where no field is. */
-function fieldName(cursor: Cursor): Uint8Array | null {
-  const { bytes, at } = cursor;
+/** Where the name of the field at the cursor ends, behind whose `=` that is then; -1 where no field is. */
+function skipName(cursor: Cursor): number {
   const end = cursor.wordEnd();
-  if (end === at || end >= cursor.end || bytes[end] !== EQUALS) return null;
+  if (end === cursor.at || end >= cursor.end || cursor.bytes[end] !== EQUALS) return -1;
   cursor.at = end + 1;
-  return bytes.subarray(at, end);
+  return end;
 }
 
-const same = (a: Uint8Array, b: Uint8Array): boolean => {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+/** `name` lies at [from, to) of `bytes`. */
+function isAt(name: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
+  if (name.length !== to - from) return false;
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[from + i]) return false;
   return true;
-};
+}
+
+/** Where the name of an event lies in its line. */
+interface NamePlace {
+  readonly nameStart: number;
+  readonly nameEnd: number;
+}
 
 export class RawText {
   readonly #decoder: RecordDecoder;
@@ -120,11 +126,12 @@ export class RawText {
 
   /**
    * Decodes the fields at the cursor into the next row of `sink` and into `row`; false where they are not those of the event
-   * of that name, and then nothing was written. `index` is that of its spec, `number` its own in the trace.
+   * of that name, which lies before them, and then nothing was written. `index` is that of its spec, `number` its own in
+   * the trace.
    */
   decode(
     index: number,
-    name: Uint8Array,
+    { nameStart, nameEnd }: NamePlace,
     number: () => number,
     cursor: Cursor,
     sink: EventSink,
@@ -136,7 +143,7 @@ export class RawText {
     let shape = this.#last[index] ?? null;
     if (shape === null || !this.#fill(shape, cursor)) {
       cursor.at = at;
-      shape = this.#shapeOf(latin1.decode(name), number, cursor);
+      shape = this.#shapeOf(latin1.decode(cursor.bytes.subarray(nameStart, nameEnd)), number, cursor);
       this.#last[index] = shape;
       cursor.at = at;
       if (shape === null || !this.#fill(shape, cursor)) {
@@ -159,10 +166,11 @@ export class RawText {
   #fill({ fields }: Shape, cursor: Cursor): boolean {
     let count = 0;
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
-      const name = fieldName(cursor);
-      if (name !== null) {
+      const start = cursor.at;
+      const end = skipName(cursor);
+      if (end >= 0) {
         const field = fields[count];
-        if (field === undefined || !same(field.name, name)) return false;
+        if (field === undefined || !isAt(field.name, cursor.bytes, start, end)) return false;
         if (!field.isText && !this.#value(field, SLOT * count, cursor)) return false;
         count += 1;
       }
@@ -200,7 +208,7 @@ export class RawText {
     let isText = false;
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
       const { at } = cursor;
-      if (fieldName(cursor) !== null) {
+      if (skipName(cursor) >= 0) {
         count += 1;
         isText = fields[count]?.isText === true;
       }
@@ -214,8 +222,9 @@ export class RawText {
   #shapeOf(event: string, number: () => number, cursor: Cursor): Shape | null {
     const names: string[] = [];
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
-      const name = fieldName(cursor);
-      if (name !== null) names.push(latin1.decode(name));
+      const start = cursor.at;
+      const end = skipName(cursor);
+      if (end >= 0) names.push(latin1.decode(cursor.bytes.subarray(start, end)));
       skipWord(cursor);
     }
     const key = `${event} ${names.join(' ')}`;

@@ -71,6 +71,7 @@ export class TextLines {
   /** Null: the text is not wrapped. */
   readonly #wraps: Unwrapper | null;
   /** Number of the line that is read. */
+  #spec: EventSpec | null = null;
   #number = 0;
   /** The first thing in the text that is none. */
   stopped: ImportError | null = null;
@@ -203,14 +204,18 @@ export class TextLines {
     this.#lane = lane;
   }
 
+  /** Number of the event whose fields are being read. */
+  readonly #numberOfSpec = (): number => (this.#spec === null ? -1 : this.#numberOf(this.#spec, this.#cursor.bytes));
+
   /** Fields by their names; false where they are not those of the event. They are written in place, and nothing joins them. */
   #raw(bytes: Uint8Array, end: number, spec: EventSpec, row: EventRow): boolean {
     const known = this.#known;
     const lane = known ?? this.#trace.lanes.seen(-1);
-    const { nameStart, nameEnd } = this.#prefix;
-    const number = (): number => this.#numberOf(spec, bytes);
-    const name = bytes.subarray(nameStart, nameEnd);
-    if (!this.#rawText.decode(spec.index, name, number, this.#cursor, this.#trace.sink(), row, lane)) return false;
+    this.#spec = spec;
+    if (
+      !this.#rawText.decode(spec.index, this.#prefix, this.#numberOfSpec, this.#cursor, this.#trace.sink(), row, lane)
+    )
+      return false;
     row.isRaw = true;
     if (spec.whole && !this.#brief) {
       row.textLength = 0;
