@@ -277,8 +277,19 @@ describe('input that is no trace', () => {
     assert.equal(result.counts.events, 65_536);
   });
 
+  it('that somebody ended is kept up to there, and is told to be a part', () => {
+    const text = Buffer.from('t-1 [000] 1.000000: kvm_entry: vcpu 0\n'.repeat(10));
+    const cut = (): ImportError => new ImportError('INTERRUPTED', 'pipe');
+    const writer = new StreamWriter(() => {});
+    const { counts, stopped } = importTrace({ ...memorySource(text, 'pipe'), cut }, () => writer);
+    assert.deepEqual([counts.events, stopped?.code], [10, 'INTERRUPTED']);
+    assert.throws(() => importTrace({ ...memorySource(Buffer.from(''), 'pipe'), cut }, () => writer), {
+      code: 'INTERRUPTED',
+    });
+  });
+
   it('has a test for every error of the table', () => {
-    const tested = new Set<string>([...thrown.map(([, code]) => code), 'TOO_MANY_THREADS']);
+    const tested = new Set<string>([...thrown.map(([, code]) => code), 'TOO_MANY_THREADS', 'INTERRUPTED']);
     assert.deepEqual([...tested].sort(), Object.keys(IMPORT_ERRORS).sort());
   });
 });
