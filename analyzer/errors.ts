@@ -44,7 +44,7 @@ export const ANALYSIS_ERRORS = {
   },
   BAD_SYMBOLS: {
     what: 'no symbols can be read',
-    advice: 'give an ELF file, System.map, /proc/kallsyms or a perf map',
+    advice: 'give an ELF file, System.map, /proc/kallsyms, the output of nm or a perf map',
   },
   NO_SYMBOL: { what: 'file has no such symbol', advice: 'name one that it has' },
   TOO_MANY_EVENTS: { what: 'more events than a timeline can hold', advice: 'profile it, or record less at a time' },

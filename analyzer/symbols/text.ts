@@ -1,7 +1,8 @@
 /**
  * Symbols as text, one a line:
  * - System.map, /proc/kallsyms, `nm`: ADDRESS TYPE NAME, and [MODULE] behind it; `nm -S`: ADDRESS SIZE TYPE NAME where
- *   a symbol has a size, the size as wide as the address; `nm -l` ends lines with a tab and FILE:LINE
+ *   a symbol has a size, the size as wide as the address; `nm -l` ends lines with a tab and FILE:LINE, and `nm -A`
+ *   begins them with FILE:
  * - `nm -P`: NAME TYPE ADDRESS SIZE, the size only where there is one
  * - `nm -f sysv`: NAME|ADDRESS|TYPE|KIND|SIZE|LINE|SECTION
  * - /tmp/perf-PID.map, which just-in-time compilers write: START SIZE NAME (tools/perf/Documentation/jit-interface.txt)
@@ -66,11 +67,17 @@ const SAMPLE = 64;
 const ENOUGH = 0.5;
 const LONGEST_LINE = 4096;
 
+/** What `nm -A` puts before an address, or the blanks that stand for one. */
+const OF_FILE = /^[^\s:|]+:(?=(?:[0-9a-f]{8}|[0-9a-f]{16}|[ ]{8}|[ ]{16}) )/i;
+
 function* linesOf(text: string): Generator<string> {
   for (let at = 0; at < text.length; ) {
     const newline = text.indexOf('\n', at);
     const end = newline < 0 ? text.length : newline;
-    yield text.slice(at, Math.min(end, at + LONGEST_LINE)).trimEnd();
+    yield text
+      .slice(at, Math.min(end, at + LONGEST_LINE))
+      .trimEnd()
+      .replace(OF_FILE, '');
     at = end + 1;
   }
 }

@@ -71,7 +71,7 @@ describe('symbols as text', () => {
 
   // as binutils 2.40 prints a C++ program: with undefined symbols, sizes and lines of its source
   it('are read from every format of nm, with and without -C, -l and -n', () => {
-    const printed: readonly [string, string][] = [
+    const printed: [string, string][] = [
       [
         'nm -P',
         'A::operator||(int) T 113a 26\t/tmp/a.cc:3\n__gmon_start__ w         \n_end B 4020 \nmain T 1160 25\t/tmp/a.cc:4\nputs@GLIBC_2.2.5 U         \nw W 1190 7\nadd t 11a0 10\n',
@@ -95,6 +95,8 @@ describe('symbols as text', () => {
         '                 w __gmon_start__\n                 U puts@GLIBC_2.2.5\n000000000000113a 0000000000000026 T A::operator||(int)\t/tmp/a.cc:3\n0000000000001160 0000000000000025 T main\t/tmp/a.cc:4\n0000000000001190 0000000000000007 W w\n00000000000011a0 0000000000000010 t add\n0000000000004020 B _end\n',
       ],
     ];
+    const [, map = ''] = printed[2] ?? [];
+    printed.push(['map', map.replace(/^/gm, './a.out:').replace(/\.\/a\.out:$/, '')]); // nm -A
     const names = ['A::operator||(int)+0x25', 'main', null, 'w+0x6', 'add'];
     for (const [format, text] of printed) {
       const found = [0x115fn, 0x1160n, 0x1185n, 0x1196n, 0x11a0n].map((address) => at(text, address));
