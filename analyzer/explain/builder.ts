@@ -89,6 +89,11 @@ export class Builder {
     return this.#values.size === 0 && this.#msrs.length === 0;
   }
 
+  /** Its lines say when they were printed. */
+  get isTimed(): boolean {
+    return this.#printed !== null;
+  }
+
   /**
    * A line begins another dump where it opens one, or where an earlier line is there already or is of a later moment. One
    * amid a dump that is not whole is of another that was printed at the same time, unless it is where this one began.
@@ -98,7 +103,8 @@ export class Builder {
     if (this.family === 'xen-check') return this.#isOfAnother(row, found, context) ? 'next' : 'own';
     if (this.#interrupted !== null && (row.order < this.#order || row.order > this.#order + CLOSELY)) return 'next';
     // Times of one moment prove that what stands below a heading goes on with what stands above.
-    if (this.#interrupted === 'heading' && (context.moment === null || this.#printed === null)) return 'next';
+    if (this.#interrupted === 'heading' && (!this.isTimed || context.moment === null || this.#jump(context) !== null))
+      return 'next';
     if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return 'next';
     const isNew = !this.#seen.has(row);
     if (row.repeats || !(this.#isBehind(row, found) || (isNew && this.#skips(row)))) return 'own';

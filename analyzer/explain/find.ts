@@ -202,9 +202,8 @@ class Finder {
   /** A line of no dump; dumps may be quoted with the sign that headings have, but those lines are rows. */
   #between(text: string): void {
     if (HEADING.test(text)) {
-      if (this.#afterBlank) this.#closeAll();
       for (const [id, builder] of this.#open) {
-        if (builder.family === 'report') this.#close(id);
+        if (builder.family === 'report' || (this.#afterBlank && !builder.isTimed)) this.#close(id);
         else builder.interrupt(PROMPT.test(text) ? 'prompt' : 'heading');
       }
     }

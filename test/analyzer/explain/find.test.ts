@@ -71,7 +71,10 @@ describe('prefixes', () => {
     assert.equal(findDumps([...half, '# F2', ...plain.slice(20)].join('\n')).length, 2);
     // Times prove that they are of one dump.
     const stamped = plain.map((line, i) => `[   61.19${300 + i}] ${line}`);
-    assert.deepEqual(values([...stamped.slice(0, 20), '# F2', ...stamped.slice(20)].join('\n')), expected);
+    for (const note of [['# F2'], ['', '# my note', ''], ['', '#1  0x000055 in kvm_vcpu_thread_fn ()', '']])
+      assert.deepEqual(values([...stamped.slice(0, 20), ...note, ...stamped.slice(20)].join('\n')), expected);
+    const later = plain.map((line, i) => `[ 6100.19${300 + i}] ${line}`);
+    assert.equal(findDumps([...stamped.slice(0, 20), '', '# F2', '', ...later.slice(20)].join('\n')).length, 2);
   });
 
   it('all in upper or in lower case, with what stands in front', () => {
