@@ -44,6 +44,9 @@ const HEADING = /^\s*#+\s*\S/;
 /** The names of commands are of small letters. */
 const PROMPT = /^\s*#\s*[a-z./]/;
 
+/** A line that begins with the value of a row whose name the line before ends with. */
+const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
+
 const headOf = ({ head }: Row): string => head.trim();
 
 const SHORTEST = Math.min(...ROWS.map((row) => headOf(row).length));
@@ -149,6 +152,8 @@ class Finder {
   #at = 0;
   /** Lines up to here were joined to the one before them. */
   #joined = -1;
+  /** The last line of a dump, and who printed it. */
+  #fed = { line: 0, thread: '' };
 
   constructor(found: (dump: Dump) => void) {
     this.#found = found;
@@ -174,7 +179,7 @@ class Finder {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
-    const front = raw.length > LONGEST ? raw.slice(0, LONGEST) : raw;
+    const front = this.#withValue(i, raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
     if (!mayBeRow(front)) {
       this.#between(front.trim());
       return;
@@ -186,8 +191,9 @@ class Finder {
       return;
     }
     this.#afterBlank = false;
-    const thread = THREAD.exec(raw)?.[1] ?? VCPU.exec(raw)?.[0] ?? '';
-    const context = { line: i + 1, thread, moment: momentOf(raw.slice(0, FRONT)), at, xen: XEN.test(raw) };
+    const moment = momentOf(raw.slice(0, FRONT));
+    const thread = THREAD.exec(raw)?.[1] ?? VCPU.exec(raw)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
+    const context = { line: i + 1, thread, moment, at, xen: XEN.test(raw) };
     let hits = hitsOf(text, places);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();
@@ -197,6 +203,21 @@ class Finder {
       if (this.#feed(rivals, text, context)) taken.add(hit.fit.from);
     }
     this.#garbled(places, hits, context);
+  }
+
+  /** The line with the next one, where a row was broken before its `=`. */
+  #withValue(i: number, front: string): string {
+    const next = this.#window[1];
+    if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
+    const joined = `${front} ${next.slice(0, LONGEST).replace(QUOTE, '')}`;
+    if (placesOf(fold(joined)).length <= placesOf(fold(front)).length) return front;
+    this.#joined = i + 1;
+    return joined;
+  }
+
+  /** Who printed a line that was broken off the one before. */
+  #goesOn(line: number): string {
+    return line - this.#fed.line <= WRAPPED ? this.#fed.thread : '';
   }
 
   /** A line of no dump; dumps may be quoted with the sign that headings have, but those lines are rows. */
@@ -214,14 +235,14 @@ class Finder {
   #unfinished(places: readonly Place[], hits: readonly Hit[]): Row[] {
     const families = new Set([...this.#open.values()].map(({ family }) => family));
     return places
-      .filter(({ at }) => !hits.some(({ fit: { from, to } }) => from <= at && at < to))
+      .filter(({ at }) => !hits.some(({ row, fit: { from, to } }) => families.has(row.family) && from <= at && at < to))
       .flatMap(({ rows }) => rows.filter(({ family, names }) => families.has(family) && names.length > 0));
   }
 
   /** A row that a mail reader broke into lines. */
   #unwrap(i: number, text: string, hits: Hit[]): Hit[] {
     let joined = text;
-    for (let n = 1, used = 0; used < WRAPPED && n <= AHEAD; n++) {
+    for (let n = Math.max(1, this.#joined - i + 1), used = 0; used < WRAPPED && n <= AHEAD; n++) {
       const next = fold((this.#window[n] ?? '').slice(0, LONGEST).replace(QUOTE, ''));
       if (next === '') continue;
       used++;
@@ -263,6 +284,7 @@ class Finder {
         this.#open.set(id, builder);
       }
       builder.take(hit.row, hit.fit, text, context);
+      this.#fed = { line: Math.max(context.line, this.#joined + 1), thread: context.thread };
       return true;
     }
     return false;

@@ -7,16 +7,17 @@
  * fit; between a colon and a value there may be none, where a name is wider than its column (`%-20s`).
  */
 
-/** Folds what differs between printers: colour codes, tabs, runs of blanks, blanks around `=`. */
+/** Folds what differs between printers: codes for a terminal, tabs, runs of blanks, blanks around `=`. */
 export const fold = (line: string): string =>
   line
-    .replace(COLOUR, '')
+    .replace(CONTROL, '')
     .replace(/[\s\u00a0]+/g, ' ')
     .replace(/ ?= ?/g, '=')
     .trim();
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
-const COLOUR = /\u001b\[[0-9;]*m/g;
+/** Control sequences and titles of a terminal (ECMA-48, 5.4 and 8.3.89): colours, erasures, the name of its window. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they start with ESC
+const CONTROL = /\u001b(?:\[[\d:;?]*[A-Za-z]|\][^\u0007\u001b]{0,200}(?:\u0007|\u001b\\))/g;
 
 const UPPER = /[A-Z]/;
 const LOWER = /[a-z]/;
