@@ -1,12 +1,12 @@
 /** When a line of a log was printed, and whether two lines of a dump can be of one moment. */
 
 /** A clock of a log: lines are compared by the same one only. */
-type Clock = 'boot' | 'date';
+type Clock = 'boot' | 'date' | 'day' | 'delta';
 
 /** What a line says of its time. */
 export interface Moment {
   readonly clock: Clock;
-  /** Seconds: since the boot, or of the calendar as the line has it, whatever its zone. */
+  /** Seconds: since the boot, of the calendar or of the day as the line has it, whatever its zone, or since the line before. */
   readonly seconds: number;
   /** East of Greenwich, in seconds; null where the line does not say. */
   readonly zone: number | null;
@@ -16,17 +16,25 @@ export interface Moment {
 
 /** printk's clock may differ between processors by this much, in seconds. */
 const CLOCK_SKEW = 0.001;
-/** Dates are kept by who wrote the log, to a second, and not in order. */
-const DATE_SKEW = 2;
 /** A dump is shorter than this, in bytes. */
 const DUMP = 8192;
 /** The slowest console there is: 9600 baud, ten bits a byte. The printer waits for it. */
 const BYTES_PER_SECOND = 960;
-const YEAR = 366 * 24 * 3600;
-/** Clocks are set back by this much when summer ends. */
+/** Where a clock begins anew that does not say of which day or year it is. */
+const ROUND = { date: 366 * 24 * 3600, day: 24 * 3600 } as const;
+/** Clocks are set on by this much when summer begins, and back when it ends. */
 const HOUR = 3600;
+/** Dates are kept by who wrote the log, not in order, and clocks that run fast are set back; in seconds. */
+const SET_BACK = 10;
 
-const BOOT = /(?:^|[[\s])(\d{1,10}\.\d{3,9})\]/;
+const BOOT = /(?:^|[[\s])(\d{1,10}\.\d{3,9})(?:\]| +<)/;
+/** A record of /dev/kmsg: priority, number, microseconds since the boot. */
+const KMSG = /^\d{1,5},\d{1,20},(\d{1,18}),/;
+/** dmesg --reltime and --show-delta. */
+const DELTA = /\[ *\+(\d{1,9}\.\d{3,9})\]/;
+/** journalctl -o short-unix. */
+const UNIX = /^(\d{9,11}\.\d{3,9}) /;
+const TIME = /^\[?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?![\d:])/;
 const ISO = /(?:^|[^\d])(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?(?![\d:])/i;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const SYSLOG = new RegExp(
@@ -49,18 +57,39 @@ const dateOf = (text: string, numbers: readonly string[], fraction?: string, zon
   return { clock: 'date', seconds: whole + Number(`0.${fraction ?? 0}`), zone: zoneOf(zone), text: text.trim() };
 };
 
-/** The time of a line: that of the ring buffer, else the date in front of it; null where it has none. */
-export function momentOf(line: string): Moment | null {
+const since = (clock: Clock, seconds: number, text: string): Moment => ({ clock, seconds, zone: null, text });
+
+/** The time of the ring buffer, as its readers print it. */
+function bootOf(line: string): Moment | null {
   const boot = BOOT.exec(line)?.[1];
-  if (boot !== undefined) return { clock: 'boot', seconds: Number(boot), zone: null, text: `${boot} s` };
+  if (boot !== undefined) return since('boot', Number(boot), `${boot} s`);
+  const micros = KMSG.exec(line)?.[1];
+  if (micros !== undefined) return since('boot', Number(micros) / 1e6, `${Number(micros) / 1e6} s`);
+  const delta = DELTA.exec(line)?.[1];
+  return delta === undefined ? null : since('delta', Number(delta), `+${delta} s`);
+}
+
+/** The time of the clock on the wall. */
+function wallOf(line: string): Moment | null {
   const iso = ISO.exec(line);
   if (iso !== null) return dateOf(iso[0].replace(/^[^\d]/, ''), iso.slice(1, 7), iso[7], iso[8]);
+  const unix = UNIX.exec(line)?.[1];
+  if (unix !== undefined) return { ...since('date', Number(unix), `${unix} s`), zone: 0 };
   const syslog = SYSLOG.exec(line);
-  if (syslog === null) return null;
+  if (syslog === null) return timeOf(line);
   const [text, month = '', day = '', hour = '', minute = '', second = '', fraction, year] = syslog;
   const number = String(MONTHS.findIndex((name) => name.toLowerCase() === month.toLowerCase()) + 1);
   return dateOf(text, [year ?? String(SOME_YEAR), number, day, hour, minute, second], fraction);
 }
+
+function timeOf(line: string): Moment | null {
+  const [text = '', hour, minute, second, fraction = '0'] = TIME.exec(line) ?? [];
+  const seconds = 3600 * Number(hour) + 60 * Number(minute) + Number(`${second}.${fraction}`);
+  return hour === undefined ? null : since('day', seconds, text.replace('[', ''));
+}
+
+/** The time of a line: that of the ring buffer, else the one in front of it; null where it has none. */
+export const momentOf = (line: string): Moment | null => bootOf(line) ?? wallOf(line);
 
 /** Why two lines that follow each other in a dump are of different moments. */
 export interface Jump {
@@ -75,23 +104,29 @@ const spell = (seconds: number): string =>
       ? `${Math.round(seconds / 60)} min`
       : `${Math.round(seconds / 3600)} h`;
 
+/** Seconds from one moment to another of the same clock, as far as the lines say. */
+function passedBetween(before: Moment, now: Moment): number {
+  // The line before is at least as late as the one that it is compared with.
+  if (now.clock === 'delta') return now.seconds;
+  const zones = before.zone === null || now.zone === null ? 0 : now.zone - before.zone;
+  const passed = now.seconds - before.seconds - zones;
+  const round = now.clock === 'boot' ? Number.POSITIVE_INFINITY : ROUND[now.clock];
+  return passed < -round / 2 ? passed + round : passed;
+}
+
 /**
  * Time goes back, or on by more than it takes to print what lies between and a whole dump over the slowest console.
  * @param bytes bytes of the log from the one line to the other
  */
 export function jumpBetween(before: Moment, now: Moment, bytes: number): Jump | null {
   if (before.clock !== now.clock) return null;
-  const zones = before.zone === null || now.zone === null ? 0 : now.zone - before.zone;
-  let passed = now.seconds - before.seconds - zones;
-  // A date without its year begins anew in January.
-  if (now.clock === 'date' && passed < -YEAR / 2) passed += YEAR;
+  const passed = passedBetween(before, now);
   const longest = (DUMP + bytes) / BYTES_PER_SECOND;
-  const isSet = now.clock === 'date' && (before.zone === null || now.zone === null);
-  // The clock was set back, as far as the lines say.
-  if (isSet && passed + HOUR >= -DATE_SKEW && passed + HOUR <= longest) return null;
-  if (passed < -(now.clock === 'boot' ? CLOCK_SKEW : DATE_SKEW))
-    return { kind: 'back', says: `${before.text} is followed by ${now.text}` };
-  if (passed <= longest) return null;
+  const back = now.clock === 'boot' ? CLOCK_SKEW : SET_BACK;
+  const isSet = now.clock !== 'boot' && (before.zone === null || now.zone === null);
+  const fits = (seconds: number): boolean => seconds >= -back && seconds <= longest;
+  if (fits(passed) || (isSet && (fits(passed + HOUR) || fits(passed - HOUR)))) return null;
+  if (passed < 0) return { kind: 'back', says: `${before.text} is followed by ${now.text}` };
   const why = `over the slowest console, of 9600 baud, a dump of ${DUMP / 1024} KiB and what stands between take ${spell(longest)}`;
   return { kind: 'forward', says: `${before.text} is followed by ${now.text}, ${spell(passed)} later: ${why}` };
 }

@@ -24,6 +24,10 @@ const STAMPS: { readonly [name: string]: readonly [string, string] } = {
   syslog: ['Sep  8 22:52:20 host kernel: ', 'Sep  8 23:52:50 host kernel: '],
   'dmesg -T': ['[Mon Sep  8 22:52:20 2025] ', '[Mon Sep  8 23:52:50 2025] '],
   'ISO 8601': ['2025-09-08T22:52:20.100000+02:00 host kernel: ', '2025-09-08T23:52:50.100000+02:00 host kernel: '],
+  '/dev/kmsg': ['3,1000,60300000,-;', '3,1023,3690300000,-;'],
+  'journalctl -o short-unix': ['1700000000.000000 host kernel: ', '1700003630.000000 host kernel: '],
+  'time of the day': ['07:00:20 host kernel: ', '08:00:50 host kernel: '],
+  'ring buffer with its delta': ['[   60.300000 <    0.000100>] ', '[ 3690.300000 < 3630.000000>] '],
   'Xen with dates': ['(XEN) [2025-09-08 22:52:20.100] ', '(XEN) [2025-09-08 23:52:50.100] '],
 };
 
@@ -60,9 +64,26 @@ describe('time between the lines of a dump', () => {
     assert.deepEqual(only([...lines.slice(0, 25), ...noise, ...lines.slice(25)].join('\n')).damage, []);
     assert.equal(only(lines.join('\n')).verdict, 'damaged');
   });
-  it('the new year is no jump', () => {
-    const lines = before.map((line, i) => `${i < 25 ? 'Dec 31 23:59:59' : 'Jan  1 00:00:00'} host kernel: ${line}`);
-    assert.deepEqual(only(lines.join('\n')).damage, []);
+  it('the new year and midnight are no jumps', () => {
+    for (const [first, second] of [
+      ['Dec 31 23:59:59', 'Jan  1 00:00:00'],
+      ['23:59:59', '00:00:00'],
+    ]) {
+      const lines = before.map((line, i) => `${i < 25 ? first : second} host kernel: ${line}`);
+      assert.deepEqual(only(lines.join('\n')).damage, []);
+    }
+  });
+  // dmesg --reltime: the time since the line before, and the date where a minute begins.
+  it('times since the line before are a splice only where one alone is too long', () => {
+    const times = (delta: string): string =>
+      before
+        .map((line, i) => `[${i === 0 ? 'Nov29 07:00' : `  +${i === 25 ? delta : '0.900000'}`}] ${line}`)
+        .join('\n');
+    assert.deepEqual(only(times('0.000023')).damage, []);
+    assert.deepEqual(
+      only(times('60.000023')).damage.map(({ kind }) => kind),
+      ['spliced'],
+    );
   });
   it('a whole dump an hour after the rest of another is a dump of its own', () => {
     const host = before.findIndex((line) => line.includes('Host State'));
@@ -95,10 +116,20 @@ describe('clocks that are set', () => {
     assert.deepEqual(damage('2026-10-25T02:59:59+0200', '2026-10-25T02:00:00+0200'), ['spliced']);
     assert.deepEqual(damage('2026-10-25T02:00:00+0200', '2026-10-25T02:00:01+0100'), ['spliced']);
   });
-  it('without a zone, a step back of an hour alone is no splice, and any other is', () => {
+  // America/New_York, 2026-03-08: 01:59:59 is followed by 03:00:00.
+  it('without a zone, a step of an hour alone is no splice, and any other is', () => {
+    assert.deepEqual(damage('Mar  8 01:59:59 host kernel:', 'Mar  8 03:00:00 host kernel:'), []);
+    assert.deepEqual(damage('2026-03-08T01:59:59Z', '2026-03-08T03:00:00Z'), ['spliced']);
+    assert.deepEqual(damage('Mar  8 01:59:59 host kernel:', 'Mar  8 02:30:00 host kernel:'), ['spliced']);
     assert.deepEqual(damage('2026-10-25T02:59:59', '2026-10-25T02:00:00'), []);
     assert.deepEqual(damage('Oct 25 02:59:59 host kernel:', 'Oct 25 02:00:01 host kernel:'), []);
     assert.deepEqual(damage('2026-10-25T02:59:59', '2026-10-25T02:30:00'), ['spliced']);
     assert.deepEqual(damage('[ 7199.000000]', '[ 3599.000000]'), ['spliced']);
+  });
+  it('a clock of the wall that is set back by seconds is no splice, and that of the ring buffer is never set', () => {
+    assert.deepEqual(damage('Nov 29 07:00:20 host kernel:', 'Nov 29 07:00:15 host kernel:'), []);
+    assert.deepEqual(damage('2026-11-29T07:00:20.5+00:00', '2026-11-29T07:00:15.0+00:00'), []);
+    assert.deepEqual(damage('Nov 29 07:00:50 host kernel:', 'Nov 29 07:00:15 host kernel:'), ['spliced']);
+    assert.deepEqual(damage('[   20.000000]', '[   15.000000]'), ['spliced']);
   });
 });
