@@ -229,6 +229,11 @@ describe('explain', () => {
       'controls.injection.error_code',
     ]);
     assert.deepEqual(await verdict('--msrs', file('new.msrs', '1152 01da040000000004\n1169 \n0x492:\n')), []);
+    // rdmsr takes its registers in hexadecimal without a prefix: 480 is 480H.
+    assert.deepEqual(await verdict('--msrs', file('bare.msrs', '480 00da040000000004\n48a:\n')), [
+      'controls.injection.error_code',
+    ]);
+    assert.deepEqual(await verdict('--msrs', file('bare-new.msrs', '480 01da040000000004\n')), []);
     // The dump is of a processor with TSC scaling, which this one lacks: that is said too, and last.
     assert.deepEqual(await verdict('--cpu', 'skylake-k'), [
       'controls.injection.error_code',
@@ -247,6 +252,8 @@ describe('explain', () => {
       [/^trapline: NO_DUMP .*none\.txt/, file('none.txt', 'hello\n')],
       [/^trapline: BAD_CPUID .*cpuid -1 -r/, fixture('svm-cs'), '--cpuid', file('bad.cpuid', 'foo\n')],
       [/^trapline: BAD_MSRS .*line 2/, fixture('svm-cs'), '--msrs', file('bad.msrs', '0x480 1\nfoo\n')],
+      [/^trapline: BAD_MSRS .*none of/, fixture('svm-cs'), '--msrs', file('other.msrs', '0x3a 5\n0x1d9 0\n')],
+      [/^trapline: BAD_MSRS .*line 1/, fixture('svm-cs'), '--msrs', file('names.msrs', 'add 5\n')],
       [/^trapline: BAD_VALUE .*known are/, fixture('svm-cs'), '--cpu', 'i386'],
       [/^trapline: ENOENT /, join(folder, 'nothing')],
       [/^trapline: TRACE_NOT_A_TRACE /, folder],
