@@ -116,7 +116,7 @@ const NO_REPORT: readonly RegExp[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:x|cs)?[-_ ]?instr|vmlaunch|vmresume|vm[-_ ]?ent(?:ry|er)|failure_reason|fail_?entry|hw run failure|exit_reason 0x8|vmrun failed/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed)|fail(?:ure_reason|_?entry)|hw run failure|exit_reason 0x8/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
