@@ -91,6 +91,16 @@ function failureOf({ dump, outcome, conclusion }: Judgement): string {
   ].join('\n');
 }
 
+/** Formats whose lines other programs print as well. */
+const COMMON: ReadonlySet<string> = new Set(['kvm-vmcs', 'xen-vmcs', 'xen-vmcb']);
+
+/** One line that may be of anything, breaks no rule and does not say what happened: two registers that a debugger prints. */
+function saysNothing(dump: Dump, processor: Processor): boolean {
+  if (dump.first !== dump.last || !COMMON.has(dump.format)) return false;
+  const { outcome, conclusion } = judgeDump(dump, processor);
+  return outcome.kind === 'unknown' && conclusion.violated.length + conclusion.suspects.length === 0;
+}
+
 /** Gathers dumps by their kinds, in a space that does not grow with their number. */
 class Kinds {
   readonly #processor: Processor;
@@ -163,6 +173,7 @@ export function explain(log: Log, where: string, options: LogOptions = {}): LogE
   const kinds = new Kinds(processor, each);
   let found = 0;
   findEach(log, (dump) => {
+    if (saysNothing(dump, processor)) return;
     found++;
     progress?.(dump.last);
     kinds.meet(dump);

@@ -5,6 +5,8 @@ import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
 import { hasPhrase, type Log, linesOf } from './lines.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
+/** Characters beyond ASCII, in UTF-8: no register has a second sign of equality behind two digits. */
+const BEYOND_ASCII = /(?:=[89A-Fa-f][0-9A-Fa-f]){2,}/g;
 /** Every `=` begins an escape, or ends the line. */
 const CONFORMS = /^(?:[^=]|=[0-9A-Fa-f]{2})*=?[ \t]*$/;
 const SOFT = /=[ \t]*$/;
@@ -23,7 +25,7 @@ function isQuoted(lines: Iterable<string>): boolean {
     if (HEADER.test(line)) return true;
     if (!line.includes('=3D') || !conforms(line)) continue;
     lined++;
-    for (const [, code] of line.matchAll(ESCAPE)) {
+    for (const [, code] of line.replace(BEYOND_ASCII, '').matchAll(ESCAPE)) {
       if (code === '3D') equals++;
       else others++;
     }

@@ -73,6 +73,23 @@ describe('dumps of a log by kind', () => {
   });
 });
 
+describe('a line that looks like one of a dump', () => {
+  it('is none alone, unless it breaks a rule or says what happened', () => {
+    for (const line of [
+      'RSP = 0x0000000000001000  RIP = 0x0000000000001234 (gdb: info registers)',
+      'TSC Offset = 0xffffff351a3ae18e',
+      'asid=1 tlb_control=0 vintr=0x0',
+    ])
+      assert.throws(() => explain(line, 'log'), { code: 'NO_DUMP' }, line);
+    const wrong = 'RFLAGS=0x00000000         DR7 = 0x0000000000000400';
+    assert.equal(explain(wrong, 'log').dumps[0]?.violated[0]?.id, 'guest.rflags.bit1');
+    assert.equal(
+      explain('reason=80000021 qualification=0000000000000000', 'log').dumps[0]?.outcome.kind,
+      'guest-state',
+    );
+  });
+});
+
 describe('a log is read as it comes', () => {
   it('a dump is given before the rest of the log is looked at, also where each thread begins one', () => {
     const text = many(2000, (i) => `[ 1.0][ T${i}] VM-instruction error 7`);

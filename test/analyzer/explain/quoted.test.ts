@@ -47,6 +47,11 @@ describe('quoted-printable', () => {
   it('finds what is violated', () => {
     assert.deepEqual(broken(only(quoted(fixture('vmx-two-faults')))), ['guest.gdtr.base', 'guest.tr.s']);
   });
+  it('also without the header of the mail, where characters beyond ASCII stand in front', () => {
+    const plain = fixture('vmx-two-faults').trimEnd();
+    const elided = plain.replace(/^\[ *[0-9.]+\]/gm, '[…]');
+    assert.deepEqual(values(quoted(elided, 10_000).replaceAll('…', '=E2=80=A6')), values(elided));
+  });
   it('leaves plain text alone: values that begin with 3D, and a plain dump beside a quoted one', () => {
     const registers = 'RAX=3D00000000000000 RBX=0000000000000000\n'.repeat(10);
     assert.deepEqual([...unquoted(registers)], registers.split('\n'));
