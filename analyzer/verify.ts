@@ -19,6 +19,8 @@ export interface Integrity {
   readonly recorded: string | null;
   /** The first row of each table that breaks a promise of traces/schema.ts. */
   readonly breaches: readonly Breach[];
+  /** What of its files is damaged though no row depends on it. */
+  readonly flaws: readonly string[];
 }
 
 /** Looks at one row after the other; answers what is wrong with it, or null. */
@@ -97,9 +99,9 @@ export function integrityOf(reader: TraceReader): Integrity {
     const breach = breachOf(reader, table as TableName, check(reader));
     return breach ? [breach] : [];
   });
-  return { digest: reader.digest(), recorded: reader.run('digest'), breaches };
+  return { digest: reader.digest(), recorded: reader.run('digest'), breaches, flaws: reader.flaws() };
 }
 
-/** Nothing is broken, and the digest is the recorded one. */
+/** No row is broken, and the digest is the recorded one. */
 export const isIntact = ({ digest, recorded, breaches }: Integrity): boolean =>
   breaches.length === 0 && (recorded === null || recorded === digest);

@@ -39,13 +39,20 @@ function replays(reader: TraceReader, starts: readonly (number | null)[], progre
   return results;
 }
 
+function verdictOf(integrity: Integrity): 'intact' | 'ALTERED' | 'DAMAGED' {
+  if (!isIntact(integrity)) return 'ALTERED';
+  return integrity.flaws.length === 0 ? 'intact' : 'DAMAGED';
+}
+
 function show(call: Call, reader: TraceReader, integrity: Integrity, results: readonly ReplayResult[]): void {
   const { out } = call;
-  const { digest, recorded, breaches } = integrity;
-  const verdict = isIntact(integrity) ? out.paint('green', 'intact') : out.paint('red', 'ALTERED');
-  out.line(`${reader.path}: ${verdict}, ${formatCount(reader.rows('event'), 'event')}, digest ${formatDigest(digest)}`);
+  const { digest, recorded, breaches, flaws } = integrity;
+  const verdict = verdictOf(integrity);
+  const shown = out.paint(verdict === 'intact' ? 'green' : 'red', verdict);
+  out.line(`${reader.path}: ${shown}, ${formatCount(reader.rows('event'), 'event')}, digest ${formatDigest(digest)}`);
   if (recorded !== null && recorded !== digest) out.line(`  its digest was ${formatDigest(recorded)}`);
   for (const { table, row, says } of breaches) out.line(`  table ${table}, row ${formatNumber(row)}: ${says}`);
+  for (const flaw of flaws) out.paragraph(`  ${flaw}`, 4);
   showOrigin(call, reader);
   for (const result of results) showReplay(out, '  ', result);
   const source = reader.run('source');
@@ -81,6 +88,9 @@ export const command: Command = {
     'Exit code 0: it is whole and holds. 1: the replay diverges, the trace was altered, or its recorder did not come to ' +
       `the end (it was killed, its disk was full, or what it was imported from was cut): then ${WHOLE_UP_TO}, and --${INCOMPLETE.name} takes it for good. ` +
       '2: the file is damaged or cut, or it is no trace.',
+    'DAMAGED says that all rows are what was written, but not what stands around them in the files of an Arrow trace ' +
+      '(schemas, metadata, marks of ends, the manifest): Trapline reads it, other readers of Arrow may refuse it or read ' +
+      'something else. `trapline convert` makes a good one of it.',
   ],
   json: {
     path: 'the trace',
@@ -91,6 +101,7 @@ export const command: Command = {
     recorded: 'the digest that the recorder wrote; null where it did not come so far',
     cut: 'why the recording is not there to its end; null where it is',
     damaged: 'lines or places of the source of an import that could not be read',
+    flaws: 'damage of the files on which no row depends, in words',
     breaches: 'rows that break a promise of the format: { table, row, says }',
     replays: 'as trapline replay --json prints them, one a start',
   },
@@ -104,10 +115,12 @@ export const command: Command = {
       progress.end();
       const { complete } = reader;
       const accepted = complete || call.flag(INCOMPLETE.name);
-      const holds = accepted && isIntact(integrity) && results.every(({ divergence }) => divergence === null);
+      const holds =
+        accepted && verdictOf(integrity) === 'intact' && results.every(({ divergence }) => divergence === null);
       const { cut, damaged } = originOf((key) => reader.run(key), complete);
       if (call.flag('json')) call.out.json({ path, holds, complete, ...integrity, cut, damaged, replays: results });
       else show(call, reader, integrity, results);
+      if (integrity.flaws.length > 0) return EXIT.wrong;
       return holds ? EXIT.holds : EXIT.differs;
     } finally {
       progress.end();

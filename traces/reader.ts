@@ -20,6 +20,8 @@ export interface Source {
   readonly upgrades: readonly Upgrader[];
   /** Reads columns of a chunk, with their tags as computed from what was read. */
   read(chunk: StoredChunk, columns: readonly Column[]): TaggedColumn[];
+  /** What TraceReader says of it; `complete` as the facts do. */
+  flaws(complete: boolean): string[];
   close(): void;
 }
 
@@ -119,6 +121,10 @@ export class StoreReader implements TraceReader {
 
   fingerprint(table: TableName): string {
     return indexDigest(this.#stored(table));
+  }
+
+  flaws(): string[] {
+    return this.#source.flaws(this.complete);
   }
 
   close(): void {

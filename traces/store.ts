@@ -53,6 +53,11 @@ export interface TraceReader {
   digest(): string;
   /** Digest of a table's index (traces/digest.ts): another where any of its rows is. Reads no rows. */
   fingerprint(table: TableName): string;
+  /**
+   * What of its files is not as it was written though no row depends on it, in words: other readers of them may stumble
+   * over it. Reads the whole trace, whose chunks are known to be good.
+   */
+  flaws(): string[];
   close(): void;
 }
 

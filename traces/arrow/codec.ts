@@ -29,9 +29,11 @@ const MOST_FOLDED = 255;
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength);
 
+const blocksFor = (length: number): (typeof BLOCKS)[number] => BLOCKS.find(({ most }) => length <= most) ?? LARGEST;
+
 /** A frame of these bytes, of which there must be some. */
 export function compress(bytes: Uint8Array): Uint8Array {
-  const { says, most, check } = BLOCKS.find((each) => bytes.length <= each.most) ?? LARGEST;
+  const { says, most, check } = blocksFor(bytes.length);
   const blocks: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += most) blocks.push(blockOf(bytes.subarray(at, at + most)));
   const frame = new Uint8Array(blocks.reduce((sum, { length }) => sum + length, HEAD + LENGTH));
@@ -73,6 +75,14 @@ export function compressConstant(byte: number, length: number): Uint8Array {
     constants.set(key, frame);
   }
   return frame;
+}
+
+/** Whether what stands around the blocks of a frame of `length` bytes is as `compress` writes it. */
+export function isFrame(frame: Uint8Array, length: number): boolean {
+  const { says, check } = blocksFor(length);
+  const head = frame.length >= HEAD + LENGTH && viewOf(frame).getUint32(0, true) === MAGIC;
+  if (!head || frame[4] !== FLAGS || frame[5] !== says || frame[6] !== check) return false;
+  return viewOf(frame).getUint32(frame.length - LENGTH, true) === 0;
 }
 
 /** @throws RangeError where the frame is none of `compress`, or does not hold exactly `length` bytes */

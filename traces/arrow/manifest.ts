@@ -56,6 +56,8 @@ export interface Manifest {
   readonly stored: readonly StoredChunk[];
   /** Number of the first line that is damaged, counted from 1, or null. */
   readonly damaged: number | null;
+  /** Whether it ends with a whole line, as it does unless its recorder was killed. */
+  readonly ended: boolean;
 }
 
 /** Whole lines; what follows the last newline is what a killed recorder was writing. */
@@ -69,7 +71,7 @@ export function parseManifest(text: string): Manifest {
     if (chunk === null) damaged ??= i + 1;
     else stored.push(chunk);
   }
-  return { version, stored, damaged };
+  return { version, stored, damaged, ended: text.endsWith('\n') };
 }
 
 /** The format version of the first line, or null where it is no manifest. */

@@ -2,11 +2,12 @@
 import { closeSync } from 'node:fs';
 import { TraceError, traceError } from '../errors.js';
 import { type Damage, everywhere, indexChunks, type Source, type TaggedColumn } from '../reader.js';
-import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
+import { type Column, FORMAT_VERSION, TABLE_NAMES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { storedColumns, type Upgrader, upgradesFor } from '../upgrade.js';
 import { decodeBatch } from './batch.js';
 import { openFile, readAll, readBytes } from './files.js';
+import { flawsOf } from './framing.js';
 import { Malformed } from './malformed.js';
 import { type Manifest, manifestPath, parseManifest, streamPath } from './manifest.js';
 import { Stream } from './stream.js';
@@ -18,11 +19,13 @@ export class ArrowSource implements Source {
   readonly damage: Damage;
   readonly upgrades: readonly Upgrader[];
   readonly #streams = new Map<TableName, Stream>();
+  readonly #manifest: Manifest;
 
   /** @throws TraceError where the folder is no trace, or one of a version that cannot be read */
   constructor(folder: string) {
     this.path = folder;
     const manifest = readManifest(folder);
+    this.#manifest = manifest;
     const lost = new Map<TableName, TraceError>();
     for (const table of TABLE_NAMES) {
       try {
@@ -56,6 +59,16 @@ export class ArrowSource implements Source {
       const why = error instanceof Malformed ? error.message : 'the record batch contradicts itself';
       throw new TraceError('TRACE_DAMAGED', this.path, place, why);
     }
+  }
+
+  flaws(complete: boolean): string[] {
+    const version = FORMAT_VERSION - this.upgrades.length;
+    const streams = [...this.#streams].flatMap(([table, stream]) => {
+      const columns = storedColumns(this.upgrades, table);
+      const chunks = this.chunks.get(table) ?? [];
+      return flawsOf(stream, { columns, chunks, version, complete }).map((flaw) => `${table}.arrow: ${flaw}`);
+    });
+    return [...manifestFlaws(this.#manifest, [...this.chunks.values()].flat().length, complete), ...streams];
   }
 
   close(): void {
@@ -105,6 +118,15 @@ export class ArrowSource implements Source {
     if (damaged === null || this.upgrades.length === 0) return damage;
     return everywhere(new TraceError('TRACE_DAMAGED', this.path, `manifest.jsonl, line ${damaged}`));
   }
+}
+
+/** What of a manifest is not there, though all chunks are; a recorder that was killed may not have written the last line. */
+function manifestFlaws({ damaged, stored, ended }: Manifest, chunks: number, complete: boolean): string[] {
+  const found = 'its chunks were found again in the streams';
+  if (damaged !== null) return [`manifest.jsonl: line ${damaged} is damaged or missing; ${found}`];
+  if (!complete) return [];
+  if (stored.length < chunks) return [`manifest.jsonl: lines are missing at its end or between; ${found}`];
+  return ended ? [] : ['manifest.jsonl: its last line is not whole'];
 }
 
 function inRoom(error: unknown, folder: string, place: string): TraceError {

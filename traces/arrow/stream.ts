@@ -1,11 +1,11 @@
 /** Messages of a stream as they lie in its file, found without the manifest. */
-import type { TableName } from '../schema.js';
+import type { Column, TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import { readBytes, type TraceFile } from './files.js';
 import { metadataLength, PREFIX } from './ipc.js';
 import { chunkOf } from './manifest.js';
 import { descriptionIn, getCount, locate } from './record-batch.js';
-import { formatOf } from './schema-message.js';
+import { formatOf, isSchemaOf } from './schema-message.js';
 
 /** Metadata of a batch is a few kB; a stream that claims more was made to deceive. */
 const MOST_METADATA = 1 << 20;
@@ -29,6 +29,12 @@ export class Stream {
   /** The format version that the schema says, or null. */
   version(): number | null {
     return this.#schema === null ? null : formatOf(this.#schema);
+  }
+
+  /** What is wrong with its schema, which is to be that of these columns; null where nothing is. */
+  schemaFlaw(columns: readonly Column[], version: number): string | null {
+    if (this.#schema === null) return 'its schema is damaged or cut';
+    return isSchemaOf(this.#schema, { table: this.#table, columns, version }) ? null : 'its schema is damaged';
   }
 
   /** The chunk whose record batch lies at an offset, as it describes itself; it may end behind the file. */
