@@ -25,6 +25,9 @@ const CLOSELY = 25;
 /** Versions differ in their order by this many rows at most: Linux prints PinBased behind TertiaryExec since 5.19. */
 const SWAPPED = 3;
 
+/** Rows of all versions between two lines that came in the wrong order, as those of a remote syslog may. */
+const REORDERED = 12;
+
 /** What a line is to a dump: one of it, the first of the next, or one of another that was printed at the same time. */
 export type Relation = 'own' | 'next' | 'mixed';
 
@@ -111,13 +114,15 @@ export class Builder {
     if (!this.#isMixed && this.#beginsAt(row)) return 'next';
     if (!this.isFollowedBy(context)) return isNew ? 'own' : 'next';
     if (this.#isMixed) return this.#beginsAt(row) && this.#isAtEnd ? 'next' : 'mixed';
-    return isNew || this.#isAmid || !this.#isWhole ? 'mixed' : 'next';
+    if (!isNew && !this.#isAmid && this.#isWhole) return 'next';
+    // Where each line was logged twice so is this one.
+    return row.order === this.#order ? 'own' : 'mixed';
   }
 
   /** No version prints the row after the last one; one that is there already may be printed again. */
   #isBehind(row: Row, found: Fit): boolean {
     const before = this.#seen.get(row);
-    if (before === undefined) return row.order < this.#order - SWAPPED;
+    if (before === undefined) return row.order < this.#order - (this.#before === null ? REORDERED : SWAPPED);
     return row.opens === 'section' || (before !== spell(found) && row.order < this.#order);
   }
 

@@ -120,4 +120,12 @@ describe('dumps one after the other', () => {
     for (const left of [5, 20, 36])
       assert.deepEqual(causes(stamped([...first.slice(0, left), ...second])).at(-1), ['guest.pdpte2.reserved']);
   });
+  it('lines that were logged twice, or two that came in the wrong order, are no other dump', () => {
+    const whole = ids(only(stamped(first)).violated);
+    assert.deepEqual(causes(stamped(first.flatMap((line) => [line, line]))), [whole]);
+    for (let i = 1; i + 1 < first.length; i++) {
+      const swapped = first.toSpliced(i, 2, first[i + 1] ?? '', first[i] ?? '');
+      assert.deepEqual(causes(stamped(swapped)), [whole], first[i]);
+    }
+  });
 });
