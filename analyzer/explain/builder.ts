@@ -24,17 +24,18 @@ const TOGETHER = 12;
 const CLOSELY = 25;
 /** Versions differ in their order by this many rows at most: Linux prints PinBased behind TertiaryExec since 5.19. */
 const SWAPPED = 3;
-
 /** Rows of all versions between two lines that came in the wrong order, as those of a remote syslog may. */
 const REORDERED = 12;
 
 /** What a line is to a dump: one of it, the first of the next, or one of another that was printed at the same time. */
 export type Relation = 'own' | 'next' | 'mixed';
 
-/** Printed by a processor while others go on, and one may print its own. */
-const CONCURRENT: ReadonlySet<Family> = new Set(['vmcs', 'vmcb', 'xen-vmcb']);
-
-const isNeeded = (row: Row, family: Family): boolean => row.family === family && !row.optional;
+/** Printed by a processor while another may print its own; with the section that comes last. */
+const CONCURRENT: ReadonlyMap<Family, string> = new Map([
+  ['vmcs', 'control'],
+  ['vmcb', 'state'],
+  ['xen-vmcb', 'segments'],
+]);
 
 /** The row by which a dump without a head begins. */
 const headingOf = (family: Family): Row | undefined =>
@@ -46,12 +47,6 @@ const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
   'xen-check': 'xen-check',
   qemu: 'qemu',
   report: 'report',
-};
-
-const LAST_SECTION: { readonly [family in Family]?: string } = {
-  vmcs: 'control',
-  vmcb: 'state',
-  'xen-vmcb': 'segments',
 };
 
 const SOURCE = /^ ?\((effective|autoload)\)/i;
@@ -119,7 +114,7 @@ export class Builder {
     return row.order === this.#order ? 'own' : 'mixed';
   }
 
-  /** No version prints the row after the last one; one that is there already may be printed again. */
+  /** No version prints the row after the last one; one with the same values may be logged twice. */
   #isBehind(row: Row, found: Fit): boolean {
     const before = this.#seen.get(row);
     if (before === undefined) return row.order < this.#order - (this.#before === null ? REORDERED : SWAPPED);
@@ -139,7 +134,7 @@ export class Builder {
   }
 
   get #isAtEnd(): boolean {
-    return this.#sections.has(LAST_SECTION[this.family] ?? '');
+    return this.#sections.has(CONCURRENT.get(this.family) ?? '');
   }
 
   /** The line was printed at the time of this dump, as far as can be told. */
@@ -322,7 +317,7 @@ export class Builder {
   #lacking(): Row[] {
     const program = this.#xen ? 'xen' : 'kvm';
     return ROWS.filter(
-      (row) => isNeeded(row, this.family) && (row.only ?? program) === program && !this.#hasGiven(row),
+      (row) => row.family === this.family && !row.optional && (row.only ?? program) === program && !this.#hasGiven(row),
     );
   }
 
