@@ -1,7 +1,7 @@
 /** What a command is: data, from which parsing and `--help` are made, and one function that runs it. */
 import type { Output } from './output.js';
 
-/** Exit codes of every command; SIGPIPE and defects of Trapline itself have codes of their own in main.ts. */
+/** Exit codes of every command; SIGPIPE and defects of Trapline itself have codes of their own in program.ts. */
 export const EXIT = { holds: 0, differs: 1, wrong: 2 } as const;
 
 export interface Option {
@@ -41,6 +41,8 @@ export interface Call {
 export interface Command {
   readonly arguments: readonly Argument[];
   readonly options: readonly Option[];
+  /** Options that ask for one thing in different forms: of each list one at the most may be given. */
+  readonly alternatives?: readonly (readonly string[])[];
   /** Paragraphs below the summary. */
   readonly details?: readonly string[];
   /** Keys of the document that `--json` prints, and what each says. Stable: keys are added, never changed. */

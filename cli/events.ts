@@ -23,6 +23,8 @@ const PIPE_BUF = 4096;
 /** Ends the reading of a file of which enough was seen. */
 class Enough extends Error {}
 
+const NONE = 'none of its events is as asked for';
+
 type Keeps = (event: Listed) => boolean;
 
 const namesOf = (call: Call): string[] =>
@@ -55,6 +57,10 @@ function keepsTimes(call: Call): Keeps {
     return { tick: BigInt(whole), time: BigInt(whole) * NS + BigInt((fraction ?? '').padEnd(9, '0')), fraction };
   });
   if (!from && !to) return () => true;
+  if (from && to && from.time > to.time) {
+    const asked = `events --from ${call.value('from')} --to ${call.value('to')}`;
+    throw new CliError('BAD_VALUE', asked, 'the end comes before the beginning');
+  }
   return ({ tick, time }) => {
     const at = tick ?? time;
     if (at === null) return false;
@@ -168,10 +174,12 @@ function run(call: Call): number {
     const { whole } = feed(file, READING, take, out);
     const strange = none ? names.find((name) => !isKnown(name)) : undefined;
     if (strange !== undefined) throw new CliError('BAD_VALUE', `events --kind ${strange}`, 'no event has that name');
+    if (none) out.note(NONE);
     return whole ? EXIT.holds : EXIT.wrong;
   } catch (error) {
-    if (error instanceof Enough) return EXIT.holds;
-    throw error;
+    if (!(error instanceof Enough)) throw error;
+    if (none) out.note(NONE);
+    return EXIT.holds;
   }
 }
 

@@ -6,10 +6,8 @@ import { COMMANDS } from './commands.js';
 import { describeError, formatError } from './errors.js';
 import { Output } from './output.js';
 import { stdoutReader } from './pipe.js';
-import { EXIT_DEFECT, runProgram } from './program.js';
+import { EXIT_DEFECT, EXIT_SIGPIPE, runProgram } from './program.js';
 
-/** What a shell reports for a program that SIGPIPE ended: the reader went away before the answer was whole. */
-const EXIT_SIGPIPE = 141;
 const STDERR = 2;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

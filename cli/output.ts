@@ -100,6 +100,11 @@ export class Output {
     return `\u001b[${on}m${text}\u001b[${off}m`;
   }
 
+  /** Text of others, for a line: on a terminal without what would be a command to it, colours too. */
+  foreign(text: string): string {
+    return this.#out.isTTY === true ? printable(text) : text;
+  }
+
   /** Prints a line; on a terminal without what would be a command to it. */
   line(text = ''): void {
     this.#out.write(`${this.#out.isTTY === true ? harmless(text) : text}\n`);

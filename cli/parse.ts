@@ -66,13 +66,26 @@ function checkArguments(args: readonly string[], table: readonly Argument[], com
     throw new CliError('UNEXPECTED_ARGUMENT', `${command} ${extra}`);
 }
 
+/** What is silently left out would be taken for the answer. */
+function checkAlternatives(given: ReadonlyMap<string, unknown>, { alternatives = [] }: Parsing, command: string): void {
+  for (const names of alternatives) {
+    const asked = names.filter((name) => given.has(name)).map((name) => `--${name}`);
+    if (asked.length > 1) {
+      throw new CliError('BAD_VALUE', `${command} ${asked.join(' ')}`, 'one excludes the other', 'give one of them');
+    }
+  }
+}
+
+/** What of a command says how its words are read. */
+type Parsing = Pick<Command, 'arguments' | 'options' | 'alternatives'>;
+
 export interface Parsed {
   readonly args: readonly string[];
   readonly given: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Splits words into options and arguments; throws CliError. `--help` wins over missing arguments. */
-export function parse(words: readonly string[], command: string, spec: Pick<Command, 'arguments' | 'options'>): Parsed {
+export function parse(words: readonly string[], command: string, spec: Parsing): Parsed {
   const options = [...spec.options, HELP_OPTION];
   const args: string[] = [];
   const given = new Map<string, string[]>();
@@ -103,7 +116,10 @@ export function parse(words: readonly string[], command: string, spec: Pick<Comm
       given.set(option.name, [...values, value ?? '']);
     }
   }
-  if (!given.has(HELP_OPTION.name)) checkArguments(args, spec.arguments, command);
+  if (!given.has(HELP_OPTION.name)) {
+    checkArguments(args, spec.arguments, command);
+    checkAlternatives(given, spec, command);
+  }
   return { args, given };
 }
 

@@ -19,6 +19,7 @@ import type { Chunk } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import { type Fed, fedBy, feed, isOurs, printOrigin } from './feed.js';
+import type { Output } from './output.js';
 import {
   type Counting,
   printBreakdown,
@@ -134,8 +135,10 @@ const placeOf =
     lane === null ? `L${level ?? '?'}` : (nameOf('vcpu', BigInt(lane)) ?? String(lane));
 
 /** The lanes that are vCPU `number`; those whose number the trace does not say count from 0. */
-function ofVcpu(index: ExitIndex, number: number, { saysOf }: Fed): ExitIndex {
-  return onlyLanes(index, (lane) => (vcpuNumber(lane, saysOf) ?? lane) === number);
+function ofVcpu(index: ExitIndex, number: number, { saysOf }: Fed, out: Output): ExitIndex {
+  const isMeant = (lane: number): boolean => (vcpuNumber(lane, saysOf) ?? lane) === number;
+  if (!index.lanes.some(({ lane }) => isMeant(lane))) out.note(`no vCPU of it is number ${number}: see --by vcpu`);
+  return onlyLanes(index, isMeant);
 }
 
 function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null, wanted: Wanted, fed: Fed): void {
@@ -216,7 +219,7 @@ function run(call: Call): number {
   const [file = '-'] = call.args;
   const wanted = wantedBy(call);
   const { index: whole, nested, fed } = open(call, file, wanted.event);
-  const index = wanted.vcpu === null ? whole : ofVcpu(whole, wanted.vcpu, fed);
+  const index = wanted.vcpu === null ? whole : ofVcpu(whole, wanted.vcpu, fed, call.out);
   const { nameOf, saysOf } = fed;
   const { by, symbols, histograms, lanes, rips } = wanted;
   if (call.flag('folded')) {
@@ -268,6 +271,7 @@ export const command: Command = {
     { name: 'fresh', says: 'read the trace, whatever is kept beside it' },
     JSON_OPTION,
   ],
+  alternatives: [['json', 'folded']],
   details: [
     'Handler time runs from an exit to the next entry of the same vCPU: ticks on runs of our machine, which are exact, ' +
       'host time on imported traces, which are samples. Percentiles are exact, by nearest rank; ± is the standard error ' +

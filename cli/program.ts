@@ -9,6 +9,11 @@ import { makeCall, nearest, parse } from './parse.js';
 /** EX_SOFTWARE of sysexits(3): a defect of Trapline, never an answer about its input. */
 export const EXIT_DEFECT = 70;
 
+/** What a shell reports for a program that SIGPIPE ended: the reader went away before the answer was whole. */
+export const EXIT_SIGPIPE = 141;
+
+const isBrokenPipe = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EPIPE';
+
 /** Version of the package: compiled files are two folders below its package.json. */
 function version(): string {
   const found: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
@@ -50,6 +55,8 @@ export async function runProgram(
     }
     return await command.run(makeCall(name, command, parsed, out));
   } catch (error) {
+    // a file that was written is a pipe, as /dev/stdout may be
+    if (isBrokenPipe(error)) return EXIT_SIGPIPE;
     const described = describeError(error);
     if (described !== null) {
       out.note(formatError(described));

@@ -6,6 +6,7 @@ import { runBounded } from './bounded.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import type { Output } from './output.js';
+import { formatNumber } from './table.js';
 
 /** Columns whose values people read in hexadecimal. */
 const HEXADECIMAL = new Set([
@@ -16,8 +17,9 @@ const HEXADECIMAL = new Set([
 const unsigned = (cell: bigint, column: AnswerColumn): bigint =>
   column.of?.type === 'u64' ? BigInt.asUintN(64, cell) : cell;
 
-function show(cell: AnswerCell, column: AnswerColumn): string {
+function show(out: Output, cell: AnswerCell, column: AnswerColumn): string {
   if (cell === null) return '';
+  if (typeof cell === 'string') return out.foreign(cell);
   if (cell instanceof Uint8Array) return Buffer.from(cell).toString('hex');
   if (typeof cell !== 'bigint') return String(cell);
   const value = unsigned(cell, column);
@@ -96,7 +98,7 @@ async function printVertical(
     out.title(`row ${++number}`);
     for (const [i, column] of columns.entries()) {
       const cell = row[i] ?? null;
-      if (cell !== null) out.line(`  ${column.name.padEnd(width)}  ${show(cell, column)}`);
+      if (cell !== null) out.line(`  ${column.name.padEnd(width)}  ${show(out, cell, column)}`);
     }
     const empty = columns.filter((_, i) => (row[i] ?? null) === null).length;
     if (empty > 0) out.line(`  (${empty} ${empty === 1 ? 'column is' : 'columns are'} null)`);
@@ -137,6 +139,7 @@ export const command: Command = {
     { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
     JSON_OPTION,
   ],
+  alternatives: [['json', 'csv', 'vertical']],
   details: [
     'Reads, never writes. 64-bit integers are two’s complement: u64(x) and hex64(x) print them, ult(a, b) and ule(a, b) ' +
       'compare them without sign. Names of numbers are in the table dictionary, and in the view named. As JSON: one object a row, 64-bit ' +
@@ -170,22 +173,28 @@ export const command: Command = {
     if (seconds !== null) return runBounded(withoutTimeout(call, limit), seconds, `query ${path}`);
     const sql = new TraceSql(path);
     try {
-      const { columns, rows: all } = sql.ask(statement);
+      const { columns: named, rows: all } = sql.ask(statement);
+      // a column that was given no name has its expression's
+      const columns = named.map((column) => ({ ...column, name: call.out.foreign(column.name) }));
       const rows =
-        limit === null ? all : first(all, limit, () => call.out.note(`the first ${limit} rows; there are more`));
+        limit === null
+          ? all
+          : first(all, limit, () =>
+              call.out.note(`the first ${limit === 1 ? 'row' : `${formatNumber(limit)} rows`}; there are more`),
+            );
       if (call.flag('json')) {
         const objects = gather(rows).map((row) =>
-          Object.fromEntries(columns.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
+          Object.fromEntries(named.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
         );
         call.out.json(objects);
       } else if (call.flag('csv')) {
         call.out.line(columns.map(({ name }) => quoteCsv(name)).join(','));
         for await (const row of attentive(rows))
-          call.out.line(columns.map((column, i) => quoteCsv(show(row[i] ?? null, column))).join(','));
+          call.out.line(columns.map((column, i) => quoteCsv(show(call.out, row[i] ?? null, column))).join(','));
       } else if (call.flag('vertical')) await printVertical(call.out, columns, attentive(rows));
       else {
         const answered = gather(rows);
-        const shown = answered.map((row) => columns.map((column, i) => show(row[i] ?? null, column)));
+        const shown = answered.map((row) => columns.map((column, i) => show(call.out, row[i] ?? null, column)));
         const numeric = columns.map((_, i) => shown.every((row) => /^-?[0-9]*$|^0x/.test(row[i] ?? '')));
         const laid = columns.map(({ name }, i) => ({ title: name, align: numeric[i] ? 'right' : 'left' }) as const);
         if (call.out.fits(laid, shown)) call.out.table(laid, shown);

@@ -232,6 +232,18 @@ describe('the program', () => {
     assert.match((await trapline(['guests', 'hypervisor'])).out, /cpuid=/);
   });
 
+  it('refuses options of which one excludes the other, before anything is read', async () => {
+    for (const words of [
+      ['profile', 'no-such-file', '--json', '--folded'],
+      ['query', 'no-such-file', 'select 1', '--csv', '--json'],
+      ['query', 'no-such-file', 'select 1', '-x', '--csv'],
+    ]) {
+      const { code, out, err } = await trapline(words);
+      assert.deepEqual([code, out], [2, ''], words.join(' '));
+      assert.match(err, /BAD_VALUE .*one excludes the other/, words.join(' '));
+    }
+  });
+
   it('ends quietly when nobody reads on', async () => {
     let text = '';
     for (let i = 0; i < 60_000; i++)

@@ -135,3 +135,19 @@ test('events of input without an end stop where nobody reads any more', () => {
   });
   assert.deepEqual([status, columnsOf(stdout).slice(-2)], [0, ['entry', 'rip=0x1']]);
 });
+
+test('says where nothing is as asked for, and refuses a time that ends before it begins', async () => {
+  for (const words of [
+    ['--seq', '99999-100000'],
+    ['--seq', '3-3', '--kind', 'lost'],
+    ['--vcpu', '7'],
+    ['--from', '999999999'],
+  ]) {
+    const { code, out, err } = await call('events', REPORT, ...words);
+    assert.deepEqual([code, out], [0, ''], words.join(' '));
+    assert.match(err, /none of its events is as asked for\n$/, words.join(' '));
+  }
+  const { code, err } = await call('events', REPORT, '--from', '5', '--to', '4.9');
+  assert.equal(code, 2);
+  assert.match(err, /BAD_VALUE .*--from 5 --to 4\.9: the end comes before the beginning/);
+});

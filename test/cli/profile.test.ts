@@ -10,6 +10,7 @@ import { runProgram } from '../../cli/program.js';
 import { readUse } from '../../cli/symbols.js';
 import { elfFile } from '../analyzer/elf-files.js';
 import { fixture, fixturePath, sharedPath } from '../recorder/import-helpers.js';
+import { call } from './process.js';
 
 const VMX = fixturePath('vmx-basic.report.txt');
 const NESTED = fixturePath('svm-nested.report.txt');
@@ -108,6 +109,7 @@ describe('profile', () => {
     assert.deepEqual([first.exits, first.handled], [all.exits, all.handled]);
     assert.equal((await json(VMX, '--vcpu', '7')).exits, 0);
     assert.match((await trapline(['profile', VMX, '--vcpu', '7'])).out, /\n0 exits/);
+    assert.match((await call('profile', VMX, '--vcpu', '7')).err, /no vCPU of it is number 7/);
   });
 
   it('says what the exits of nested guests cost', async () => {

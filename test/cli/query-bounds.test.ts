@@ -1,6 +1,6 @@
 /** `trapline query` over statements without end. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +60,8 @@ test('--limit prints the first rows and says that there are more', async () => {
     assert.deepEqual(ran.out.match(/\d+$|\d+(?=\n)/gm)?.includes('3'), true);
     assert.equal(ran.err, 'trapline: the first 3 rows; there are more\n');
   }
+  const one = await trapline(['query', 'a.sqlite', ROWS, '--limit', '1'], folder);
+  assert.equal(one.err, 'trapline: the first row; there are more\n');
   const all = await trapline(['query', 'a.sqlite', 'select 1 union select 2', '--limit', '2'], folder);
   assert.equal(all.err, '');
 });
@@ -70,6 +72,13 @@ test('rows without end stop where their reader goes away', () => {
     () => execFileSync('bash', ['-c', line, process.execPath, MAIN, ROWS], { cwd: folder, stdio: 'pipe' }),
     ({ status, stdout }: { status: number; stdout: Buffer }) => status === 141 && String(stdout) === 'n\n1\n',
   );
+});
+
+test('a file that is written into a pipe ends quietly where its reader went away', () => {
+  const file = `"$0" "$1" export a.sqlite -o /dev/stdout --replace --as csv`;
+  const line = `{ sleep 0.3; ${file}; } | true; exit "\${PIPESTATUS[0]}"`;
+  const { status, stderr } = spawnSync('bash', ['-c', line, process.execPath, MAIN], { cwd: folder, timeout: 60_000 });
+  assert.deepEqual([status, String(stderr)], [141, '']);
 });
 
 /** Processes that have a text among their arguments. */

@@ -49,6 +49,15 @@ describe('a terminal of 80 columns', () => {
       assert.deepEqual(tooWide((await run([name, '--help'], COLUMNS)).out), [], `${name} --help`);
   });
 
+  it('gets no colour that a statement computes, nor in the name of a column', async () => {
+    const statement = 'select char(27) || \'[31mred\' as "\u001b[31mname", 2 as b';
+    for (const format of [[], ['--csv'], ['-x']]) {
+      const words = ['query', trace('two'), statement, ...format];
+      assert.ok(!(await run(words, COLUMNS)).out.includes('\u001b'));
+      assert.ok((await run(words)).out.includes('\u001b[31mred'), 'a pipe gets every character');
+    }
+  });
+
   it('has room for every answer', async () => {
     const answers: readonly (readonly string[])[] = [
       ...[[], ['--nested'], ['--by', 'vm,vcpu'], ['--by-lane'], ['--by', 'reason,key'], ['--histogram']].flatMap(
