@@ -1,6 +1,6 @@
 /** What to look at next, by what happened and what was missing. */
 import type { Conclusion } from './conclude.js';
-import { type Dump, fieldOf } from './dump.js';
+import { areMixed, type Dump, fieldOf } from './dump.js';
 import type { Missing } from './evaluate.js';
 import type { Host, Outcome } from './outcome.js';
 import { FACTS } from './processor.js';
@@ -96,7 +96,7 @@ const ADVICE: readonly Advice[] = [
     says: 'Take one dump from one log, whole: lines of several runs or of several vCPUs are mixed here.',
   },
   {
-    applies: ({ format, damage }) => format.startsWith('kvm-') && damage.some(({ kind }) => kind === 'mixed'),
+    applies: (dump) => dump.format.startsWith('kvm-') && areMixed(dump),
     says: 'A kernel with CONFIG_PRINTK_CALLER names the thread of each line, so that dumps of several vCPUs are told apart.',
   },
   {

@@ -8,7 +8,7 @@ export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:'
 
 /** What is counted is no number of an error, nor is one that is talked about. */
 const NO_COUNT =
-  '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?)\\b)';
+  '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?|names?)\\b)';
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])${NO_COUNT}`;
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
@@ -109,7 +109,7 @@ const MATCHED = /=>/;
 /** Lines that speak of errors and report none: comments and statements, commands that look for them, tests that pass. */
 const NO_REPORT: readonly RegExp[] = [
   /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$/,
-  /\bassert\w*!?\s*\(|(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$/,
+  /\bassert\w*!?\s*\(|(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
   /\b(?:[ef]?grep|rg|ack|awk|sed)\s+["'`-]/,
   /^\W*(?:PASS(?:ED)?:|ok \d+\b|SKIP)|\.{3}\s*(?:ok|passed)\s*$/i,
 ];

@@ -1,5 +1,14 @@
 /** Puts the lines of one dump together, and notices what cannot belong together. */
-import type { Damage, DamageKind, Dump, EferSource, Format, ListedMsr, Value } from './dump.js';
+import {
+  areMixed,
+  type Damage,
+  type DamageKind,
+  type Dump,
+  type EferSource,
+  type Format,
+  type ListedMsr,
+  type Value,
+} from './dump.js';
 import { type Jump, jumpBetween, type Moment } from './moments.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
@@ -219,8 +228,7 @@ export class Builder {
 
   build(): Dump {
     this.#complete();
-    const areMixed = this.#damage.some(({ kind }) => kind === 'mixed' || kind === 'conflict');
-    const pieces = areMixed ? this.#separate() : this.#pieces;
+    const pieces = areMixed({ damage: this.#damage }) ? this.#separate() : this.#pieces;
     return {
       format: this.#format,
       first: this.first,

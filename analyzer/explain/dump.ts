@@ -78,3 +78,7 @@ export interface Dump {
 }
 
 export const fieldOf = (dump: Dump, name: string): bigint | null => dump.values.get(name)?.value ?? null;
+
+/** Lines of two states that were printed at the same time stand in it, so that none of them is known to belong to another. */
+export const areMixed = ({ damage }: Pick<Dump, 'damage'>): boolean =>
+  damage.some(({ kind }) => kind === 'mixed' || kind === 'conflict');

@@ -1,5 +1,5 @@
 /** Verdict and sentence of each case, in the order in which they are tried. */
-import { type Dump, fieldOf } from './dump.js';
+import { areMixed, type Dump, fieldOf } from './dump.js';
 import type { Judged } from './evaluate.js';
 import type { Outcome } from './outcome.js';
 import { FACTS } from './processor.js';
@@ -95,9 +95,8 @@ const CASES: readonly Case[] = [
     verdict: 'damaged',
     applies: ({ dump }) => dump.damage.some(({ kind }) => MIXED.has(kind)),
     says: ({ dump, outcome, violated }) => {
-      const isMixed = dump.damage.some(({ kind }) => kind === 'mixed' || kind === 'conflict');
       const mixed =
-        dump.pieces > 1 && !isMixed
+        dump.pieces > 1 && !areMixed(dump)
           ? `is spliced from ${dump.pieces} pieces of different moments`
           : 'mixes the lines of two states';
       const failure = outcome.failed ? ` It says "${outcome.says}", but of which state cannot be told.` : '';

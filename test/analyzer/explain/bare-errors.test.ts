@@ -110,6 +110,8 @@ describe('bare VM-instruction errors', () => {
     '    x = 1; /* VM-instruction error 7: */',
     '+	pr_err("vm-instruction error: 7");',
     'printf("vmlaunch error 7\\n")',
+    "  says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',",
+    'VM-instruction error 7 names no field',
     '$ grep -n "VM-instruction error 7" log',
     'root@host:~# grep -rn "vmlaunch error 7" .',
     'test vmlaunch error 7 ... ok',
