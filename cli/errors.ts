@@ -66,6 +66,12 @@ const textOf = (error: object, key: string): string | null => {
   return typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : null;
 };
 
+/** The same failure, with the file where the system does not name it: read(2) gets a descriptor, no path. */
+export function ofFile(error: unknown, path: string): unknown {
+  const unnamed = error instanceof Error && 'syscall' in error && !('path' in error);
+  return unnamed ? Object.assign(error, { path }) : error;
+}
+
 /**
  * What an error says of itself, or null where it is none that a room foresaw: a defect.
  * Rooms throw errors with `code` and any of `what`, `where`, `why`, `advice`; a message alone will do.

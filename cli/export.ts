@@ -69,6 +69,20 @@ const WRITTEN: { readonly [format in (typeof FORMATS)[number]]: readonly [one: s
   parquet: ['row of Parquet', 'rows of Parquet'],
 };
 
+/** Options that some formats alone have a use for. */
+const USED_BY: { readonly [option: string]: readonly (typeof FORMATS)[number][] } = {
+  table: ['csv', 'parquet'],
+  weight: ['folded', 'svg'],
+  [SYMBOLS_OPTION.name]: ['folded', 'svg', 'speedscope', 'perfetto'],
+};
+
+function checkUse(call: Call, format: (typeof FORMATS)[number]): void {
+  for (const [option, formats] of Object.entries(USED_BY)) {
+    if (call.values(option).length === 0 || formats.includes(format)) continue;
+    throw new CliError('BAD_VALUE', `export --${option} --as ${format}`, `it goes with ${formats.join(', ')}`);
+  }
+}
+
 /** Stands in a dataset of ours; names with an underscore are no data to Spark, DuckDB and ClickHouse. */
 const MARK = '_trapline.json';
 
@@ -161,6 +175,7 @@ export const command: Command = {
     const target = call.needed('output');
     call.needed('as');
     const format = choice(call, 'as', FORMATS, 'csv');
+    checkUse(call, format);
     refuseSame(path, target);
     const reader = openTrace(path);
     try {

@@ -12,7 +12,7 @@ import { StreamWriter } from '../recorder/import/stream.js';
 import { TraceError } from '../traces/errors.js';
 import { openTrace, traceKind } from '../traces/open.js';
 import type { Chunk, TraceReader } from '../traces/store.js';
-import { describeError, formatError } from './errors.js';
+import { describeError, formatError, ofFile } from './errors.js';
 import { describeCounts, printNotes } from './import-text.js';
 import { withAdvice } from './log.js';
 import type { Output } from './output.js';
@@ -36,7 +36,11 @@ export interface Fed extends Names {
 export const isOurs = (file: string): boolean => {
   if (file === '-') return false;
   const stat = statSync(file);
-  return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);
+  try {
+    return stat.isDirectory() || (stat.isFile() && traceKind(file) !== null);
+  } catch (error) {
+    throw ofFile(error, file);
+  }
 };
 
 /** What is read of a trace, and decoded of a foreign file. */

@@ -1,6 +1,6 @@
 /** Files that a call names, read whole but not without bound. */
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
-import { CliError } from './errors.js';
+import { CliError, ofFile } from './errors.js';
 
 const PIECE = 1 << 20;
 
@@ -24,6 +24,8 @@ export function readBounded(path: string, most: number, refuse = tooLarge): Buff
       if (length > most) throw refuse(path, `more than ${most / PIECE} MiB`);
       pieces.push(piece.subarray(0, got));
     }
+  } catch (error) {
+    throw ofFile(error, path);
   } finally {
     if (file !== 0) closeSync(file);
   }

@@ -97,6 +97,8 @@ export function createTrace(path: string, options: CreateOptions = {}): TraceWri
       rmSync(target, { recursive: true, force: true });
       renameSync(old, target);
     }
+    // the name that was asked for, not the one that it has until it is there
+    if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
     throw traceError(error, path, 'write');
   }
 }

@@ -38,9 +38,11 @@ function unknownReasons(coined: readonly CoinedReason[]): string {
 
 /** Names that events get whose descriptions the file lacks. */
 const NAMELESS = /^event_\d+$/;
-const NO_DESCRIPTIONS =
-  'the descriptions of the events, which stand at the end of a perf.data, are missing: what its records are is unknown, and ' +
-  'they are kept as bytes; copy the file again';
+/** Where formats have them. */
+const DESCRIPTIONS_OF: { readonly [format: string]: string } = { perf: ', which stand at the end of a perf.data,' };
+const noDescriptions = (format: string): string =>
+  `the descriptions of the events${DESCRIPTIONS_OF[format] ?? ''} are missing or damaged: what its records are is ` +
+  'unknown, and they are kept as bytes; copy the file again';
 
 const { entry: ENTRY, exit: EXIT, entry_failed: ENTRY_FAILED, userspace_exit: USERSPACE } = EVENT_KINDS;
 
@@ -209,10 +211,10 @@ export class Assembly {
   }
 
   /** What it means that there is no exit. */
-  #noExits({ events, entries, gaps }: ImportCounts): string {
+  #noExits({ events, entries, gaps }: ImportCounts, format: string): string {
     if (entries > 0) return entriesAlone(entries);
     const others = (this.#kinds[EVENT_KINDS.other] as number) + gaps;
-    if (this.#names.length > 0 && this.#names.every((name) => NAMELESS.test(name))) return NO_DESCRIPTIONS;
+    if (this.#names.length > 0 && this.#names.every((name) => NAMELESS.test(name))) return noDescriptions(format);
     const foreign = others === events && !this.#names.some((name) => name.includes('kvm'));
     return foreign && this.#names.length > 0 ? noKvm(this.#names) : NO_EXITS;
   }
@@ -242,7 +244,7 @@ export class Assembly {
     };
     const answers = counts.exits + counts.failedEntries;
     if (answers === 0 && (this.#refused === 0 || this.#refused < counts.entries))
-      this.notes.add(null, noExits ?? this.#noExits(counts));
+      this.notes.add(null, noExits ?? this.#noExits(counts, format));
     if (this.#refused > 0) this.notes.add(null, refused(this.#refused, this.#firstRefused));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));

@@ -145,3 +145,22 @@ for (const [statement, says] of [
     assert.match(err, says);
   });
 }
+
+test('what the system does not name is named: a file whose reading fails, a trace that cannot be begun', async (t) => {
+  if (process.platform !== 'linux') return t.skip('needs /proc');
+  // proc(5): nothing is mapped at 0, and reading there fails with EIO
+  for (const words of [
+    ['profile'],
+    ['events'],
+    ['diff', at('run.sqlite')],
+    ['explain'],
+    ['import', '-o', at('io.arrow')],
+  ]) {
+    const { code, out, err } = await call(...words, '/proc/self/mem');
+    assert.deepEqual([code, out], [2, ''], words.join(' '));
+    assert.match(err, /^trapline: EIO [^\n]*: \/proc\/self\/mem; [^\n]*\n$/, words.join(' '));
+  }
+  const { err } = await call('convert', at('run.sqlite'), '-o', '/proc/run.arrow');
+  assert.match(err, /TRACE_UNWRITABLE \/proc\/run\.arrow: /);
+  assert.doesNotMatch(err, /\.new/);
+});

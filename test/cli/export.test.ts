@@ -148,6 +148,22 @@ describe('export', () => {
     }
   });
 
+  it('refuses options that a format has no use for', async () => {
+    const target = join(folder, 'unused.out');
+    for (const [format, option, value] of [
+      ['perfetto', 'table', 'memory'],
+      ['perfetto', 'weight', 'exits'],
+      ['csv', 'weight', 'exits'],
+      ['parquet', 'symbols', trace],
+      ['svg', 'table', 'event'],
+    ] as const) {
+      const words = ['export', trace, '-o', target, '--as', format, `--${option}`, value];
+      const { code, out, err } = await trapline(...words);
+      assert.deepEqual([code, out, existsSync(target)], [2, '', false], words.join(' '));
+      assert.match(err, new RegExp(`BAD_VALUE .*--${option} --as ${format}: it goes with `));
+    }
+  });
+
   it('keeps what a damaged trace holds in a whole document, and exits 2', async () => {
     const imported = join(folder, 'cut.sqlite');
     assert.equal((await trapline('convert', trace, '-o', imported)).code, 0);

@@ -249,6 +249,20 @@ describe('damage', () => {
     assert.doesNotMatch(notes, /record the events of kvm/);
   });
 
+  it('a trace.dat whose event formats are damaged says so, and nothing of a perf.data', () => {
+    const bad = Uint8Array.from(TWO);
+    // the third section in zstd: page header, ftrace formats, event formats (trace-cmd.dat.v7(5))
+    let at = -1;
+    for (let section = 0; section < 3; section++)
+      at = Buffer.from(TWO).indexOf(Buffer.of(0x28, 0xb5, 0x2f, 0xfd), at + 1);
+    bad.fill(0xff, at + 8, at + 16);
+    const notes = importBytes(bad)
+      .result.notes.map(({ says }) => says)
+      .join('\n');
+    assert.match(notes, /descriptions of the events are missing or damaged/);
+    assert.doesNotMatch(notes, /perf/);
+  });
+
   it('every length of a file gives rows or one coded error', () => {
     for (const whole of [asVersion6(NESTED), NESTED, PERF]) {
       for (let length = 0; length < whole.length; length += 1 + Math.floor(whole.length / 60)) {
