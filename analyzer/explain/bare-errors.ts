@@ -80,10 +80,15 @@ const WORDINGS: readonly Wording[] = [
     isOne: isReason,
   },
   {
-    // bhyve.
-    pattern: new RegExp(String.raw`\bstatus \d exit_reason ${NUMBER}`),
+    // bhyve, xhyve and hvt, a line for each.
+    pattern: new RegExp(String.raw`\bexit_reason\s+${NUMBER}`),
     as: BARE.entry,
     isOne: isEntryFailure,
+  },
+  {
+    pattern: new RegExp(String.raw`\binst_error\s+${NUMBER}`),
+    as: BARE.error,
+    isOne: isError,
   },
   {
     // The exit code has no other value.
@@ -116,7 +121,7 @@ const NO_REPORT: readonly RegExp[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed)|fail(?:ure_reason|_?entry)|hw run failure|exit_reason 0x8/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed)|fail(?:ure_reason|_?entry)|hw run failure|(?:exit_reason|inst_error)\s/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);

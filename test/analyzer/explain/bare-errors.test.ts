@@ -37,6 +37,7 @@ describe('bare VM-instruction errors', () => {
     ['VM-entry failed with error 7', 7],
     ['VM Entry failed, error 0x7', 7],
     ['VM entry error: 7', 7],
+    ['\tstatus\t\t2\n\texit_reason\t48 (EPT violation)\n\tinst_type\t\t0\n\tinst_error\t\t7', 7],
     ['FAIL: VMLAUNCH: VM-instruction error 7', 7],
     ['{"level":"error","msg":"VM-instruction error 7"}', 7],
     ['* VM-instruction error 7, see https://example.org/', 7],
@@ -57,8 +58,9 @@ describe('bare VM-instruction errors', () => {
     'vm entry failed with reason 80000021',
     'KVM_EXIT_FAIL_ENTRY (reason 0x80000021)',
     'kvm_run: FAIL_ENTRY reason 0x80000021',
-    // bhyve, vm_exit_vmx
-    'vm exit[0] reason VMX rip 0xfff0 inst_length 0 status 2 exit_reason 0x80000021 inst_type 0 inst_error 0',
+    // bhyve, vmexit_vmx (usr.sbin/bhyve/bhyverun.c) and bhyvectl
+    'vm exit[0]\n\treason\t\tVMX\n\tstatus\t\t0\n\texit_reason\t2147483681 (Unknown)\n\tinst_error\t\t0',
+    '\texit_reason\t0x80000021 (2147483681)',
     'Received KVM_EXIT_FAIL_ENTRY signal: 2147483681 on cpu 0',
   ])
     it(line, () => {
@@ -93,7 +95,7 @@ describe('bare VM-instruction errors', () => {
     'VMX instruction error 0',
     'PASS: test_vmlaunch VMX inst error is 7 (actual 7)',
     'VM entry error handling was changed in 5.7',
-    'vm exit[0] reason VMX status 0 exit_reason 0x30 inst_error 0',
+    '\tstatus\t\t0\n\texit_reason\t48 (EPT violation)\n\tinst_error\t\t0',
     'vmlaunch: 12 errors',
     'VM entry failed 3 times',
     'VM-entry controls: 0xd3ff',
