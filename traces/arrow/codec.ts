@@ -4,7 +4,7 @@
  * in WebAssembly: what a native codec returns is memory of its own, which is free again only when the event loop turns,
  * and an import does not let it. Most byte lanes of a chunk are constant; their frames are remembered.
  */
-import { compress as compressBlock, decompress as decompressBlock } from 'lz4-wasm-nodejs';
+import { compressBlock, decompressBlock } from './lz4.js';
 import { Malformed } from './malformed.js';
 
 const MAGIC = 0x184d_2204;
@@ -117,12 +117,7 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array {
 function unfolded(frame: Uint8Array, at: number, size: number, length: number): Uint8Array {
   const block = frame.slice(at, at + LENGTH + size);
   viewOf(block).setUint32(0, length, true);
-  let bytes: Uint8Array;
-  try {
-    bytes = decompressBlock(block);
-  } catch (error) {
-    throw new Malformed(`a block: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const bytes = decompressBlock(block);
   if (bytes.length !== length) throw new Malformed(`${bytes.length} bytes where ${length} were expected`);
   return bytes;
 }

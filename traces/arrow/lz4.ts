@@ -1,0 +1,103 @@
+/**
+ * LZ4 blocks by lz4_flex in WebAssembly, of the package lz4-wasm-nodejs. Only its code is taken, to declare its memory
+ * shared: memory that is not is detached from its views when it grows, and once anything was detached V8 checks at every
+ * access of a typed array whether that was; an import of text took 10 % longer.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Malformed } from './malformed.js';
+
+/** What wasm-bindgen makes of lz4_flex. Answers lie in words of 32 bits on its stack: address, length, error, whether one. */
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  compress(answer: number, at: number, length: number): void;
+  decompress(answer: number, at: number, length: number): void;
+  __wbindgen_malloc(length: number): number;
+  __wbindgen_free(at: number, length: number): void;
+  __wbindgen_add_to_stack_pointer(bytes: number): number;
+}
+
+/** Bytes of an answer. */
+const ANSWER = 16;
+
+/** WebAssembly Core Specification 2.0 with threads, "Binary Format": header, sections, limits of a shared memory. */
+const HEADER = 8;
+const MEMORY_SECTION = 5;
+const SHARED = 3;
+/** Most pages of 64 KiB: blocks have 4 MiB at the most. */
+const MOST_PAGES = 1024;
+
+const leb = (value: number): number[] =>
+  value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(Math.floor(value / 0x80))];
+
+/** Reads an unsigned LEB128 number below 2^32: its value, and where it ends. */
+function readLeb(code: Uint8Array, at: number): [value: number, end: number] {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = code[at++] ?? 0;
+    value += (byte & 0x7f) * 2 ** shift;
+    if (byte < 0x80) return [value, at];
+  }
+}
+
+/** The module with its one memory, which has limits without a maximum, shared. */
+function withSharedMemory(code: Uint8Array): Uint8Array<ArrayBuffer> {
+  for (let at = HEADER; at < code.length; ) {
+    const [size, start] = readLeb(code, at + 1);
+    if (code[at] === MEMORY_SECTION) {
+      const [pages] = readLeb(code, start + 2);
+      const section = [1, SHARED, ...leb(pages), ...leb(MOST_PAGES)];
+      const front = [...code.subarray(0, at), MEMORY_SECTION, ...leb(section.length), ...section];
+      return Uint8Array.from([...front, ...code.subarray(start + size)]);
+    }
+    at = start + size;
+  }
+  throw new Error('the package lz4-wasm-nodejs has no memory of its own');
+}
+
+/** What the code said last of what is wrong with a block. */
+let problem = '';
+
+function start(): Exports {
+  const path = fileURLToPath(import.meta.resolve('lz4-wasm-nodejs/lz4_wasm_nodejs_bg.wasm'));
+  const imports = {
+    __wbindgen_placeholder__: {
+      __wbindgen_string_new(at: number, length: number): number {
+        problem = Buffer.from(bytesAt(at, length)).toString('latin1');
+        return 0;
+      },
+    },
+  };
+  const module = new WebAssembly.Module(withSharedMemory(readFileSync(path)));
+  return new WebAssembly.Instance(module, imports).exports as unknown as Exports;
+}
+
+const lz4 = start();
+
+const bytesAt = (at: number, length: number): Uint8Array => new Uint8Array(lz4.memory.buffer, at, length);
+
+/** Calls one of its functions with bytes, and returns a copy of the bytes that it answers. */
+function call(what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
+  const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
+  try {
+    const input = lz4.__wbindgen_malloc(bytes.length);
+    bytesAt(input, bytes.length).set(bytes);
+    lz4[what](answer, input, bytes.length); // frees its input
+    const [at = 0, length = 0, , failed = 0] = new Uint32Array(lz4.memory.buffer, answer, ANSWER / 4);
+    if (what === 'decompress' && failed !== 0) throw new Malformed(`a block: ${problem}`);
+    const output = bytesAt(at, length).slice();
+    lz4.__wbindgen_free(at, length);
+    return output;
+  } finally {
+    lz4.__wbindgen_add_to_stack_pointer(ANSWER);
+  }
+}
+
+/** A block of these bytes, of which there are 4 MiB at the most, behind their number in 32 bits, little-endian. */
+export const compressBlock = (bytes: Uint8Array): Uint8Array => call('compress', bytes);
+
+/**
+ * The bytes of a block that stands behind their number, at most 4 MiB.
+ * @throws RangeError where it holds another number of bytes, or is damaged
+ */
+export const decompressBlock = (block: Uint8Array): Uint8Array => call('decompress', block);
