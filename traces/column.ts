@@ -70,7 +70,7 @@ export function layoutOf(table: TableName): Layout {
 
 /** Storage of one chunk. `touched` has a 1 for each column that got a value. */
 export interface ChunkBuffer {
-  readonly slab: ArrayBuffer;
+  readonly slab: ArrayBuffer | SharedArrayBuffer;
   readonly arenas: (Uint8Array | null)[];
   readonly touched: Uint8Array;
 }
@@ -85,6 +85,17 @@ export function newChunkBuffer(layout: Layout): ChunkBuffer {
   };
 }
 
+const shared = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));
+
+/** One that several threads see. */
+export function newSharedBuffer(layout: Layout): ChunkBuffer {
+  return {
+    slab: new SharedArrayBuffer(layout.bytes),
+    arenas: layout.places.map(({ column }) => (isVariable(column.type) ? shared(ARENA_START) : null)),
+    touched: shared(layout.places.length),
+  };
+}
+
 /** Makes a buffer as good as new for rows that were written below `rows`. */
 export function clearChunkBuffer(layout: Layout, buffer: ChunkBuffer, rows: number): void {
   const slab = new Uint8Array(buffer.slab);
@@ -96,6 +107,9 @@ export function clearChunkBuffer(layout: Layout, buffer: ChunkBuffer, rows: numb
   });
   buffer.touched.fill(0);
 }
+
+const roomIn = ({ slab }: ChunkBuffer, length: number): Uint8Array =>
+  slab instanceof SharedArrayBuffer ? shared(length) : new Uint8Array(length);
 
 /**
  * Copies the first `rows` rows of a chunk into another buffer of the same layout, whatever that held before. Only
@@ -112,7 +126,7 @@ export function copyChunkBuffer(layout: Layout, from: ChunkBuffer, to: ChunkBuff
     const arena = from.arenas[i] ?? null;
     if (arena === null) return;
     const used = new Uint32Array(from.slab, values, rows + 1)[rows] ?? 0;
-    if ((to.arenas[i]?.length ?? 0) < used) to.arenas[i] = new Uint8Array(arena.length);
+    if ((to.arenas[i]?.length ?? 0) < used) to.arenas[i] = roomIn(to, arena.length);
     to.arenas[i]?.set(arena.subarray(0, used));
   });
   to.touched.set(from.touched);
@@ -187,7 +201,7 @@ export class ColumnVector implements ColumnData {
 /** Cells of a fixed-width column as an array of its type over `buffer`. */
 export function cellsOver(
   type: ColumnType,
-  buffer: ArrayBuffer,
+  buffer: ArrayBuffer | SharedArrayBuffer,
   offset: number,
   rows: number,
 ): Uint8Array | Uint16Array | Uint32Array {

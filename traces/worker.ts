@@ -2,7 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { TraceError } from './errors.js';
 import type { Backend, Store } from './sink.js';
-import { type Answer, buffersOf, type Failure, type Request, type WorkerStart } from './threaded.js';
+import type { Answer, Failure, Request, WorkerStart } from './threaded.js';
 
 /** How each store's files are opened; only what the store needs is loaded, which is most of what a short import takes. */
 const OPEN: Readonly<Record<Store['name'], () => Promise<(path: string) => Backend>>> = {
@@ -43,7 +43,7 @@ port.on('message', (request: Request) => {
   } catch (error) {
     answer = { ...NOTHING, failure: failureOf(error) };
   }
-  port.postMessage(answer, answer.buffer === null ? [] : buffersOf(answer.buffer));
+  port.postMessage(answer);
   Atomics.add(count, 0, 1);
   Atomics.notify(count, 0);
   if (request.kind === 'close') port.close();
