@@ -61,6 +61,16 @@ export interface Described {
   readonly advice: string | null;
 }
 
+/** An error that another thread described. */
+export class DescribedError extends Error {
+  readonly described: Described;
+
+  constructor(described: Described) {
+    super(described.what);
+    this.described = described;
+  }
+}
+
 const textOf = (error: object, key: string): string | null => {
   const value: unknown = Reflect.get(error, key);
   return typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : null;
@@ -78,6 +88,7 @@ export function ofFile(error: unknown, path: string): unknown {
  */
 export function describeError(error: unknown): Described | null {
   if (!(error instanceof Error)) return null;
+  if (error instanceof DescribedError) return error.described;
   const code = textOf(error, 'code');
   if (code === null) return null;
   const system = SYSTEM_ERRORS[code];

@@ -35,16 +35,20 @@ export interface Snapshot {
 /** An import's result without its error, which does not survive the way from thread to thread. */
 export type FollowedResult = Omit<ImportResult, 'stopped'>;
 
-export type Message =
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
-  | {
-      readonly kind: 'end';
-      readonly snapshot: Snapshot;
-      /** Null where the person ended it before the first event. */
-      readonly result: FollowedResult | null;
-      readonly stopped: Described | null;
-    }
+/** What a thread that reads says: how far it is, again and again, and at last its end or its error. */
+export type ThreadMessage<Look, End> =
+  | { readonly kind: 'look'; readonly look: Look }
+  | { readonly kind: 'end'; readonly end: End }
   | { readonly kind: 'failed'; readonly error: Described };
+
+export interface FollowEnd {
+  readonly snapshot: Snapshot;
+  /** Null where the person ended it before the first event. */
+  readonly result: FollowedResult | null;
+  readonly stopped: Described | null;
+}
+
+export type Message = ThreadMessage<Snapshot, FollowEnd>;
 
 const WORD = { stop: 0, seen: 1, group: 2, waits: 3 } as const;
 
@@ -69,7 +73,7 @@ export class Control {
     return Atomics.load(this.#words, WORD.stop) === 1;
   }
 
-  /** Whether the reading thread is in a read that may take any time, and hears nothing. */
+  /** Whether the reading thread is in a call of the system that may take any time, and hears nothing. */
   set waits(waits: boolean) {
     Atomics.store(this.#words, WORD.waits, waits ? 1 : 0);
   }

@@ -17,6 +17,7 @@ import { TapWriter } from '../recorder/live/tap.js';
 import { createTrace } from '../traces/open.js';
 import { describeError } from './errors.js';
 import { Control, type FollowStart, type Group, type Message, type Snapshot } from './follow-protocol.js';
+import { withAdvice } from './log.js';
 
 /** Columns that a rolling profile reads: texts and bytes need not be decoded. */
 const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
@@ -48,7 +49,13 @@ class Follower {
   }
 
   run(): void {
-    this.#source = openLive(this.#start.file, { tick: this.#tick, stopped: this.#stopped });
+    this.#source = openLive(this.#start.file, {
+      waits: (waits) => {
+        this.#control.waits = waits;
+      },
+      tick: this.#tick,
+      stopped: () => this.#control.stopped,
+    });
     try {
       this.#end(this.#import(this.#source));
     } finally {
@@ -85,34 +92,23 @@ class Follower {
     this.#profile.end();
     const snapshot = this.#snapshot(true);
     if (result === null) {
-      send({ kind: 'end', snapshot, result: null, stopped: null });
+      send({ kind: 'end', end: { snapshot, result: null, stopped: null } });
       return;
     }
     const { stopped, ...rest } = result;
     // who ends the input anywhere cuts a record
     const cut = this.#control.stopped && stopped?.code === 'TRUNCATED';
-    send({
-      kind: 'end',
-      snapshot,
-      result: rest,
-      stopped: stopped === null || cut ? null : describeError(stopped),
-    });
+    const said = stopped === null || cut ? null : describeError(stopped);
+    send({ kind: 'end', end: { snapshot, result: rest, stopped: said } });
   }
-
-  readonly #stopped = (): boolean => {
-    const { stopped } = this.#control;
-    if (stopped) this.#control.waits = false;
-    return stopped;
-  };
 
   /** Sends a snapshot when it is time, unless the one before still waits to be shown. */
   readonly #tick = (mayWait: boolean): void => {
     const { interval } = this.#start;
-    this.#control.waits = mayWait;
     const due = performance.now() - this.#sent >= (mayWait ? Math.min(interval, SOON) : interval);
     const asked = this.#control.group !== this.#group;
     if ((!due && !asked) || this.#control.seen < this.#number) return;
-    send({ kind: 'snapshot', snapshot: this.#snapshot(due) });
+    send({ kind: 'look', look: this.#snapshot(due) });
   };
 
   /** `turns` says whether a window ends here. */
@@ -163,10 +159,11 @@ function send(message: Message): void {
   parentPort?.postMessage(message);
 }
 
+const start = workerData as FollowStart;
 try {
-  new Follower(workerData as FollowStart).run();
+  new Follower(start).run();
 } catch (error) {
-  const described = describeError(error);
+  const described = describeError(withAdvice(error, start.file));
   if (described === null) throw error;
   send({ kind: 'failed', error: described });
 }

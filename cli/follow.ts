@@ -3,21 +3,18 @@
  * (follow-worker.ts); this one shows what it sends, on a terminal, as tables in a pipe, or as JSON lines.
  */
 import { isatty } from 'node:tty';
-import { Worker } from 'node:worker_threads';
 import { printable } from '../engine/errors.js';
 import { type Call, EXIT } from './command.js';
 import { CliError, formatError } from './errors.js';
-import { Control, type FollowStart, GROUPS, type Group, type Message, type Snapshot } from './follow-protocol.js';
+import { Control, type FollowEnd, type FollowStart, GROUPS, type Group, type Snapshot } from './follow-protocol.js';
 import { Screen } from './follow-screen.js';
 import { type Choice, formatClock, frame, type Order, ordered, rowLines, totals, trouble } from './follow-view.js';
 import { describeCounts, printNotes } from './import-text.js';
+import { InputThread } from './input-thread.js';
 import { toJsonLine } from './json.js';
 import type { Output } from './output.js';
-import { GRACE, Signals } from './signals.js';
 import { formatDigest } from './table.js';
 import { readTscHz } from './tsc.js';
-
-type End = Extract<Message, { kind: 'end' }>;
 
 /** Something that shows snapshots as they come. */
 interface View {
@@ -184,20 +181,7 @@ function readGroup(text: string | null): Group {
   throw new CliError('BAD_VALUE', `import --by ${text}`, `one of ${GROUPS.join(', ')} is meant`);
 }
 
-/** Resolves with what the reading thread ends with; rejects with its error. */
-function finished(worker: Worker, show: (snapshot: Snapshot) => void): Promise<End | null> {
-  return new Promise((resolve, reject) => {
-    worker.on('message', (message: Message) => {
-      if (message.kind === 'snapshot') show(message.snapshot);
-      else if (message.kind === 'end') resolve(message);
-      else reject(Object.assign(new Error(message.error.what), message.error));
-    });
-    worker.on('error', reject);
-    worker.on('exit', () => resolve(null));
-  });
-}
-
-function printEnd(call: Call, { snapshot, result, stopped }: End, path: string | null): void {
+function printEnd(call: Call, { snapshot, result, stopped }: FollowEnd, path: string | null): void {
   const { out } = call;
   if (call.flag('json')) {
     out.line(toJsonLine({ type: 'end', ...snapshot, path, ...result, stopped }));
@@ -233,35 +217,21 @@ export async function follow(call: Call, file: string): Promise<number> {
     tscHz: readTscHz(call),
     control: memory,
   };
-  const worker = new Worker(new URL('./follow-worker.js', import.meta.url), { workerData: start });
-  const quit = (): void => {
-    control.stop();
-    // where the input cannot be asked, its reader waits for it and hears nothing; who still stores is left to end
-    setTimeout(() => control.waits && void worker.terminate(), GRACE).unref();
-  };
+  const thread = new InputThread<Snapshot, FollowEnd>(new URL('./follow-worker.js', import.meta.url), start);
   const name = file === '-' ? 'standard input' : printable(file);
   const title = `trapline  ${name}${output === null ? '' : ` → ${output}`}`;
-  const view = chooseView(call, control, title, quit);
-  const signals = new Signals(quit, (text) => view.say(text), file === '-');
-  let end: End | null;
-  try {
-    end = await finished(worker, (snapshot) => {
-      view.show(snapshot);
-      const seen = (): void => {
-        control.seen = snapshot.number;
-      };
-      // what nobody takes must not pile up
-      if (process.stdout.writableNeedDrain) process.stdout.once('drain', seen);
-      else seen();
-    });
-  } finally {
-    view.close();
-    signals.close();
-  }
-  if (end === null) {
-    out.note('ended while waiting for input');
-    return EXIT.holds;
-  }
+  const view = chooseView(call, control, title, () => thread.stop('SIGINT'));
+  const look = (snapshot: Snapshot): void => {
+    view.show(snapshot);
+    const seen = (): void => {
+      control.seen = snapshot.number;
+    };
+    // what nobody takes must not pile up
+    if (process.stdout.writableNeedDrain) process.stdout.once('drain', seen);
+    else seen();
+  };
+  const shown = { look, say: (text: string) => view.say(text), close: () => view.close() };
+  const end = await thread.ended(shown, out, file === '-');
   printEnd(call, end, end.result === null ? null : output);
   if (end.stopped === null) return EXIT.holds;
   out.note(formatError(end.stopped));

@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isatty } from 'node:tty';
-import { ImportError } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
 import { createTrace } from '../traces/open.js';
@@ -101,10 +100,8 @@ async function importPiped(call: Call, file: string): Promise<number> {
   try {
     const { importPipe } = await import('./import-pipe.js');
     const start = { file, output, replace: call.flag('replace'), tscHz: readTscHz(call) };
-    const piped = await importPipe(start, progress, (text) => out.note(text));
-    progress.end();
-    if (piped === null) throw new ImportError('INTERRUPTED', file);
-    return report(call, output, piped.result, piped.stopped);
+    const { result, stopped } = await importPipe(start, progress, out);
+    return report(call, output, result, stopped);
   } finally {
     progress.end();
   }

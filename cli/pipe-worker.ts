@@ -6,6 +6,7 @@ import { openLive } from '../recorder/live/source.js';
 import { createTrace } from '../traces/open.js';
 import { describeError } from './errors.js';
 import { Control } from './follow-protocol.js';
+import { withAdvice } from './log.js';
 import type { PipeMessage, PipeStart } from './pipe-protocol.js';
 
 /** Milliseconds from one report of progress to the next. */
@@ -17,33 +18,32 @@ function run({ file, output, replace, tscHz, control: memory }: PipeStart): void
   const control = new Control(memory);
   let told = performance.now();
   const live = openLive(file, {
-    tick(mayWait) {
-      control.waits = mayWait;
+    waits(waits) {
+      control.waits = waits;
     },
-    stopped() {
-      control.waits = false;
-      return control.stopped;
-    },
+    tick() {},
+    stopped: () => control.stopped,
   });
   const source = { ...live, cut: () => (control.stopped ? new ImportError('INTERRUPTED', live.name) : null) };
   const progress = (): void => {
     if (performance.now() - told < OFTEN) return;
     told = performance.now();
-    send({ kind: 'progress', bytes: live.bytes });
+    send({ kind: 'look', look: live.bytes });
   };
   try {
     const options = { progress, ...(tscHz === null ? {} : { tscHz }) };
     const { stopped, ...result } = importTrace(source, () => createTrace(output, { replace }), options);
-    send({ kind: 'end', result, stopped: stopped === null ? null : describeError(stopped) });
+    send({ kind: 'end', end: { result, stopped: stopped === null ? null : describeError(stopped) } });
   } finally {
     source.close();
   }
 }
 
+const start = workerData as PipeStart;
 try {
-  run(workerData as PipeStart);
+  run(start);
 } catch (error) {
-  const described = describeError(error);
+  const described = describeError(withAdvice(error, start.file));
   if (described === null) throw error;
   send({ kind: 'failed', error: described });
 }

@@ -1,17 +1,17 @@
 /** Signals while the input comes from a recorder, which an interrupt from the keyboard reaches too. */
 
 /** Milliseconds in which a recorder that was interrupted is expected to end its output. */
-export const GRACE = 5000;
+const GRACE = 5000;
 
 /** Ends the reading at a signal, until it is closed. */
 export class Signals {
-  readonly #end: () => void;
+  readonly #end: (signal: NodeJS.Signals) => void;
   readonly #say: (text: string) => void;
-  readonly #mayWait: boolean;
+  readonly #mayWait: () => boolean;
   #timer: NodeJS.Timeout | null = null;
 
   /** `mayWait` says that whoever writes the input gets an interrupt from the keyboard too. */
-  constructor(end: () => void, say: (text: string) => void, mayWait: boolean) {
+  constructor(end: (signal: NodeJS.Signals) => void, say: (text: string) => void, mayWait: () => boolean) {
     this.#end = end;
     this.#say = say;
     this.#mayWait = mayWait;
@@ -29,11 +29,11 @@ export class Signals {
 
   /** The recorder ends in order at the first, and what it still writes is read; the second ends at once. */
   readonly #interrupt = (): void => {
-    if (this.#timer !== null || !this.#mayWait) {
-      this.#end();
+    if (this.#timer !== null || !this.#mayWait()) {
+      this.#end('SIGINT');
       return;
     }
     this.#say('interrupted: reading what the recorder still writes; once more ends at once');
-    this.#timer = setTimeout(this.#end, GRACE);
+    this.#timer = setTimeout(this.#end, GRACE, 'SIGINT');
   };
 }

@@ -7,6 +7,7 @@ import { ImportError } from './errors.js';
 import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, peek } from './source.js';
 import { importText } from './text.js';
+import { causeOf } from './work.js';
 
 /**
  * First bytes of binary files that are no trace of another tool: SQLite ("Database File Format"), Arrow IPC, gzip (RFC 1952), zstd (RFC 8878), xz, ELF.
@@ -45,21 +46,25 @@ export function importTrace(given: ByteSource, open: () => TraceWriter, options:
   const starts = ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
     bytes.every((byte, i) => head[i] === byte);
   const binary = BINARY.find(starts);
-  if (binary !== undefined) {
-    try {
-      return binary.imports(source, open, options, head);
-    } catch (error) {
-      throw error instanceof ImportError ? ofNothing(error) : error;
-    }
-  }
-  const magic = MAGIC.find(starts);
+  const magic = binary === undefined ? MAGIC.find(starts) : undefined;
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
-  return importText(source, open, options);
+  try {
+    return binary === undefined ? importText(source, open, options) : binary.imports(source, open, options, head);
+  } catch (error) {
+    throw error instanceof ImportError ? ofNothing(causeOf(error, source)) : error;
+  }
 }
 
-/** An error that ended an import before its first event: nothing is kept, and nothing may be promised. */
+const COPY = 'copy it again; nothing of it can be read without the part that is missing';
+/** What to do about an error that ended an import before its first event: nothing is kept, and nothing may be promised. */
+const OF_NOTHING: { readonly [code: string]: string } = {
+  TRUNCATED: COPY,
+  CORRUPT: COPY,
+  INTERRUPTED: 'no event came before: nothing is kept',
+};
+
 function ofNothing(error: ImportError): ImportError {
   const { code, where, why } = error;
-  if (code !== 'TRUNCATED' && code !== 'CORRUPT') return error;
-  return new ImportError(code, where, why, 'copy it again; nothing of it can be read without the part that is missing');
+  const advice = OF_NOTHING[code];
+  return advice === undefined ? error : new ImportError(code, where, why, advice);
 }

@@ -1,4 +1,5 @@
 /** How every importer ends: with what it has, even where reading had to stop, or without leaving half a trace behind. */
+import { ImportError } from './errors.js';
 import type { ImportResult } from './result.js';
 import type { ByteSource } from './source.js';
 
@@ -10,6 +11,10 @@ export interface Work {
   abandon(): void;
 }
 
+/** An input that somebody ended anywhere ends amid its data: that is the cause then, and no copy will help. */
+export const causeOf = (error: ImportError, source: ByteSource): ImportError =>
+  error.code === 'TRUNCATED' ? (source.cut?.() ?? error) : error;
+
 /** Reads and finishes; where that fails, nothing stays behind. */
 export function carryOut(work: Work, source: ByteSource, read: () => void): ImportResult {
   try {
@@ -18,7 +23,7 @@ export function carryOut(work: Work, source: ByteSource, read: () => void): Impo
       const cut = source.cut?.() ?? null;
       if (cut !== null) throw cut;
     } catch (error) {
-      work.halt(error);
+      work.halt(error instanceof ImportError ? causeOf(error, source) : error);
     }
     return work.finish(source);
   } catch (error) {

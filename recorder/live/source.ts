@@ -11,9 +11,11 @@ export interface LiveSource extends ByteSource {
 }
 
 export interface LiveHooks {
+  /** Called with true before a call of the system that may take any time, and with false after it. */
+  readonly waits: (waits: boolean) => void;
   /**
    * Called before each read and while there is nothing to read, every few milliseconds where the input can be asked.
-   * `mayWait` says that it cannot: the read that follows may take any time.
+   * `mayWait` says that nobody knows that it can: the read that follows may take any time.
    */
   readonly tick: (mayWait: boolean) => void;
   /** True once the input is to end here. */
@@ -29,7 +31,10 @@ function reopened(fd: number): number | null {
   }
 }
 
-/** Opens an input for reading without blocking where that is possible; a FIFO waits for its writer first. */
+/**
+ * Opens an input for reading without blocking where that is possible. A FIFO waits for its writer first: opened without
+ * waiting it would be at its end until there is one, and again after one that came and went between two looks.
+ */
 function openQuietly(path: string): number | null {
   if (path === '-') return fstatSync(0).isFIFO() ? reopened(0) : null;
   const stat = statSync(path);
@@ -60,20 +65,27 @@ function attempt(fd: number, target: Uint8Array, at: number): number | null {
  * Opens a file, a FIFO, `trace_pipe`, or standard input for `-`. Where the system does not let an input be asked
  * without waiting, `tick` comes with the bytes only. Throws the system's errors.
  */
-export function openLive(path: string, { tick, stopped }: LiveHooks): LiveSource {
+export function openLive(path: string, { waits, tick, stopped }: LiveHooks): LiveSource {
+  waits(true);
   const quiet = openQuietly(path);
+  waits(false);
   const fd = quiet ?? 0;
   const { isRegular, size } = describe(fd);
   let bytes = 0;
+  // standard input may have been made so that it does not block: its first answer tells
+  let mayWait = quiet === null;
   const read = (target: Uint8Array, at: number): number => {
     for (let idle = 0; ; idle++) {
-      tick(quiet === null);
+      tick(mayWait);
       if (stopped()) return 0;
+      waits(mayWait);
       const count = attempt(fd, target, at);
+      waits(false);
       if (count !== null) {
         bytes += count;
         return count;
       }
+      mayWait = false;
       Atomics.wait(sleeper, 0, 0, WAITS[Math.min(idle, WAITS.length - 1)]);
     }
   };

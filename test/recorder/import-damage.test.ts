@@ -1,5 +1,6 @@
 /** Broken, hostile and foreign input: what can be read is kept, and the rest is said in one line. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { IMPORT_ERRORS, ImportError } from '../../recorder/import/errors.js';
@@ -7,7 +8,7 @@ import { importTrace } from '../../recorder/import/import.js';
 import { LineReader, MAX_LINE } from '../../recorder/import/lines.js';
 import { type ByteSource, memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
-import { fixture, importBytes, importText } from './import-helpers.js';
+import { fixture, fixturePath, importBytes, importText } from './import-helpers.js';
 
 const EXIT =
   't-1 [000] 1.0: kvm_exit: vcpu 0 reason CPUID rip 0x101b2 info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000';
@@ -285,6 +286,12 @@ describe('input that is no trace', () => {
     assert.deepEqual([counts.events, stopped?.code], [10, 'INTERRUPTED']);
     assert.throws(() => importTrace({ ...memorySource(Buffer.from(''), 'pipe'), cut }, () => writer), {
       code: 'INTERRUPTED',
+      advice: 'no event came before: nothing is kept',
+    });
+    const head = readFileSync(fixturePath('vmx-basic.trace.dat')).subarray(0, 5000);
+    assert.throws(() => importTrace({ ...memorySource(head, 'pipe'), cut, readAt: null }, () => writer), {
+      code: 'INTERRUPTED',
+      advice: 'no event came before: nothing is kept',
     });
   });
 

@@ -72,10 +72,11 @@ test('a pipe that has nothing yet is asked again and again, and the rest of the 
   try {
     const path = join(folder, 'fifo');
     assert.equal(spawnSync('mkfifo', [path]).status, 0);
-    const writer = spawn('sh', ['-c', `exec >"${path}"; printf one; sleep 0.3; printf two; sleep 60`]);
+    const writer = spawn('sh', ['-c', `exec >"${path}"; printf one; sleep 0.3; printf two; exec sleep 60`]);
     let ticks = 0;
     let stop = false;
     const source = openLive(path, {
+      waits: () => {},
       tick: () => {
         ticks += 1;
         if (source.bytes === 6 && ticks > 2000) stop = true;
@@ -101,7 +102,7 @@ test('a pipe that has nothing yet is asked again and again, and the rest of the 
 test('a file can be read out of order, a folder not at all', () => {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-live-'));
   try {
-    const hooks = { tick: () => {}, stopped: () => false };
+    const hooks = { waits: () => {}, tick: () => {}, stopped: () => false };
     writeFileSync(join(folder, 'file'), 'abcdef');
     const source = openLive(join(folder, 'file'), hooks);
     const target = new Uint8Array(3);

@@ -1,0 +1,109 @@
+/** The thread that reads what may never end, as the one sees it that listens to signals and shows what comes. */
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { DescribedError } from './errors.js';
+import { Control, type ThreadMessage } from './follow-protocol.js';
+import type { Output } from './output.js';
+import { Signals } from './signals.js';
+
+/** Milliseconds in which a thread that is told to stop has to come out of the system, and from one look at it to the next. */
+const PATIENCE = 2000;
+const OFTEN = 20;
+
+export interface ThreadView<Look> {
+  look(look: Look): void;
+  /** What the person should know meanwhile. */
+  say(text: string): void;
+  /** Nothing is shown afterwards. */
+  close(): void;
+}
+
+interface Start {
+  readonly file: string;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Node asks pipes and sockets without waiting from here on, all threads, and sets them back when it ends. */
+function makeAskable(): void {
+  const stat = fstatSync(0);
+  if (stat.isFIFO() || stat.isSocket()) process.stdin.pause();
+}
+
+/** A FIFO that is opened for reading waits for a writer: this is one, which goes at once. */
+function letGo(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+  } catch {
+    // nobody opens it (ENXIO), or it may only be read
+  }
+}
+
+export class InputThread<Look, End> {
+  readonly #worker: Worker;
+  readonly #control: Control;
+  readonly #file: string;
+  #timer: NodeJS.Timeout | null = null;
+  #giveUp: (signal: NodeJS.Signals) => void = () => {};
+
+  constructor(script: URL, start: Start) {
+    this.#file = start.file;
+    this.#control = new Control(start.control);
+    this.#control.waits = true; // for its input to be opened
+    if (start.file === '-') makeAskable();
+    this.#worker = new Worker(script, { workerData: start });
+  }
+
+  /**
+   * The input ends here. A thread that waits for it inside the system hears nothing, and nothing but the end of the
+   * process ends it: that comes from `signal` then.
+   */
+  stop(signal: NodeJS.Signals): void {
+    this.#control.stop();
+    const until = performance.now() + PATIENCE;
+    this.#timer ??= setInterval(() => {
+      if (!this.#control.waits) return;
+      if (performance.now() > until) this.#giveUp(signal);
+      else if (this.#file !== '-') letGo(this.#file);
+    }, OFTEN);
+  }
+
+  /**
+   * Resolves with what the thread ends with; rejects with its error. `mayWait` says that whoever writes the input gets
+   * an interrupt from the keyboard too.
+   */
+  async ended(view: ThreadView<Look>, out: Output, mayWait: boolean): Promise<End> {
+    const signals = new Signals(
+      (signal) => this.stop(signal),
+      (text) => view.say(text),
+      // a FIFO that is still to be opened has nobody who would write more
+      () => mayWait && (this.#file === '-' || !this.#control.waits),
+    );
+    const close = (): void => {
+      view.close();
+      signals.close();
+      if (this.#timer !== null) clearInterval(this.#timer);
+    };
+    this.#giveUp = (signal) => {
+      close();
+      out.note('ended while waiting for input; what was stored before is kept');
+      process.kill(process.pid, signal);
+    };
+    try {
+      return await this.#last(view);
+    } finally {
+      close();
+    }
+  }
+
+  #last(view: ThreadView<Look>): Promise<End> {
+    return new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: ThreadMessage<Look, End>) => {
+        if (message.kind === 'look') view.look(message.look);
+        else if (message.kind === 'end') resolve(message.end);
+        else reject(new DescribedError(message.error));
+      });
+      this.#worker.on('error', reject);
+      this.#worker.on('exit', () => reject(new Error('the thread that reads ended without a word')));
+    });
+  }
+}
