@@ -11,7 +11,7 @@ import type { Unit } from './view.js';
 import type { Code } from './walk.js';
 
 /** To be raised whenever other exits, sub-keys or times come out of the same events, or the bytes mean something else. */
-export const INDEX_VERSION = 7;
+export const INDEX_VERSION = 8;
 
 const TAG_BYTES = 16;
 const KEY = createHash('sha256').update('trapline exit index').digest().subarray(0, 16);

@@ -184,6 +184,8 @@ export class ExitWalker {
     this.#close(lane, -1);
     const { exit } = lane;
     this.exits += 1;
+    // our own machine records no entry of one that failed: it was tried all the same
+    if (kind === EVENT_KINDS.entry_failed && !lane.running) lane.entries += 1;
     // an entry that failed was none: its guest did not run
     const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
     exit.guest = lane.running && kind === EVENT_KINDS.exit ? since(lane, clock, i) : -1;

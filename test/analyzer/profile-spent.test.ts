@@ -136,6 +136,22 @@ describe('time outside the guest', () => {
     assert.deepEqual([served.failedEarly, served.guest, served.outside], [0, 20, 10]);
   });
 
+  // Intel SDM volume 3C, "VM-Entry Failures During or After Loading Guest State"; KVM prints kvm_entry before it
+  it('counts an entry that failed once, with an entry before it as KVM records it or without as our own machine does', () => {
+    const failed = { kind: 'entry_failed', isa: 1, from_level: 1, reason: 0x8000_0021 } as const;
+    const exit = { kind: 'exit', isa: 1, from_level: 1, reason: 10 } as const;
+    for (const before of [[], [{ kind: 'entry' }]] as const) {
+      const events: EventDraft[] = [{ kind: 'entry' }, exit, ...before, failed, { kind: 'entry' }, exit];
+      const {
+        entries,
+        exits,
+        failed: count,
+        failedEarly,
+      } = profileEvents(events.map((event, i) => ({ ...event, time_ns: 10 * i })));
+      assert.deepEqual([entries, exits, count, failedEarly], [3, 3, 1, 0]);
+    }
+  });
+
   // Intel SDM volume 3C, "VM-Instruction Error Numbers": 5 VMRESUME with non-launched VMCS; 7, 8 and 26 VM entry with ...
   it('goes on behind a VMfail of our own machine, which is an entry that was tried where its error says so', () => {
     const answer = (code: number): Profile =>

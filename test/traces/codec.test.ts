@@ -68,4 +68,14 @@ describe('LZ4 frames', () => {
     const frame = compress(new Uint8Array(1000));
     assert.throws(() => decompress(frame, 0xffff_ffff), Malformed);
   });
+
+  // lz4_Frame_format.md: the highest bit of a block's size says that its bytes are stored as they are
+  it('of a stored block that is shorter than what it holds are refused, also where it holds nothing', () => {
+    const head = compress(bytesOf(1000, 256, 1)).subarray(0, 7);
+    for (const stored of [0, 1, 999]) {
+      const block = Buffer.alloc(4 + stored + 4);
+      block.writeUInt32LE(0x8000_0000 + stored);
+      assert.throws(() => decompress(Buffer.concat([head, block]), 1000), Malformed, `${stored} bytes`);
+    }
+  });
 });

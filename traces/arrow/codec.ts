@@ -103,7 +103,7 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array {
     const part = Math.min(known.most, length - done);
     const end = at + LENGTH + (size % STORED);
     if (end > frame.length) throw new Malformed('a block goes beyond its frame');
-    if (size > STORED && size !== STORED + part) throw new Malformed(`a block of ${size - STORED} bytes, not ${part}`);
+    if (size >= STORED && size !== STORED + part) throw new Malformed(`a block of ${size - STORED} bytes, not ${part}`);
     bytes.set(size < STORED ? unfolded(frame, at, size, part) : frame.subarray(at + LENGTH, end), done);
     done += part;
     at = end;
