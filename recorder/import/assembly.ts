@@ -127,17 +127,16 @@ export class Assembly {
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row, lane);
     place(row, lane, this.#seq);
-    lane.passed = -1;
-    if (row.hasTime || row.hasTick) lane.seen = true;
+    if (row.hasTime || row.hasTick) reach(lane, -1, row.timeLow, row.timeHigh, row.hasTick && !row.hasTime);
     this.#write(row);
   }
 
-  /** Counts an event of a kind that is not ACTING, and leaves it out; the one before must have been flushed. */
+  /**
+   * Counts an event of a kind that is not ACTING, and leaves it out; the one before must have been flushed. Only the
+   * last of a lane leaves a trace, so that none may be passed that is late.
+   */
   pass(lane: Lane, kind: number, timeLow: number, timeHigh: number, inTicks: boolean): void {
-    lane.passed = kind;
-    lane.passedLow = timeLow;
-    lane.passedHigh = timeHigh;
-    lane.passedInTicks = inTicks;
+    reach(lane, kind, timeLow, timeHigh, inTicks);
     this.#kinds[kind] = (this.#kinds[kind] as number) + 1;
     this.#seq += 1;
   }
@@ -150,10 +149,10 @@ export class Assembly {
       row.clear();
       row.kind = lane.passed;
       row.vcpu = lane.id;
-      row.hasTime = !lane.passedInTicks;
-      row.hasTick = lane.passedInTicks;
-      row.timeLow = lane.passedLow;
-      row.timeHigh = lane.passedHigh;
+      row.hasTime = !lane.lastInTicks;
+      row.hasTick = lane.lastInTicks;
+      row.timeLow = lane.lastLow;
+      row.timeHigh = lane.lastHigh;
       this.sink().write(this.#seq, row);
       this.#seq += 1;
     }
@@ -263,6 +262,20 @@ export class Assembly {
 
 /** An error as a trace keeps it. */
 const factOf = ({ code, what, where, why, advice }: ImportError) => ({ code, what, where, why, advice });
+
+/** A time is before the latest of its lane: the recording is out of order. */
+export const isLate = ({ seen, lastLow, lastHigh }: Lane, low: number, high: number): boolean =>
+  seen && (high >>> 0 === lastHigh ? low >>> 0 < lastLow : high >>> 0 < lastHigh);
+
+/** An event of a lane has a time; `passed` is its kind where it was left out, else -1. */
+function reach(lane: Lane, passed: number, low: number, high: number, inTicks: boolean): void {
+  if (isLate(lane, low, high)) return;
+  lane.seen = true;
+  lane.passed = passed;
+  lane.lastLow = low >>> 0;
+  lane.lastHigh = high >>> 0;
+  lane.lastInTicks = inTicks;
+}
 
 const serves = (row: EventRow, parent: number): void => {
   row.setAt(FIELD.parent, parent >>> 0, parent > 0xffff_ffff ? Math.floor(parent / 0x1_0000_0000) : 0);

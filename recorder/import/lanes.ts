@@ -38,11 +38,12 @@ export class Lane {
   reflected = -1;
   /** It has a row with a time. */
   seen = false;
-  /** Kind of the last event that was left out, or -1 where a row came behind it; its time in halves, and whether in ticks. */
+  /** The latest time of its events, in halves, and whether that is in ticks. */
+  lastLow = 0;
+  lastHigh = 0;
+  lastInTicks = false;
+  /** Kind of the event of that time where it was left out, or -1 where it is a row. */
   passed = -1;
-  passedLow = 0;
-  passedHigh = 0;
-  passedInTicks = false;
   readonly #gaps: Gaps;
   /** Number of the gap up to which it has forgotten what it was doing. */
   #gap: number;

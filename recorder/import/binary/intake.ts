@@ -1,7 +1,7 @@
 /** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
 import { EVENT_KINDS } from '../../../engine/observer.js';
 import type { TraceWriter } from '../../../traces/store.js';
-import { ACTING, Assembly } from '../assembly.js';
+import { ACTING, Assembly, isLate } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
 import type { ImportOptions, ImportResult } from '../result.js';
@@ -73,7 +73,7 @@ export class Intake {
     const hasTick = this.cycles && !hasTime;
     const lane = this.lane(thread, process, cpu);
     if (length < program.size) this.#short(program, length);
-    if (program.mute && lane.seen && (hasTime || hasTick)) {
+    if (program.mute && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh)) {
       trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
       return;
     }
