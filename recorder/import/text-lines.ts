@@ -35,15 +35,19 @@ const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/
 /** What a log, perf-prof, or what shows a text, puts before each of its lines. */
 const LOGGED = new RegExp(
   `^(?:${[
-    '[A-Z][a-z]{2} [ \\d]\\d [\\d:]{8}(?: \\S+ kernel:)?', // syslog; ts
-    '\\d{4}-\\d\\d-\\d\\dT\\S+(?: \\S+ kernel:)?', // journalctl -o short-iso; GitHub Actions, kubectl logs --timestamps
+    '[A-Z][a-z]{2} [ \\d]\\d [\\d:]{8}(?: \\S+ (?:kernel|[\\w.@-]+\\[\\d+\\]):)?', // syslog; ts
+    '\\d{4}-\\d\\d-\\d\\dT\\S+(?: \\S+ (?:kernel|[\\w.@-]+\\[\\d+\\]):)?', // journalctl -o short-iso; GitHub Actions, kubectl logs --timestamps
     '\\d{4}-\\d\\d-\\d\\d [\\d:.]+ *\\|?', // perf-prof
+    '\\[\\d{4}-\\d\\d-\\d\\d [\\d:.]+\\]', // ts '[%F %T]'
+    '\\d\\d:\\d\\d:\\d\\d(?:\\.\\d+)?(?=\\s)', // ts -s
+    '\\d{9,}\\.\\d{6}(?=\\s)', // ts %.s
     '<\\d+>', // /dev/kmsg
     'kern *: *\\w+ *:', // dmesg -x
     '\\[ *\\d+\\.\\d+\\]', // dmesg
     '\\[\\w{3} \\w{3} +\\d+ [\\d:]{8} \\d{4}\\]', // dmesg -T
     '\\[ *[TC]\\d+\\]', // the kernel's caller
-    '\\d+:(?=\\s)', // grep -n
+    '(?:[^\\s:]+:)?\\d+:(?=\\s)', // grep -n, grep -Hn
+    '[|+](?=\\s)', // a quotation; what diff adds
     '\\d+\\t', // cat -n
     '[\\w.-]+ +\\|(?=\\s)', // docker compose logs
     '\\[pod/\\S+\\]', // kubectl logs --prefix
