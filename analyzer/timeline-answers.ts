@@ -296,7 +296,7 @@ export interface ProfileTable {
   /** Lines that were left out, because an answer is bounded. */
   readonly left: number;
   readonly rips: readonly ProfileRipLine[];
-  /** Time in the guest before these exits, and outside behind them; null where none is known. */
+  /** Time in the guest within the stretch, and outside behind its exits; null where none is known. */
   readonly time: { readonly guest: number; readonly outside: number } | null;
   /** The same by what there are several of. */
   readonly spent: readonly ProfileSpent[];

@@ -69,27 +69,35 @@ export async function readExits(reader: TraceReader, breathe: () => Promise<void
   };
 }
 
-/** A profile's index of the exits whose row is kept. */
-export function indexWithin(exits: Exits, keep: (row: number) => boolean): ExitIndex {
+/** Which exits a profile is of, by their row, and how much of the time that the guest ran before one belongs to it. */
+export interface Within {
+  keep(row: number): boolean;
+  ran(row: number, guest: number): number;
+}
+
+/** A profile's index of the exits that are kept. */
+export function indexWithin(exits: Exits, { keep, ran }: Within): ExitIndex {
   const { rows, cells, times, guests, words, unit, code } = exits;
   const place = new Int32Array(words.length / CELL_WORDS).fill(-1);
   const used: number[] = [];
   const counts: number[] = [];
-  const guest: number[] = [];
+  /** By cell, of exits that are kept or not: a guest may run up to an exit that is not. */
+  const guest = new Float64Array(place.length);
   const timed = new Growing((length) => new Uint32Array(length));
   const durations = new Growing((length) => new Float64Array(length));
   for (let i = 0; i < rows.length; i++) {
-    if (!keep(rows[i] as number)) continue;
+    const row = rows[i] as number;
     const cell = cells[i] as number;
+    const before = guests[i] as number;
+    if (before > 0) guest[cell] = (guest[cell] as number) + ran(row, before);
+    if (!keep(row)) continue;
     if (place[cell] === -1) {
       place[cell] = used.length;
       used.push(cell);
       counts.push(0);
-      guest.push(0);
     }
     const at = place[cell] as number;
     counts[at] = (counts[at] as number) + 1;
-    guest[at] = (guest[at] as number) + Math.max(0, guests[i] as number);
     const time = times[i] as number;
     if (time < 0) continue;
     timed.push(at);
@@ -104,7 +112,7 @@ export function indexWithin(exits: Exits, keep: (row: number) => boolean): ExitI
     unit,
     lost: 0,
     coarse: 0,
-    lanes: lanesWithin(kept, guest, sorted.sums),
+    lanes: lanesWithin(words, guest, used, sorted.sums),
     cells: kept,
     counts: Float64Array.from(counts),
     times: sorted,
@@ -112,16 +120,23 @@ export function indexWithin(exits: Exits, keep: (row: number) => boolean): ExitI
   };
 }
 
-/** Where the time of each lane went, from that of its cells; what passed besides is not known of a stretch. */
-function lanesWithin(words: Uint32Array, guest: readonly number[], outside: Float64Array): LaneSpan[] {
+/** Where the time of each lane went: `guest` by cell, `outside` by cell that is used; of a stretch no more is known. */
+function lanesWithin(
+  words: Uint32Array,
+  guest: Float64Array,
+  used: readonly number[],
+  outside: Float64Array,
+): LaneSpan[] {
   const lanes = new Map<number, Map<number, LevelTime>>();
-  for (const [at, ran] of guest.entries()) {
-    const { lane, level } = readCell(words, at);
+  const add = (cell: number, ran: number, passed: number): void => {
+    const { lane, level } = readCell(words, cell);
     const levels = lanes.get(lane) ?? new Map<number, LevelTime>();
     lanes.set(lane, levels);
     const { guest: before, outside: behind } = levels.get(level) ?? { guest: 0, outside: 0 };
-    levels.set(level, { level, guest: before + ran, outside: behind + (outside[at] ?? 0) });
-  }
+    levels.set(level, { level, guest: before + ran, outside: behind + passed });
+  };
+  for (const [cell, ran] of guest.entries()) if (ran > 0) add(cell, ran, 0);
+  for (const [at, cell] of used.entries()) add(cell, 0, outside[at] ?? 0);
   return [...lanes].map(([lane, levels]) => ({
     lane,
     span: Number.NaN,

@@ -19,7 +19,7 @@ import {
   type Scope,
   type View,
 } from './timeline-answers.js';
-import { type Exits, indexWithin, markStack, readExits } from './timeline-exits.js';
+import { type Exits, indexWithin, markStack, readExits, type Within } from './timeline-exits.js';
 import { categoryMask, lanesOf, textMask } from './timeline-filter.js';
 import { flameOf } from './timeline-flame.js';
 import { type EventIndex, type Hole, IndexBuilder, LIMITS, NO_LANE } from './timeline-index.js';
@@ -200,7 +200,28 @@ class IndexedTimeline implements Timeline {
     const whole = window === null && vcpus.length === 0 ? this.#kept() : null;
     if (whole !== null) return { index: whole, lost, problem: null };
     const exits = await this.#allExits();
-    return { index: indexWithin(exits, keep), lost, problem: exits.problem };
+    const stretch = window === null ? null : this.#stretch(window, exits.unit);
+    const ran: Within['ran'] = (row, guest) => {
+      if (shown.size > 0 && !shown.has(lanes[lane[row] ?? NO_LANE]?.vcpu ?? -1)) return 0;
+      if (stretch === null) return window === null || keep(row) ? guest : 0;
+      const at = stretch.clock[row] ?? 0;
+      return Math.max(0, Math.min(at, stretch.to) - Math.max(at - guest, stretch.from));
+    };
+    return { index: indexWithin(exits, { keep, ran }), lost, problem: exits.problem };
+  }
+
+  /** A window by the clock of handler times; null where there is none. */
+  #stretch(
+    { axis, from, to }: NonNullable<Scope['window']>,
+    unit: Exits['unit'],
+  ): (Domain & { clock: Float64Array }) | null {
+    const clock = unit === 'ns' ? this.index.time : this.index.tick;
+    if (clock === null) return null;
+    const x = this.#x(axis);
+    if (x === clock) return { clock, from, to };
+    const edge = (value: number): number =>
+      clock[x === null ? Math.ceil(value) : lowerBound(x, value)] ?? Number.POSITIVE_INFINITY;
+    return { clock, from: edge(from), to: edge(to) };
   }
 
   /** The index of the whole trace, which may lie beside it; null where a part of the trace cannot be read. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { ProfileTable } from '../../analyzer/timeline-answers.js';
 import { serve } from '../../cli/serve.js';
 import { importTrace } from '../../recorder/import/import.js';
 import { memorySource } from '../../recorder/import/source.js';
@@ -218,6 +219,11 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       ['vCPU 0, CPU 0/KVM-7000', '50', '198 µs', '100 µs', '51', '50 µs', '900 ms'],
       ['vCPU 0, CPU 1/KVM-7001', '50', '198 µs', '100 µs', '51', '50 µs', '500 ms'],
     ]);
+    // from 1 µs before the last of 100 events of vCPU 0: it is in its guest until the exit, and outside for 2 µs
+    const inView = `axis=time&from=${500_000_000 + 195_000}&to=${500_000_000 + 199_000}`;
+    const answer = await fetch(`${server.url}api/traces/4/profile?${inView}&vcpu=0`);
+    const { time } = (await answer.json()) as ProfileTable;
+    assert.deepEqual(time, { guest: 1000, outside: 2000 });
     const one = await open('#trace=sparse.arrow&vcpu=0&of=view');
     assert.match((await texts(one, '#profile .facts'))[0] ?? '', /^50 exits .* 51 % of the observed time/);
     assert.equal(await one.locator('#profile .spent').count(), 0);
