@@ -13,6 +13,7 @@ import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
 import { EventRow, FIELD } from './row.js';
 import { EventSink } from './sink.js';
+import { later } from './time.js';
 
 /** Names of events that have no kind of their own; the last number stands for all beyond. */
 export const MAX_NAMES = 4096;
@@ -265,15 +266,15 @@ const factOf = ({ code, what, where, why, advice }: ImportError) => ({ code, wha
 
 /** A time is before the latest of its lane: the recording is out of order. */
 export const isLate = ({ seen, lastLow, lastHigh }: Lane, low: number, high: number): boolean =>
-  seen && (high >>> 0 === lastHigh ? low >>> 0 < lastLow : high >>> 0 < lastHigh);
+  seen && later(lastHigh, lastLow, high | 0, low | 0);
 
 /** An event of a lane has a time; `passed` is its kind where it was left out, else -1. */
 function reach(lane: Lane, passed: number, low: number, high: number, inTicks: boolean): void {
   if (isLate(lane, low, high)) return;
   lane.seen = true;
   lane.passed = passed;
-  lane.lastLow = low >>> 0;
-  lane.lastHigh = high >>> 0;
+  lane.lastLow = low | 0;
+  lane.lastHigh = high | 0;
   lane.lastInTicks = inTicks;
 }
 
