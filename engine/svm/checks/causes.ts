@@ -91,7 +91,7 @@ export const SVM_CAUSES: readonly CauseFamily[] = [
     'SEV_FEATURES of the guest and what the hypervisor injects do not fit: restricted injection takes #HV alone, alternate injection and secure AVIC exclude it and AVIC; the features come from KVM_SEV_INIT2 (vmsa_features) and, for an AP, from the guest',
   ],
   [
-    /^svm\.(sev_features\.(allowed|opt_in)|snp\.shadow_stack|pmc\.vmcb)$/,
+    /^svm\.(sev_features\.(allowed|reserved|opt_in)|snp\.shadow_stack|pmc\.vmcb)$/,
     'SEV_FEATURES in the VMSA of the guest asks for what the VMCB does not offer: an AP of the guest was created with other features than the boot vCPU, or ALLOWED_SEV_FEATURES is narrower than KVM_SEV_INIT2 was given',
   ],
   [
