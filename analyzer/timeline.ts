@@ -188,10 +188,11 @@ class IndexedTimeline implements Timeline {
     const { lane, lanes, holes } = this.index;
     const x = window === null ? null : this.#x(window.axis);
     const shown = new Set(vcpus);
+    const isShown = (row: number): boolean => shown.size === 0 || shown.has(lanes[lane[row] ?? NO_LANE]?.vcpu ?? -1);
     const keep = (row: number): boolean => {
       const at = x === null ? row : (x[row] ?? 0);
       if (window !== null && (at < window.from || at >= window.to)) return false;
-      return shown.size === 0 || shown.has(lanes[lane[row] ?? NO_LANE]?.vcpu ?? -1);
+      return isShown(row);
     };
     const lost = holes.reduce(
       (sum, hole) => sum + (hole.after !== null && (window === null || keep(hole.after)) ? (hole.lost ?? 0) : 0),
@@ -202,7 +203,7 @@ class IndexedTimeline implements Timeline {
     const exits = await this.#allExits();
     const stretch = window === null ? null : this.#stretch(window, exits.unit);
     const ran: Within['ran'] = (row, guest) => {
-      if (shown.size > 0 && !shown.has(lanes[lane[row] ?? NO_LANE]?.vcpu ?? -1)) return 0;
+      if (!isShown(row)) return 0;
       if (stretch === null) return window === null || keep(row) ? guest : 0;
       const at = stretch.clock[row] ?? 0;
       return Math.max(0, Math.min(at, stretch.to) - Math.max(at - guest, stretch.from));

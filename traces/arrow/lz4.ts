@@ -63,7 +63,7 @@ function start(): Exports {
   const imports = {
     __wbindgen_placeholder__: {
       __wbindgen_string_new(at: number, length: number): number {
-        problem = Buffer.from(bytesAt(at, length)).toString('latin1');
+        problem = Buffer.from(bytesAt(instance(), at, length)).toString('latin1');
         return 0;
       },
     },
@@ -72,20 +72,28 @@ function start(): Exports {
   return new WebAssembly.Instance(module, imports).exports as unknown as Exports;
 }
 
-const lz4 = start();
+let running: Exports | null = null;
 
-const bytesAt = (at: number, length: number): Uint8Array => new Uint8Array(lz4.memory.buffer, at, length);
+/** The one instance, made when the first block is. */
+function instance(): Exports {
+  running ??= start();
+  return running;
+}
+
+const bytesAt = ({ memory }: Exports, at: number, length: number): Uint8Array =>
+  new Uint8Array(memory.buffer, at, length);
 
 /** Calls one of its functions with bytes, and returns a copy of the bytes that it answers. */
 function call(what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
+  const lz4 = instance();
   const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
   try {
     const input = lz4.__wbindgen_malloc(bytes.length);
-    bytesAt(input, bytes.length).set(bytes);
+    bytesAt(lz4, input, bytes.length).set(bytes);
     lz4[what](answer, input, bytes.length); // frees its input
     const [at = 0, length = 0, , failed = 0] = new Uint32Array(lz4.memory.buffer, answer, ANSWER / 4);
     if (what === 'decompress' && failed !== 0) throw new Malformed(`a block: ${problem}`);
-    const output = bytesAt(at, length).slice();
+    const output = bytesAt(lz4, at, length).slice();
     lz4.__wbindgen_free(at, length);
     return output;
   } finally {
