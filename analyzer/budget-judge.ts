@@ -7,6 +7,7 @@
 import { SVM_EXIT_CODES } from '../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../engine/vmx/exit-reasons.js';
 import { type Budget, BudgetError, OPERATORS, type Place, STATISTICS } from './budget.js';
+import { boundsOf, decide, exactly, limitBounds, limitOf, meaningOf } from './budget-bounds.js';
 import { rankTest, signTest } from './budget-rank.js';
 import type { Profile, ProfileRow } from './profile/profile.js';
 import { percentile } from './profile/stats.js';
@@ -79,7 +80,7 @@ export function judge(runs: Judged, budget: Budget): Verdict {
   const finding =
     budget.measure === 'latency'
       ? judgeTimes(left, right, right.profile.unit ?? left.profile.unit, budget)
-      : judgeCounts(left.profile, right.profile, budget);
+      : judgeCounts(runs, left.profile, right.profile, budget);
   const doubted = { ...finding, ...doubtOf(runs, budget, finding) };
   const { outcome } = doubted;
   return { budget: budget.text, place: budget.place, holds: outcome === 'kept', says: null, test: null, ...doubted };
@@ -87,13 +88,13 @@ export function judge(runs: Judged, budget: Budget): Verdict {
 
 /** What a finding becomes where not all is known of the runs that it rests on; null where it stands. */
 function doubtOf(runs: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
-  const lacking = doubtOfLack(runs, budget, finding);
+  const lacking = doubtOfLack(runs, budget);
   if ((lacking?.outcome ?? finding.outcome) !== 'kept' || !budget.baseline || runs.unrelated !== true) return lacking;
   return { outcome: 'undecided', says: 'unrelated runs: what the other did is no baseline for this one' };
 }
 
 /** The same, of what is not known of the runs themselves. */
-function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
+function doubtOfLack({ left, right }: Judged, budget: Budget): Partial<Finding> | null {
   const baseline = budget.baseline ? left : null;
   const lacking = [right, baseline].find((run) => run?.lacksExits);
   if (lacking !== undefined) {
@@ -107,12 +108,10 @@ function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding):
     const cut = [right, baseline].some((run) => (run?.cut ?? null) !== null);
     return cut ? { outcome: 'undecided', says: 'the recording was cut: times of the rest are unknown' } : null;
   }
-  const lacks = [right.lack, baseline?.lack ?? null].filter((lack) => lack !== null);
-  if (lacks.length === 0) return null;
-  // A recorder that lost events counted too few: over an upper limit of its own is over it all the more.
-  const over = finding.outcome === 'broken' && budget.operator.startsWith('<') && (baseline?.lack ?? null) === null;
-  const says = `${[...new Set(lacks)].join('; ')}, so the counts are lower bounds`;
-  return { outcome: over ? 'broken' : 'undecided', says };
+  const lossy = [right, ...(baseline === null ? [] : [baseline])].filter(({ lack }) => lack !== null);
+  const [first] = lossy;
+  if (first === undefined) return null;
+  return { says: `${[...new Set(lossy.map(({ lack }) => lack))].join('; ')}, ${meaningOf(first, budget)}` };
 }
 
 const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
@@ -143,15 +142,13 @@ function foreignReason({ reason }: Budget, profile: Profile | null): string | nu
   return `${reason} is a reason of ${theirs}, and the run's exits are of ${ours}, which has none of that name`;
 }
 
-const limitOf = ({ percent, amount }: Budget, baseline: number | null): number =>
-  (baseline ?? 0) + (percent ? ((baseline ?? 0) * amount) / 100 : amount);
-
-function judgeCounts(left: Profile, right: Profile, budget: Budget): Finding {
+function judgeCounts(runs: Judged, left: Profile, right: Profile, budget: Budget): Finding {
   const value = measure(right, budget);
   const baseline = budget.baseline ? measure(left, budget) : null;
-  const limit = limitOf(budget, baseline);
+  const against = baseline === null ? exactly(0) : boundsOf(runs.left, budget, baseline);
+  const outcome = decide(budget.operator, boundsOf(runs.right, budget, value), limitBounds(budget, against));
   const unit = budget.measure === 'ticks' ? ('ticks' as const) : ('exits' as const);
-  return { outcome: OPERATORS[budget.operator](value, limit) ? 'kept' : 'broken', unit, value, limit, baseline };
+  return { outcome, unit, value, limit: limitOf(budget, baseline), baseline };
 }
 
 function measure({ unit, rows }: Profile, budget: Budget): number {

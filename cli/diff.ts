@@ -100,8 +100,8 @@ export const command: Command = {
   details: [
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
       'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
-      '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events or has no events of ' +
-      'exits, a budget on times has too few samples, names a reason of the other architecture, or names the baseline of ' +
+      '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events (what was counted may ' +
+      'decide a budget all the same) or has no events of exits, a budget on times has too few samples, names a reason of the other architecture, or names the baseline of ' +
       'an unrelated run. Exits that differ where something is missing differ for certain only where more were counted ' +
       'than the other run has.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
