@@ -1,11 +1,11 @@
 /** Events one by one, as people read them: when, where, what, and the values of each by name. */
-import { EVENT_FLAGS, EVENT_KINDS } from '../engine/observer.js';
+import { EVENT_FLAGS, EVENT_KINDS, EventRecord } from '../engine/observer.js';
 import { VM_ENTRY_FAILURE, vmxExitModifiers } from '../engine/vmx/exit-reasons.js';
 import { codeDomain } from '../traces/codes.js';
 import type { Cell, Row } from '../traces/store.js';
 import { VM_INSTRUCTION_ERRORS } from './detail-bits.js';
 import { codeWidth, disassemble } from './profile/code.js';
-import { ExitWords, HAS, isPage, keyKind, keyOfExit, SubKey, WORK } from './profile/keys.js';
+import { isPage, keyKind, keyOfExit, SubKey, WORK } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
 import { reasonName } from './profile/profile.js';
 
@@ -97,10 +97,9 @@ function codeLabel(row: Row, kind: number): string {
   const work = WORK[kind];
   if (work !== undefined && !isPage(work)) return keyKind(work << 2);
   if (EXITS.has(kind)) {
-    const [words, key] = [new ExitWords(), new SubKey()];
-    words.has = HAS.code | HAS.qualification;
-    words.qualification = Number((wide(row.qualification) ?? 0n) & 0xffff_ffffn);
-    keyOfExit(Number(row.isa ?? 0), Number((wide(row.reason) ?? 0n) & 0xffff_ffffn), words, key);
+    const exit = new EventRecord().set('code', 0).setBig('qualification', wide(row.qualification) ?? 0n);
+    const key = new SubKey();
+    keyOfExit(Number(row.isa ?? 0), Number((wide(row.reason) ?? 0n) & 0xffff_ffffn), exit, key);
     return key.tag === 0 ? 'code' : keyKind(key.tag);
   }
   return codeDomain(kind) ?? 'code';

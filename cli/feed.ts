@@ -43,8 +43,9 @@ export const isOurs = (file: string): boolean => {
   }
 };
 
-/** What is read of a trace, and decoded of a foreign file. */
-export type Reading = Required<Pick<ImportOptions, 'columns'>> & Pick<ImportOptions, 'fields' | 'kinds' | 'brief'>;
+/** What is read of a trace, and decoded of a foreign file; who takes its events, if not as chunks. */
+export type Reading = Required<Pick<ImportOptions, 'columns'>> &
+  Pick<ImportOptions, 'fields' | 'kinds' | 'taker' | 'brief'>;
 
 /** Takes a chunk, with the names that are known by then. */
 export type Take = (chunk: Chunk, names: Names) => void;

@@ -192,7 +192,9 @@ function build(call: Call, file: string, event: CountedEvent): Opened {
     builder.take(chunk);
     nested?.take(chunk);
   };
-  const fed = feed(file, PROFILE_READING, take, call.out);
+  const events = nested === null ? builder.events : null;
+  const reading = events === null ? PROFILE_READING : { ...PROFILE_READING, taker: events };
+  const fed = feed(file, reading, take, call.out);
   return { index: builder.finish(), nested: nested?.finish(fed.nameOf) ?? null, fed };
 }
 

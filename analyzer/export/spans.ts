@@ -5,11 +5,11 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
-import { ExitWords, keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
+import { keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import type { NameOf } from '../profile/lane-names.js';
 import { reasonName } from '../profile/profile.js';
-import { Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
-import { readWords, UNKNOWN_LEVEL } from '../profile/walk.js';
+import { ChunkEvent, Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
+import { UNKNOWN_LEVEL } from '../profile/walk.js';
 
 export const SPAN_COLUMNS: readonly string[] = COLUMNS;
 
@@ -58,7 +58,6 @@ export class SpanWalker {
   readonly #lanes = new Map<number, Lane>();
   readonly #names = new Map<string, string>();
   readonly #key = new SubKey();
-  readonly #words = new ExitWords();
   readonly #clock = new Clock();
   #originLow = 0;
   #originHigh = 0;
@@ -85,6 +84,7 @@ export class SpanWalker {
     const view = new EventView(chunk);
     const { toLevel } = view;
     const clock = this.#timeOf(chunk);
+    const event = new ChunkEvent(view, clock, this.unit);
     for (let i = 0; i < chunk.rows; i++) {
       const id = view.lane[i] as number;
       const kind = view.kind[i] as number;
@@ -94,7 +94,7 @@ export class SpanWalker {
       }
       const lane = this.#lane(id);
       lane.last = Math.max(lane.last, this.#at(clock, i, chunk.first, lane));
-      if (kind === EVENT_KINDS.exit) this.#exit(view, i, id, lane);
+      if (kind === EVENT_KINDS.exit) this.#exit(view, event, i, id, lane);
       else if (kind === EVENT_KINDS.entry) {
         this.#end(id, lane, toLevel.valid[i] === 1 ? (toLevel.cells[i] as number) : UNKNOWN_LEVEL);
       } else this.#mark(view, i, kind, id, lane);
@@ -141,7 +141,7 @@ export class SpanWalker {
     );
   }
 
-  #exit(view: EventView, i: number, id: number, lane: Lane): void {
+  #exit(view: EventView, event: ChunkEvent, i: number, id: number, lane: Lane): void {
     const { reason, level, isa, rip } = view;
     if (reason.valid[i] === 0) return;
     const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
@@ -150,7 +150,8 @@ export class SpanWalker {
     const low = reason.cells[2 * i] as number;
     const by = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
     this.#key.clear();
-    keyOfExit(by, low, readWords(view, i, this.#words), this.#key);
+    event.read(i);
+    keyOfExit(by, low, event, this.#key);
     this.#taker.open({
       lane: id,
       at: lane.last,

@@ -192,6 +192,11 @@ export class ExitIndexBuilder {
     this.#accesses?.take(chunk);
   }
 
+  /** What takes events one by one instead, in order; null where accesses are counted, which need all of them. */
+  get events(): Pick<ExitWalker, 'wants' | 'event'> | null {
+    return this.#accesses === null ? this.#walker : null;
+  }
+
   /** The index; nothing may be taken afterwards. */
   finish(): ExitIndex {
     const walker = this.#walker;

@@ -2,8 +2,9 @@
  * What an exit is about, by its reason: port, MSR, control register, CPUID leaf, hypercall, page, vector. It is taken
  * from the exit itself where the architecture puts it there, else from the work that was done for it.
  */
-import { EVENT_KINDS } from '../../engine/observer.js';
+import { EVENT_KINDS, FIELD_INDEX } from '../../engine/observer.js';
 import { VMX_COUNTED } from '../../engine/vmx/exit-reasons.js';
+import { HAS, type WalkedEvent } from './view.js';
 
 /** Kinds of sub-key, by number; a direction is added where it matters. */
 export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic', 'mmio'] as const;
@@ -15,20 +16,6 @@ export const DIRECTION = { none: 0, read: 1, write: 2 } as const;
 
 const VMX = 1;
 const SVM = 2;
-
-/** The fields of an exit that can say what it is about; `has` bits as in HAS. */
-export class ExitWords {
-  has = 0;
-  code = 0;
-  codeHigh = 0;
-  qualification = 0;
-  info2 = 0;
-  info2High = 0;
-  intr = 0;
-  gpa = 0;
-  gpaHigh = 0;
-}
-export const HAS = { code: 1, qualification: 2, info2: 4, intr: 8, gpa: 16 } as const;
 
 /** A sub-key: kind with direction, and its value. */
 export class SubKey {
@@ -54,20 +41,31 @@ export const keyDirection = (tag: number): number => tag & 3;
 
 const PAGE_MASK = 0xffff_f000;
 
+/** The fields of an exit that can say what it is about. */
+export type ExitWords = Pick<WalkedEvent, 'mask' | 'words'>;
+
 type Rule = (exit: ExitWords, key: SubKey) => void;
+
+const lowOf = ({ words }: ExitWords, field: number): number => words[2 * field] as number;
+const highOf = ({ words }: ExitWords, field: number): number => words[2 * field + 1] as number;
+const qualificationOf = (exit: ExitWords): number => lowOf(exit, FIELD_INDEX.qualification);
 
 const fromCode =
   (kind: number, direction: number = DIRECTION.none): Rule =>
   (exit, key) => {
-    if (exit.has & HAS.code) key.set(kind, direction, exit.code, exit.codeHigh);
+    if (exit.mask & HAS.code) key.set(kind, direction, lowOf(exit, FIELD_INDEX.code), highOf(exit, FIELD_INDEX.code));
   };
 
+const setPage = (exit: ExitWords, field: number, key: SubKey): void =>
+  key.set(KEY.page, DIRECTION.none, lowOf(exit, field) & PAGE_MASK, highOf(exit, field));
+
 const fromGpa: Rule = (exit, key) => {
-  if (exit.has & HAS.gpa) key.set(KEY.page, DIRECTION.none, exit.gpa & PAGE_MASK, exit.gpaHigh);
+  if (exit.mask & HAS.gpa) setPage(exit, FIELD_INDEX.gpa, key);
 };
 
 const fromVector: Rule = (exit, key) => {
-  if (exit.has & HAS.intr && exit.intr >>> 31) key.set(KEY.vector, DIRECTION.none, exit.intr & 0xff);
+  const info = lowOf(exit, FIELD_INDEX.intr_info);
+  if (exit.mask & HAS.intr_info && info >>> 31) key.set(KEY.vector, DIRECTION.none, info & 0xff);
 };
 
 /** Intel SDM volume 3C, "Exit Qualification" tables for control-register, MOV DR, I/O and APIC accesses. */
@@ -77,27 +75,27 @@ const VMX_RULES: { readonly [reason: number]: Rule } = {
   10: fromCode(KEY.leaf),
   18: fromCode(KEY.call),
   28(exit, key) {
-    if ((exit.has & HAS.qualification) === 0) return;
-    const access = (exit.qualification >>> 4) & 3; // 0 MOV to, 1 MOV from, 2 CLTS, 3 LMSW
-    key.set(KEY.cr, access === 1 ? DIRECTION.read : DIRECTION.write, access < 2 ? exit.qualification & 15 : 0);
+    if ((exit.mask & HAS.qualification) === 0) return;
+    const access = (qualificationOf(exit) >>> 4) & 3; // 0 MOV to, 1 MOV from, 2 CLTS, 3 LMSW
+    key.set(KEY.cr, access === 1 ? DIRECTION.read : DIRECTION.write, access < 2 ? qualificationOf(exit) & 15 : 0);
   },
   29(exit, key) {
-    if ((exit.has & HAS.qualification) === 0) return;
-    key.set(KEY.dr, exit.qualification & 16 ? DIRECTION.read : DIRECTION.write, exit.qualification & 7);
+    if ((exit.mask & HAS.qualification) === 0) return;
+    key.set(KEY.dr, qualificationOf(exit) & 16 ? DIRECTION.read : DIRECTION.write, qualificationOf(exit) & 7);
   },
   30(exit, key) {
-    if ((exit.has & HAS.qualification) === 0) return;
-    key.set(KEY.port, exit.qualification & 8 ? DIRECTION.read : DIRECTION.write, exit.qualification >>> 16);
+    if ((exit.mask & HAS.qualification) === 0) return;
+    key.set(KEY.port, qualificationOf(exit) & 8 ? DIRECTION.read : DIRECTION.write, qualificationOf(exit) >>> 16);
   },
   31: fromCode(KEY.msr, DIRECTION.read),
   32: fromCode(KEY.msr, DIRECTION.write),
   44(exit, key) {
-    if (exit.has & HAS.qualification) key.set(KEY.apic, DIRECTION.none, exit.qualification & 0xfff);
+    if (exit.mask & HAS.qualification) key.set(KEY.apic, DIRECTION.none, qualificationOf(exit) & 0xfff);
   },
   48: fromGpa,
   49: fromGpa,
   56(exit, key) {
-    if (exit.has & HAS.qualification) key.set(KEY.apic, DIRECTION.write, exit.qualification & 0xfff);
+    if (exit.mask & HAS.qualification) key.set(KEY.apic, DIRECTION.write, qualificationOf(exit) & 0xfff);
   },
   84: fromCode(KEY.msr, DIRECTION.read),
   85: fromCode(KEY.msr, DIRECTION.write),
@@ -107,16 +105,17 @@ const VMX_RULES: { readonly [reason: number]: Rule } = {
 const SVM_RULES: { readonly [code: number]: Rule } = {
   114: fromCode(KEY.leaf),
   123(exit, key) {
-    if ((exit.has & HAS.qualification) === 0) return;
-    key.set(KEY.port, exit.qualification & 1 ? DIRECTION.read : DIRECTION.write, exit.qualification >>> 16);
+    if ((exit.mask & HAS.qualification) === 0) return;
+    key.set(KEY.port, qualificationOf(exit) & 1 ? DIRECTION.read : DIRECTION.write, qualificationOf(exit) >>> 16);
   },
   124(exit, key) {
-    if ((exit.has & HAS.code) === 0) return;
-    key.set(KEY.msr, exit.qualification & 1 ? DIRECTION.write : DIRECTION.read, exit.code, exit.codeHigh);
+    if ((exit.mask & HAS.code) === 0) return;
+    const direction = qualificationOf(exit) & 1 ? DIRECTION.write : DIRECTION.read;
+    key.set(KEY.msr, direction, lowOf(exit, FIELD_INDEX.code), highOf(exit, FIELD_INDEX.code));
   },
   129: fromCode(KEY.call),
   1024(exit, key) {
-    if (exit.has & HAS.info2) key.set(KEY.page, DIRECTION.none, exit.info2 & PAGE_MASK, exit.info2High);
+    if (exit.mask & HAS.info2) setPage(exit, FIELD_INDEX.info2, key);
     else fromGpa(exit, key);
   },
 };

@@ -292,6 +292,11 @@ export class Profiler {
     this.#builder.take(chunk);
   }
 
+  /** What takes events one by one instead, in order. */
+  get events(): ExitIndexBuilder['events'] {
+    return this.#builder.events;
+  }
+
   /** The answer; nothing may be taken afterwards. */
   finish(nameOf: NameOf): Profile {
     return profileOf(this.#builder.finish(), nameOf, this.#options);

@@ -2,15 +2,15 @@
  * Walks the events of a trace and hands out each exit once it is known how it ended: with the entry that followed on
  * its vCPU, what it was about, and how long it took. No object a row: one record is reused.
  */
-import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
+import { EVENT_FLAGS, EVENT_KINDS, FIELD_INDEX } from '../../engine/observer.js';
 import { ENTRY_ERRORS } from '../../engine/vmx/controls.js';
 import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
 import type { LaneSpan, LevelTime } from './exit-index.js';
-import { countedReason, ExitWords, HAS, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
-import { Clock, COLUMNS, EventView, type Narrow, type Unit, type Wide } from './view.js';
+import { countedReason, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
+import { ChunkEvent, Clock, COLUMNS, EventView, HAS, type Unit, type WalkedEvent } from './view.js';
 
 const EXIT_FIELDS = ['reason', 'qualification', 'info2', 'intr_info', 'rip', 'gpa', 'code'] as const;
 
@@ -99,7 +99,6 @@ export class ExitWalker {
   readonly #take: (exit: WalkedExit) => void;
   readonly #lanes = new Map<number, Lane>();
   readonly #atHand: (Lane | null)[] = Array.from({ length: AT_HAND }, () => null);
-  readonly #words = new ExitWords();
   /** Instruction bytes by RIP, from exits and from what was emulated for them. */
   readonly code = new Map<bigint, Code>();
   /** RIPs met lately: most events are at few places, and each must not cost a bigint. */
@@ -110,7 +109,7 @@ export class ExitWalker {
   /** Events that the recorder lost. */
   lost = 0;
   exits = 0;
-  #seq = 0;
+  #unit: Unit = null;
 
   constructor(take: (exit: WalkedExit) => void) {
     this.#take = take;
@@ -119,22 +118,37 @@ export class ExitWalker {
   /** Takes a chunk of the event table, in order; other tables are ignored. */
   take(chunk: Chunk): void {
     if (chunk.table !== 'event') return;
-    const view = new EventView(chunk);
     const clock = this.#clock.of(chunk);
-    this.#seq = chunk.first;
+    this.#unit = this.#clock.unit;
+    const event = new ChunkEvent(new EventView(chunk), clock, this.#unit);
     for (let i = 0; i < chunk.rows; i++) {
-      const kind = view.kind[i] as number;
-      this.kinds[kind] = (this.kinds[kind] as number) + 1;
-      const lane = this.#lane(view.lane[i] as number);
-      if (clock !== null && clock.valid[i] === 1) visit(lane, clock, i);
-      if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(view, i, kind, lane, clock);
-      else if (kind === EVENT_KINDS.entry) this.#entry(view.toLevel, i, lane, clock);
-      else if (kind === EVENT_KINDS.lost) this.#gap(view.value, i);
-      else if (lane.running && kind === EVENT_KINDS.userspace_exit) fail(lane, view.code, i);
-      else if (kind === EVENT_KINDS.vmfail) refuse(lane, view.code, i);
-      else if (lane.open && lane.exit.key.tag === 0) tellWork(view, i, kind, lane.exit.key);
-      if (kind === EVENT_KINDS.emulate) this.#learn(view, i);
+      event.read(i);
+      this.event(chunk.first + i, event);
     }
+  }
+
+  /** False where an event of this kind would change nothing here: it tells what its exit is about, which is known. */
+  wants(kind: number, id: number): boolean {
+    if (WORK[kind] === undefined) return true;
+    const { open, exit } = this.#lane(id);
+    return open && exit.key.tag === 0;
+  }
+
+  /** Takes one event, in order. */
+  event(seq: number, event: WalkedEvent): void {
+    const { kind } = event;
+    if (this.#unit === null) this.#unit = event.hasTick ? 'cycles' : event.hasTime ? 'ns' : null;
+    this.kinds[kind] = (this.kinds[kind] as number) + 1;
+    const lane = this.#lane(event.vcpu);
+    const isTimed = this.#unit === 'ns' ? event.hasTime : event.hasTick;
+    if (isTimed) visit(lane, event);
+    if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(seq, event, lane, isTimed);
+    else if (kind === EVENT_KINDS.entry) this.#entry(event, lane, isTimed);
+    else if (kind === EVENT_KINDS.lost) this.#gap(event);
+    else if (lane.running && kind === EVENT_KINDS.userspace_exit) fail(lane, event);
+    else if (kind === EVENT_KINDS.vmfail) refuse(lane, event);
+    else if (lane.open && lane.exit.key.tag === 0) tellWork(event, lane.exit.key);
+    if (kind === EVENT_KINDS.emulate) this.#learn(event);
   }
 
   /** Hands out the exits that no entry followed; what comes afterwards belongs to nothing before. */
@@ -146,7 +160,7 @@ export class ExitWalker {
   }
 
   get unit(): Unit {
-    return this.#clock.unit;
+    return this.#unit;
   }
 
   /** Each lane, its times, and its entries. */
@@ -174,9 +188,9 @@ export class ExitWalker {
     return lane;
   }
 
-  #exit(view: EventView, i: number, kind: number, lane: Lane, clock: Wide | null): void {
-    const { reason, isa, level, rip } = view;
-    if (reason.valid[i] === 0) {
+  #exit(seq: number, event: WalkedEvent, lane: Lane, isTimed: boolean): void {
+    const { kind, mask, words, isa, fromLevel } = event;
+    if ((mask & HAS.reason) === 0) {
       // a nested entry that KVM refused: the exit that asked for it is still served
       if (kind === EVENT_KINDS.entry_failed) lane.refused += 1;
       return;
@@ -187,39 +201,39 @@ export class ExitWalker {
     // our own machine records no entry of one that failed: it was tried all the same
     if (kind === EVENT_KINDS.entry_failed && !lane.running) lane.entries += 1;
     // an entry that failed was none: its guest did not run
-    const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
-    exit.guest = lane.running && kind === EVENT_KINDS.exit ? since(lane, clock, i) : -1;
-    account(lane, from, SUM.guest, exit.guest);
+    exit.guest = lane.running && kind === EVENT_KINDS.exit ? since(lane, event, isTimed) : -1;
+    account(lane, fromLevel, SUM.guest, exit.guest);
     lane.running = false;
     lane.open = true;
-    begin(lane, clock, i);
-    exit.seq = this.#seq + i;
-    exit.isa = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
-    exit.level = from;
+    begin(lane, event, isTimed);
+    exit.seq = seq;
+    exit.isa = isa;
+    exit.level = fromLevel;
     exit.failed = kind === EVENT_KINDS.entry_failed;
     exit.reflected = false;
-    exit.reasonLow = countedReason(exit.isa, reason.cells[2 * i] as number);
-    exit.reasonHigh = reason.cells[2 * i + 1] as number;
-    exit.hasRip = rip.valid[i] === 1;
-    exit.ripLow = (rip.cells[2 * i] as number) | 0;
-    exit.ripHigh = (rip.cells[2 * i + 1] as number) | 0;
+    exit.reasonLow = countedReason(isa, words[2 * FIELD_INDEX.reason] as number);
+    exit.reasonHigh = words[2 * FIELD_INDEX.reason + 1] as number;
+    exit.hasRip = (mask & HAS.rip) !== 0;
+    exit.ripLow = (words[2 * FIELD_INDEX.rip] as number) | 0;
+    exit.ripHigh = (words[2 * FIELD_INDEX.rip + 1] as number) | 0;
     exit.key.clear();
-    keyOfExit(exit.isa, exit.reasonLow, readWords(view, i, this.#words), exit.key);
-    if (view.bytes[i] === 1) this.#learn(view, i);
+    keyOfExit(isa, exit.reasonLow, event, exit.key);
+    this.#learn(event);
   }
 
-  #entry(toLevel: Narrow, i: number, lane: Lane, clock: Wide | null): void {
+  #entry(event: WalkedEvent, lane: Lane, isTimed: boolean): void {
     lane.entries += 1;
     if (lane.open) {
       const { exit } = lane;
-      const known = toLevel.valid[i] === 1 && exit.level !== UNKNOWN_LEVEL;
-      exit.reflected = known && exit.level > 1 && (toLevel.cells[i] as number) < exit.level;
-      const time = since(lane, clock, i);
+      const { toLevel } = event;
+      const known = toLevel !== UNKNOWN_LEVEL && exit.level !== UNKNOWN_LEVEL;
+      exit.reflected = known && exit.level > 1 && toLevel < exit.level;
+      const time = since(lane, event, isTimed);
       account(lane, exit.level, SUM.outside, time);
       this.#close(lane, time);
     }
     lane.running = true;
-    begin(lane, clock, i);
+    begin(lane, event, isTimed);
   }
 
   #close(lane: Lane, time: number): void {
@@ -230,38 +244,36 @@ export class ExitWalker {
   }
 
   /** After a gap nobody knows which entry belongs to which exit, and which exit to which entry. */
-  #gap({ cells, valid }: Wide, i: number): void {
-    if (valid[i] === 1) this.lost += (cells[2 * i + 1] as number) * HIGH + (cells[2 * i] as number);
+  #gap({ mask, words }: WalkedEvent): void {
+    const { value } = FIELD_INDEX;
+    if (mask & HAS.value) this.lost += (words[2 * value + 1] as number) * HIGH + (words[2 * value] as number);
     this.end();
   }
 
   /** Remembers the instruction bytes at a RIP. */
-  #learn({ chunk, bytes, rip }: EventView, i: number): void {
-    if (bytes[i] !== 1 || rip.valid[i] === 0 || this.code.size >= MAX_CODE) return;
-    const low = rip.cells[2 * i] as number;
-    const high = rip.cells[2 * i + 1] as number;
+  #learn(event: WalkedEvent): void {
+    if (event.byteCount === 0 || (event.mask & HAS.rip) === 0 || this.code.size >= MAX_CODE) return;
+    const low = event.words[2 * FIELD_INDEX.rip] as number;
+    const high = event.words[2 * FIELD_INDEX.rip + 1] as number;
     if (this.#learned.meet(low, high)) return;
     const at = (BigInt(high) << 32n) | BigInt(low);
     if (this.code.has(at)) return;
-    const row = chunk.row(i);
-    if (!(row.bytes instanceof Uint8Array)) return;
-    this.code.set(at, { bytes: row.bytes.slice(), bits: codeWidth(typeof row.text === 'string' ? row.text : null) });
+    const bytes = event.instruction();
+    if (bytes !== null) this.code.set(at, { bytes, bits: codeWidth(event.remark) });
   }
 }
 
-/** Something begins on a lane at event `i`. */
-function begin(lane: Lane, clock: Wide | null, i: number): void {
-  lane.timed = clock !== null && clock.valid[i] === 1;
-  lane.low = clock === null ? 0 : (clock.cells[2 * i] as number) | 0;
-  lane.high = clock === null ? 0 : (clock.cells[2 * i + 1] as number) | 0;
+/** Something begins on a lane with an event. */
+function begin(lane: Lane, { timeLow, timeHigh }: WalkedEvent, isTimed: boolean): void {
+  lane.timed = isTimed;
+  lane.low = timeLow | 0;
+  lane.high = timeHigh | 0;
 }
 
-/** Time from what began last on a lane to event `i`; -1 where it is not known, or the clock went back. */
-function since({ timed, low, high }: Lane, clock: Wide | null, i: number): number {
-  if (!timed || clock === null || clock.valid[i] !== 1) return -1;
-  const { cells } = clock;
-  const time = ((cells[2 * i + 1] as number) - (high >>> 0)) * HIGH + ((cells[2 * i] as number) - (low >>> 0));
-  return Math.max(-1, time);
+/** Time from what began last on a lane to an event; -1 where it is not known, or the clock went back. */
+function since({ timed, low, high }: Lane, { timeLow, timeHigh }: WalkedEvent, isTimed: boolean): number {
+  if (!timed || !isTimed) return -1;
+  return Math.max(-1, ((timeHigh >>> 0) - (high >>> 0)) * HIGH + ((timeLow >>> 0) - (low >>> 0)));
 }
 
 function account(lane: Lane, level: number, part: number, time: number): void {
@@ -291,9 +303,9 @@ function levelTimes(sums: Float64Array): LevelTime[] {
 }
 
 /** The times of a lane rise, unless its recording is out of order: first and last are the earliest and the latest. */
-function visit(lane: Lane, { cells }: Wide, i: number): void {
-  const low = (cells[2 * i] as number) | 0;
-  const high = (cells[2 * i + 1] as number) | 0;
+function visit(lane: Lane, { timeLow, timeHigh }: WalkedEvent): void {
+  const low = timeLow | 0;
+  const high = timeHigh | 0;
   if (lane.seen && isBefore(high, low, lane.lastHigh, lane.lastLow)) {
     if (isBefore(high, low, lane.firstHigh, lane.firstLow)) {
       lane.firstLow = low;
@@ -314,44 +326,26 @@ const isBefore = (high: number, low: number, otherHigh: number, otherLow: number
   high === otherHigh ? low >>> 0 < otherLow >>> 0 : high >>> 0 < otherHigh >>> 0;
 
 /** User space is told that the entry failed, and no exit came: the processor refused it before the guest was loaded. */
-function fail(lane: Lane, { cells, valid }: Wide, i: number): void {
-  if (valid[i] !== 1 || cells[2 * i] !== KVM_EXIT.failEntry || cells[2 * i + 1] !== 0) return;
+function fail(lane: Lane, { mask, words }: WalkedEvent): void {
+  const { code } = FIELD_INDEX;
+  if ((mask & HAS.code) === 0 || words[2 * code] !== KVM_EXIT.failEntry || words[2 * code + 1] !== 0) return;
   lane.failedEarly += 1;
   lane.running = false;
 }
 
 /** A VMfail of our own machine, which records no entry that did not come to be: one was tried all the same. */
-function refuse(lane: Lane, { cells, valid }: Wide, i: number): void {
-  if (valid[i] !== 1 || !ENTRY_ERRORS.has(cells[2 * i] as number)) return;
+function refuse(lane: Lane, { mask, words }: WalkedEvent): void {
+  if ((mask & HAS.code) === 0 || !ENTRY_ERRORS.has(words[2 * FIELD_INDEX.code] as number)) return;
   lane.entries += 1;
   lane.failedEarly += 1;
 }
 
 /** What work for an exit says of it. */
-function tellWork({ gpa, code, flags }: EventView, i: number, kind: number, key: SubKey): void {
+function tellWork({ kind, mask, words }: WalkedEvent, key: SubKey): void {
   const known = WORK[kind];
   if (known === undefined) return;
-  const source = isPage(known) ? gpa : code;
-  if (source.valid[i] === 0) return;
-  const written = ((flags[i] as number) & EVENT_FLAGS.write) !== 0;
-  keyOfWork(known, source.cells[2 * i] as number, source.cells[2 * i + 1] as number, written, key);
-}
-
-/** The words of event `i` that say what its exit is about. */
-export function readWords({ code, qualification, info2, gpa, intr }: EventView, i: number, out: ExitWords): ExitWords {
-  out.has =
-    (code.valid[i] as number) * HAS.code +
-    (qualification.valid[i] as number) * HAS.qualification +
-    (info2.valid[i] as number) * HAS.info2 +
-    (intr.valid[i] as number) * HAS.intr +
-    (gpa.valid[i] as number) * HAS.gpa;
-  out.code = code.cells[2 * i] as number;
-  out.codeHigh = code.cells[2 * i + 1] as number;
-  out.qualification = qualification.cells[2 * i] as number;
-  out.info2 = info2.cells[2 * i] as number;
-  out.info2High = info2.cells[2 * i + 1] as number;
-  out.intr = intr.cells[i] as number;
-  out.gpa = gpa.cells[2 * i] as number;
-  out.gpaHigh = gpa.cells[2 * i + 1] as number;
-  return out;
+  const field = isPage(known) ? FIELD_INDEX.gpa : FIELD_INDEX.code;
+  if ((mask & (1 << field)) === 0) return;
+  const flags = mask & HAS.flags ? (words[2 * FIELD_INDEX.flags] as number) : 0;
+  keyOfWork(known, words[2 * field] as number, words[2 * field + 1] as number, (flags & EVENT_FLAGS.write) !== 0, key);
 }

@@ -12,7 +12,7 @@ import { type Lane, Lanes } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
 import { EventRow, FIELD } from './row.js';
-import { EventSink } from './sink.js';
+import { type EventSink, type EventTaker, RowSink, TableSink } from './sink.js';
 import { later } from './time.js';
 
 /** Names of events that have no kind of their own; the last number stands for all beyond. */
@@ -74,6 +74,7 @@ export class Assembly {
   lost = 0;
   readonly #open: () => TraceWriter;
   readonly #columns: readonly string[] | null;
+  readonly #taker: EventTaker | null;
   readonly #names: string[] = [];
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
@@ -85,9 +86,10 @@ export class Assembly {
   #firstRefused = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
-  constructor(open: () => TraceWriter, { columns, lanes }: ImportOptions = {}) {
+  constructor(open: () => TraceWriter, { columns, lanes, taker }: ImportOptions = {}) {
     this.#open = open;
     this.#columns = columns ?? null;
+    this.#taker = taker ?? null;
     lanes?.(this.lanes.all);
   }
 
@@ -194,11 +196,13 @@ export class Assembly {
     this.#write(row);
   }
 
-  /** The way into the event table, which opens the trace. */
+  /** Where events go; it opens the trace. */
   sink(): EventSink {
     if (this.#sink === null) {
       this.writer = this.#open();
-      this.#sink = new EventSink(this.writer.table('event'), this.#columns);
+      const columns = this.#columns;
+      this.#sink =
+        this.#taker === null ? new TableSink(this.writer.table('event'), columns) : new RowSink(this.#taker, columns);
     }
     return this.#sink;
   }

@@ -3,6 +3,7 @@ import { printable } from '../../engine/errors.js';
 import type { ImportError } from './errors.js';
 import type { Lane } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
+import type { EventTaker } from './sink.js';
 
 export interface ImportOptions {
   /** Called now and then with the bytes read and their total, 0 where it is unknown. */
@@ -16,6 +17,8 @@ export interface ImportOptions {
    * nothing, though not the first and the last of a lane, which tell how long it was seen. They are counted all the same.
    */
   readonly kinds?: ReadonlySet<number>;
+  /** Gets each event instead of the event table, which then has no rows. */
+  readonly taker?: EventTaker;
   /** Leaves out what no column has: fields of binary records, the whole text of lines that have no exit. */
   readonly brief?: boolean;
   /** Cycles a second of the TSC, for recordings whose times are cycles and that do not say it. */

@@ -15,6 +15,8 @@ const LIMITS = EVENT_FIELDS.map((name) => LIMIT[name] ?? Number.POSITIVE_INFINIT
 /** Fields whose column holds all 64 bits. */
 const WIDE = EVENT_FIELDS.reduce((mask, name, i) => (LIMIT[name] === undefined ? mask | (1 << i) : mask), 0);
 
+const utf8 = new TextDecoder('utf-8', { fatal: false });
+
 export class EventRow extends EventRecord {
   /** 1 VMX, 2 SVM, 0 unknown. */
   isa = 0;
@@ -65,6 +67,15 @@ export class EventRow extends EventRecord {
   putPage(low: number, high: number): boolean {
     if ((this.mask & (1 << FIELD.gpa)) !== 0) return true;
     return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
+  }
+
+  instruction(): Uint8Array | null {
+    return this.byteCount === 0 ? null : this.bytes.slice(0, this.byteCount);
+  }
+
+  /** What has no column, as text. */
+  get remark(): string {
+    return utf8.decode(this.text.subarray(0, this.textLength));
   }
 
   /** Adds to the flags. */

@@ -1,4 +1,4 @@
-/** Writes rows into the slab of the event table in place; the columns are looked up once. */
+/** Where events go: into the slab of the event table in place, or one by one to who takes them. */
 import { EVENT_FIELDS } from '../../engine/observer.js';
 import type { Appender, Slab } from '../../traces/store.js';
 import type { EventRow } from './row.js';
@@ -14,7 +14,54 @@ export interface Cells {
   readonly valid: number;
 }
 
-export class EventSink {
+/** Takes events as they come, where no table of them is wanted. */
+export interface EventTaker {
+  /** False where it wants nothing of an event of this kind of this lane now: it may be left out, as those of ImportOptions.kinds. */
+  wants(kind: number, lane: number): boolean;
+  /** `event` is valid during the call only. */
+  event(seq: number, event: EventRow): void;
+}
+
+/** Where an importer's events go. */
+export interface EventSink {
+  /** The chunk that is being filled, and the index in it of the row to be written next. */
+  readonly slab: Slab;
+  readonly row: number;
+  /**
+   * Where a field's cells lie, for who writes them in place before `write` ends the row; `row` where it goes into the row
+   * as any other, null where nobody wants it.
+   */
+  cells(field: number): Cells | 'row' | null;
+  /** Ends the row. */
+  write(seq: number, row: EventRow): void;
+}
+
+const NOTHING: Slab = { words: new Uint32Array(0), bytes: new Uint8Array(0), touched: new Uint8Array(0) };
+
+/** Hands rows on. */
+export class RowSink implements EventSink {
+  readonly #taker: EventTaker;
+  readonly #wanted: (field: string) => boolean;
+  readonly slab = NOTHING;
+  readonly row = 0;
+
+  /** `columns` limits which fields are decoded. */
+  constructor(taker: EventTaker, columns: readonly string[] | null) {
+    this.#taker = taker;
+    this.#wanted = (field) => columns === null || columns.includes(field);
+  }
+
+  cells(field: number): 'row' | null {
+    return this.#wanted(EVENT_FIELDS[field] as string) ? 'row' : null;
+  }
+
+  write(seq: number, row: EventRow): void {
+    this.#taker.event(seq, row);
+  }
+}
+
+/** Writes rows into the event table; the columns are looked up once. */
+export class TableSink implements EventSink {
   readonly #table: Appender;
   /** By field of EVENT_FIELDS, `#cells` in lines of four: column, width, first, valid. */
   readonly #fields: Int32Array;
@@ -60,7 +107,6 @@ export class EventSink {
     this.#text = wants('text') ? table.index('text') : -1;
   }
 
-  /** The chunk that is being filled, and the index in it of the row to be written next. */
   get slab(): Slab {
     return this.#table.slab;
   }
@@ -69,7 +115,6 @@ export class EventSink {
     return this.#table.filled;
   }
 
-  /** Where a field's cells lie, for who writes them in place before `write` ends the row; null where nobody wants them. */
   cells(field: number): Cells | null {
     return (this.#wanted & (1 << field)) === 0 ? null : cellsOf(this.#table, EVENT_FIELDS[field] as string);
   }

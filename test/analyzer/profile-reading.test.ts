@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type CountedEvent, ExitIndexBuilder } from '../../analyzer/profile/exit-index.js';
+import { type CountedEvent, type ExitIndex, ExitIndexBuilder } from '../../analyzer/profile/exit-index.js';
 import { NestedProfiler } from '../../analyzer/profile/nested.js';
 import { PROFILE_READING, READING } from '../../analyzer/profile/walk.js';
 import { importTrace } from '../../recorder/import/import.js';
 import type { ImportOptions } from '../../recorder/import/result.js';
+import type { EventTaker } from '../../recorder/import/sink.js';
 import { memorySource, openSource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { inPackage } from '../../traces/guests/guest.js';
 import { sharedPath } from '../recorder/import-helpers.js';
+import { asVersion7 } from '../recorder/trace-dat-files.js';
 
 const FIXTURES = inPackage('test', 'recorder', 'fixtures');
 const COUNTED: readonly CountedEvent[] = ['vmexit', 'mmio', 'ioport'];
@@ -42,6 +44,36 @@ function counted(from: string | Buffer, options: ImportOptions): Counted {
     source.close();
   }
 }
+
+/** Exits that are counted as they come, without rows, and all that there is to compare with counted(). */
+function taken(from: string | Buffer): Counted {
+  const builder = new ExitIndexBuilder('vmexit');
+  const { events } = builder;
+  assert.ok(events !== null);
+  let taken = 0;
+  const taker: EventTaker = {
+    wants: (kind, lane) => events.wants(kind, lane),
+    event: (seq, event) => {
+      taken += 1;
+      events.event(seq, event);
+    },
+  };
+  const writer = new StreamWriter(({ table }) => assert.notEqual(table, 'event'));
+  const source = typeof from === 'string' ? openSource(from) : memorySource(from);
+  try {
+    const { counts, notes } = importTrace(source, () => writer, { ...PROFILE_READING, brief: true, taker });
+    return { answers: [builder.finish(), counts, notes], events: counts.events, rows: taken };
+  } finally {
+    source.close();
+  }
+}
+
+/** What `counted` has that `taken` has too. */
+const exitsOf = ({ answers: [indexes, , counts, notes] }: Counted): readonly unknown[] => [
+  (indexes as readonly unknown[])[COUNTED.indexOf('vmexit')],
+  counts,
+  notes,
+];
 
 /** perf_event.h: PERF_RECORD_SAMPLE, PERF_RECORD_FINISHED_ROUND, and PERF_RECORD_HEADER_TRACING_DATA, whose data follow it. */
 const PERF = { sample: 9, tracingData: 66, finishedRound: 68 } as const;
@@ -76,6 +108,7 @@ describe('a profile without storing counts what a whole import holds', () => {
       assert.deepEqual(read, { answers, events, rows: events });
       const profiled = counted(path, { ...PROFILE_READING, brief: true });
       assert.deepEqual(profiled, { answers, events, rows: profiled.rows });
+      assert.deepEqual(taken(path).answers, exitsOf({ answers, events, rows: events }));
     });
   }
 
@@ -87,10 +120,30 @@ describe('a profile without storing counts what a whole import holds', () => {
     const { answers, events } = counted(file, {});
     const profiled = counted(file, { ...PROFILE_READING, brief: true });
     assert.deepEqual(profiled, { answers, events, rows: profiled.rows });
+    assert.deepEqual(taken(file).answers, exitsOf({ answers, events, rows: events }));
   });
+
+  for (const clocks of [
+    ['local', 'x86-tsc'],
+    ['x86-tsc', 'local'],
+  ])
+    it(`of buffers with the clocks ${clocks.join(' and ')}: that of the first event goes`, () => {
+      const one = readFileSync(join(FIXTURES, 'svm-two-vcpus.trace.dat'));
+      const file = Buffer.from(asVersion7(one, true, { buffers: ['', 'kvm'], clocks }));
+      const whole = counted(file, {});
+      assert.deepEqual(taken(file).answers, exitsOf(whole));
+      const [index] = exitsOf(whole) as [ExitIndex];
+      assert.equal(index.unit, clocks[0] === 'local' ? 'ns' : 'cycles');
+    });
 
   it('without rows of events that it does not look at', () => {
     const { events, rows } = counted(join(FIXTURES, 'svm-two-vcpus.trace.dat'), { ...PROFILE_READING, brief: true });
     assert.ok(rows > events / 2 && rows < 0.8 * events, `${rows} rows of ${events} events`);
+  });
+
+  it('nor of those that would say what is known', () => {
+    const path = join(FIXTURES, 'svm-two-vcpus.trace.dat');
+    const { rows } = counted(path, { ...PROFILE_READING, brief: true });
+    assert.ok(taken(path).rows < 0.8 * rows, `${taken(path).rows} of ${rows} rows`);
   });
 });

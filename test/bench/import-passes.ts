@@ -25,7 +25,8 @@ interface Read {
 function profile(source: ByteSource): Read {
   const profiler = new Profiler();
   const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  const { counts } = importTrace(source, () => writer, { ...PROFILE_READING, brief: true });
+  const taker = profiler.events ?? undefined;
+  const { counts } = importTrace(source, () => writer, { ...PROFILE_READING, ...(taker && { taker }), brief: true });
   return {
     counts,
     end: () => profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null),

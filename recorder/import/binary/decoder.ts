@@ -11,7 +11,7 @@ import type { EventSink } from '../sink.js';
 import { addBytes, addDecimal, addHex, addSpace } from './ink.js';
 import { DOES } from './kvm.js';
 import { NumberReader } from './number-reader.js';
-import { bind, LABELS, type Program, SLOT, STEP, STORE, type Wanted } from './program.js';
+import { bind, LABELS, type Program, PUT, SLOT, STEP, STORE, type Wanted } from './program.js';
 import { RecordText } from './record-text.js';
 
 const { exit, entry_failed } = EVENT_KINDS;
@@ -36,6 +36,8 @@ export class RecordDecoder {
   readonly little: boolean;
   /** vCPU that the last record named, or -1. */
   vcpu = -1;
+  /** The last record says only what one before it said: an instruction that is known. */
+  repeats = false;
   readonly #numbers: NumberReader;
   readonly #text: RecordText | null;
   /** Without text, places whose instruction was read: it is read once while the place is in use. */
@@ -71,6 +73,7 @@ export class RecordDecoder {
   ): void {
     if (!program.bound) bind(program, sink, this.#wanted);
     this.vcpu = -1;
+    this.repeats = false;
     row.kind = program.kind;
     row.tracepoint = program.tracepoint;
     if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
@@ -128,6 +131,9 @@ export class RecordDecoder {
   #step(does: number, label: number, row: EventRow, lane: Lane): void {
     const low = this.#numbers.low;
     switch (does) {
+      case PUT:
+        this.#store(row, label);
+        return;
       case DOES.vcpu:
         this.vcpu = low >>> 0;
         return;
@@ -263,7 +269,8 @@ export class RecordDecoder {
     const length = Math.min(this.#slot(program, SLOT.len, view, at) >>> 0, 15, program.insnSize);
     if (length > 0 && this.#met !== null) {
       this.#slot(program, SLOT.rip, view, at);
-      if (this.#met.meet(this.#numbers.low, this.#numbers.high)) return;
+      this.repeats = this.#met.meet(this.#numbers.low, this.#numbers.high);
+      if (this.repeats) return;
     }
     const insn = at + (program.slots[2 * SLOT.insn] as number);
     for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(insn + i);

@@ -1,11 +1,12 @@
 /** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
 import { EVENT_KINDS } from '../../../engine/observer.js';
 import type { TraceWriter } from '../../../traces/store.js';
-import { ACTING, Assembly, isLate } from '../assembly.js';
+import { Assembly, isLate } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
 import type { ImportOptions, ImportResult } from '../result.js';
 import { FIELD } from '../row.js';
+import type { EventTaker } from '../sink.js';
 import type { ByteSource } from '../source.js';
 import { RecordDecoder } from './decoder.js';
 import type { EventFormat, Formats } from './formats.js';
@@ -24,16 +25,20 @@ export class Intake {
   frames = 0;
   /** What has no time counts cycles. */
   cycles = false;
+  /** Times are by one clock: else the last event of a lane is not the last by each, and none is left out. */
+  oneClock = true;
   stopped: ImportError | null = null;
   readonly #programs = new Map<number, Program>();
   /** The programs of small numbers once more, for speed. */
   readonly #few: (Program | undefined)[] = [];
   readonly #isWanted: (kind: number) => boolean;
+  readonly #taker: EventTaker | null;
   #where: () => string = () => '';
 
   constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
-    const { columns, fields = null, brief = false, kinds = null } = options;
-    this.#isWanted = (kind) => kinds === null || kinds.has(kind) || ACTING.has(kind);
+    const { columns, fields = null, brief = false, kinds = null, taker = null } = options;
+    this.#isWanted = (kind) => kinds === null || kinds.has(kind);
+    this.#taker = taker;
     this.trace = new Assembly(open, options);
     this.decoder = new RecordDecoder(little, { fields, text: !brief && (columns?.includes('text') ?? true) });
     this.commands = commands;
@@ -73,7 +78,9 @@ export class Intake {
     const hasTick = this.cycles && !hasTime;
     const lane = this.lane(thread, process, cpu);
     if (length < program.size) this.#short(program, length);
-    if (program.mute && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh)) {
+    const isPassive =
+      this.oneClock && !program.acts && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh);
+    if (isPassive && this.#isMute(program, lane)) {
       trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
       return;
     }
@@ -85,7 +92,15 @@ export class Intake {
     row.timeHigh = timeHigh;
     decoder.decode(program, view, at, length, trace.sink(), row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
-    trace.hold(lane);
+    if (isPassive && decoder.repeats && this.#taker !== null)
+      trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
+    else trace.hold(lane);
+  }
+
+  /** Nobody wants an event, and nothing is to be learnt from it. */
+  #isMute({ mute, namesVcpu, kind }: Program, lane: Lane): boolean {
+    if (namesVcpu && lane.vcpu === null) return false;
+    return mute || (this.#taker !== null && !this.#taker.wants(kind, lane.id));
   }
 
   /** Takes an event that has no columns, only text. */

@@ -3,6 +3,7 @@
  * it lies, how wide it is, which cells it fills), so that a record costs no look-up of a name.
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
+import { ACTING } from '../assembly.js';
 import { ascii } from '../cursor.js';
 import { TRACEPOINTS } from '../kvm/table.js';
 import { type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
@@ -11,8 +12,9 @@ import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
 import { DOES } from './kvm.js';
 
-/** Beyond DOES: the value goes into its column as it is. */
+/** Beyond DOES: the value goes into its column as it is, in place or by way of the row. */
 export const STORE = 0;
+export const PUT = -1;
 /**
  * Integers a step: what to do; offset and width of the field, a width below zero where it is signed; the field of
  * EVENT_FIELDS, or a label; and for STORE where the cells of its column lie: width, first, validity, column.
@@ -55,8 +57,12 @@ export interface Program {
   /** Its number in the dictionary of events where its kind does not name it, or -1. */
   readonly tracepoint: number;
   readonly nested: boolean;
-  /** Its events may be left out: they are not wanted, and nothing is to be learnt from them. */
+  /** Its events change what is known of their lane: none may be left out. */
+  readonly acts: boolean;
+  /** Nobody wants events of its kind. */
   readonly mute: boolean;
+  /** Its records name the vCPU of their lane. */
+  readonly namesVcpu: boolean;
 }
 
 const HEXADECIMAL = /\b(u64|unsigned long|gpa_t|gva_t|gfn_t|hpa_t|phys_addr_t|size_t|pfn_t|__u64|dma_addr_t)\b|\*/;
@@ -105,6 +111,7 @@ function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonl
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
   if (cells === null) return [];
+  if (cells === 'row') return [PUT, field.offset, width, column, 0, 0, 0, 0];
   return [STORE, field.offset, width, column, cells.width, cells.first, cells.valid, cells.column];
 }
 
@@ -119,7 +126,9 @@ function isWanted(step: readonly number[], kind: number, { fields }: Wanted): bo
   const [does, , , column = -1] = step;
   if (fields === null || does === DOES.vcpu) return true;
   const wanted = fields[kind] ?? [];
-  return does === STORE ? wanted.some((name) => column === (FIELD as Record<string, number>)[name]) : wanted.length > 0;
+  return does === STORE || does === PUT
+    ? wanted.some((name) => column === (FIELD as Record<string, number>)[name])
+    : wanted.length > 0;
 }
 
 /** Makes a program ready for the columns of a trace. */
@@ -175,10 +184,7 @@ function fits(event: Tracepoint, format: EventFormat): boolean {
 const namesVcpu = (event: Tracepoint, fields: readonly Field[]): boolean =>
   fields.some(({ name }) => usesOf(event.fields[name] ?? []).some(([use]) => use === 'vcpu'));
 
-/**
- * `number` gives an event that its kind does not name its number in the dictionary; `isWanted` says which kinds are
- * wanted or act on their lane.
- */
+/** `number` gives an event that its kind does not name its number in the dictionary; `isWanted` says which kinds are. */
 export function compile(
   format: EventFormat,
   number: (name: string) => number,
@@ -193,7 +199,9 @@ export function compile(
   return {
     format,
     kind,
-    mute: !isWanted(kind) && (event === null || !namesVcpu(event, own)),
+    acts: ACTING.has(kind),
+    mute: !isWanted(kind),
+    namesVcpu: event !== null && namesVcpu(event, own),
     flags: event?.flags === 'write' ? EVENT_FLAGS.write : 0,
     event,
     own,
