@@ -10,6 +10,7 @@ export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:'
 const NO_COUNT =
   '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?|names?)\\b)';
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])${NO_COUNT}`;
+const HEX = String.raw`((?:0x)?[0-9a-f]{1,8})(?![\w.])`;
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
 
@@ -17,6 +18,8 @@ interface Wording {
   readonly pattern: RegExp;
   readonly as: (typeof BARE)[keyof typeof BARE];
   readonly isOne: (value: bigint) => boolean;
+  /** Its number is hexadecimal without `0x` as well. */
+  readonly isHex?: true;
 }
 
 const HIGHEST = 28n;
@@ -26,6 +29,8 @@ const isEntryFailure = (value: bigint): boolean => [0x8000_0021n, 0x8000_0022n, 
 /** VMEXIT_INVALID, -1. */
 const INVALID = 0xffff_ffff_ffff_ffffn;
 const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value === INVALID;
+/** What VMLAUNCH and VMRESUME give; SDM volume 3D, "VM Instruction Error Numbers". */
+const isEntryError = (value: bigint): boolean => [4n, 5n, 6n, 7n, 8n, 26n].includes(value);
 const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
@@ -91,6 +96,60 @@ const WORDINGS: readonly Wording[] = [
     isOne: isError,
   },
   {
+    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`, 'i'),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    // A number of the system in the same place would be negative.
+    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}`, 'i'),
+    as: BARE.error,
+    isOne: isEntryError,
+  },
+  {
+    // KVM on a nested guest, arch/x86/kvm/vmx.c until 5.0: %x.
+    pattern: new RegExp(String.raw`\bnested_vmx_exit_reflected failed vm entry ${HEX}`),
+    as: BARE.error,
+    isOne: isError,
+    isHex: true,
+  },
+  {
+    // HAXM, core/cpu.c.
+    pattern: new RegExp(String.raw`\bVMfailValid\. Prev exit: [0-9a-f]{1,16}\. Error code: ${NUMBER}`),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    // OpenBSD, sys/arch/amd64/amd64/vmm.c: the number in a line that names the launch, and in one for itself.
+    pattern: new RegExp(String.raw`\bfailed launch with valid vmcs, code=${NUMBER}`),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    pattern: new RegExp(String.raw`\bvcpu_run_vmx: insn error code = ${NUMBER}`),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    // VirtualBox, HM.cpp and HWACCM.cpp: %#x, and %x in old ones.
+    pattern: new RegExp(String.raw`\bH(?:M|WACCM): (?:CPU\[\d{1,5}\] )?Last instruction error +${HEX}`),
+    as: BARE.error,
+    isOne: isError,
+    isHex: true,
+  },
+  {
+    // Intel's eVMM, in tboot's successors and ikgt.
+    pattern: new RegExp(String.raw`\bFLAGS=0x[0-9a-f]{1,16} \(zf=1 cf=0\) ErrorCode=${NUMBER}`, 'i'),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
+    // XMHF.
+    pattern: new RegExp(String.raw`\bVT Instruction ERROR: ${NUMBER}`),
+    as: BARE.error,
+    isOne: isError,
+  },
+  {
     // The exit code has no other value.
     pattern: /\bvmrun failed[:,]? (?:with )?(?:VMEXIT_INVALID|exit ?code -1)\b/i,
     as: BARE.entry,
@@ -121,7 +180,7 @@ const NO_REPORT: readonly RegExp[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed)|fail(?:ure_reason|_?entry)|hw run failure|(?:exit_reason|inst_error)\s/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
@@ -129,19 +188,20 @@ export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
 /** An exit reason of a failed entry without its `0x`; no decimal number of an error has so many digits. */
 const BARE_REASON = /^8000002[129]$/;
 
-function numberOf(number: string | undefined): bigint {
+function numberOf(number: string | undefined, isHex = false): bigint {
   if (number === undefined) return INVALID;
-  return BigInt(BARE_REASON.test(number) ? `0x${number}` : number);
+  const hasNoPrefix = isHex ? !number.startsWith('0x') : BARE_REASON.test(number);
+  return BigInt(hasNoPrefix ? `0x${number}` : number);
 }
 
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {
   if (!mayReport(line) || (line.includes('FailEntry') && MATCHED.test(line))) return line;
   if (NO_REPORT.some((pattern) => pattern.test(line))) return line;
-  for (const { pattern, as, isOne } of WORDINGS) {
+  for (const { pattern, as, isOne, isHex } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;
-    const value = numberOf(found[1]);
+    const value = numberOf(found[1], isHex);
     if (isOne(value))
       return `${line.slice(0, found.index)}${as} 0x${value.toString(16)}${line.slice(found.index + found[0].length)}`;
   }

@@ -43,6 +43,25 @@ describe('bare VM-instruction errors', () => {
     ['* VM-instruction error 7, see https://example.org/', 7],
     ['VcpuRun(Failed("vmlaunch failed with error 7"))', 7],
     ['# VM-instruction error: 7', 7],
+    ['VMLAUNCH failed with code: 7', 7],
+    ['vmlaunch failed with status 7', 7],
+    ['vmenter failed: 7', 7],
+    ['VM entry failed: 26', 26],
+    // Linux until 5.0, with %x; HAXM; OpenBSD's vmm; VirtualBox, new and old; eVMM; XMHF; Jailhouse; NOVA; L4Re's uvmm
+    ['[  158.349308] nested_vmx_exit_reflected failed vm entry 7', 7],
+    ['nested_vmx_exit_reflected failed vm entry c', 12],
+    ['nested_vmx_exit_reflected failed vm entry 1a', 26],
+    ['haxm_error: VM entry failed: RIP=0000fff0\nhaxm_error: VMfailValid. Prev exit: 1e. Error code: 7 (VM entry)', 7],
+    ['vcpu_run_vmx: failed launch with valid vmcs, code=7 (VM entry: invalid control fields)', 7],
+    ['vmx_enter_guest: failed launch with valid vmcs, code=8 (VM entry: invalid host state)', 8],
+    ['vcpu_run_vmx: insn error code = 7', 7],
+    ['00:00:02.451 HM: CPU[0] Last instruction error  0x7', 7],
+    ['00:00:02.451 HWACCM: Last instruction error c', 12],
+    ['CPU0: VMENTRY Failed on Guest GCPU: 0\n FLAGS=0x46 (ZF=1 CF=0) ErrorCode=0x7 Desc=invalid control', 7],
+    ['VT Instruction ERROR: 0x00000007', 7],
+    ['FATAL: vmresume failed, error 5', 5],
+    ['[0] VM entry failed with error 0x8', 8],
+    ['[  0] VM instruction error: 0x7', 7],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -121,6 +140,18 @@ describe('bare VM-instruction errors', () => {
     'ok 3 - vmlaunch fails with VM-instruction error 7',
     'vm_instruction_error = 5 tests passed',
     'In vmlaunch error=7 means invalid controls',
+    // a number of the system, none that an entry gives, and other programs
+    'vmenter failed: -22',
+    'vmenter failed: 22',
+    'VMX error 7',
+    'haxm_error: VMfailInvalid. Prev exit: 1e no error code',
+    'vcpu_run_vmx: failed launch with invalid vmcs',
+    'HM: CPU[0] Last instruction error  0x0',
+    'Last instruction error: 7',
+    'FLAGS=0x3 (zf=0 cf=1) ErrorCode=0x7 Desc=stale',
+    'Unknown illegal instruction error (code: 7)',
+    'pr_info_ratelimited("%s failed vm entry 7\\n", __func__);',
+    'printf("vcpu_run_vmx: insn error code = 7\\n");',
   ])
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
 });
