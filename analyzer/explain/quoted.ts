@@ -12,29 +12,41 @@ const CONFORMS = /^(?:[^=]|=[0-9A-Fa-f]{2})*=?[ \t]*$/;
 const SOFT = /=[ \t]*$/;
 /** Lines with `=3D` from which on a text counts as quoted; a register of a plain one may hold a value like 3D. */
 const ENOUGH = 3;
+/** RFC 2045: no line is longer. Lines that go on are about as long, and so many of them are no accident. */
+const WIDEST = 76;
+const LEAST_BROKEN = 60;
+const BREAKS = 2;
 const HEADER = /^content-transfer-encoding:\s*quoted-printable/i;
 /** Longer lines are no line of a dump. */
 const LONGEST = 4000;
 
 const conforms = (line: string): boolean => line.length <= LONGEST && CONFORMS.test(line);
 
-/** Whether a text is quoted: its escapes are mostly those of `=`, where those of a plain one are digits of values. */
+/**
+ * Whether a text is quoted: its escapes are mostly those of `=`, where those of a plain one are digits of values. One
+ * without a `=` of its own has soft breaks alone; then no line may be one that a quoted text has not.
+ */
 function isQuoted(lines: Iterable<string>): boolean {
-  let [lined, equals, others] = [0, 0, 0];
+  let [lined, equals, others, breaks] = [0, 0, 0, 0];
   for (const line of lines) {
     if (HEADER.test(line)) return true;
-    if (!line.includes('=3D') || !conforms(line)) continue;
+    const isEncoded = conforms(line);
+    if (!isEncoded || line.length > WIDEST) breaks = Number.NEGATIVE_INFINITY;
+    else if (SOFT.test(line)) breaks += line.length >= LEAST_BROKEN ? 1 : Number.NEGATIVE_INFINITY;
+    if (!isEncoded || !line.includes('=3D')) continue;
     lined++;
     for (const [, code] of line.replace(BEYOND_ASCII, '').matchAll(ESCAPE)) {
       if (code === '3D') equals++;
       else others++;
     }
   }
-  return lined >= ENOUGH && equals > others;
+  return breaks >= BREAKS || (lined >= ENOUGH && equals > others);
 }
 
 /** Without any of these a text is not quoted, and its lines need not be looked at. */
-const WORTH_A_LOOK = /=3D|quoted-printable/i;
+const WORTH_A_LOOK = /=3D|quoted-printable|=[ \t]*[\r\n]/i;
+/** Escapes that a text has for sure only where it is quoted; blanks at the end of a line are among them. */
+const SURE = /=3D|=20$/;
 
 const encoder = new TextEncoder();
 const utf8 = new TextDecoder();
@@ -67,7 +79,7 @@ function* decodedLines(lines: Iterable<string>): Generator<string> {
       if (open.length < LONGEST) open += decoded(line);
       joined++;
     } else if (goesOn) open = decoded(line);
-    else yield line.includes('=3D') && conforms(line) ? decoded(line) : line;
+    else yield SURE.test(line) && conforms(line) ? decoded(line) : line;
     if (!goesOn) yield* close();
   }
   yield* close();

@@ -52,6 +52,22 @@ describe('quoted-printable', () => {
     const elided = plain.replace(/^\[ *[0-9.]+\]/gm, '[…]');
     assert.deepEqual(values(quoted(elided, 10_000).replaceAll('…', '=E2=80=A6')), values(elided));
   });
+  // dump_vmcb of KVM prints no sign of equality, so that a mail of it has soft breaks and nothing else
+  it('also where it has soft breaks alone, of the length that RFC 2045 allows', () => {
+    const plain = fixture('svm-cs').replace(/^\[ *[0-9.]+\]/gm, 'host kernel: $&');
+    for (const text of [quoted(plain), quoted(plain).replaceAll('\n', '\r\n'), quoted(plain, 72)])
+      assert.deepEqual(values(text), values(plain));
+    assert.deepEqual(only(quoted(plain)).damage, []);
+    const blanks = quoted(plain).replace(/([^=])$/gm, '$1=20');
+    assert.deepEqual(values(blanks), values(plain));
+  });
+  it('leaves plain lines alone that end with a sign of equality, beside one that no mail has', () => {
+    const wide = `${'-'.repeat(70)} x=\n${'-'.repeat(70)} y=\n`;
+    for (const other of ['a = 5', 'CR0: actual=0x80050033', '-'.repeat(77)])
+      assert.deepEqual([...unquoted(`${wide}${other}\n`)], `${wide}${other}\n`.split('\n'));
+    const short = 'RIP =\n0000\nRSP =\n0000';
+    assert.deepEqual([...unquoted(short)], short.split('\n'));
+  });
   it('leaves plain text alone: values that begin with 3D, and a plain dump beside a quoted one', () => {
     const registers = 'RAX=3D00000000000000 RBX=0000000000000000\n'.repeat(10);
     assert.deepEqual([...unquoted(registers)], registers.split('\n'));
