@@ -28,6 +28,16 @@ const GATES: { readonly [name: string]: { readonly set: boolean; readonly says: 
   unusable: { set: false, says: 'unusable' },
 };
 
+const UNUSABLE = 1n << 16n;
+/**
+ * Bits that are checked in an unusable register too: of TR, which may not be unusable, all, and of SS the DPL, which is
+ * the CPL. Intel SDM Vol. 3C, "Checks on Guest Segment Registers".
+ */
+const CHECKED_ALL_THE_SAME: { readonly [field: string]: bigint } = {
+  GUEST_TR_AR_BYTES: ~UNUSABLE,
+  GUEST_SS_AR_BYTES: 0x60n,
+};
+
 function gated(value: bigint, layout: readonly BitField[]): string | null {
   for (const field of layout) {
     const gate = field.high === field.low ? GATES[field.name] : undefined;
@@ -41,7 +51,14 @@ export function decodeBits(field: string, value: bigint): string[] {
   const layout = BITS[field];
   if (layout === undefined) return [];
   const shut = gated(value, layout);
-  if (shut !== null) return [shut];
+  if (shut === null) return spellAll(field, value, layout);
+  const meant = CHECKED_ALL_THE_SAME[field];
+  if (meant === undefined) return [shut];
+  const parts = layout.filter((part) => cut(meant, part) !== 0n);
+  return [shut, ...spellAll(field, value & meant, parts)];
+}
+
+function spellAll(field: string, value: bigint, layout: readonly BitField[]): string[] {
   const said = layout.map((bits) => spell(value, bits)).filter((text) => text !== null);
   const named = layout.reduce(
     (mask, { high, low }) => mask | (((1n << BigInt(high - low + 1)) - 1n) << BigInt(low)),
