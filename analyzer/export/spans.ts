@@ -5,10 +5,11 @@
  */
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
+import { ChunkEvent } from '../profile/event.js';
 import { keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import type { NameOf } from '../profile/lane-names.js';
 import { reasonName } from '../profile/profile.js';
-import { ChunkEvent, Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
+import { Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
 import { UNKNOWN_LEVEL } from '../profile/walk.js';
 
 export const SPAN_COLUMNS: readonly string[] = COLUMNS;

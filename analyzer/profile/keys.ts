@@ -4,7 +4,7 @@
  */
 import { EVENT_KINDS, FIELD_INDEX } from '../../engine/observer.js';
 import { VMX_COUNTED } from '../../engine/vmx/exit-reasons.js';
-import { HAS, type WalkedEvent } from './view.js';
+import { HAS, type WalkedEvent } from './event.js';
 
 /** Kinds of sub-key, by number; a direction is added where it matters. */
 export const KEYS = ['none', 'port', 'msr', 'cr', 'dr', 'leaf', 'call', 'page', 'vector', 'apic', 'mmio'] as const;

@@ -8,9 +8,10 @@ import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
+import { ChunkEvent, HAS, type WalkedEvent } from './event.js';
 import type { LaneSpan, LevelTime } from './exit-index.js';
 import { countedReason, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
-import { ChunkEvent, Clock, COLUMNS, EventView, HAS, type Unit, type WalkedEvent } from './view.js';
+import { Clock, COLUMNS, EventView, type Unit } from './view.js';
 
 const EXIT_FIELDS = ['reason', 'qualification', 'info2', 'intr_info', 'rip', 'gpa', 'code'] as const;
 
