@@ -92,6 +92,10 @@ const ADVICE: readonly Advice[] = [
     says: 'Lines of the dump are missing: take the log from the kernel itself (dmesg, journalctl -k), not from a screen or a mail.',
   },
   {
+    applies: ({ clockSetAt }) => clockSetAt !== undefined,
+    says: 'The clock of the kernel itself is never set: if its times go on where the clock jumps (dmesg without -T, journalctl -o short-monotonic), the dump is whole.',
+  },
+  {
     applies: ({ pieces }) => pieces > 1,
     says: 'Take one dump from one log, whole: lines of several runs or of several vCPUs are mixed here.',
   },

@@ -82,6 +82,8 @@ export class Builder {
   #interrupted: 'prompt' | 'heading' | null = null;
   #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
+  /** Where the clock of the wall jumps between two lines in order. */
+  #clockJump: number | null = null;
   /** A dump of the same time, close above this one: where lines of two are mixed, they are of both. */
   #before: Builder | null;
 
@@ -180,7 +182,7 @@ export class Builder {
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';
-    this.#clock(context);
+    this.#clock(row, context);
     const before = this.#seen.get(row);
     const now = spell(found);
     if (before !== undefined && !row.repeats) {
@@ -239,7 +241,14 @@ export class Builder {
       sections: [...this.#sections],
       damage: this.#damage,
       pieces,
+      ...this.#setClock(),
     };
+  }
+
+  /** Nothing but one jump of a clock that can be set says that lines are of different moments. */
+  #setClock(): Pick<Dump, 'clockSetAt'> {
+    const isOnly = this.#damage.length === 1 && this.#pieces === 2;
+    return isOnly && this.#clockJump !== null ? { clockSetAt: this.#clockJump } : {};
   }
 
   /** Makes each line a piece of its own, and returns their number. */
@@ -310,13 +319,14 @@ export class Builder {
       : jumpBetween(this.#printed.moment, moment, at - this.#printed.at);
   }
 
-  #clock(context: LineContext): void {
+  #clock(row: Row, context: LineContext): void {
     const { line, moment, at } = context;
     if (moment === null) return;
     const jump = this.#jump(context);
     if (jump !== null) {
       this.#pieces++;
       this.#hurt('spliced', line, jump.says);
+      if (jump.canBeSet && row.order > this.#order) this.#clockJump = line;
     }
     this.#printed = { moment, at };
   }

@@ -26,7 +26,7 @@ export const DAMAGES = {
   garbled: 'a line begins like one of the dump and does not go on like it',
   mixed: 'a line of another dump, which was printed at the same time, stands amid it',
   conflict: 'a line is there twice, with different values',
-  spliced: 'its lines are of different moments: it was put together from pieces',
+  spliced: 'the clock jumps: its lines are of different moments',
   missing: 'lines are missing',
 } as const;
 export type DamageKind = keyof typeof DAMAGES;
@@ -67,6 +67,8 @@ export interface Dump {
   readonly damage: readonly Damage[];
   /** Pieces of a spliced dump, lines of one that is mixed with another; 1 for one that is whole. */
   readonly pieces: number;
+  /** The line from which on the clock is another, where all lines are there in order, and the clock one that can be set. */
+  readonly clockSetAt?: number;
   /** What stands beside the VMCS where the machine itself is there to be asked, and not its dump alone. */
   readonly machine?: {
     readonly efer: bigint;

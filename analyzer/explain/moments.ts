@@ -35,21 +35,39 @@ const DELTA = /\[ *\+(\d{1,9}\.\d{3,9})\]/;
 /** journalctl -o short-unix. */
 const UNIX = /^(\d{9,11}\.\d{3,9}) /;
 const TIME = /^\[?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?![\d:])/;
-const ISO = /(?:^|[^\d])(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?(?![\d:])/i;
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const SYSLOG = new RegExp(
-  `\\b(${MONTHS.join('|')}) {1,2}(\\d{1,2}) (\\d\\d):(\\d\\d):(\\d\\d)(?:\\.(\\d{1,9}))?(?: (\\d{4}))?`,
-  'i',
-);
 /** A year with a 29th of February, for dates without one. */
 const SOME_YEAR = 2024;
 
-/** Of `Z`, `+0200` or `+02:00`. */
+/**
+ * Hours east of Greenwich by the names of zones that tzdata abbreviates so, of those that are of one offset only: CST, IST
+ * and BST are of several.
+ */
+const ZONES: { readonly [name: string]: number } = {
+  ...{ Z: 0, UTC: 0, GMT: 0, WET: 0, WEST: 1, CET: 1, CEST: 2, EET: 2, EEST: 3, MSK: 3, JST: 9, KST: 9 },
+  ...{ EST: -5, EDT: -4, CDT: -5, MST: -7, MDT: -6, PST: -8, PDT: -7, AEST: 10, AEDT: 11, NZST: 12, NZDT: 13 },
+};
+const NAMED = Object.keys(ZONES).join('|');
+const ZONE = String.raw`Z|[+-]\d\d:?\d\d|(?<= |\d)(?:${NAMED})`;
+
+/** Of `Z`, `+0200`, `+02:00` or `CEST`. */
 function zoneOf(zone: string | undefined): number | null {
   if (zone === undefined) return null;
+  // In small letters it is the name of a host.
+  if (/^[a-z]/i.test(zone)) return zone in ZONES || zone === 'z' ? HOUR * (ZONES[zone] ?? 0) : null;
   const [sign = '+', hours = 0, minutes = 0] = [zone[0], zone.slice(1, 3), zone.replace(':', '').slice(3)];
   return (sign === '-' ? -60 : 60) * (60 * Number(hours) + Number(minutes));
 }
+
+/** `2025-09-08T22:52:20.1+02:00`, `2025-09-08 22:52:20 CEST`, `2025/09/08 22:52:20`. */
+const ISO = new RegExp(
+  String.raw`(?:^|[^\d])(\d{4})([-/])(\d\d)\2(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(${ZONE})\b)?(?![\d:])`,
+  'i',
+);
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const DAY_TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?! [AP]M\b)(?: (${ZONE})\b)?`;
+/** `Sep  8 22:52:20 CEST 2025` of syslog and `date`, and `08 Sep 2025 22:52:20 CEST` of RFC 5322. */
+const SYSLOG = new RegExp(String.raw`\b(${MONTHS.join('|')}) {1,2}(\d{1,2}) ${DAY_TIME}(?: (\d{4})\b)?`, 'i');
+const DAY_FIRST = new RegExp(String.raw`\b(\d{1,2}) (${MONTHS.join('|')}) (\d{4}) ${DAY_TIME}`, 'i');
 
 const dateOf = (text: string, numbers: readonly string[], fraction?: string, zone?: string): Moment => {
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = numbers.map(Number);
@@ -72,14 +90,29 @@ function bootOf(line: string): Moment | null {
 /** The time of the clock on the wall. */
 function wallOf(line: string): Moment | null {
   const iso = ISO.exec(line);
-  if (iso !== null) return dateOf(iso[0].replace(/^[^\d]/, ''), iso.slice(1, 7), iso[7], iso[8]);
+  if (iso !== null) {
+    const [text, year = '', , ...rest] = iso;
+    return dateOf(text.replace(/^[^\d]/, ''), [year, ...rest.slice(0, 5)], rest[5], rest[6]);
+  }
   const unix = UNIX.exec(line)?.[1];
   if (unix !== undefined) return { ...since('date', Number(unix), `${unix} s`), zone: 0 };
+  return namedOf(line) ?? timeOf(line);
+}
+
+/** The time of a line with the name of a month. */
+function namedOf(line: string): Moment | null {
+  const numberOf = (month: string): string =>
+    String(MONTHS.findIndex((name) => name.toLowerCase() === month.toLowerCase()) + 1);
+  const first = DAY_FIRST.exec(line);
+  if (first !== null) {
+    const [text, day = '', month = '', year = '', ...time] = first;
+    return dateOf(text, [year, numberOf(month), day, ...time.slice(0, 3)], time[3], time[4]);
+  }
   const syslog = SYSLOG.exec(line);
-  if (syslog === null) return timeOf(line);
-  const [text, month = '', day = '', hour = '', minute = '', second = '', fraction, year] = syslog;
-  const number = String(MONTHS.findIndex((name) => name.toLowerCase() === month.toLowerCase()) + 1);
-  return dateOf(text, [year ?? String(SOME_YEAR), number, day, hour, minute, second], fraction);
+  if (syslog === null) return null;
+  const [text, month = '', day = '', ...time] = syslog;
+  const [hour = '', minute = '', second = '', fraction, zone, year] = time;
+  return dateOf(text, [year ?? String(SOME_YEAR), numberOf(month), day, hour, minute, second], fraction, zone);
 }
 
 function timeOf(line: string): Moment | null {
@@ -94,6 +127,8 @@ export const momentOf = (line: string): Moment | null => bootOf(line) ?? wallOf(
 /** Why two lines that follow each other in a dump are of different moments. */
 export interface Jump {
   readonly kind: 'back' | 'forward';
+  /** Its clock is one of the wall, and may have been set in between. */
+  readonly canBeSet: boolean;
   readonly says: string;
 }
 
@@ -126,7 +161,12 @@ export function jumpBetween(before: Moment, now: Moment, bytes: number): Jump | 
   const isSet = now.clock !== 'boot' && (before.zone === null || now.zone === null);
   const fits = (seconds: number): boolean => seconds >= -back && seconds <= longest;
   if (fits(passed) || (isSet && (fits(passed + HOUR) || fits(passed - HOUR)))) return null;
-  if (passed < 0) return { kind: 'back', says: `${before.text} is followed by ${now.text}` };
+  const canBeSet = now.clock === 'date' || now.clock === 'day';
+  if (passed < 0) return { kind: 'back', canBeSet, says: `${before.text} is followed by ${now.text}` };
   const why = `over the slowest console, of 9600 baud, a dump of ${DUMP / 1024} KiB and what stands between take ${spell(longest)}`;
-  return { kind: 'forward', says: `${before.text} is followed by ${now.text}, ${spell(passed)} later: ${why}` };
+  return {
+    kind: 'forward',
+    canBeSet,
+    says: `${before.text} is followed by ${now.text}, ${spell(passed)} later: ${why}`,
+  };
 }

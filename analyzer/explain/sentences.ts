@@ -83,6 +83,14 @@ function allowed(suspects: readonly Judged[], needs: string): string {
   return isField ? `what the dump lacks says otherwise (${needs})` : `this processor allows it (${needs})`;
 }
 
+/** Halves of two dumps look as one does during which the clock was set. */
+function splicedOf({ pieces, clockSetAt }: Dump): string {
+  const spliced = `is spliced from ${pieces} pieces of different moments`;
+  return clockSetAt === undefined
+    ? spliced
+    : `${spliced}, or it is whole and the clock was set: the clock jumps at line ${clockSetAt}, where no line is missing or out of order`;
+}
+
 interface Case {
   readonly verdict: Verdict;
   readonly applies: (facts: Facts) => boolean;
@@ -95,10 +103,7 @@ const CASES: readonly Case[] = [
     verdict: 'damaged',
     applies: ({ dump }) => dump.damage.some(({ kind }) => MIXED.has(kind)),
     says: ({ dump, outcome, violated }) => {
-      const mixed =
-        dump.pieces > 1 && !areMixed(dump)
-          ? `is spliced from ${dump.pieces} pieces of different moments`
-          : 'mixes the lines of two states';
+      const mixed = dump.pieces > 1 && !areMixed(dump) ? splicedOf(dump) : 'mixes the lines of two states';
       const failure = outcome.failed ? ` It says "${outcome.says}", but of which state cannot be told.` : '';
       const inside =
         violated.length > 0

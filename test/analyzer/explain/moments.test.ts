@@ -116,6 +116,46 @@ describe('clocks that are set', () => {
     assert.deepEqual(damage('2026-10-25T02:59:59+0200', '2026-10-25T02:00:00+0200'), ['spliced']);
     assert.deepEqual(damage('2026-10-25T02:00:00+0200', '2026-10-25T02:00:01+0100'), ['spliced']);
   });
+  // The same by the names that tzdata has for them; CST and IST are names of several, and small letters those of a host.
+  it('so are the names of zones', () => {
+    for (const [first, second] of [
+      ['2026-10-25 02:59:59 CEST host kernel:', '2026-10-25 02:00:00 CET host kernel:'],
+      ['Sun 2026-03-08 01:59:59 PST host kernel:', 'Sun 2026-03-08 03:00:00 PDT host kernel:'],
+      ['[Sun Mar  8 01:59:59 EST 2026]', '[Sun Mar  8 03:00:00 EDT 2026]'],
+      ['Sun, 25 Oct 2026 02:59:59 CEST', 'Sun, 25 Oct 2026 01:00:00 UTC'],
+      ['2026/10/25 02:59:59 CEST', '2026/10/25 02:00:00 CET'],
+      ['2026-10-25 02:59:59 +0200', '2026-10-25 02:00:00 +0100'],
+      ['2026-10-25 02:59:59 CST', '2026-10-25 03:59:59 CST'],
+      ['Mar  8 01:59:59 est kernel:', 'Mar  8 03:00:00 est kernel:'],
+    ] as const)
+      assert.deepEqual(damage(first, second), [], first);
+    for (const [first, second] of [
+      ['2026-10-25 02:59:59 CEST host kernel:', '2026-10-25 02:00:00 CEST host kernel:'],
+      ['Sun, 25 Oct 2026 02:59:59 CEST', 'Sun, 25 Oct 2026 04:59:59 CEST'],
+      ['[Sun Mar  8 01:59:59 PST 2026]', '[Sun Mar  8 03:00:00 PST 2026]'],
+      ['2026/10/25 02:59:59', '2026/10/25 04:59:59'],
+    ] as const)
+      assert.deepEqual(damage(first, second), ['spliced'], first);
+  });
+  it('whether it was set or the dump put together cannot be told where every line is there in order, and that is said', () => {
+    const report = (first: string, second: string, without: number = -1) =>
+      only(
+        before
+          .map((line, i) => `${i < 25 ? first : second} ${line}`)
+          .filter((_, i) => i !== without)
+          .join('\n'),
+      );
+    const wall = ['Nov 29 07:00:20 host kernel:', 'Nov 29 09:00:20 host kernel:'] as const;
+    const set = report(...wall);
+    assert.match(set.sentence, /or it is whole and the clock was set: the clock jumps at line 26/);
+    assert.ok(set.next.some((one) => /clock of the kernel .* is never set/.test(one)));
+    // the kernel's own clock is never set, and a line that is missing is one more sign
+    for (const other of [report('[   20.000000]', '[ 7220.000000]'), report(...wall, 30)])
+      assert.doesNotMatch(other.sentence, /the clock was set/);
+    // lines with the kernel's own clock are judged by that one
+    const both = report(`${wall[0]} [   20.000000]`, `${wall[1]} [   20.000100]`);
+    assert.deepEqual(both.damage, []);
+  });
   // America/New_York, 2026-03-08: 01:59:59 is followed by 03:00:00.
   it('without a zone, a step of an hour alone is no splice, and any other is', () => {
     assert.deepEqual(damage('Mar  8 01:59:59 host kernel:', 'Mar  8 03:00:00 host kernel:'), []);
