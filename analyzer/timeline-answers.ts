@@ -291,12 +291,13 @@ export interface ProfileTable {
   readonly lost: number;
   /** What could not be read, and is missing therefore. */
   readonly problem: string | null;
+  /** Time of the handlers of these exits; that here and in lines is whole, also where it ends behind the stretch. */
   readonly handled: number;
   readonly lines: readonly ProfileLine[];
   /** Lines that were left out, because an answer is bounded. */
   readonly left: number;
   readonly rips: readonly ProfileRipLine[];
-  /** Time in the guest within the stretch, and outside behind its exits; null where none is known. */
+  /** Time in the guest and outside within the stretch, also before its first exit; null where none is known. */
   readonly time: { readonly guest: number; readonly outside: number } | null;
   /** The same by what there are several of. */
   readonly spent: readonly ProfileSpent[];

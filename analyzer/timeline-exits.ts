@@ -69,74 +69,74 @@ export async function readExits(reader: TraceReader, breathe: () => Promise<void
   };
 }
 
-/** Which exits a profile is of, by their row, and how much of the time that the guest ran before one belongs to it. */
+/** Which exits a profile is of, by their row, and which times. */
 export interface Within {
   keep(row: number): boolean;
-  ran(row: number, guest: number): number;
+  /** How much belongs to it of the time between two moments, both told from that of the exit in this row. */
+  part(row: number, from: number, to: number): number;
 }
 
-/** A profile's index of the exits that are kept. */
-export function indexWithin(exits: Exits, { keep, ran }: Within): ExitIndex {
+/**
+ * A profile's index of the exits that are kept, with their handler times whole. Where the time of each lane went is told
+ * of exits that are kept or not: what belongs to a stretch may begin before it, and end behind it.
+ */
+export function indexWithin(exits: Exits, { keep, part }: Within): ExitIndex {
   const { rows, cells, times, guests, words, unit, code } = exits;
-  const place = new Int32Array(words.length / CELL_WORDS).fill(-1);
-  const used: number[] = [];
-  const counts: number[] = [];
-  /** By cell, of exits that are kept or not: a guest may run up to an exit that is not. */
-  const guest = new Float64Array(place.length);
+  const all = words.length / CELL_WORDS;
+  const counts = new Float64Array(all);
+  const guest = new Float64Array(all);
+  const outside = new Float64Array(all);
   const timed = new Growing((length) => new Uint32Array(length));
   const durations = new Growing((length) => new Float64Array(length));
   for (let i = 0; i < rows.length; i++) {
-    const row = rows[i] as number;
-    const cell = cells[i] as number;
-    const before = guests[i] as number;
-    if (before > 0) guest[cell] = (guest[cell] as number) + ran(row, before);
+    const [row, cell] = [rows[i] as number, cells[i] as number];
+    const [before, time] = [guests[i] as number, times[i] as number];
+    if (before > 0) guest[cell] = (guest[cell] as number) + part(row, -before, 0);
+    if (time > 0) outside[cell] = (outside[cell] as number) + part(row, 0, time);
     if (!keep(row)) continue;
-    if (place[cell] === -1) {
-      place[cell] = used.length;
-      used.push(cell);
-      counts.push(0);
-    }
-    const at = place[cell] as number;
-    counts[at] = (counts[at] as number) + 1;
-    const time = times[i] as number;
+    counts[cell] = (counts[cell] as number) + 1;
     if (time < 0) continue;
-    timed.push(at);
+    timed.push(cell);
     durations.push(time);
   }
+  const used = Uint32Array.from(counts.keys()).filter((cell) =>
+    [counts, guest, outside].some((values) => (values[cell] as number) > 0),
+  );
+  const places = new Uint32Array(all);
   const kept = new Uint32Array(used.length * CELL_WORDS);
   for (const [at, cell] of used.entries()) {
+    places[cell] = at;
     kept.set(words.subarray(cell * CELL_WORDS, (cell + 1) * CELL_WORDS), at * CELL_WORDS);
   }
-  const sorted = sortCells(timed.values, durations.values, used.length);
+  const only = (values: Float64Array): Float64Array => Float64Array.from(used, (cell) => values[cell] as number);
+  const within = only(outside);
   return {
     unit,
     lost: 0,
     coarse: 0,
-    lanes: lanesWithin(words, guest, used, sorted.sums),
+    lanes: lanesWithin(kept, only(guest), within),
     cells: kept,
-    counts: Float64Array.from(counts),
-    times: sorted,
+    counts: only(counts),
+    times: sortCells(
+      timed.values.map((cell) => places[cell] as number),
+      durations.values,
+      used.length,
+    ),
+    within,
     code,
   };
 }
 
-/** Where the time of each lane went: `guest` by cell, `outside` by cell that is used; of a stretch no more is known. */
-function lanesWithin(
-  words: Uint32Array,
-  guest: Float64Array,
-  used: readonly number[],
-  outside: Float64Array,
-): LaneSpan[] {
+/** Where the time of each lane went, from that of its cells; what passed besides is not known of a stretch. */
+function lanesWithin(words: Uint32Array, guest: Float64Array, outside: Float64Array): LaneSpan[] {
   const lanes = new Map<number, Map<number, LevelTime>>();
-  const add = (cell: number, ran: number, passed: number): void => {
-    const { lane, level } = readCell(words, cell);
+  for (const [at, ran] of guest.entries()) {
+    const { lane, level } = readCell(words, at);
     const levels = lanes.get(lane) ?? new Map<number, LevelTime>();
     lanes.set(lane, levels);
     const { guest: before, outside: behind } = levels.get(level) ?? { guest: 0, outside: 0 };
-    levels.set(level, { level, guest: before + ran, outside: behind + passed });
-  };
-  for (const [cell, ran] of guest.entries()) if (ran > 0) add(cell, ran, 0);
-  for (const [at, cell] of used.entries()) add(cell, 0, outside[at] ?? 0);
+    levels.set(level, { level, guest: before + ran, outside: behind + (outside[at] as number) });
+  }
   return [...lanes].map(([lane, levels]) => ({
     lane,
     span: Number.NaN,

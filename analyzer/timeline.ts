@@ -202,13 +202,13 @@ class IndexedTimeline implements Timeline {
     if (whole !== null) return { index: whole, lost, problem: null };
     const exits = await this.#allExits();
     const stretch = window === null ? null : this.#stretch(window, exits.unit);
-    const ran: Within['ran'] = (row, guest) => {
+    const part: Within['part'] = (row, from, to) => {
       if (!isShown(row)) return 0;
-      if (stretch === null) return window === null || keep(row) ? guest : 0;
+      if (stretch === null) return to - from;
       const at = stretch.clock[row] ?? 0;
-      return Math.max(0, Math.min(at, stretch.to) - Math.max(at - guest, stretch.from));
+      return Math.max(0, Math.min(at + to, stretch.to) - Math.max(at + from, stretch.from));
     };
-    return { index: indexWithin(exits, { keep, ran }), lost, problem: exits.problem };
+    return { index: indexWithin(exits, { keep, part }), lost, problem: exits.problem };
   }
 
   /** A window by the clock of handler times; null where there is none. */
@@ -219,9 +219,15 @@ class IndexedTimeline implements Timeline {
     const clock = unit === 'ns' ? this.index.time : this.index.tick;
     if (clock === null) return null;
     const x = this.#x(axis);
-    if (x === clock) return { clock, from, to };
-    const edge = (value: number): number =>
-      clock[x === null ? Math.ceil(value) : lowerBound(x, value)] ?? Number.POSITIVE_INFINITY;
+    // as those that count events: a moment is whole
+    if (x === clock) return { clock, from: Math.ceil(from), to: Math.ceil(to) };
+    // a row begins when the latest before it and itself did, so that where one window ends the next begins in any order
+    const edge = (value: number): number => {
+      const row = x === null ? Math.ceil(value) : lowerBound(x, value);
+      if (row <= 0) return Number.NEGATIVE_INFINITY;
+      if (row >= clock.length) return Number.POSITIVE_INFINITY;
+      return clock.subarray(0, row + 1).reduce((latest, at) => Math.max(latest, at));
+    };
     return { clock, from: edge(from), to: edge(to) };
   }
 

@@ -3,7 +3,7 @@ import type { Histogram } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import type { ExitIndex } from './exit-index.js';
-import { allCells, groupCells, type Parts } from './groups.js';
+import { exitCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
 import { laneName, levelName, type NameOf, vmName, vmNumber } from './lane-names.js';
 import { histogramOf, reasonName } from './profile.js';
@@ -107,7 +107,7 @@ export function breakdownOf(
   const names = { nameOf, saysOf, symbols };
   const parts = Object.assign({}, ...by.map((name) => DIMENSIONS[name].parts)) as Parts;
   const groups = new Map<string, { labels: string[]; cells: Uint32Array[]; count: number }>();
-  for (const cells of groupCells(index.cells, allCells(index), parts)) {
+  for (const cells of groupCells(index.cells, exitCells(index), parts)) {
     const cell = readCell(index.cells, cells[0] ?? 0);
     const labels = by.map((name) => DIMENSIONS[name].label(cell, names));
     const id = labels.join('\0');

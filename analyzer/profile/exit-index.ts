@@ -45,6 +45,11 @@ export interface ExitIndex {
   readonly counts: Float64Array;
   /** Handler times of each cell. */
   readonly times: SortedCells;
+  /**
+   * Of a stretch: by cell, the handler time that lies in it, also of exits before it, so that a cell with a time may have
+   * no exit. Without it that is the sum of `times`.
+   */
+  readonly within?: Float64Array;
   /** Instruction bytes by RIP. */
   readonly code: ReadonlyMap<bigint, Code>;
 }

@@ -57,6 +57,8 @@ export function groupCells(words: Uint32Array, cells: ArrayLike<number>, parts: 
   return Array.from({ length: table.size }, (_, g) => members.subarray(starts[g], starts[g + 1]));
 }
 
-/** All cells of an index. */
+/** All cells of an index, and those of them that have exits. */
 export const allCells = ({ counts }: { readonly counts: ArrayLike<number> }): Uint32Array =>
   Uint32Array.from({ length: counts.length }, (_, i) => i);
+export const exitCells = (index: { readonly counts: ArrayLike<number> }): Uint32Array =>
+  allCells(index).filter((cell) => (index.counts[cell] as number) > 0);

@@ -11,7 +11,7 @@ import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
 import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
-import { allCells, groupCells, type Parts } from './groups.js';
+import { allCells, exitCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
 import type { NameOf } from './lane-names.js';
 import {
@@ -126,7 +126,7 @@ class Tables {
     this.#index = index;
     this.#nameOf = nameOf;
     this.#options = options;
-    this.#all = allCells(index);
+    this.#all = exitCells(index);
     this.exits = this.#count(this.#all);
     this.failed = this.#count(this.#all.filter((cell) => readCell(index.cells, cell).failed));
     this.handled = this.#total(this.#all);
@@ -199,15 +199,17 @@ class Tables {
     return found;
   }
 
-  /** What was counted, by what Parts say. */
+  /** What was counted, by what Parts say; also what has no exit, but time in a stretch. */
   counted(parts: Parts): Counted[] {
-    return groupCells(this.#index.cells, this.#all, parts).map((cells) => {
+    const within = this.#index.within ?? this.#index.times.sums;
+    const total = (cells: Uint32Array): number => cells.reduce((sum, cell) => sum + (within[cell] as number), 0);
+    return groupCells(this.#index.cells, allCells(this.#index), parts).map((cells) => {
       const halts = groupCells(this.#index.cells, cells, { reason: true }).filter((same) => isHalt(this.#first(same)));
       return {
         cell: this.#first(cells),
         exits: this.#count(cells),
-        handled: this.#total(cells),
-        halted: halts.reduce((sum, same) => sum + this.#total(same), 0),
+        handled: total(cells),
+        halted: halts.reduce((sum, same) => sum + total(same), 0),
       };
     });
   }

@@ -227,8 +227,13 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     const one = await open('#trace=sparse.arrow&vcpu=0&of=view');
     assert.match((await texts(one, '#profile .facts'))[0] ?? '', /^50 exits .* 51 % of the observed time/);
     assert.equal(await one.locator('#profile .spent').count(), 0);
-    await page.context().close();
-    await one.context().close();
+    const inside = `axis=time&from=${500_000_000 + 194_200}&to=${500_000_000 + 195_800}`;
+    const guest = await open(`#trace=sparse.arrow&${inside}&vcpu=0&of=view`);
+    assert.deepEqual(await texts(guest, '#profile .facts'), [
+      'No exit begins in view · 0 % of the observed time outside the guest',
+    ]);
+    assert.equal(await guest.locator('#profile table').count(), 0);
+    for (const each of [page, one, guest]) await each.context().close();
   });
 
   it('say that a trace has no times, and give none', async () => {

@@ -45,7 +45,7 @@ export class Answers {
 
   constructor(palette: Palette, actions: AnswersActions) {
     this.#actions = actions;
-    const of = (): string => (this.#asked?.scoped === true ? 'in view' : 'whole trace');
+    const of = (): 'whole trace' | 'in view' => (this.#asked?.scoped === true ? 'in view' : 'whole trace');
     this.#profile = new ProfilePanel(palette, { ...actions, of });
     this.#flame = new FlamePanel(palette, { ...actions, of });
     this.#compare = new ComparePanel(palette, actions);

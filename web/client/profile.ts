@@ -41,14 +41,16 @@ const HANDLER = {
   ns: 'handler time',
   none: 'no times in this trace',
 } as const;
+/** Said of the handler times of exits in view: shares of time are of what lies in view. */
+const WHOLE = ', whole where it ends beyond the view';
 const NO_EXIT =
   'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 
 export interface ProfileActions {
   /** Shows one reason alone, or no longer. */
   reason(reason: string): void;
-  /** Names what the table is of: the whole trace, or what is in view. */
-  of(): string;
+  /** What the table is of. */
+  of(): 'whole trace' | 'in view';
   /** Filters by text. */
   text(text: string): void;
 }
@@ -88,28 +90,34 @@ export class ProfilePanel {
     const table = this.#table;
     if (table === null) return;
     const problem = table.problem === null ? [] : [el('p', { class: 'problem' }, `Not all of it: ${table.problem}`)];
-    if (table.exits === 0) {
+    if (table.exits === 0 && table.time === null) {
       const none = this.#actions.of() === 'whole trace' ? NO_EXIT : 'No exit begins in view.';
       this.#panel.replaceChildren(...(problem.length > 0 ? problem : [el('p', { class: 'none' }, none)]));
       return;
     }
+    const facts = el('p', { class: 'quiet facts' }, this.#facts(table).join(' · '));
+    const exits = table.exits === 0 ? [] : [this.#exits(table), ...this.#instructions(table)];
+    redraw(this.#panel, ...problem, facts, ...exits, ...spentTables(table));
+  }
+
+  #facts(table: ProfileTable): string[] {
+    const { exits, unit, handled, lost, left } = table;
+    const of = this.#actions.of();
+    const count = exits === 0 ? 'No exit begins' : `${whole(exits)} exit${exits === 1 ? '' : 's'}`;
     const facts = [
-      `${whole(table.exits)} exit${table.exits === 1 ? '' : 's'}`,
-      HANDLER[table.unit ?? 'none'],
-      this.#actions.of(),
+      of === 'in view' ? `${count} in view` : count,
+      exits === 0 ? '' : `${HANDLER[unit ?? 'none']}${of === 'in view' && handled > 0 ? WHOLE : ''}`,
+      of === 'in view' ? '' : of,
       outsideFact(table),
-      table.lost > 0 ? `${whole(table.lost)} event${table.lost === 1 ? '' : 's'} lost` : '',
-      table.left > 0 ? `${whole(table.left)} line${table.left === 1 ? '' : 's'} left out` : '',
+      lost > 0 ? `${whole(lost)} event${lost === 1 ? '' : 's'} lost` : '',
+      left > 0 ? `${whole(left)} line${left === 1 ? '' : 's'} left out` : '',
     ];
+    return facts.filter((fact) => fact !== '');
+  }
+
+  #exits(table: ProfileTable): HTMLElement {
     const lines = this.#sorted(table).flatMap((line) => this.#line(line, table));
-    redraw(
-      this.#panel,
-      ...problem,
-      el('p', { class: 'quiet facts' }, facts.filter((fact) => fact !== '').join(' · ')),
-      el('table', { 'aria-label': 'Exits by reason' }, this.#head(), el('tbody', {}, ...lines)),
-      ...this.#instructions(table),
-      ...spentTables(table),
-    );
+    return el('table', { 'aria-label': 'Exits by reason' }, this.#head(), el('tbody', {}, ...lines));
   }
 
   #head(): HTMLElement {
