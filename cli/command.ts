@@ -88,4 +88,7 @@ export const OUTPUT_OPTION: Option = {
   says: 'trace to write: NAME.sqlite (one file) or NAME.arrow (a folder, smaller and faster)',
 };
 
-export const REPLACE_OPTION: Option = { name: 'replace', says: 'replace a trace of that name' };
+export const REPLACE_OPTION: Option = {
+  name: 'replace',
+  says: 'replace a trace of that name, once the new one is whole',
+};

@@ -36,6 +36,8 @@ export const command: Command = {
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
       'ends the import there. Text without an event in its first 64 MiB is refused: it may have no end.',
+    'With --replace the trace that is there stays until the new one is whole; an import that is killed leaves what it wrote ' +
+      'beside it as `.NAME.PID.new`, which is a trace like any other that lacks its end.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
       'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
       'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +

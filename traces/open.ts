@@ -69,8 +69,9 @@ export interface CreateOptions {
 }
 
 /**
- * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there is
- * removed once the new one is begun; anything else that is there stays.
+ * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there stays
+ * until the new one is whole, which is written beside it as `.NAME.PID.new` and takes its place when it is finished: who
+ * is killed before has both. Anything else that is there stays.
  * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_UNWRITABLE, TRACE_DISK_FULL
  */
 export function createTrace(path: string, options: CreateOptions = {}): TraceWriter {
@@ -79,26 +80,35 @@ export function createTrace(path: string, options: CreateOptions = {}): TraceWri
   if (!existsSync(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
   const exists = existsSync(target);
   if (exists && !(options.replace === true && traceKind(target) !== null)) throw new TraceError('TRACE_EXISTS', path);
-  const fresh = join(dirname(target), `.${basename(target)}.${process.pid}.new`);
-  const old = join(dirname(target), `.${basename(target)}.${process.pid}.old`);
+  const fresh = beside(target, 'new');
   try {
     store.begin(fresh);
-    if (exists) renameSync(target, old);
-    renameSync(fresh, target);
-    const writer = new StoreWriter(
-      path,
-      new ThreadedSink(store, target, options.threads ?? availableParallelism() > 1),
-    );
-    rmSync(old, { recursive: true, force: true });
-    return writer;
+    if (!exists) renameSync(fresh, target);
+    const threads = options.threads ?? availableParallelism() > 1;
+    const sink = new ThreadedSink(store, exists ? fresh : target, threads);
+    return new StoreWriter(path, sink, exists ? () => replace(target, fresh, store) : () => {});
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
-    if (exists && existsSync(old)) {
-      rmSync(target, { recursive: true, force: true });
-      renameSync(old, target);
-    }
     // the name that was asked for, not the one that it has until it is there
     if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
     throw traceError(error, path, 'write');
+  }
+}
+
+const beside = (target: string, word: string): string =>
+  join(dirname(target), `.${basename(target)}.${process.pid}.${word}`);
+
+/** Puts a trace that was written beside another in its place. That takes two steps, as of folders; both are there between them. */
+function replace(target: string, fresh: string, store: Store): void {
+  const old = beside(target, 'old');
+  try {
+    renameSync(target, old);
+    // the journal of a recorder that was killed is none of the new trace
+    store.remove(target);
+    renameSync(fresh, target);
+    rmSync(old, { recursive: true, force: true });
+  } catch (error) {
+    if (existsSync(old) && !existsSync(target)) renameSync(old, target);
+    throw traceError(error, target, 'write');
   }
 }

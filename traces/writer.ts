@@ -13,15 +13,18 @@ const FACTS: readonly TableName[] = ['run', 'dictionary'];
 export class StoreWriter implements TraceWriter {
   readonly path: string;
   readonly #sink: Sink;
+  readonly #placed: () => void;
   readonly #appenders = new Map<TableName, TableAppender>();
   /** Facts not yet written, so that setting one twice before that leaves one row. */
   readonly #facts = new Map<string, string | Uint8Array>();
   #closed = false;
   #ending = false;
 
-  constructor(path: string, sink: Sink) {
+  /** `placed` is called once the trace is closed, to its end. */
+  constructor(path: string, sink: Sink, placed: () => void) {
     this.path = path;
     this.#sink = sink;
+    this.#placed = placed;
     this.setRun('format', String(FORMAT_VERSION));
     this.#drain(FACTS);
   }
@@ -59,6 +62,7 @@ export class StoreWriter implements TraceWriter {
     this.#guarded((sink) => sink.settle());
     this.#closed = true;
     this.#sink.close();
+    this.#placed();
     return { digest };
   }
 

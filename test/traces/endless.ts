@@ -2,7 +2,7 @@
 import { createTrace } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 
-const writer = createTrace(process.argv[2] ?? '');
+const writer = createTrace(process.argv[2] ?? '', { replace: process.argv[3] === 'replace' });
 writer.setRun('source', 'endless');
 const event = writer.table('event');
 const input = writer.table('input');

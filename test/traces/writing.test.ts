@@ -16,8 +16,8 @@ const STORES = ['sqlite', 'arrow'] as const;
 const recorder = fileURLToPath(new URL('./endless.js', import.meta.url));
 
 /** Rows that a recorder which writes for ever had made durable when it was killed. */
-async function killed(path: string, milliseconds: number): Promise<void> {
-  const child = spawn(process.execPath, [recorder, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function killed(path: string, milliseconds: number, ...words: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [recorder, path, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout, 'data');
   await sleep(milliseconds);
   child.kill('SIGKILL');
@@ -62,6 +62,49 @@ for (const store of STORES) {
     assert.throws(() => createTrace(join(folder, `text.${store}`), { replace: true }), { code: 'TRACE_EXISTS' });
     assert.equal(readFileSync(join(folder, `text.${store}`), 'utf8'), 'precious');
     assert.deepEqual(readdirSync(folder).sort(), [`text.${store}`, `trace.${store}`]);
+  });
+
+  test(`${store}: kill -9 of what would replace a trace leaves that one whole, and beside it what was written`, async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, `trace.${store}`);
+    const first = createTrace(path);
+    fillLong(first, 10, 0);
+    const { digest } = first.finish();
+    await killed(path, 30, 'replace');
+    reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
+    const rest = readdirSync(folder).filter((name) => name.endsWith('.new'));
+    assert.match(rest.join(), new RegExp(`^\\.trace\\.${store}\\.\\d+\\.new$`));
+    reading(join(folder, rest[0] ?? ''), (reader) => {
+      assert.deepEqual([reader.complete, reader.run('source')], [false, 'endless']);
+      assert.ok(reader.rows('event') > 0);
+    });
+  });
+
+  test(`${store}: what replaces a trace is there once it is whole, and never where it is given up`, (t) => {
+    const folder = scratch(t);
+    const path = join(folder, `trace.${store}`);
+    const rows = (): number => {
+      let count = 0;
+      reading(path, (reader) => {
+        count = reader.rows('event');
+      });
+      return count;
+    };
+    const write = (count: number, replace: boolean) => {
+      const writer = createTrace(path, { replace });
+      fillLong(writer, count, 0);
+      return writer;
+    };
+    write(10, false).finish();
+    write(30, true).abandon();
+    assert.equal(rows(), 10);
+    const second = write(20, true);
+    assert.equal(rows(), 10);
+    // what SQLite would take for changes of the new file that are to be undone
+    if (store === 'sqlite') writeFileSync(`${path}-journal`, 'of a recorder that was killed');
+    second.finish();
+    assert.equal(rows(), 20);
+    assert.ok(readdirSync(folder).every((name) => !name.startsWith('.')));
   });
 
   test(`${store}: a trace that is given up leaves nothing`, (t) => {
