@@ -60,6 +60,10 @@ export interface Finish extends Pick<ImportResult, 'source' | 'format' | 'stoppe
   readonly noExits?: string;
 }
 
+const TSC_UNUSED =
+  'the frequency of the TSC that was given (--tsc-hz) has no use here: the times are no cycles of the TSC, or the ' +
+  'recording says itself how fast it counted';
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class Assembly {
@@ -72,6 +76,9 @@ export class Assembly {
   writer: TraceWriter | null = null;
   damaged = 0;
   lost = 0;
+  /** Times of the source were made nanoseconds by the frequency that the user said. */
+  usesTscHz = false;
+  readonly #saysTscHz: boolean;
   readonly #open: () => TraceWriter;
   readonly #columns: readonly string[] | null;
   readonly #taker: EventTaker | null;
@@ -86,10 +93,11 @@ export class Assembly {
   #firstRefused = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
-  constructor(open: () => TraceWriter, { columns, lanes, taker }: ImportOptions = {}) {
+  constructor(open: () => TraceWriter, { columns, lanes, taker, tscHz }: ImportOptions = {}) {
     this.#open = open;
     this.#columns = columns ?? null;
     this.#taker = taker ?? null;
+    this.#saysTscHz = tscHz !== undefined;
     lanes?.(this.lanes.all);
   }
 
@@ -251,6 +259,7 @@ export class Assembly {
       this.notes.add(null, noExits ?? this.#noExits(counts, format));
     if (this.#refused > 0) this.notes.add(null, refused(this.#refused, this.#firstRefused));
     if (this.#unanswered > 0) this.notes.add(null, unanswered(this.#unanswered, this.#firstUnanswered));
+    if (this.#saysTscHz && !this.usesTscHz) this.notes.add(null, TSC_UNUSED);
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     const notes = this.notes.finish();
     this.#endLanes();

@@ -358,6 +358,7 @@ export class TextLines {
     const { stopped } = this;
     const { line } = this.#reader;
     this.#times.note(this.#trace.notes);
+    this.#trace.usesTscHz = this.#times.usesTscHz;
     return this.#trace.finish(
       { source: source.name, format: FORMAT, stopped },
       { lines: line, frames: this.#frames },

@@ -131,6 +131,8 @@ export class Times {
   #plain = true;
   /** Times were kept as cycles. */
   #counted = false;
+  /** Cycles were made times. */
+  usesTscHz = false;
   readonly #order = new Passage();
   #sum = 0n;
 
@@ -172,6 +174,7 @@ export class Times {
     row.hasTime = this.#cycles.hasTime;
     row.hasTick = !row.hasTime;
     this.#counted ||= row.hasTick;
+    this.usesTscHz ||= row.hasTime;
   }
 
   #pass(time: bigint): void {

@@ -73,6 +73,7 @@ class TraceDatImport implements Work {
     const { tscHz } = this.#options;
     const told = alone || COUNTS_TSC.has(name) ? file.tsc : null;
     const scale = told ?? (name === TSC && tscHz !== undefined ? scaleOf(tscHz) : null);
+    if (told === null && scale !== null) this.#intake.trace.usesTscHz = true;
     const cycles = scale === null && name === TSC;
     if (cycles) this.#intake.cycles = true;
     const clock = new Clock(scale, cycles ? 0n : file.timeOffset, name);

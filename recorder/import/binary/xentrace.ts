@@ -71,6 +71,7 @@ class XenImport implements Work {
     this.#size = size;
     this.#options = options;
     this.#trace = new Assembly(open, options);
+    this.#trace.usesTscHz = tscHz !== null;
     const text = !brief && (columns?.includes('text') ?? true);
     this.#decoder = new XenDecoder(text, (event) => this.#trace.nameEvent(event));
     this.#queue = new XenQueue((record) => this.#record(record));
