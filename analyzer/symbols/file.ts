@@ -52,7 +52,12 @@ export function readSymbolFile(source: ByteSource, name: string): SymbolFile {
   const read = readTextSymbols(decoder.decode(source.read(0, source.size)));
   if (read === null) throw bad('neither ELF, nor System.map, kallsyms, nm or a perf map');
   if (read.hidden) throw bad('every address is zero: read /proc/kallsyms as root, with kptr_restrict at 0 or 1');
-  const { format, table, modules, skipped, firstSkipped } = read;
-  const remark = skipped === 0 ? null : `${skipped} lines are no symbols, the first is line ${firstSkipped}`;
+  const { format, table, modules, radix, skipped, firstSkipped } = read;
+  if (radix.doubt !== null) throw bad(radix.doubt);
+  const remarks = [
+    ...(skipped === 0 ? [] : [`${skipped} lines are no symbols, the first is line ${firstSkipped}`]),
+    ...(radix.isOpen ? ['no address has a digit above 9: they are read as hexadecimal ones'] : []),
+  ];
+  const remark = remarks.length === 0 ? null : remarks.join('; ');
   return { name, format, table, movable: false, running: modules, remark };
 }

@@ -8,6 +8,7 @@
  * - /tmp/perf-PID.map, which just-in-time compilers write: START SIZE NAME (tools/perf/Documentation/jit-interface.txt)
  * - ADDRESS NAME, as `ldsym` of Bochs reads it
  */
+import { Radix } from './radix.js';
 import { type SymbolFacts, type SymbolTable, SymbolTableBuilder } from './table.js';
 
 export type TextFormat = 'map' | 'nm -f sysv' | 'perf map' | 'nm -P' | 'list';
@@ -19,6 +20,8 @@ export interface TextSymbols {
   readonly modules: boolean;
   /** All addresses are zero, as the kernel shows them to those who may not see them. */
   readonly hidden: boolean;
+  /** Whether its addresses are hexadecimal. */
+  readonly radix: Radix;
   /** Lines that could not be read, and the number of the first; 0 where there are none. */
   readonly skipped: number;
   readonly firstSkipped: number;
@@ -117,6 +120,7 @@ export function readTextSymbols(text: string): TextSymbols | null {
   const { line: pattern, read } = FORMATS[format];
   const builder = new SymbolTableBuilder();
   const names: string[] = [];
+  const radix = new Radix();
   let [number, skipped, firstSkipped, modules, hidden] = [0, 0, 0, false, true];
   for (const line of linesOf(text)) {
     number += 1;
@@ -130,6 +134,7 @@ export function readTextSymbols(text: string): TextSymbols | null {
     const { start, size, type, name } = read(match);
     const facts = factsOf(type, BigInt(`0x${size}`));
     if (facts === null) continue;
+    radix.take(start, size, line.toLowerCase().includes(`0x${start.toLowerCase()}`));
     const address = BigInt(`0x${start}`);
     if (address !== 0n) hidden = false;
     if (format === 'map' && /\s\[\S+\]$/.test(name)) modules = true;
@@ -137,5 +142,5 @@ export function readTextSymbols(text: string): TextSymbols | null {
     names.push(name.replace(/\s+/g, ' '));
   }
   const table = builder.build((index) => names[index] ?? '');
-  return { format, table, modules, hidden: hidden && builder.count > 0, skipped, firstSkipped };
+  return { format, table, modules, hidden: hidden && builder.count > 0, radix, skipped, firstSkipped };
 }

@@ -201,6 +201,33 @@ describe('symbols of an ELF file', () => {
     );
   });
 
+  // nm -t d and -t o of binutils: of the same width as hexadecimal, and nothing in the file says it
+  for (const [option, radix] of [
+    ['d', 10],
+    ['o', 8],
+  ] as const)
+    it(`refuses addresses that are not hexadecimal: nm -t ${option}`, () => {
+      const lines = (base: number, sized: boolean): string =>
+        Array.from({ length: 40 }, (_, i) => {
+          const width = (value: number): string => value.toString(base).padStart(16, '0');
+          return `${width(0x401000 + i * 0x1b0)} ${sized ? `${width(0x98 + i)} ` : ''}t f0x${i}\n`;
+        }).join('');
+      for (const sized of [false, true]) {
+        assert.throws(() => fileOf(lines(radix, sized)), {
+          code: 'BAD_SYMBOLS',
+          message: new RegExp(`nm -t ${option}`),
+        });
+        assert.equal(fileOf(lines(16, sized)).remark, null);
+      }
+    });
+  it('takes addresses without a letter for hexadecimal, and says it where one could not tell', () => {
+    assert.match(fileOf('0000000000401234 T a\n0000000000401278 T b\n').remark ?? '', /read as hexadecimal/);
+    assert.equal(at('0000000000401234 T a\n', 0x401234n), 'a');
+    for (const text of ['0x401234 T a\n0x401278 T b\n', '1000 T a\n2000 T b\n', '40123a T a\n401278 T b\n'])
+      assert.equal(fileOf(text).remark, null, text);
+    const round = Array.from({ length: 9 }, (_, i) => `${i + 1}000 T f${i}\n`).join('');
+    assert.equal(fileOf(round.repeat(20)).remark, null);
+  });
   it('agrees with nm on the program that runs this test', (test) => {
     const { stdout, error, status } = spawnSync('nm', ['-S', process.execPath], {
       encoding: 'utf8',
