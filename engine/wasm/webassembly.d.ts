@@ -1,4 +1,4 @@
-/** The part of the WebAssembly JavaScript interface that the engine uses; the language library does not declare it. */
+/** The part of the WebAssembly JavaScript interface that is used here; the language library does not declare it. */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number });
@@ -11,4 +11,6 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: Record<string, Record<string, unknown>>);
     readonly exports: Record<string, unknown>;
   }
+  /** What a trap throws. */
+  class RuntimeError extends Error {}
 }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
 import { compress, decompress } from '../../traces/arrow/codec.js';
+import { compressBlock, decompressBlock } from '../../traces/arrow/lz4.js';
 import { Malformed } from '../../traces/arrow/malformed.js';
 import { random } from '../web/synthetic.js';
 
@@ -76,6 +77,41 @@ describe('LZ4 frames', () => {
       const block = Buffer.alloc(4 + stored + 4);
       block.writeUInt32LE(0x8000_0000 + stored);
       assert.throws(() => decompress(Buffer.concat([head, block]), 1000), Malformed, `${stored} bytes`);
+    }
+  });
+
+  // lz4_Frame_format.md: a block that would be larger than the maximum is to be passed uncompressed
+  it('of a block that is larger than they say are refused, alone or behind another', () => {
+    for (const [largest, head] of [
+      [65_536, '04224d18604082'],
+      [262_144, '04224d186050fb'],
+    ] as const) {
+      const bytes = bytesOf(largest, 256, 3);
+      const block = Buffer.from(compressBlock(bytes));
+      assert.ok(block.length - 4 > largest);
+      block.writeUInt32LE(block.length - 4);
+      for (const before of [0, 1]) {
+        const frame = [Buffer.from(head, 'hex'), ...[block, block].slice(before), Buffer.alloc(4)];
+        assert.throws(() => decompress(Buffer.concat(frame), (2 - before) * largest), Malformed);
+      }
+    }
+  });
+
+  it('of a block for which there is no room are refused, and what comes after them is read', () => {
+    const bytes = bytesOf(4 << 20, 3, 4);
+    const good = compress(bytes);
+    for (const size of [57 << 20, 70 << 20]) {
+      const frame = Buffer.alloc(7 + 4 + size + 4);
+      frame.write('04224d18607073', 'hex');
+      frame.writeUInt32LE(size, 7);
+      assert.throws(() => decompress(frame, 4 << 20), Malformed);
+      assert.equal(Buffer.compare(decompress(good, bytes.length), bytes), 0);
+      assert.throws(
+        () => decompressBlock(frame.subarray(7)),
+        Malformed,
+        'also where its code itself runs out of memory',
+      );
+      assert.equal(Buffer.compare(decompress(good, bytes.length), bytes), 0);
     }
   });
 });

@@ -4,8 +4,9 @@ import { cpSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } f
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { integrityOf, isIntact } from '../../analyzer/verify.js';
-import { END_OF_STREAM, PREFIX } from '../../traces/arrow/ipc.js';
-import { manifestPath, streamPath } from '../../traces/arrow/manifest.js';
+import { batchMessage, END_OF_STREAM, PREFIX, readBatch } from '../../traces/arrow/ipc.js';
+import { chunkLine, description, manifestPath, parseManifest, streamPath } from '../../traces/arrow/manifest.js';
+import { locate } from '../../traces/arrow/record-batch.js';
 import { TraceError } from '../../traces/errors.js';
 import { inPackage } from '../../traces/guests/guest.js';
 import { createTrace } from '../../traces/open.js';
@@ -59,6 +60,31 @@ const isWithin = (stream: Buffer, text: Buffer, at: number): boolean => {
   const from = stream.indexOf(text, at - text.length + 1);
   return from >= 0 && from <= at;
 };
+
+/** Makes a trace whose last column of events is empty, and stores the frame of its offsets anew. */
+function rewriteLast(trace: string, make: (length: number) => Uint8Array): void {
+  const writer = createTrace(trace);
+  const table = writer.table('event');
+  for (let seq = 0; seq < 200; seq++) table.row({ seq, tick: seq, vcpu: 0, kind: seq % 3 });
+  writer.finish();
+  const [file, manifest] = [streamPath(trace, 'event'), manifestPath(trace)];
+  const lines = readFileSync(manifest, 'utf8');
+  const chunk = parseManifest(lines).stored.find((each) => each.table === 'event');
+  assert.ok(chunk !== undefined && TABLES.event.columns.at(-1)?.type === 'text' && !chunk.tags.has('text'));
+  const stream = readFileSync(file);
+  const message = stream.subarray(chunk.offset, chunk.offset + chunk.length);
+  const batch = readBatch(message);
+  const places = locate(new DataView(message.buffer, message.byteOffset + PREFIX, message.readUInt32LE(4)));
+  const nodes = Array.from({ length: places.nodeCount }, (_, i) => ({ rows: chunk.rows, nulls: batch.nulls(i) }));
+  const buffers = Array.from({ length: places.bufferCount }, (_, i) => batch.buffer(i));
+  const { unfolded } = buffers.at(-2) ?? { unfolded: null };
+  assert.equal(unfolded, 4 * (chunk.rows + 1));
+  buffers[buffers.length - 2] = { bytes: make(unfolded), unfolded };
+  const { first, rows, tags } = chunk;
+  const written = batchMessage(rows, { nodes, buffers }, description('event', first, rows, tags));
+  writeFileSync(file, Buffer.concat([stream.subarray(0, chunk.offset), written, END_OF_STREAM]));
+  writeFileSync(manifest, lines.replace(chunkLine(chunk), chunkLine({ ...chunk, length: written.length })));
+}
 
 before(() => {
   folder = folderOf('framing');
@@ -127,6 +153,25 @@ describe('flaws of an Arrow trace', () => {
       if (words.some((text) => isWithin(stream, text, at))) continue;
       const flaws = having(fileOf('checkpoint'), flipped(at, at % 8), () => flawsOf(path));
       assert.ok(flaws.length > 0, `byte ${at} of the schema`);
+    }
+  });
+
+  it('zeros of an empty column in more bytes than there are of them, which nothing writes', () => {
+    const zeros = (length: number): Buffer => {
+      const frame = Buffer.alloc(7 + 4 + length + 4);
+      frame.write('04224d18604082', 'hex');
+      // lz4_Frame_format.md: a block with this bit in its size is stored as it is
+      frame.writeUInt32LE(0x8000_0000 + length, 7);
+      return frame;
+    };
+    // a block that leaves no room for others
+    const huge = Buffer.alloc(70 << 20);
+    huge.write('04224d18604082', 'hex');
+    huge.writeUInt32LE(huge.length - 15, 7);
+    for (const [i, make] of [zeros, () => huge].entries()) {
+      const trace = join(folder, `zeros-${i}.arrow`);
+      rewriteLast(trace, make);
+      assert.match(flawsOf(trace).join(), /^event\.arrow: what describes its record batch at offset \d+ is damaged$/);
     }
   });
 

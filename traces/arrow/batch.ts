@@ -125,7 +125,11 @@ function vectorOf(
 /** A frame of nothing is longer than nothing; beyond that only what became shorter was compressed. */
 const SHORTEST = 64;
 
-function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
+/**
+ * What a buffer holds.
+ * @throws RangeError where that are not `length` bytes, or it is damaged
+ */
+export function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
   const said = unfolded ?? bytes.length;
   if (said !== length) throw new Malformed(`${said} bytes where ${length} were expected`);
   if (bytes.length > Math.max(length, SHORTEST)) throw new Malformed('a frame is longer than what it holds');

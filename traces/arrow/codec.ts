@@ -93,7 +93,7 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array {
     throw new Malformed('no LZ4 frame of independent blocks');
   if (length > MOST_FOLDED * frame.length) throw new Malformed(`${length} bytes in a frame of ${frame.length}`);
   const first = view.getUint32(HEAD, true);
-  if (length <= known.most && first < STORED && HEAD + 2 * LENGTH + first === frame.length)
+  if (Math.max(length, first) <= known.most && HEAD + 2 * LENGTH + first === frame.length)
     return unfolded(frame, HEAD, first, length);
   const bytes = new Uint8Array(length);
   let at = HEAD;
@@ -103,6 +103,8 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array {
     const part = Math.min(known.most, length - done);
     const end = at + LENGTH + (size % STORED);
     if (end > frame.length) throw new Malformed('a block goes beyond its frame');
+    if (size % STORED > known.most)
+      throw new Malformed(`a block of ${size % STORED} bytes, of ${known.most} at the most`);
     if (size >= STORED && size !== STORED + part) throw new Malformed(`a block of ${size - STORED} bytes, not ${part}`);
     bytes.set(size < STORED ? unfolded(frame, at, size, part) : frame.subarray(at + LENGTH, end), done);
     done += part;

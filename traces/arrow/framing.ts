@@ -7,7 +7,8 @@ import { isVariable, WIDTH } from '../column.js';
 import { hasLanes } from '../form.js';
 import type { Column } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
-import { compressConstant, decompress, isFrame } from './codec.js';
+import { unfold } from './batch.js';
+import { compressConstant, isFrame } from './codec.js';
 import { readBytes } from './files.js';
 import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, END_OF_STREAM, readBatch } from './ipc.js';
 import { Malformed } from './malformed.js';
@@ -100,9 +101,9 @@ function lengthsOf({ type }: Column, rows: number): number[] {
   return isVariable(type) ? [width * (rows + 1), 0] : [width * rows];
 }
 
-function isZero({ bytes, unfolded }: BodyBuffer, length = 0): boolean {
-  if ((unfolded ?? bytes.length) !== length) return false;
+function isZero(buffer: BodyBuffer, length = 0): boolean {
+  const { bytes, unfolded } = buffer;
   // as nearly all are, unless another version of the codec made them
-  if (unfolded !== null && Buffer.compare(bytes, compressConstant(0, length)) === 0) return true;
-  return (unfolded === null ? bytes : decompress(bytes, length)).every((byte) => byte === 0);
+  if (unfolded === length && Buffer.compare(bytes, compressConstant(0, length)) === 0) return true;
+  return unfold(buffer, length).every((byte) => byte === 0);
 }

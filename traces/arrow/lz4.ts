@@ -86,6 +86,17 @@ const bytesAt = ({ memory }: Exports, at: number, length: number): Uint8Array =>
 /** Calls one of its functions with bytes, and returns a copy of the bytes that it answers. */
 function call(what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
   const lz4 = instance();
+  try {
+    return answered(lz4, what, bytes);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    // what it took of its memory is never free again
+    running = null;
+    throw what === 'decompress' ? new Malformed(`a block: ${error.message}`) : error;
+  }
+}
+
+function answered(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
   const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
   try {
     const input = lz4.__wbindgen_malloc(bytes.length);
