@@ -19,6 +19,7 @@ import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
 import { type TimeStyle, Times } from './times.js';
+import { VerboseLine } from './verbose.js';
 import { Unwrapper, type WrapStyle } from './wraps.js';
 
 /** Places that are no text, without an event between them, after which no more is read. */
@@ -59,6 +60,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: false });
 export class TextLines {
   readonly #reader: LineReader;
   readonly #prefix = new Prefix();
+  readonly #verbose = new VerboseLine();
   readonly #cursor = new Cursor();
   readonly #decoder = new Decoder();
   readonly #context: DecodeContext = {
@@ -172,7 +174,13 @@ export class TextLines {
 
   #line(bytes: Uint8Array, start: number, end: number): void {
     if (this.#prefix.parse(bytes, start, end)) this.#event(bytes, end);
+    else if (this.#isVerbose(bytes, start, end)) this.#event(this.#verbose.bytes, this.#verbose.bytes.length);
     else this.#rest(bytes, start, end);
+  }
+
+  #isVerbose(bytes: Uint8Array, start: number, end: number): boolean {
+    const line = this.#verbose;
+    return line.take(bytes, start, end) && this.#prefix.parse(line.bytes, 0, line.bytes.length);
   }
 
   #event(bytes: Uint8Array, end: number): void {

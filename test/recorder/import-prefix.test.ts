@@ -137,6 +137,21 @@ const PREFIXES: readonly PrefixCase[] = [
     task: 'kvmc',
     time: 4574370000n,
   },
+  // printf of trace_print_lat_context and lat_print_timestamp: "%16s %7d %3d %d %08x %08lx " "[%08llx] %ld.%03ldms (+%ld.%03ldms): "
+  {
+    form: 'latency format of the kernel with the option verbose',
+    line: '       CPU 0/KVM    1234   3 1 00000001 00000002 [5f5e100c] 1234.579ms (+0.012ms): kvm_entry: vcpu 0',
+    thread: 1234,
+    task: 'CPU 0/KVM',
+    time: 1_600_000_012_000n,
+  },
+  {
+    form: 'the same, of a task with numbers in its name',
+    line: '     worker 7 12    1234 103 9 0000000a 0000ff02 [12a05f200ab] 1234.579ms (+100.012ms): kvm_entry: vcpu 0',
+    thread: 1234,
+    task: 'worker 7 12',
+    time: 0x12a05f200abn * 1000n,
+  },
   {
     form: 'latency format of the kernel',
     line: 'CPU 0/KV-1234    2d..1 23us+: kvm_entry: vcpu 0',

@@ -178,3 +178,34 @@ describe('times of a text that still grows', () => {
     assert.ok(openedAt <= 4, `waits for ${openedAt} lines`);
   });
 });
+
+describe('the latency format of ftrace with the option verbose', () => {
+  // lat_print_timestamp of kernel/trace/trace_output.c, with TRACE_FILE_TIME_IN_NS and without
+  const lines = (stamp: (i: number) => string): string =>
+    Array.from({ length: 8 }, (_, i) => {
+      const event = i % 2 === 0 ? 'kvm_entry: vcpu 0, rip 0xfff0' : 'kvm_exit: reason HLT rip 0xfff0 info 0 0';
+      return `            qemu    1234   3 1 00000001 0000000${i} ${stamp(i)}: ${event}\n`;
+    }).join('');
+  const of = (text: string) => importText(`# nop latency trace v1.1.5 on 6.1.0\n${text}`);
+
+  it('has the times of its clock, not those since the trace began', () => {
+    const { result, rows } = of(lines((i) => `[${(0x5f5e_1000 + i).toString(16)}] ${i}.500ms (+0.001ms)`));
+    assert.deepEqual([result.counts.exits, result.counts.damaged], [4, 0]);
+    assert.deepEqual(
+      rows.map(({ time_ns }) => time_ns),
+      Array.from({ length: 8 }, (_, i) => BigInt(0x5f5e_1000 + i) * 1000n),
+    );
+  });
+  it('has counts where the clock counts no nanoseconds', () => {
+    const { rows } = of(lines((i) => `[${(0x5f5e_1000 + i).toString(16).padStart(16, '0')}] ${i} (+1)`));
+    assert.deepEqual(
+      rows.map(({ tick, time_ns }) => [tick, time_ns]),
+      Array.from({ length: 8 }, (_, i) => [BigInt(0x5f5e_1000 + i), null]),
+    );
+  });
+  it('is no event where its head is not whole', () => {
+    const text = lines((i) => `[${(0x5f5e_1000 + i).toString(16)}] ${i}.500ms (+0.001ms)`);
+    const { result } = of(text.replace('00000001 00000003 ', '00000003 '));
+    assert.deepEqual([result.counts.exits, result.counts.damaged], [3, 1]);
+  });
+});
