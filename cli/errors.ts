@@ -100,10 +100,12 @@ export function describeError(error: unknown): Described | null {
   }
   if (code.startsWith('ERR_')) return null; // Node's own: a wrong use of its API, hence a defect
   const what = textOf(error, 'what');
-  const where = textOf(error, 'where');
+  // Node says "EINVAL: invalid argument, read": the code is told anyway
+  const said = error.message.startsWith(`${code}: `) ? error.message.slice(code.length + 2) : error.message;
+  const where = textOf(error, 'where') ?? textOf(error, 'path');
   return {
     code,
-    what: what ?? error.message,
+    what: what ?? said,
     where: what === null && where !== null && error.message.includes(where) ? null : where,
     why: textOf(error, 'why'),
     advice: textOf(error, 'advice'),

@@ -1,28 +1,61 @@
 /** Files that a call names, read whole but not without bound. */
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { CliError, ofFile } from './errors.js';
 
 const PIECE = 1 << 20;
+const PIPE_WAIT_MS = 5;
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : null);
+
+/** A device or a file of tracefs has what is there now, and no end: it is read so that it does not wait for more. */
+function openBounded(path: string): number {
+  const stat = path === '-' ? fstatSync(0) : statSync(path);
+  const isEndless = stat.isCharacterDevice() || (stat.isFile() && stat.size === 0);
+  if (!isEndless) return path === '-' ? 0 : openSync(path, 'r');
+  try {
+    return openSync(path === '-' ? '/proc/self/fd/0' : path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (path !== '-') throw error;
+    return 0; // somebody else's, or one that takes one reader at a time
+  }
+}
+
+/** Fills `piece`; 0 at the end of what is there. */
+function readPiece(file: number, piece: Uint8Array): number {
+  for (;;) {
+    try {
+      return readSync(file, piece, 0, piece.length, null);
+    } catch (error) {
+      const code = codeOf(error);
+      // a pipe that its writer made so gives EAGAIN instead of waiting
+      if (code === 'EAGAIN' && !fstatSync(file).isFIFO() && !fstatSync(file).isSocket()) return 0;
+      // EPIPE: /dev/kmsg overwrote records before they were read; the next read gives those that are left
+      if (code !== 'EAGAIN' && code !== 'EPIPE') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_WAIT_MS);
+    }
+  }
+}
 
 const tooLarge = (path: string, says: string): Error => new CliError('TOO_LARGE', path, says);
 
 /**
- * The bytes of a file, a pipe or a device, or of standard input for `-`, `most` at the most.
+ * The bytes of a file, a pipe or a device, or of standard input for `-`, `most` at the most. Of what has no end, as
+ * /dev/kmsg, those that are there.
  * @throws CliError NOT_A_FILE; TOO_LARGE or what `refuse` makes of it; or the error of the operating system
  */
 export function readBounded(path: string, most: number, refuse = tooLarge): Buffer {
-  const file = path === '-' ? 0 : openSync(path, 'r');
+  const file = openBounded(path);
   try {
     if (fstatSync(file).isDirectory()) throw new CliError('NOT_A_FILE', path);
     const pieces: Uint8Array[] = [];
     let length = 0;
+    const piece = new Uint8Array(PIECE);
     for (;;) {
-      const piece = new Uint8Array(PIECE);
-      const got = readSync(file, piece, 0, PIECE, null);
+      const got = readPiece(file, piece);
       if (got === 0) return Buffer.concat(pieces);
       length += got;
       if (length > most) throw refuse(path, `more than ${most / PIECE} MiB`);
-      pieces.push(piece.subarray(0, got));
+      pieces.push(piece.slice(0, got));
     }
   } catch (error) {
     throw ofFile(error, path);

@@ -22,8 +22,6 @@ import { withAdvice } from './log.js';
 /** Columns that a rolling profile reads: texts and bytes need not be decoded. */
 const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
 
-/** Milliseconds after which to send what is known before a read that may take any time. */
-const SOON = 100;
 /** Rows of a snapshot, the busiest first. */
 const MOST_ROWS = 500;
 
@@ -77,10 +75,9 @@ class Follower {
     const reasons = (coined: () => readonly CoinedReason[]): void => {
       this.#coined = coined;
     };
-    const progress = (): void => this.#tick(false);
     try {
       const { tscHz } = this.#start;
-      const look = { live: true, lanes, reasons, progress, ...(tscHz === null ? {} : { tscHz }) };
+      const look = { live: true, lanes, reasons, progress: this.#tick, ...(tscHz === null ? {} : { tscHz }) };
       return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
     } catch (error) {
       if (this.#control.stopped && this.#tap === null) return null;
@@ -103,9 +100,8 @@ class Follower {
   }
 
   /** Sends a snapshot when it is time, unless the one before still waits to be shown. */
-  readonly #tick = (mayWait: boolean): void => {
-    const { interval } = this.#start;
-    const due = performance.now() - this.#sent >= (mayWait ? Math.min(interval, SOON) : interval);
+  readonly #tick = (): void => {
+    const due = performance.now() - this.#sent >= this.#start.interval;
     const asked = this.#control.group !== this.#group;
     if ((!due && !asked) || this.#control.seen < this.#number) return;
     send({ kind: 'look', look: this.#snapshot(due) });

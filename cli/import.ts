@@ -35,13 +35,15 @@ export const command: Command = {
       'by its first 64 KiB.',
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
-      'ends the import there. Text without an event in its first 64 MiB is refused: it may have no end.',
+      'ends the import there, with exit code 2, and so does one where a file or a device is read, which has nobody at its other end: ' +
+      'what came is kept, and the trace is INCOMPLETE. Text without an event in its first 64 MiB is refused: it may have no end.',
     'With --replace the trace that is there stays until the new one is whole; an import that is killed leaves what it wrote ' +
       'beside it as `.NAME.PID.new`, which is a trace like any other that lacks its end.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
       'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
       'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +
-      "the recording's clock. Ctrl-C ends the recorder, and what it still writes is read.",
+      "the recording's clock. Ctrl-C ends the recorder, and what it still writes is read. To be interrupted is how a look " +
+      'at what has no end ends: the exit code is 0, and the trace is whole up to there.',
     'What can be followed: `perf record -o - ...`, and the text of `trace-cmd stream`, of trace_pipe and of `perf ' +
       'script -i -`. perf hands on nothing until half of the ring of a CPU is full (seen with 6.1), and order is known ' +
       'one round later: `-m 16` makes rings small, --no-buffering wakes perf for each event, which costs the host more. ' +
@@ -90,8 +92,15 @@ export const command: Command = {
   },
 };
 
-/** Standard input, or a FIFO: who writes it may go on for long, and end at an interrupt. */
-const isPipe = (file: string): boolean => file === '-' || statSync(file, { throwIfNoEntry: false })?.isFIFO() === true;
+/**
+ * Standard input, a FIFO, a device, or a file of tracefs, which counts as empty although it is not: whatever writes it
+ * may go on for long.
+ */
+function isPipe(file: string): boolean {
+  if (file === '-') return true;
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat !== undefined && !stat.isDirectory() && (!stat.isFile() || stat.size === 0);
+}
 
 async function importPiped(call: Call, file: string): Promise<number> {
   const output = call.needed('output');

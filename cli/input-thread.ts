@@ -1,6 +1,7 @@
 /** The thread that reads what may never end, as the one sees it that listens to signals and shows what comes. */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { printable } from '../engine/errors.js';
 import { DescribedError } from './errors.js';
 import { Control, type ThreadMessage } from './follow-protocol.js';
 import type { Output } from './output.js';
@@ -23,10 +24,10 @@ interface Start {
   readonly control: SharedArrayBuffer;
 }
 
-/** Node asks pipes and sockets without waiting from here on, all threads, and sets them back when it ends. */
-function makeAskable(): void {
-  const stat = fstatSync(0);
-  if (stat.isFIFO() || stat.isSocket()) process.stdin.pause();
+/** A pipe or a socket has somebody at its other end; a file or a device has not. */
+function isWritten(file: string): boolean {
+  const stat = file === '-' ? fstatSync(0) : statSync(file, { throwIfNoEntry: false });
+  return stat?.isFIFO() === true || stat?.isSocket() === true;
 }
 
 /** A FIFO that is opened for reading waits for a writer: this is one, which goes at once. */
@@ -49,13 +50,12 @@ export class InputThread<Look, End> {
     this.#file = start.file;
     this.#control = new Control(start.control);
     this.#control.waits = true; // for its input to be opened
-    if (start.file === '-') makeAskable();
     this.#worker = new Worker(script, { workerData: start });
   }
 
   /**
-   * The input ends here. A thread that waits for it inside the system hears nothing, and nothing but the end of the
-   * process ends it: that comes from `signal` then.
+   * The input ends here. A thread that waits inside the system for it to be opened hears nothing, and nothing but the
+   * end of the process ends it: that comes from `signal` then.
    */
   stop(signal: NodeJS.Signals): void {
     this.#control.stop();
@@ -76,7 +76,7 @@ export class InputThread<Look, End> {
       (signal) => this.stop(signal),
       (text) => view.say(text),
       // a FIFO that is still to be opened has nobody who would write more
-      () => mayWait && (this.#file === '-' || !this.#control.waits),
+      () => mayWait && isWritten(this.#file) && (this.#file === '-' || !this.#control.waits),
     );
     const close = (): void => {
       view.close();
@@ -85,7 +85,8 @@ export class InputThread<Look, End> {
     };
     this.#giveUp = (signal) => {
       close();
-      out.note('ended while waiting for input; what was stored before is kept');
+      signals.restore();
+      out.note(`ended while ${printable(this.#file)} waited for somebody to write it: nothing was stored`);
       process.kill(process.pid, signal);
     };
     try {

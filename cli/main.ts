@@ -20,6 +20,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => {
   // nobody reads the remarks: the result still matters
 });
+// Left alone, Node takes our signal handlers away some time before it ends, and a signal would change the exit code.
+process.on('beforeExit', () => process.exit());
 process.exitCode = await runProgram(
   process.argv.slice(2),
   new Output(process.stdout, process.stderr, process.env),

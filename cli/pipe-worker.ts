@@ -24,7 +24,8 @@ function run({ file, output, replace, tscHz, control: memory }: PipeStart): void
     tick() {},
     stopped: () => control.stopped,
   });
-  const source = { ...live, cut: () => (control.stopped ? new ImportError('INTERRUPTED', live.name) : null) };
+  const cut = (): ImportError | null => (control.stopped ? new ImportError('INTERRUPTED', live.name) : live.cut());
+  const source = { ...live, cut };
   const progress = (): void => {
     if (performance.now() - told < OFTEN) return;
     told = performance.now();

@@ -3,7 +3,16 @@
 /** Milliseconds in which a recorder that was interrupted is expected to end its output. */
 const GRACE = 5000;
 
-/** Ends the reading at a signal, until it is closed. */
+/** Milliseconds in which what was read is told. */
+const REPORTED = 2000;
+
+/** Signals that end the reading. */
+const HEARD = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** What is read is told to its end: a signal comes too late to end anything. */
+const ignore = (): void => {};
+
+/** Ends the reading at a signal, until it is closed; signals that come later are ignored. */
 export class Signals {
   readonly #end: (signal: NodeJS.Signals) => void;
   readonly #say: (text: string) => void;
@@ -15,25 +24,36 @@ export class Signals {
     this.#end = end;
     this.#say = say;
     this.#mayWait = mayWait;
-    process.on('SIGINT', this.#interrupt);
-    process.on('SIGTERM', end);
-    process.on('SIGHUP', end);
+    for (const signal of HEARD) process.on(signal, this.#heard);
   }
 
+  /**
+   * The report and the exit code are still to come, and a signal would take them away; but not for ever: whoever takes
+   * the report may wait.
+   */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    process.off('SIGINT', this.#interrupt);
-    process.off('SIGTERM', this.#end);
-    process.off('SIGHUP', this.#end);
+    for (const signal of HEARD) process.on(signal, ignore).off(signal, this.#heard);
+    setTimeout(() => this.restore(), REPORTED).unref();
   }
 
+  /** Signals do what they do to any program. */
+  restore(): void {
+    for (const signal of HEARD) process.off(signal, this.#heard).off(signal, ignore);
+  }
+
+  readonly #heard = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGINT') this.#interrupt();
+    else this.#end(signal);
+  };
+
   /** The recorder ends in order at the first, and what it still writes is read; the second ends at once. */
-  readonly #interrupt = (): void => {
+  #interrupt(): void {
     if (this.#timer !== null || !this.#mayWait()) {
       this.#end('SIGINT');
       return;
     }
     this.#say('interrupted: reading what the recorder still writes; once more ends at once');
     this.#timer = setTimeout(this.#end, GRACE, 'SIGINT');
-  };
+  }
 }

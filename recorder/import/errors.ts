@@ -14,6 +14,7 @@ export const IMPORT_ERRORS = {
   CORRUPT: { what: 'the file contradicts itself', advice: 'copy it again; what could be read is kept' },
   UNSUPPORTED: { what: 'a form of the format that is not read', advice: 'import its text instead' },
   NO_EVENTS: { what: 'a recording without a single event', advice: 'check what was recorded' },
+  READ_FAILED: { what: 'the input cannot be read to its end', advice: 'what came before is kept' },
   INTERRUPTED: { what: 'interrupted before the end of the input', advice: 'what came before is kept' },
   TOO_MANY_THREADS: { what: 'too many threads for one trace', advice: 'split the input' },
 } as const satisfies { readonly [code: string]: ErrorSpec };

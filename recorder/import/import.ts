@@ -60,6 +60,7 @@ const COPY = 'copy it again; nothing of it can be read without the part that is 
 const OF_NOTHING: { readonly [code: string]: string } = {
   TRUNCATED: COPY,
   CORRUPT: COPY,
+  READ_FAILED: 'no event came before: nothing is kept',
   INTERRUPTED: 'no event came before: nothing is kept',
 };
 

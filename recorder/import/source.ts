@@ -32,6 +32,27 @@ function readFrom(fd: number, target: Uint8Array, offset: number): number {
   return done;
 }
 
+/**
+ * Bytes that the system is asked for at the least: a read of /dev/kmsg gives a whole record of up to 8 KiB
+ * (CONSOLE_EXT_LOG_MAX of Linux 3.5 to 6.2), or fails with EINVAL.
+ */
+const LEAST_READ = 8 << 10;
+
+/** The same bytes from a read that is never asked for few. */
+export function roomy(read: ByteSource['read']): ByteSource['read'] {
+  const stage = new Uint8Array(LEAST_READ);
+  let [from, to] = [0, 0];
+  return (target, at) => {
+    const room = target.length - at;
+    if (from === to && room >= LEAST_READ) return read(target, at);
+    if (from === to) [from, to] = [0, read(stage, 0)];
+    const part = stage.subarray(from, Math.min(to, from + room));
+    target.set(part, at);
+    from += part.length;
+    return part.length;
+  };
+}
+
 const PIPE_WAIT_MS = 5;
 
 /** A pipe that its writer made non-blocking says EAGAIN instead of waiting. */
@@ -61,7 +82,7 @@ export function openSource(path: string): ByteSource {
   return {
     name: path === '-' ? 'standard input' : path,
     size: stat.isFile() ? stat.size : 0,
-    read: (target, at) => readPatiently(fd, target, at),
+    read: roomy((target, at) => readPatiently(fd, target, at)),
     readAt: stat.isFile() && fd !== 0 ? (target, offset) => readFrom(fd, target, offset) : null,
     close() {
       if (fd !== 0) closeSync(fd);

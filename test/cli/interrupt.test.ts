@@ -1,7 +1,7 @@
 /** Imports that wait for input which does not come, and the signals that end them. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -70,24 +70,111 @@ test('a recorder that ends before it wrote anything is told from one that is yet
   assert.match((await running.ended()).err, /^trapline: EMPTY_INPUT [^\n]*\n$/);
 });
 
+test('a FIFO that nobody writes, and that may not be written, ends with the process, by the signal that it got', async () => {
+  const [open, name] = [mkdtempSync(join(tmpdir(), 'trapline-locked-')), 'locked.fifo'];
+  chmodSync(open, 0o755);
+  execFileSync('mkfifo', ['-m', '444', join(open, name)]);
+  const nobody = process.getuid?.() === 0 ? { uid: 65534 } : {};
+  const running = new Running(process.execPath, [MAIN, 'import', name, '--follow'], { cwd: open, ...nobody });
+  await settled(STARTED);
+  const ran = await endedBy(running, ['SIGTERM']);
+  rmSync(open, { recursive: true });
+  assert.equal(running.child.signalCode, 'SIGTERM', ran.err);
+  assert.equal(ran.err, 'trapline: ended while locked.fifo waited for somebody to write it: nothing was stored\n');
+});
+
+test('no signal that comes while an import reports takes its report or its exit code', async () => {
+  const running = start(['import', '-', '-o', 'storm.arrow'], folder);
+  running.type(LINES);
+  await running.until(() => existsSync(join(folder, 'storm.arrow')));
+  running.child.kill('SIGTERM');
+  const storm = setInterval(() => running.child.kill('SIGINT'), 1);
+  const ran = await running.ended();
+  clearInterval(storm);
+  assert.equal(running.child.signalCode, null, ran.out);
+  assert.equal(ran.code, 2, ran.err);
+  assert.match(ran.out, /storm\.arrow: digest [0-9a-f]{16}\n$/);
+});
+
+/** Runs the program with a file as its standard input. */
+const fed = (file: string, words: readonly string[]): Running =>
+  new Running('sh', ['-c', `exec "$0" "$@" < "${file}"`, process.execPath, MAIN, ...words], { cwd: folder });
+const python = (line: string): boolean => spawnSync('python3', ['-c', `import os\n${line}`]).status === 0;
+
 /** An input that is neither pipe nor socket, and of which a read waits: eventfd(2), as trace_pipe does. */
 const WAITING = `
 import os, sys
 os.dup2(os.eventfd(0), 0)
 os.execv(sys.argv[1], sys.argv[1:])
 `;
-const hasEventfd = spawnSync('python3', ['-c', 'import os; os.eventfd(0)']).status === 0;
 
-test('a read that nothing ends is ended with the process, by the signal that it got', {
-  skip: !hasEventfd && 'needs python3 with os.eventfd',
+test('a read that waits inside the system is ended as any other', {
+  skip: !python('os.eventfd(0)') && 'needs python3 with os.eventfd',
 }, async () => {
   const command = ['-c', WAITING, process.execPath, MAIN, 'import', '-', '--follow', '--json'];
   const running = new Running('python3', command, { cwd: folder });
-  await running.until(({ out }) => out.includes('interval')); // what is known comes before a read that may wait
+  await running.until(({ out }) => out.includes('interval'));
   await settled(SETTLED);
   const ran = await endedBy(running, ['SIGTERM']);
-  assert.equal(running.child.signalCode, 'SIGTERM');
-  assert.equal(ran.err, 'trapline: ended while waiting for input; what was stored before is kept\n');
+  assert.deepEqual([ran.code, ran.err], [0, '']);
+  assert.match(ran.out, /"type":"end"[^\n]*\n$/);
+});
+
+/** proc_pid_mem(5): pages that are not mapped, as the first, give EIO; those are of another process than the one that reads. */
+const FAILING = `
+import subprocess, sys
+sys.exit(subprocess.run(sys.argv[1:], stdin=open('/proc/self/mem', 'rb')).returncode)
+`;
+
+test('an input that fails before its end is told from one that ends', {
+  skip: !python("open('/proc/self/mem')") && 'needs python3 and /proc/self/mem',
+}, async () => {
+  const command = ['-c', FAILING, process.execPath, MAIN, 'import', '-', '-o', 'failed.arrow'];
+  const ran = await new Running('python3', command, { cwd: folder }).ended();
+  assert.equal(ran.code, 2);
+  assert.match(ran.err, /^trapline: READ_FAILED [^\n]*standard input: Input\/output error; [^\n]*\n$/);
+  assert.ok(!existsSync(join(folder, 'failed.arrow')));
+});
+
+const INSTANCE = `/sys/kernel/tracing/instances/trapline-${process.pid}`;
+const hasTracefs = python(`os.mkdir('${INSTANCE}')`);
+test.after(() => {
+  if (hasTracefs) rmdirSync(INSTANCE);
+});
+
+for (const input of ['-', join(INSTANCE, 'trace_pipe')]) {
+  for (const options of [[], ['--follow']]) {
+    const words = ['import', input, '-o', 'marks.arrow', '--replace', ...options];
+    test(`every event that came from trace_pipe is kept: ${input === '-' ? '-' : 'by name'} ${options}`, {
+      skip: !hasTracefs && 'needs a tracefs of its own',
+    }, async () => {
+      const running = input === '-' ? fed(join(INSTANCE, 'trace_pipe'), words) : start(words, folder);
+      await settled(STARTED);
+      for (let i = 0; i < 300; i++) writeFileSync(join(INSTANCE, 'trace_marker'), `mark ${i}\n`);
+      await settled(SETTLED);
+      const ran = await endedBy(running, ['SIGTERM']);
+      assert.equal(ran.code, options.length === 0 ? 2 : 0, ran.err);
+      assert.match(ran.out, /: 300 events/);
+      assert.match((await trapline(['verify', 'marks.arrow', '--allow-incomplete'], folder)).out, /intact, 300 events/);
+    });
+  }
+}
+
+const KMSG = '/dev/kmsg';
+const hasKmsg = python(`os.read(os.open('${KMSG}', os.O_RDONLY | os.O_NONBLOCK), 8192)`);
+
+test('the log of the kernel has no end: an import waits for more of it, an explanation takes what is there', {
+  skip: !hasKmsg && `needs a ${KMSG} that may be read`,
+}, async () => {
+  for (const file of ['-', KMSG]) {
+    const importing = fed(KMSG, ['import', file, '-o', 'kmsg.arrow', '--replace']);
+    await settled(STARTED);
+    const imported = await endedBy(importing, ['SIGTERM']);
+    assert.match(imported.err, /INTERRUPTED|NOT_A_TRACE/);
+    const explained = await fed(KMSG, ['explain', file]).ended();
+    assert.doesNotMatch(explained.err, /EINVAL|EAGAIN/);
+    assert.match(explained.out + explained.err, /NO_DUMP|LOG_TOO_LARGE|:\d+/);
+  }
 });
 
 test('a failure of reading names its input, whichever thread it came to', async () => {
@@ -96,6 +183,9 @@ test('a failure of reading names its input, whichever thread it came to', async 
   });
   const ran = await running.ended();
   assert.deepEqual([ran.code, ran.err], [2, 'trapline: EISDIR is a folder, not a file: -; name a file\n']);
+  const unreadable = ['-c', 'echo > written; "$0" "$@" 0>> written', process.execPath, MAIN, 'explain', '-'];
+  const explained = await new Running('sh', unreadable, { cwd: folder }).ended();
+  assert.deepEqual([explained.code, explained.err], [2, 'trapline: EBADF bad file descriptor, read: -\n']);
   const { code, err } = await trapline(['import', '.', '--follow'], folder);
   assert.deepEqual([code, err], [2, 'trapline: EISDIR is a folder, not a file: .; name a file\n']);
 });

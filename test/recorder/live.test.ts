@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { importTrace } from '../../recorder/import/import.js';
 import type { Lane } from '../../recorder/import/lanes.js';
-import { type ByteSource, memorySource } from '../../recorder/import/source.js';
+import { type ByteSource, memorySource, roomy } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { Lag } from '../../recorder/live/lag.js';
 import { openLive } from '../../recorder/live/source.js';
@@ -115,6 +115,26 @@ test('a file can be read out of order, a folder not at all', () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('what is read in small pieces is asked of the system in large ones, and comes whole', () => {
+  const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+  const whole = memorySource(bytes);
+  const asked: number[] = [];
+  const read = roomy((target, at) => {
+    asked.push(target.length - at);
+    return whole.read(target.subarray(0, Math.min(target.length, at + 300)), at); // records, as /dev/kmsg has them
+  });
+  const got = new Uint8Array(bytes.length + 20_000);
+  let filled = 0;
+  for (let turn = 0, count = -1; count !== 0; turn++) {
+    const room = [16, 1, 299, 8192, 20_000][turn % 5] ?? 16;
+    count = read(got.subarray(0, filled + room), filled);
+    filled += count;
+  }
+  assert.equal(filled, bytes.length);
+  assert.deepEqual(got.subarray(0, filled), bytes);
+  assert.ok(Math.min(...asked) >= 8192, 'a record of /dev/kmsg fits in any read');
 });
 
 test('lag is what events take beyond the quickest of them', () => {
