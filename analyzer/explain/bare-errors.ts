@@ -11,6 +11,8 @@ const NO_COUNT =
   '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?|names?)\\b)';
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])${NO_COUNT}`;
 const HEX = String.raw`((?:0x)?[0-9a-f]{1,8})(?![\w.])`;
+/** The sentence ends there, or goes on with where it was. */
+const ENDS = String.raw`(?=\s*(?:$|[(,;:.!\]"]|(?:on|at|in)\b))`;
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
 
@@ -96,13 +98,16 @@ const WORDINGS: readonly Wording[] = [
     isOne: isError,
   },
   {
-    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`, 'i'),
+    pattern: new RegExp(
+      String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}${ENDS}`,
+      'i',
+    ),
     as: BARE.error,
     isOne: isError,
   },
   {
     // A number of the system in the same place would be negative.
-    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}`, 'i'),
+    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}${ENDS}`, 'i'),
     as: BARE.error,
     isOne: isEntryError,
   },
@@ -173,7 +178,8 @@ const MATCHED = /=>/;
 /** Lines that speak of errors and report none: comments and statements, commands that look for them, tests that pass. */
 const NO_REPORT: readonly RegExp[] = [
   /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$/,
-  /\bassert\w*!?\s*\(|(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
+  /\bassert\w*!?\s*\(/i,
+  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
   /\b(?:[ef]?grep|rg|ack|awk|sed)\s+["'`-]/,
   /^\W*(?:PASS(?:ED)?:|ok \d+\b|SKIP)|\.{3}\s*(?:ok|passed)\s*$/i,
 ];

@@ -46,6 +46,8 @@ describe('bare VM-instruction errors', () => {
     ['VMLAUNCH failed with code: 7', 7],
     ['vmlaunch failed with status 7', 7],
     ['vmenter failed: 7', 7],
+    ['CPU 3: vmenter failed: 7 (invalid control fields)', 7],
+    ['vmlaunch failed with code 7 on CPU 3', 7],
     ['VM entry failed: 26', 26],
     // Linux until 5.0, with %x; HAXM; OpenBSD's vmm; VirtualBox, new and old; eVMM; XMHF; Jailhouse; NOVA; L4Re's uvmm
     ['[  158.349308] nested_vmx_exit_reflected failed vm entry 7', 7],
@@ -143,6 +145,9 @@ describe('bare VM-instruction errors', () => {
     // a number of the system, none that an entry gives, and other programs
     'vmenter failed: -22',
     'vmenter failed: 22',
+    'vm entry failed: 5 more to go',
+    'vmlaunch failed with code 7 of 12',
+    'ASSERT_EQ(vmlaunch(), "VM-instruction error 7")',
     'VMX error 7',
     'haxm_error: VMfailInvalid. Prev exit: 1e no error code',
     'vcpu_run_vmx: failed launch with invalid vmcs',
