@@ -26,7 +26,7 @@ export const DAMAGES = {
   garbled: 'a line begins like one of the dump and does not go on like it',
   mixed: 'a line of another dump, which was printed at the same time, stands amid it',
   conflict: 'a line is there twice, with different values',
-  spliced: 'the clock jumps: its lines are of different moments',
+  spliced: 'its lines are of different moments',
   missing: 'lines are missing',
 } as const;
 export type DamageKind = keyof typeof DAMAGES;
