@@ -227,6 +227,12 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     const one = await open('#trace=sparse.arrow&vcpu=0&of=view');
     assert.match((await texts(one, '#profile .facts'))[0] ?? '', /^50 exits .* 51 % of the observed time/);
     assert.equal(await one.locator('#profile .spent').count(), 0);
+    await one.locator('#tab-flame').click();
+    await one.locator('#flame .frame').first().waitFor();
+    const about = async (): Promise<string[]> => texts(one, '#flame .facts > p');
+    assert.deepEqual(await about(), ['in view · handler time, whole where it ends beyond the view']);
+    await one.locator('#flame [data-weight="exits"]').click();
+    assert.deepEqual(await about(), ['in view']);
     const inside = `axis=time&from=${500_000_000 + 194_200}&to=${500_000_000 + 195_800}`;
     const guest = await open(`#trace=sparse.arrow&${inside}&vcpu=0&of=view`);
     assert.deepEqual(await texts(guest, '#profile .facts'), [

@@ -6,7 +6,7 @@ import { type HierarchyRectangularNode, partition, select, stratify } from 'd3';
 import type { Flame, FlameFrame } from '../../analyzer/timeline-answers.js';
 import { inkOn, type Palette } from './colours.js';
 import { button, byId, el, redraw } from './dom.js';
-import { handlerTime, percent, whole } from './format.js';
+import { handlerTime, percent, WHOLE_TIMES, whole } from './format.js';
 import { fillElement } from './ink.js';
 
 type Weight = 'time' | 'exits';
@@ -24,7 +24,7 @@ const NARROWEST = 1.5;
 export interface FlameActions {
   /** Shows the exits whose stack begins with these frames; all where there are none. */
   stack(frames: readonly string[]): void;
-  of(): string;
+  of(): 'whole trace' | 'in view';
 }
 
 const pathOf = (node: Node): string[] =>
@@ -118,6 +118,7 @@ export class FlamePanel {
     }
     const facts = [
       this.#actions.of(),
+      weight === 'time' && this.#actions.of() === 'in view' ? `handler time, ${WHOLE_TIMES}` : '',
       flame.problem === null ? '' : `not all of it: ${flame.problem}`,
       flame.left > 0 ? `${whole(flame.left)} small frames left out` : '',
     ];

@@ -68,6 +68,9 @@ export const percent = (share: number): string =>
 
 export const AXIS_NAMES: { readonly [axis in Axis]: string } = { tick: 'Ticks', time: 'Host time', seq: 'Sequence' };
 
+/** Said of the handler times of exits in view: shares of time are of what lies in view. */
+export const WHOLE_TIMES = 'whole where it ends beyond the view';
+
 export const levelName = (level: number | null): string => (level === null ? 'L–' : `L${level}`);
 export const laneTitle = (lane: Lane | undefined): string =>
   lane === undefined ? '' : lane.level === null ? lane.name : `${lane.name} · L${lane.level}`;

@@ -2,7 +2,7 @@
 import type { ProfileKeyLine, ProfileLine, ProfileTable, ProfileTimes } from '../../analyzer/timeline-answers.js';
 import type { Palette, Style } from './colours.js';
 import { byId, el, redraw } from './dom.js';
-import { handlerTime, levelName, percent, whole } from './format.js';
+import { handlerTime, levelName, percent, WHOLE_TIMES, whole } from './format.js';
 import { histogramOf } from './histogram.js';
 import { fillElement, swatch } from './ink.js';
 import { outsideFact, spentTables } from './spent.js';
@@ -41,8 +41,6 @@ const HANDLER = {
   ns: 'handler time',
   none: 'no times in this trace',
 } as const;
-/** Said of the handler times of exits in view: shares of time are of what lies in view. */
-const WHOLE = ', whole where it ends beyond the view';
 const NO_EXIT =
   'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 
@@ -106,7 +104,7 @@ export class ProfilePanel {
     const count = exits === 0 ? 'No exit begins' : `${whole(exits)} exit${exits === 1 ? '' : 's'}`;
     const facts = [
       of === 'in view' ? `${count} in view` : count,
-      exits === 0 ? '' : `${HANDLER[unit ?? 'none']}${of === 'in view' && handled > 0 ? WHOLE : ''}`,
+      exits === 0 ? '' : `${HANDLER[unit ?? 'none']}${of === 'in view' && handled > 0 ? `, ${WHOLE_TIMES}` : ''}`,
       of === 'in view' ? '' : of,
       outsideFact(table),
       lost > 0 ? `${whole(lost)} event${lost === 1 ? '' : 's'} lost` : '',
