@@ -52,7 +52,7 @@ const WORDINGS: readonly Wording[] = [
     isOne: isError,
   },
   {
-    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed:\s*${NUMBER}`, 'i'),
+    pattern: new RegExp(String.raw`\bvm(?:launch|resume) fail(?:ed)?:\s*${NUMBER}`, 'i'),
     as: BARE.error,
     isOne: isError,
   },

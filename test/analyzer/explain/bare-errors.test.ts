@@ -46,6 +46,7 @@ describe('bare VM-instruction errors', () => {
     ['VMLAUNCH failed with code: 7', 7],
     ['vmlaunch failed with status 7', 7],
     ['vmenter failed: 7', 7],
+    ['Vmlaunch fail: 7, start vmxoff...', 7],
     ['CPU 3: vmenter failed: 7 (invalid control fields)', 7],
     ['vmlaunch failed with code 7 on CPU 3', 7],
     ['VM entry failed: 26', 26],
