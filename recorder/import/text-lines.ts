@@ -174,7 +174,6 @@ export class TextLines {
 
   #line(bytes: Uint8Array, start: number, end: number): void {
     if (this.#prefix.parse(bytes, start, end)) this.#event(bytes, end);
-    else if (this.#isVerbose(bytes, start, end)) this.#event(this.#verbose.bytes, this.#verbose.bytes.length);
     else this.#rest(bytes, start, end);
   }
 
@@ -300,11 +299,15 @@ export class TextLines {
     if (this.#lane !== null) this.#trace.hold(this.#lane);
   }
 
-  /** A line that is no event: a header, a frame of a call chain, lost events, the rest of a broken line, or damage. */
+  /** A line that is none of an event, or has a head of its own: a header, a frame of a call chain, lost events, the rest of a broken line, or damage. */
   #rest(bytes: Uint8Array, start: number, end: number): void {
     if (start === end) return;
     if (isFrame(bytes, start, end)) {
       this.#frames += 1;
+      return;
+    }
+    if (this.#isVerbose(bytes, start, end)) {
+      this.#event(this.#verbose.bytes, this.#verbose.bytes.length);
       return;
     }
     const text = beginningOf(bytes, start, end);
