@@ -295,8 +295,27 @@ describe('input that is no trace', () => {
     });
   });
 
+  it('that cannot be read to its end is kept up to there', () => {
+    const text = Buffer.from('t-1 [000] 1.000000: kvm_entry: vcpu 0\n'.repeat(10));
+    const cut = (): ImportError => new ImportError('READ_FAILED', 'pipe', 'Input/output error');
+    const { counts, stopped } = importTrace({ ...memorySource(text, 'pipe'), cut }, () => new StreamWriter(() => {}));
+    assert.deepEqual([counts.events, stopped?.code], [10, 'READ_FAILED']);
+    assert.throws(
+      () => importTrace({ ...memorySource(Buffer.from(''), 'pipe'), cut }, () => new StreamWriter(() => {})),
+      {
+        code: 'READ_FAILED',
+        advice: 'no event came before: nothing is kept',
+      },
+    );
+  });
+
   it('has a test for every error of the table', () => {
-    const tested = new Set<string>([...thrown.map(([, code]) => code), 'TOO_MANY_THREADS', 'INTERRUPTED']);
+    const tested = new Set<string>([
+      ...thrown.map(([, code]) => code),
+      'TOO_MANY_THREADS',
+      'INTERRUPTED',
+      'READ_FAILED',
+    ]);
     assert.deepEqual([...tested].sort(), Object.keys(IMPORT_ERRORS).sort());
   });
 });
