@@ -200,6 +200,35 @@ function github(report: Report, out: Output): void {
   for (const remark of remarksOf(report)) out.line(`::warning title=Runs compared::${githubText(remark)}`);
 }
 
+/** There is nothing to compare: `says` why, in one line. What reads the format is told instead of finding it empty. */
+type Refusal = (runs: string, says: string, out: Output) => void;
+
+const REFUSED = 'Runs not compared';
+
+function refuseJunit(runs: string, says: string, out: Output): void {
+  const counts = 'tests="1" failures="0" errors="1"';
+  out.line('<?xml version="1.0" encoding="UTF-8"?>');
+  out.line(`<testsuites name="trapline" ${counts}>`);
+  out.line(`  <testsuite name="${escapeXml(runs)}" ${counts} skipped="0">`);
+  out.line(`    <testcase classname="trapline.diff" name="${REFUSED.toLowerCase()}">`);
+  const text = escapeXml(says);
+  out.line(`      <error type="${REFUSED.toLowerCase()}" message="${text}">${text}</error>`);
+  out.line('    </testcase>');
+  out.line('  </testsuite>');
+  out.line('</testsuites>');
+}
+
+export const REFUSALS: { readonly [format in Format]?: Refusal } = {
+  markdown(runs, says, out) {
+    out.line(`### VM exits: ${MARKS.undecided}`);
+    out.line(`\n${markdownText(runs)}: ${markdownText(says)}`);
+  },
+  junit: refuseJunit,
+  github(_runs, says, out) {
+    out.line(`::error title=${REFUSED}::${githubText(says)}`);
+  },
+};
+
 export const FORMATS = { json, markdown, junit, github } as const satisfies {
   readonly [format: string]: (report: Report, out: Output) => void;
 };

@@ -8,9 +8,9 @@ import { DiffSide } from '../analyzer/diff-side.js';
 import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { checksOf, exitsMissing, type Report } from './diff-checks.js';
-import { FORMATS, type Format } from './diff-formats.js';
+import { FORMATS, type Format, REFUSALS } from './diff-formats.js';
 import { printChecks, printDiff } from './diff-text.js';
-import { CliError } from './errors.js';
+import { CliError, describeError, formatError } from './errors.js';
 import { feed } from './feed.js';
 import { readBounded } from './files.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
@@ -62,6 +62,36 @@ function exitCode(report: Report): number {
   const outcomes = checksOf(report).map(({ outcome }) => outcome);
   if (outcomes.includes('broken')) return EXIT.differs;
   return outcomes.includes('undecided') ? EXIT.wrong : EXIT.holds;
+}
+
+function run(call: Call, format: Format | 'text'): number {
+  const [leftFile = '', rightFile = ''] = call.args;
+  const budgets = budgetsOf(call);
+  const match = readMatch(call.value('match'));
+  const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;
+  const symbols = openSymbols(call);
+  const ignored = ignoredBy(call);
+  const sides = [leftFile, rightFile].map((file) => {
+    const side = new DiffSide(ignored, { symbols });
+    const fed = feed(file, READING, (chunk) => side.take(chunk), call.out);
+    side.finish(fed.nameOf, fed.origin);
+    return { side, whole: fed.whole };
+  });
+  const [left, other] = sides;
+  if (left === undefined || other === undefined) throw new Error('two sides');
+  checkIgnored(ignored, [left.side, other.side]);
+  const answer = compare(left.side, other.side, match === undefined ? {} : { match });
+  const unrelated = !answer.related && !answer.short;
+  const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side, unrelated }, budget));
+  const lacks = { left: left.side, right: other.side };
+  const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
+  if (format === 'text') {
+    if (exitsMissing(report) === null) printDiff(call.out, report, changes);
+    printChecks(call.out, report);
+  } else {
+    FORMATS[format](report, call.out);
+  }
+  return sides.every(({ whole }) => whole) ? exitCode(report) : EXIT.wrong;
 }
 
 export const command: Command = {
@@ -157,33 +187,15 @@ export const command: Command = {
     },
   ],
   run(call) {
-    const [leftFile = '', rightFile = ''] = call.args;
     const format = readFormat(call);
-    const budgets = budgetsOf(call);
-    const match = readMatch(call.value('match'));
-    const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;
-    const symbols = openSymbols(call);
-    const ignored = ignoredBy(call);
-    const sides = [leftFile, rightFile].map((file) => {
-      const side = new DiffSide(ignored, { symbols });
-      const fed = feed(file, READING, (chunk) => side.take(chunk), call.out);
-      side.finish(fed.nameOf, fed.origin);
-      return { side, whole: fed.whole };
-    });
-    const [left, other] = sides;
-    if (left === undefined || other === undefined) throw new Error('two sides');
-    checkIgnored(ignored, [left.side, other.side]);
-    const answer = compare(left.side, other.side, match === undefined ? {} : { match });
-    const unrelated = !answer.related && !answer.short;
-    const verdicts = budgets.map((budget) => judge({ left: left.side, right: other.side, unrelated }, budget));
-    const lacks = { left: left.side, right: other.side };
-    const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
-    if (format === 'text') {
-      if (exitsMissing(report) === null) printDiff(call.out, report, changes);
-      printChecks(call.out, report);
-    } else {
-      FORMATS[format](report, call.out);
+    try {
+      return run(call, format);
+    } catch (error) {
+      const described = describeError(error);
+      const [left = '', right = ''] = call.args;
+      if (described !== null && format !== 'text')
+        REFUSALS[format]?.(`${left} → ${right}`, formatError(described), call.out);
+      throw error;
     }
-    return sides.every(({ whole }) => whole) ? exitCode(report) : EXIT.wrong;
   },
 };

@@ -318,7 +318,7 @@ export const command: Command = {
       'its exits, outside until any guest ran again; the same sums, and time not observed is of no level',
     rows:
       'by level or lane and reason: level, lane, isa, code, reason, failed, count, share, times (samples, total, mean, ' +
-      'error of the mean, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +
+      'error of the mean as a share of it, min, p50, p90, p99, p999, max), timeShare, keys, histogram (null without --histogram: count, ' +
       'sum, min, max, mean, squares, buckets [index, count], log-linear, 128 an octave, exact below 256)',
     rips: 'rip, level, reason, count, share, samples (of them with a time), total, instruction, symbol',
     by: 'names of --by, or null',

@@ -17,14 +17,19 @@ const HEXADECIMAL = new Set([
 const unsigned = (cell: bigint, column: AnswerColumn): bigint =>
   column.of?.type === 'u64' ? BigInt.asUintN(64, cell) : cell;
 
-function show(out: Output, cell: AnswerCell, column: AnswerColumn): string {
+/** A cell for programs: numbers in decimal, as in the CSV of `trapline export`. */
+function textOf(out: Output, cell: AnswerCell, column: AnswerColumn): string {
   if (cell === null) return '';
   if (typeof cell === 'string') return out.foreign(cell);
   if (cell instanceof Uint8Array) return Buffer.from(cell).toString('hex');
-  if (typeof cell !== 'bigint') return String(cell);
-  const value = unsigned(cell, column);
-  return column.of && HEXADECIMAL.has(column.of.name) ? `0x${BigInt.asUintN(64, value).toString(16)}` : String(value);
+  return String(typeof cell === 'bigint' ? unsigned(cell, column) : cell);
 }
+
+/** A cell for people. */
+const show = (out: Output, cell: AnswerCell, column: AnswerColumn): string =>
+  typeof cell === 'bigint' && column.of && HEXADECIMAL.has(column.of.name)
+    ? `0x${BigInt.asUintN(64, cell).toString(16)}`
+    : textOf(out, cell, column);
 
 /** The longest that --timeout may be: a day. */
 const MOST_SECONDS = 86_400;
@@ -77,6 +82,9 @@ function gather<T>(rows: Iterable<T>): T[] {
 }
 
 const quoteCsv = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+/** RFC 4180, 2: lines end in CR and LF. */
+const csvLine = (cells: readonly string[]): string => `${cells.map(quoteCsv).join(',')}\r`;
 
 const ofJson = (cell: AnswerCell, column: AnswerColumn): unknown => {
   if (cell instanceof Uint8Array) return Buffer.from(cell).toString('hex');
@@ -136,7 +144,7 @@ export const command: Command = {
       value: 'SECONDS',
       says: 'end a statement that takes longer, with exit code 2; rows that it printed stay (no limit)',
     },
-    { name: 'csv', says: 'print CSV with a header line (RFC 4180)' },
+    { name: 'csv', says: 'print CSV with a header line (RFC 4180), numbers in decimal' },
     JSON_OPTION,
   ],
   alternatives: [['json', 'csv', 'vertical']],
@@ -188,9 +196,9 @@ export const command: Command = {
         );
         call.out.json(objects);
       } else if (call.flag('csv')) {
-        call.out.line(columns.map(({ name }) => quoteCsv(name)).join(','));
+        call.out.line(csvLine(columns.map(({ name }) => name)));
         for await (const row of attentive(rows))
-          call.out.line(columns.map((column, i) => quoteCsv(show(call.out, row[i] ?? null, column))).join(','));
+          call.out.line(csvLine(columns.map((column, i) => textOf(call.out, row[i] ?? null, column))));
       } else if (call.flag('vertical')) await printVertical(call.out, columns, attentive(rows));
       else {
         const answered = gather(rows);

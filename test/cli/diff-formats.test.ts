@@ -166,3 +166,27 @@ for (const [title, { left, right, options = [], code, says }] of Object.entries(
     });
   });
 }
+
+describe('diff: a run that cannot be read', () => {
+  const run = (format: string) => call('diff', join(folder, 'whole'), join(folder, 'none <&"'), '--format', format);
+
+  for (const [format, pattern] of Object.entries({
+    markdown: /^### VM exits: ⚠️ undecided\n\n.*→.*none.*: .*ENOENT/,
+    junit:
+      /<testsuite [^>]*errors="1"[^>]*>\s*<testcase [^>]*>\s*<error [^>]*message="[^"]*ENOENT[^"]*none none &#60;&#38;&#34;#60;&#38;&#34;/,
+    github: /^::error title=Runs not compared::.*ENOENT/,
+  }))
+    it(`is told to what reads ${format}, and to people`, async () => {
+      const { code, out, err } = await run(format);
+      assert.equal(code, 2);
+      assert.match(out, pattern);
+      assert.match(err, /^trapline: ENOENT/);
+    });
+
+  for (const format of ['text', 'json'])
+    it(`is no answer in ${format}`, async () => {
+      const { code, out, err } = await run(format);
+      assert.deepEqual([code, out], [2, '']);
+      assert.match(err, /^trapline: ENOENT/);
+    });
+});

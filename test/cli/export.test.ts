@@ -123,6 +123,17 @@ describe('export', () => {
     );
   });
 
+  it('has the same cells as the CSV of query', async () => {
+    const columns = 'seq,kind,reason,qualification,rip,gpa,code,value,flags';
+    const { out } = await trapline('query', trace, `select ${columns} from event order by seq`, '--csv');
+    const rows = readFileSync(await exported('csv'), 'utf8').split('\r\n');
+    const places = columns.split(',').map((name) => (rows[0] ?? '').split(',').indexOf(name));
+    assert.ok(places.every((place) => place >= 0) && rows.length > 100);
+    // the last column of the file is text, which may have commas; those before it are numbers
+    const cells = (row: string): string => places.map((place) => row.split(',')[place] ?? '').join(',');
+    assert.deepEqual(out.split('\r\n'), [...rows.slice(0, -1).map(cells), '']);
+  });
+
   it('writes over nothing unless told to, and never over the trace', async () => {
     const path = await exported('svg');
     const again = await trapline('export', trace, '-o', path, '--as', 'svg');

@@ -28,7 +28,7 @@ test('--timeout ends a statement that gives no row, in one line and with 2', asy
 test('rows before the end of the time are printed', async () => {
   const ran = await trapline(['query', 'a.sqlite', ROWS, '--timeout', '2', '--csv'], folder);
   assert.equal(ran.code, 2);
-  assert.match(ran.out, /^n\n1\n2\n3\n/);
+  assert.match(ran.out, /^n\r\n1\r\n2\r\n3\r\n/);
 });
 
 test('with time enough the answer and the exit code are the same', async () => {
@@ -70,7 +70,7 @@ test('rows without end stop where their reader goes away', () => {
   const line = `"$0" "$1" query a.sqlite "$2" --csv | head -2; exit "\${PIPESTATUS[0]}"`;
   assert.throws(
     () => execFileSync('bash', ['-c', line, process.execPath, MAIN, ROWS], { cwd: folder, stdio: 'pipe' }),
-    ({ status, stdout }: { status: number; stdout: Buffer }) => status === 141 && String(stdout) === 'n\n1\n',
+    ({ status, stdout }: { status: number; stdout: Buffer }) => status === 141 && String(stdout) === 'n\r\n1\r\n',
   );
 });
 
