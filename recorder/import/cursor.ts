@@ -1,4 +1,4 @@
-/** Reads words and numbers of a line in place. Numbers come as two 32-bit halves: no bigint, no string. */
+/** Reads words and numbers of a line in place. Numbers come as two signed halves (time.ts): no bigint, no string. */
 
 const BLANK = 0x20;
 const TAB = 0x09;
@@ -157,8 +157,8 @@ export class Cursor {
       low = (low << 4) | digit;
     }
     if (i === first || (i < end && WORD[bytes[i] as number] === 1)) return false;
-    this.low = low >>> 0;
-    this.high = high >>> 0;
+    this.low = low;
+    this.high = high;
     this.at = i;
     return true;
   }
@@ -174,8 +174,8 @@ export class Cursor {
       value = value * 10 + digit;
     }
     if (i === at || value > Number.MAX_SAFE_INTEGER || (i < end && WORD[bytes[i] as number] === 1)) return false;
-    this.low = value >>> 0;
-    this.high = Math.floor(value / 0x1_0000_0000);
+    this.low = value | 0;
+    this.high = value > 0x7fff_ffff ? (value / 0x1_0000_0000) | 0 : 0;
     this.at = i;
     return true;
   }
@@ -196,14 +196,14 @@ export class Cursor {
       if (high > 0xffff_ffff) return false;
     }
     if (i === first || (i < end && WORD[bytes[i] as number] === 1)) return false;
-    this.low = negative ? -low >>> 0 : low;
-    this.high = negative ? (low === 0 ? -high : ~high) >>> 0 : high;
+    this.low = negative ? -low | 0 : low | 0;
+    this.high = (negative ? (low === 0 ? -high : ~high) : high) | 0;
     this.at = i;
     return true;
   }
 
   /** The last number, exact below 2^53. */
   get number(): number {
-    return this.high * 0x1_0000_0000 + this.low;
+    return (this.high >>> 0) * 0x1_0000_0000 + (this.low >>> 0);
   }
 }

@@ -165,7 +165,7 @@ export class Decoder {
         );
       case 'vcpu':
         if (!readNumber(key, cursor) || cursor.high !== 0) return false;
-        this.vcpu = cursor.low;
+        this.vcpu = cursor.low >>> 0;
         return true;
       case 'reason':
         return this.#exitReason(cursor, row, context);

@@ -143,10 +143,10 @@ export class ReasonReader {
       // libtraceevent: a decimal number that its table does not have
       if (!cursor.decimal() || cursor.peek() !== 0x29) return false;
       cursor.at += 1;
-      this.#number(cursor.low);
+      this.#number(cursor.low >>> 0);
     } else if (cursor.peek() === 0x30) {
       if (!cursor.hex() || cursor.high !== 0) return false;
-      this.#number(cursor.low);
+      this.#number(cursor.low >>> 0);
     } else {
       const start = cursor.at;
       cursor.at = cursor.nameEnd();

@@ -16,7 +16,7 @@ function readName(codes: NameTable<number> | null, cursor: Cursor): boolean {
   const end = cursor.wordEnd();
   const code = codes?.get(cursor.bytes, cursor.at, end);
   if (code === undefined) return false;
-  cursor.low = code;
+  cursor.low = code | 0;
   cursor.high = 0;
   cursor.at = end;
   return true;
@@ -32,7 +32,7 @@ function readBits(codes: NameTable<number> | null, cursor: Cursor): boolean {
     if (cursor.peek() !== BAR) break;
     cursor.at += 1;
   }
-  cursor.low = low >>> 0;
-  cursor.high = high >>> 0;
+  cursor.low = low;
+  cursor.high = high;
   return true;
 }

@@ -4,11 +4,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ascii, Cursor, NameTable } from '../../recorder/import/cursor.js';
 import { Prefix } from '../../recorder/import/prefix.js';
-import { timeOf } from '../../recorder/import/time.js';
+import { halvesOf, timeOf } from '../../recorder/import/time.js';
 
 const cursorOver = (text: string): Cursor => new Cursor().over(ascii(text), 0, text.length);
-const whole = ({ low, high }: { readonly low: number; readonly high: number }): bigint =>
-  (BigInt(high) << 32n) | BigInt(low);
+const whole = ({ low, high }: { readonly low: number; readonly high: number }): bigint => timeOf(high, low);
 
 describe('hexadecimal numbers', () => {
   it('of up to 64 bits, with 0x and zeros before them or without', () => {
@@ -19,6 +18,7 @@ describe('hexadecimal numbers', () => {
         const cursor = cursorOver(text + behind);
         assert.ok(cursor.hex());
         assert.equal(whole(cursor), value);
+        assert.deepEqual([cursor.high, cursor.low], halvesOf(value));
         assert.equal(cursor.at, text.length);
       }),
     );
