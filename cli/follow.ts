@@ -13,6 +13,8 @@ import { describeCounts, printNotes } from './import-text.js';
 import { InputThread } from './input-thread.js';
 import { toJsonLine } from './json.js';
 import type { Output } from './output.js';
+import { stdoutReader } from './pipe.js';
+import { EXIT_SIGPIPE } from './program.js';
 import { formatDigest } from './table.js';
 import { readTscHz } from './tsc.js';
 
@@ -230,8 +232,16 @@ export async function follow(call: Call, file: string): Promise<number> {
     if (process.stdout.writableNeedDrain) process.stdout.once('drain', seen);
     else seen();
   };
+  stdoutReader.optional = true;
+  // nobody looks on any more: without a trace that is the end, in order, so that nothing stays behind that reads the input
+  let isUnread = false;
+  process.stdout.once('error', () => {
+    isUnread = output === null;
+    if (isUnread) thread.stop('SIGTERM');
+  });
   const shown = { look, say: (text: string) => view.say(text), close: () => view.close() };
   const end = await thread.ended(shown, out, file === '-');
+  if (isUnread) return EXIT_SIGPIPE;
   printEnd(call, end, end.result === null ? null : output);
   if (end.stopped === null) return EXIT.holds;
   out.note(formatError(end.stopped));

@@ -1,7 +1,18 @@
 /** Imports that wait for input which does not come, and the signals that end them. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -96,6 +107,23 @@ test('no signal that comes while an import reports takes its report or its exit 
   assert.match(ran.out, /storm\.arrow: digest [0-9a-f]{16}\n$/);
 });
 
+test('a trace that is stored goes on when nobody looks at it any more', async () => {
+  const running = start(['import', '-', '--follow', '--interval', '0.1', '-o', 'unseen.arrow'], folder);
+  running.type(LINES);
+  await running.until(({ out }) => out.includes('exits'));
+  running.child.stdout?.destroy();
+  for (let i = 1; i < 10; i++) {
+    await settled(SETTLED);
+    running.type(LINES);
+  }
+  running.child.stdin?.end();
+  const { code, err } = await running.ended();
+  assert.equal(code, 0, err);
+  const { out } = await trapline(['verify', 'unseen.arrow'], folder);
+  const events = LINES.split('\n').filter((line) => line.includes(': kvm_')).length;
+  assert.match(out.replaceAll(',', ''), new RegExp(`intact ${10 * events} events`));
+});
+
 /** Runs the program with a file as its standard input. */
 const fed = (file: string, words: readonly string[]): Running =>
   new Running('sh', ['-c', `exec "$0" "$@" < "${file}"`, process.execPath, MAIN, ...words], { cwd: folder });
@@ -159,6 +187,25 @@ for (const input of ['-', join(INSTANCE, 'trace_pipe')]) {
     });
   }
 }
+
+test('a look that nobody looks at any more ends, and leaves nobody who reads its input', {
+  skip: !hasTracefs && 'needs a tracefs of its own',
+}, async () => {
+  const pipe = join(INSTANCE, 'trace_pipe');
+  const running = fed(pipe, ['import', '-', '--follow', '--interval', '0.1']);
+  const mark = (): void => writeFileSync(join(INSTANCE, 'trace_marker'), 'mark\n');
+  await running.until(({ out }) => {
+    mark();
+    return out.includes('exits');
+  });
+  running.child.stdout?.destroy();
+  await settled(SETTLED);
+  mark();
+  const { code } = await running.ended();
+  assert.equal(code, 141); // 128 + SIGPIPE, as a shell has it
+  await settled(SETTLED);
+  closeSync(openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)); // EBUSY where somebody reads it
+});
 
 const KMSG = '/dev/kmsg';
 const hasKmsg = python(`os.read(os.open('${KMSG}', os.O_RDONLY | os.O_NONBLOCK), 8192)`);
