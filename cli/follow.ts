@@ -240,7 +240,7 @@ export async function follow(call: Call, file: string): Promise<number> {
     if (isUnread) thread.stop('SIGTERM');
   });
   const shown = { look, say: (text: string) => view.say(text), close: () => view.close() };
-  const end = await thread.ended(shown, out, file === '-');
+  const end = await thread.ended(shown, out);
   if (isUnread) return EXIT_SIGPIPE;
   printEnd(call, end, end.result === null ? null : output);
   if (end.stopped === null) return EXIT.holds;

@@ -5,8 +5,8 @@ import type { Output, Progress } from './output.js';
 import type { Piped, PipeStart } from './pipe-protocol.js';
 
 /**
- * At an interrupt, what the recorder still writes is read; at the second, at SIGTERM, or after GRACE, the import ends
- * there and keeps what it has.
+ * At an interrupt, what the recorder still writes is read; at the second, at SIGTERM, after GRACE, or where there is no
+ * recorder, the import ends there and keeps what it has.
  */
 export function importPipe(start: Omit<PipeStart, 'control'>, progress: Progress, out: Output): Promise<Piped> {
   const all: PipeStart = { ...start, control: Control.create() };
@@ -16,5 +16,5 @@ export function importPipe(start: Omit<PipeStart, 'control'>, progress: Progress
     say: (text: string) => out.note(text),
     close: () => progress.end(),
   };
-  return thread.ended(view, out, true);
+  return thread.ended(view, out);
 }

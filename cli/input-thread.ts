@@ -67,16 +67,13 @@ export class InputThread<Look, End> {
     }, OFTEN);
   }
 
-  /**
-   * Resolves with what the thread ends with; rejects with its error. `mayWait` says that whoever writes the input gets
-   * an interrupt from the keyboard too.
-   */
-  async ended(view: ThreadView<Look>, out: Output, mayWait: boolean): Promise<End> {
+  /** Resolves with what the thread ends with; rejects with its error. */
+  async ended(view: ThreadView<Look>, out: Output): Promise<End> {
     const signals = new Signals(
       (signal) => this.stop(signal),
       (text) => view.say(text),
       // a FIFO that is still to be opened has nobody who would write more
-      () => mayWait && isWritten(this.#file) && (this.#file === '-' || !this.#control.waits),
+      () => isWritten(this.#file) && (this.#file === '-' || !this.#control.waits),
     );
     const close = (): void => {
       view.close();
