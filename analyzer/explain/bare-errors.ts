@@ -6,13 +6,8 @@
 /** Rows of these lines; what follows is hexadecimal. */
 export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:' } as const;
 
-/** What is counted is no number of an error, nor is one that is talked about. */
-const NO_COUNT =
-  '(?! (?:lines?|times?|bytes?|seconds?|minutes?|hours?|days?|calls?|places?|cases?|errors?|tests?|retr(?:y|ies)|attempts?|means?|names?)\\b)';
-const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])${NO_COUNT}`;
+const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])`;
 const HEX = String.raw`((?:0x)?[0-9a-f]{1,8})(?![\w.])`;
-/** The sentence ends there, or goes on with where it was. */
-const ENDS = String.raw`(?=\s*(?:$|[(,;:.!\]"]|(?:on|at|in)\b))`;
 /** ` code: `, `=`, ` number is `, or a blank. */
 const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
 
@@ -22,6 +17,8 @@ interface Wording {
   readonly isOne: (value: bigint) => boolean;
   /** Its number is hexadecimal without `0x` as well. */
   readonly isHex?: true;
+  /** One program prints it, and nobody else would say it so: it counts wherever it stands in a line. */
+  readonly isOwn?: true;
 }
 
 const HIGHEST = 28n;
@@ -36,6 +33,8 @@ const isEntryError = (value: bigint): boolean => [4n, 5n, 6n, 7n, 8n, 26n].inclu
 const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
+
+const VIRTUALBOX = String.raw`(?:HM: CPU\[\d{1,5}\]|VERR_VMX_UNABLE_TO_(?:START|RESUME)_VM: CPU\d{1,5})`;
 
 const WORDINGS: readonly Wording[] = [
   {
@@ -74,17 +73,20 @@ const WORDINGS: readonly Wording[] = [
     pattern: new RegExp(String.raw`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`),
     as: BARE.entry,
     isOne: isReasonOrNone,
+    isOwn: true,
   },
   {
     // Firecracker, Dragonball.
     pattern: new RegExp(String.raw`\bKVM_EXIT_FAIL_ENTRY signal\b[^0-9\n]{0,80}(?:: |reasons\()${NUMBER}`),
     as: BARE.entry,
     isOne: isReasonOrNone,
+    isOwn: true,
   },
   {
     pattern: new RegExp(String.raw`\b(?:KVM_EXIT_)?FAIL_ENTRY\b[:,]?\s*\(?reason${TO}${NUMBER}`),
     as: BARE.entry,
     isOne: isReason,
+    isOwn: true,
   },
   {
     // bhyve, xhyve and hvt, a line for each.
@@ -98,16 +100,13 @@ const WORDINGS: readonly Wording[] = [
     isOne: isError,
   },
   {
-    pattern: new RegExp(
-      String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}${ENDS}`,
-      'i',
-    ),
+    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`, 'i'),
     as: BARE.error,
     isOne: isError,
   },
   {
-    // A number of the system in the same place would be negative.
-    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}${ENDS}`, 'i'),
+    // A number of the system in the same place would be negative, or is tried again.
+    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}(?!, retry)`, 'i'),
     as: BARE.error,
     isOne: isEntryError,
   },
@@ -116,6 +115,7 @@ const WORDINGS: readonly Wording[] = [
     pattern: new RegExp(String.raw`\bnested_vmx_exit_reflected failed vm entry ${HEX}`),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
     isHex: true,
   },
   {
@@ -123,23 +123,42 @@ const WORDINGS: readonly Wording[] = [
     pattern: new RegExp(String.raw`\bVMfailValid\. Prev exit: [0-9a-f]{1,16}\. Error code: ${NUMBER}`),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
   },
   {
     // OpenBSD, sys/arch/amd64/amd64/vmm.c: the number in a line that names the launch, and in one for itself.
     pattern: new RegExp(String.raw`\bfailed launch with valid vmcs, code=${NUMBER}`),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
   },
   {
     pattern: new RegExp(String.raw`\bvcpu_run_vmx: insn error code = ${NUMBER}`),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
   },
   {
-    // VirtualBox, HM.cpp and HWACCM.cpp: %#x, and %x in old ones.
+    // VirtualBox, HMR3CheckError (%#x) and HWACCMR3CheckError (%x), where it could not start or resume a guest.
+    pattern: new RegExp(String.raw`\b${VIRTUALBOX} instruction error +${HEX}`, 'i'),
+    as: BARE.error,
+    isOne: isEntryError,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    pattern: new RegExp(String.raw`\b${VIRTUALBOX} exit reason +${HEX}`, 'i'),
+    as: BARE.entry,
+    isOne: isEntryFailure,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    // The same behind "VMX setup failed", where none was entered yet.
     pattern: new RegExp(String.raw`\bH(?:M|WACCM): (?:CPU\[\d{1,5}\] )?Last instruction error +${HEX}`),
     as: BARE.error,
-    isOne: isError,
+    isOne: (value) => isError(value) && !isEntryError(value),
+    isOwn: true,
     isHex: true,
   },
   {
@@ -147,16 +166,23 @@ const WORDINGS: readonly Wording[] = [
     pattern: new RegExp(String.raw`\bFLAGS=0x[0-9a-f]{1,16} \(zf=1 cf=0\) ErrorCode=${NUMBER}`, 'i'),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
   },
   {
     // XMHF.
     pattern: new RegExp(String.raw`\bVT Instruction ERROR: ${NUMBER}`),
     as: BARE.error,
     isOne: isError,
+    isOwn: true,
   },
   {
-    // The exit code has no other value.
-    pattern: /\bvmrun failed[:,]? (?:with )?(?:VMEXIT_INVALID|exit ?code -1)\b/i,
+    pattern: /\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b/i,
+    as: BARE.entry,
+    isOne: isInvalid,
+  },
+  {
+    // The instruction, whose exit code has no other value; `vmrun`, in small letters, is a tool of VMware that exits so.
+    pattern: /\bVMRUN failed[:,]? (?:with )?(?:exit ?code|EXITCODE) -1\b/,
     as: BARE.entry,
     isOne: isInvalid,
   },
@@ -165,6 +191,7 @@ const WORDINGS: readonly Wording[] = [
     pattern: new RegExp(String.raw`\bvcpu hw run failure: ${NUMBER}`),
     as: BARE.entry,
     isOne: isReasonOrNone,
+    isOwn: true,
   },
   {
     pattern: new RegExp(String.raw`\bhardware_entry_failure_reason${TO}${NUMBER}`, 'i'),
@@ -175,18 +202,51 @@ const WORDINGS: readonly Wording[] = [
 
 /** A line of a program that matches one, not what it printed. */
 const MATCHED = /=>/;
-/** Lines that speak of errors and report none: comments and statements, commands that look for them, tests that pass. */
+/** Lines that speak of errors and report none, by what they are. */
 const NO_REPORT: readonly RegExp[] = [
-  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$/,
+  // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
+  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
+  // statements
   /\bassert\w*!?\s*\(/i,
   /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
-  /\b(?:[ef]?grep|rg|ack|awk|sed)\s+["'`-]/,
-  /^\W*(?:PASS(?:ED)?:|ok \d+\b|SKIP)|\.{3}\s*(?:ok|passed)\s*$/i,
+  // commands that look for an error
+  /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
+  // what a test is called, expects, or passed
+  /^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
+  /(?:^|\s)(?:sub)?test:\s|\bexpect(?:s|ed)?\b|\((?:injected|simulated)\)/i,
+  // headings of mails and of changes
+  /^\W*(?:subject|re|fwd?|fixes|title):/i,
 ];
+
+const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
+const WHOSE = String.raw`(?:nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?`;
+const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
+const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
+
+/**
+ * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
+ * level, a time, whose error it is, and what failed. Words of a sentence that talks of an error are none of these.
+ */
+const HEAD = new RegExp(
+  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})) ?$`,
+  'i',
+);
+/** Such a sentence with a head of its own. */
+const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return)\b/i;
+
+/** A report ends there, or goes on with what the number means, where it was, or a further value. */
+const REST =
+  /^\s*(?:$|[([{<)\]},;:.!"'`](?!=)|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+
+/** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
+function isReportOf(front: string, rest: string): boolean {
+  const trimmed = front.trimEnd();
+  return REST.test(rest) && !TALK.test(front) && HEAD.test(trimmed === front ? front : `${trimmed} `);
+}
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|\) errorcode=/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|exit reason +(?:0x)?8000002|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
@@ -204,12 +264,12 @@ function numberOf(number: string | undefined, isHex = false): bigint {
 export function respelled(line: string): string {
   if (!mayReport(line) || (line.includes('FailEntry') && MATCHED.test(line))) return line;
   if (NO_REPORT.some((pattern) => pattern.test(line))) return line;
-  for (const { pattern, as, isOne, isHex } of WORDINGS) {
+  for (const { pattern, as, isOne, isHex, isOwn } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;
     const value = numberOf(found[1], isHex);
-    if (isOne(value))
-      return `${line.slice(0, found.index)}${as} 0x${value.toString(16)}${line.slice(found.index + found[0].length)}`;
+    const [front, rest] = [line.slice(0, found.index), line.slice(found.index + found[0].length)];
+    if (isOne(value) && (isOwn || isReportOf(front, rest))) return `${front}${as} 0x${value.toString(16)}${rest}`;
   }
   return line;
 }

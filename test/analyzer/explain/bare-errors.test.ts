@@ -58,13 +58,32 @@ describe('bare VM-instruction errors', () => {
     ['vcpu_run_vmx: failed launch with valid vmcs, code=7 (VM entry: invalid control fields)', 7],
     ['vmx_enter_guest: failed launch with valid vmcs, code=8 (VM entry: invalid host state)', 8],
     ['vcpu_run_vmx: insn error code = 7', 7],
-    ['00:00:02.451 HM: CPU[0] Last instruction error  0x7', 7],
+    // VirtualBox, HMR3CheckError of HM.cpp and HWACCMR3CheckError of HWACCM.cpp: entries; and a failed setup
+    ['00:00:12.123457 HM: CPU[0] Instruction error    0x7', 7],
+    ['VERR_VMX_UNABLE_TO_START_VM: CPU0 instruction error 7', 7],
+    ['00:01:02.003 VERR_VMX_UNABLE_TO_RESUME_VM: CPU11 instruction error 1a', 26],
+    ['00:00:02.451 HM: CPU[0] Last instruction error  0xc', 12],
     ['00:00:02.451 HWACCM: Last instruction error c', 12],
     ['CPU0: VMENTRY Failed on Guest GCPU: 0\n FLAGS=0x46 (ZF=1 CF=0) ErrorCode=0x7 Desc=invalid control', 7],
     ['VT Instruction ERROR: 0x00000007', 7],
     ['FATAL: vmresume failed, error 5', 5],
     ['[0] VM entry failed with error 0x8', 8],
     ['[  0] VM instruction error: 0x7', 7],
+    // what a log writes in front of its text, and what it says behind it
+    ['2026-11-29T10:00:00.123Z ERROR vmlaunch failed with error 7', 7],
+    ['[12:00:01] WARN vmx - VMLAUNCH failed with VM-instruction error 7', 7],
+    ['E1129 10:00:00.123456 77 vmx.cc:88] vmlaunch error 7', 7],
+    ['time="2026-11-29T10:00:00Z" level=error msg="VM-instruction error 7"', 7],
+    ['vCPU 3 VMLAUNCH failed with error 7', 7],
+    ['Nested VMRESUME error 5', 5],
+    ['Failed to enter the guest: VM-instruction error 7', 7],
+    ['VM entry failed with VM-instruction error 7', 7],
+    ['guest entry failed due to VM-instruction error 8', 8],
+    ['VMLAUNCH failed with error 7 rip=0xfff0', 7],
+    ['vmlaunch error 7 - VM entry with invalid control fields', 7],
+    ['VM-instruction error 7 VM entry with invalid control field(s)', 7],
+    ['VM-instruction error 7 on vCPU 0 at 0xfff0', 7],
+    ['> vmlaunch failed: 7', 7],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -84,6 +103,8 @@ describe('bare VM-instruction errors', () => {
     'vm exit[0]\n\treason\t\tVMX\n\tstatus\t\t0\n\texit_reason\t2147483681 (Unknown)\n\tinst_error\t\t0',
     '\texit_reason\t0x80000021 (2147483681)',
     'Received KVM_EXIT_FAIL_ENTRY signal: 2147483681 on cpu 0',
+    'VERR_VMX_UNABLE_TO_START_VM: CPU0 exit reason       80000021',
+    '00:00:12.123458 HM: CPU[0] Exit reason          0x80000021',
   ])
     it(line, () => {
       const { outcome, verdict } = only(line);
@@ -94,7 +115,8 @@ describe('bare VM-instruction errors', () => {
     for (const line of [
       'hardware_entry_failure_reason: 0xffffffffffffffff',
       'VMRUN failed: VMEXIT_INVALID',
-      'vmrun failed with exit code -1',
+      'vmrun failed with VMEXIT_INVALID',
+      'VMRUN failed with exit code -1',
     ])
       assert.equal(only(line).outcome.kind, 'vmrun-invalid', line);
   });
@@ -153,11 +175,72 @@ describe('bare VM-instruction errors', () => {
     'haxm_error: VMfailInvalid. Prev exit: 1e no error code',
     'vcpu_run_vmx: failed launch with invalid vmcs',
     'HM: CPU[0] Last instruction error  0x0',
+    // behind "VMX setup failed": no entry was tried, so that the number of one is left over
+    'HM: CPU[0] Last instruction error  0x7',
+    'VERR_VMX_UNABLE_TO_START_VM: CPU0 exit reason       1e',
+    'VERR_VMX_INVALID_VMCS_PTR: CPU0 Current VMCS version 7',
     'Last instruction error: 7',
     'FLAGS=0x3 (zf=0 cf=1) ErrorCode=0x7 Desc=stale',
     'Unknown illegal instruction error (code: 7)',
     'pr_info_ratelimited("%s failed vm entry 7\\n", __func__);',
     'printf("vcpu_run_vmx: insn error code = 7\\n");',
+    'VM enter failed: 5, retrying',
+    // the tool of VMware that starts a machine, not the instruction
+    '2023/11/02 10:12:14 packer-builder-vmware-iso plugin: vmrun failed with exit code -1',
+    'ERROR: vmrun failed, exit code -1',
+    'vmrun failed: exitcode -1',
+    // what version control and mails say of changes
+    'a1b2c3d kvm: x86: fix VM-instruction error 7',
+    '* 3f2a1b4 Fix vmlaunch failed with code 7',
+    '    KVM: nVMX: return VM-instruction error 12 on bad VMREAD',
+    '    nVMX: VMLAUNCH error 7 was returned for a valid CR3-target count',
+    'Subject: [PATCH] vmx: VMX instruction error 7 on nested entry',
+    'Re: VM-instruction error 7',
+    'Fixes: a1b2c3d4e5f6 ("KVM: nVMX: VM-instruction error 7 on nested entry")',
+    'Revert "vmlaunch error 7"',
+    // what tests are called, expect and pass
+    '[       OK ] Vmx.BadControls: vmlaunch error 7 (3 ms)',
+    '✓ vmlaunch error 7',
+    'ok - VMLAUNCH error 7 (expected)',
+    '# Subtest: VM-instruction error 7',
+    '[PASS] vmlaunch error 7',
+    'PASS  vmlaunch error 7',
+    'vmlaunch error 7 -- PASS',
+    'XFAIL: vmlaunch error 7',
+    'SUCCESS: VM-instruction error 7',
+    'vmx_test.go:12: got vmlaunch error 7, as expected',
+    'FAIL: VM-instruction error is 7, expected 8',
+    'Running test: VM-instruction error 7',
+    'VM-instruction error 7 (injected)',
+    // sentences about an error
+    'If VMLAUNCH fails with VM-instruction error 7, check controls',
+    'When the VMLAUNCH failed with VM-instruction error 7, look at its controls',
+    'The VMLAUNCH failed with VM-instruction error 7 because host state was wrong',
+    'Does anyone know what VM-instruction error 7 is?',
+    'VM-instruction error 7 is documented in SDM 30.4',
+    'VM-instruction error 7 did not occur',
+    'no VM-instruction error 7',
+    'the vmlaunch error 7',
+    'vmlaunch failed: 7 != 8',
+    // sources and shells
+    'echo "vmlaunch error 7"',
+    'die "vmlaunch error 7"',
+    'raise RuntimeError("vmlaunch error 7")',
+    "printf 'vmlaunch error 7\\n'",
+    '+ echo VM entry failed: 7',
+    ' * failed launch with valid vmcs, code=7',
+    '+	 * VMLAUNCH failed with error 7',
+    '; vmlaunch error 7',
+    '-- vmlaunch error 7',
+    'REM vmlaunch error 7',
+    'enum { VM_INSTR_ERROR = 7 }',
+    'case VM_INSTRUCTION_ERROR: 7',
+    'if (exit_reason 0x80000021',
+    "$ git log --grep='vmlaunch error 7'",
+    'journalctl -k -g "VM-instruction error 7"',
+    'ag "vmlaunch error 7"',
+    'dmesg | grep vmlaunch error 7',
+    '| 7 | VM-instruction error 7 |',
   ])
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
 });
