@@ -1,10 +1,13 @@
 /**
- * What a budget on counts comes to where events are missing. Then a count is a lower bound: the true one is anything from
- * there on, and so is a limit that depends on it. A budget is kept where every possible count keeps it, broken where none
- * does, and undecided otherwise.
+ * What a budget comes to where events are missing. Then a count is a lower bound: the true one is anything from there on,
+ * and so is a limit that depends on it. Of handlers the times of some are missing: a percentile lies between its values
+ * where all of those were faster than any other, and slower. A budget is kept where every possible value keeps it, broken
+ * where none does, and undecided otherwise.
  */
-import { type Budget, OPERATORS, type Operator } from './budget.js';
+import { type Budget, OPERATORS, type Operator, STATISTICS } from './budget.js';
 import type { BudgetedRun, Outcome } from './budget-judge.js';
+import type { Profile, ProfileRow } from './profile/profile.js';
+import { rankOf } from './profile/stats.js';
 
 /** What a number can be. */
 export interface Bounds {
@@ -21,10 +24,53 @@ export const exactly = (count: number): Bounds => ({ low: count, high: count });
  */
 const mayStray = ({ profile }: BudgetedRun, { level }: Budget): boolean => level !== null && profile?.unit !== 'ticks';
 
+/** Rows of a profile that a budget is on. */
+export const rowsOf = ({ rows }: Profile, { measure, level, reason }: Budget): ProfileRow[] =>
+  rows.filter(
+    (row) =>
+      row.failed === (measure === 'failed') &&
+      (level === null || row.level === level) &&
+      (reason === null || row.reason === reason),
+  );
+
+/** Entries that failed without an exit, and so without a reason and a level, where a budget is on such. */
+export const failedWithoutExit = ({ failedEarly, refused }: Profile, { measure, reason }: Budget): number =>
+  measure === 'failed' && reason === null ? failedEarly + refused : 0;
+
 /** Where the true count of a run lies. */
 export function boundsOf(run: BudgetedRun, budget: Budget, counted: number): Bounds {
-  if (run.lack === null) return exactly(counted);
-  return { low: mayStray(run, budget) ? 0 : counted, high: Number.POSITIVE_INFINITY };
+  if (run.lack !== null || run.lacksExits) {
+    return { low: mayStray(run, budget) ? 0 : counted, high: Number.POSITIVE_INFINITY };
+  }
+  // each of those may have been of the level that is asked for
+  const unplaced = budget.level === null || run.profile === null ? 0 : failedWithoutExit(run.profile, budget);
+  return { low: counted, high: counted + unplaced };
+}
+
+/**
+ * Handlers of which a run may not have the time, at the most: each lost its exit, or its entry, or was open at a gap.
+ * Infinite where the number of lost events is unknown.
+ */
+function untimed(run: BudgetedRun, budget: Budget): number {
+  if (run.lack === null) return 0;
+  if (run.lost === null || run.profile === null || mayStray(run, budget)) return Number.POSITIVE_INFINITY;
+  return rowsOf(run.profile, budget).reduce((sum, { count, times }) => sum + count - (times?.samples ?? 0), run.lost);
+}
+
+/** Where a statistic of handlers lies of which some times are missing; a mean may then be anything. */
+function timeBounds(times: Float64Array, { statistic }: Budget, missing: number): Bounds {
+  const share = STATISTICS[statistic ?? 'mean'];
+  if (share === null) return { low: 0, high: Number.POSITIVE_INFINITY };
+  const rank = rankOf(times.length + missing, share);
+  return { low: times[rank - missing] ?? 0, high: times[rank] ?? Number.POSITIVE_INFINITY };
+}
+
+/** What a budget on handler times comes to whatever the times are that are missing. */
+export function decideTimes(left: BudgetedRun, right: BudgetedRun, budget: Budget): Outcome {
+  const boundsIn = (run: BudgetedRun): Bounds =>
+    timeBounds(run.times(budget.level, budget.reason), budget, untimed(run, budget));
+  const against = budget.baseline ? boundsIn(left) : exactly(0);
+  return decide(budget.operator, boundsIn(right), limitBounds(budget, against));
 }
 
 /** What it means for a budget that a run lacks something. */

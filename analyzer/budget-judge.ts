@@ -7,7 +7,17 @@
 import { SVM_EXIT_CODES } from '../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../engine/vmx/exit-reasons.js';
 import { type Budget, BudgetError, OPERATORS, type Place, STATISTICS } from './budget.js';
-import { boundsOf, decide, exactly, limitBounds, limitOf, meaningOf } from './budget-bounds.js';
+import {
+  boundsOf,
+  decide,
+  decideTimes,
+  exactly,
+  failedWithoutExit,
+  limitBounds,
+  limitOf,
+  meaningOf,
+  rowsOf,
+} from './budget-bounds.js';
 import { rankTest, signTest } from './budget-rank.js';
 import type { Profile, ProfileRow } from './profile/profile.js';
 import { percentile } from './profile/stats.js';
@@ -26,8 +36,12 @@ export interface BudgetedRun {
   readonly cut: string | null;
   /** What makes its counts lower bounds, in words; null where they are exact. */
   readonly lack: string | null;
+  /** How many events it lost; null where that is unknown. */
+  readonly lost: number | null;
   /** Whether it has no events of exits, so that their number is unknown, not zero. */
   readonly lacksExits: boolean;
+  /** Whether nothing in it would tell of an entry that failed without an exit. */
+  readonly lacksUserspaceExits: boolean;
   /** Handler times of a level and a reason, ascending; null: of all. */
   times(level: number | null, reason: string | null): Float64Array;
 }
@@ -88,16 +102,17 @@ export function judge(runs: Judged, budget: Budget): Verdict {
 
 /** What a finding becomes where not all is known of the runs that it rests on; null where it stands. */
 function doubtOf(runs: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
-  const lacking = doubtOfLack(runs, budget);
+  const lacking = doubtOfLack(runs, budget, finding);
   if ((lacking?.outcome ?? finding.outcome) !== 'kept' || !budget.baseline || runs.unrelated !== true) return lacking;
   return { outcome: 'undecided', says: 'unrelated runs: what the other did is no baseline for this one' };
 }
 
 /** The same, of what is not known of the runs themselves. */
-function doubtOfLack({ left, right }: Judged, budget: Budget): Partial<Finding> | null {
+function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding): Partial<Finding> | null {
   const baseline = budget.baseline ? left : null;
   const lacking = [right, baseline].find((run) => run?.lacksExits);
-  if (lacking !== undefined) {
+  // an entry that failed without an exit breaks a budget on such all the same
+  if (lacking !== undefined && (budget.measure !== 'failed' || finding.outcome !== 'broken')) {
     const unknown = lacking === right ? { value: null } : { baseline: null, limit: null };
     const says = `${lacking === right ? 'the run' : 'the baseline'} has no events of exits: they are unknown, not zero`;
     return { outcome: 'undecided', says, test: null, ...unknown };
@@ -106,12 +121,19 @@ function doubtOfLack({ left, right }: Judged, budget: Budget): Partial<Finding> 
   if (foreign !== undefined) return { outcome: 'undecided', says: foreign, test: null };
   if (budget.measure === 'latency') {
     const cut = [right, baseline].some((run) => (run?.cut ?? null) !== null);
-    return cut ? { outcome: 'undecided', says: 'the recording was cut: times of the rest are unknown' } : null;
+    if (cut) return { outcome: 'undecided', says: 'the recording was cut: times of the rest are unknown' };
   }
   const lossy = [right, ...(baseline === null ? [] : [baseline])].filter(({ lack }) => lack !== null);
   const [first] = lossy;
   if (first === undefined) return null;
-  return { says: `${[...new Set(lossy.map(({ lack }) => lack))].join('; ')}, ${meaningOf(first, budget)}` };
+  const lacks = [...new Set(lossy.map(({ lack }) => lack))].join('; ');
+  if (budget.measure !== 'latency') return { says: `${lacks}, ${meaningOf(first, budget)}` };
+  if (finding.outcome === 'undecided') return null;
+  const isProved = decideTimes(left, right, budget) === finding.outcome;
+  const found = [...((finding.says ?? null) === null ? [] : [finding.says]), lacks].join('; ');
+  return isProved
+    ? { says: `${found}, but no times that are missing can turn it` }
+    : { outcome: 'undecided', says: `${found}, and the times that are missing may turn it` };
 }
 
 const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
@@ -148,17 +170,31 @@ function judgeCounts(runs: Judged, left: Profile, right: Profile, budget: Budget
   const against = baseline === null ? exactly(0) : boundsOf(runs.left, budget, baseline);
   const outcome = decide(budget.operator, boundsOf(runs.right, budget, value), limitBounds(budget, against));
   const unit = budget.measure === 'ticks' ? ('ticks' as const) : ('exits' as const);
-  return { outcome, unit, value, limit: limitOf(budget, baseline), baseline };
+  return {
+    outcome,
+    unit,
+    value,
+    limit: limitOf(budget, baseline),
+    baseline,
+    says: saysOfFailures(runs, budget, outcome),
+  };
 }
 
-function measure({ unit, rows }: Profile, budget: Budget): number {
-  if (budget.measure === 'ticks' && unit !== 'ticks') throw new BudgetError('NOISY_BUDGET', nameOf(budget));
-  const wanted = (row: ProfileRow): boolean =>
-    row.failed === (budget.measure === 'failed') &&
-    (budget.level === null || row.level === budget.level) &&
-    (budget.reason === null || row.reason === budget.reason);
+/** What is to be known of entries that failed without an exit, where a budget is on such. */
+function saysOfFailures({ left, right }: Judged, budget: Budget, outcome: Outcome): string | null {
+  if (budget.measure !== 'failed' || budget.reason !== null) return null;
+  const runs = [right, ...(budget.baseline ? [left] : [])];
+  if (outcome === 'undecided') return 'entries failed without an exit, so that their level is unknown';
+  if (outcome === 'broken' || budget.operator.startsWith('>') || !runs.some((run) => run.lacksUserspaceExits))
+    return null;
+  return 'no kvm_userspace_exit was recorded, which alone tells that an entry failed without an exit';
+}
+
+function measure(profile: Profile, budget: Budget): number {
+  if (budget.measure === 'ticks' && profile.unit !== 'ticks') throw new BudgetError('NOISY_BUDGET', nameOf(budget));
   const amount = (row: ProfileRow): number => (budget.measure === 'ticks' ? (row.times?.total ?? 0) : row.count);
-  return rows.filter(wanted).reduce((sum, row) => sum + amount(row), 0);
+  const without = budget.level === null ? failedWithoutExit(profile, budget) : 0;
+  return rowsOf(profile, budget).reduce((sum, row) => sum + amount(row), without);
 }
 
 /** A statistic of ascending times; null of none. */

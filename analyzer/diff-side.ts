@@ -1,7 +1,7 @@
 /** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
-import { lackOf, lacksExits, type Origin, WHOLE_RUN } from './origin.js';
+import { lackOf, lacksExits, lacksUserspaceExits, lostOf, type Origin, WHOLE_RUN } from './origin.js';
 import { keyLabel } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
 import { type Profile, type ProfileRow, Profiler, reasonName } from './profile/profile.js';
@@ -144,6 +144,16 @@ export class DiffSide {
   /** What makes its counts lower bounds, in words; null where they are exact. */
   get lack(): string | null {
     return lackOf(this.#origin, this.kinds, this.profile?.lost ?? 0);
+  }
+
+  /** How many events it lost; null where that is unknown. */
+  get lost(): number | null {
+    return lostOf(this.#origin, this.#walker.uncounted, this.profile?.lost ?? 0);
+  }
+
+  /** Whether nothing in it would tell of an entry that failed without an exit. */
+  get lacksUserspaceExits(): boolean {
+    return lacksUserspaceExits(this.#origin, this.kinds);
   }
 
   /** Whether it has no events of exits, so that their number is unknown. */

@@ -88,6 +88,14 @@ export function lackOf({ cut, damaged }: Origin, kinds: Kinds, lost: number): st
   return reasons.length === 0 ? null : reasons.join(', ');
 }
 
+/** How many events a recording lost; null where that is unknown. `uncounted` gaps do not say it. */
+export const lostOf = ({ cut, damaged }: Origin, uncounted: number, lost: number): number | null =>
+  cut !== null || damaged > 0 || uncounted > 0 ? null : lost;
+
+/** Whether a recording of other tools has no event by which user space is told why KVM returned to it. */
+export const lacksUserspaceExits = ({ source }: Origin, kinds: Kinds): boolean =>
+  source !== 'engine' && (kinds[EVENT_KINDS.userspace_exit] ?? 0) === 0;
+
 /** Whether a recording of other tools lacks the events of exits: then their number is unknown, not zero. */
 export const lacksExits = ({ source }: Origin, kinds: Kinds): boolean =>
   source !== 'engine' && (kinds[EVENT_KINDS.exit] ?? 0) + (kinds[EVENT_KINDS.entry_failed] ?? 0) === 0;

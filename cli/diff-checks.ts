@@ -27,12 +27,33 @@ export interface Check {
   readonly place: Verdict['place'];
 }
 
+/** Entries that failed and have no exit that would tell it, by their name in a profile. */
+const FAILURES = {
+  failedEarly: 'entries that failed without an exit',
+  refused: 'nested entries that were refused',
+} as const;
+
+interface Failures {
+  readonly name: string;
+  readonly left: number;
+  readonly right: number;
+}
+
+/** Those of which one run has more than the other. */
+export const failuresOf = ({ answer: { left, right } }: Report): Failures[] =>
+  (Object.keys(FAILURES) as (keyof typeof FAILURES)[]).flatMap((part) =>
+    left[part] === right[part] ? [] : [{ name: FAILURES[part], left: left[part], right: right[part] }],
+  );
+
 const UNRELATED = 'Unrelated runs: no more in common than by chance, so nothing was aligned';
 const SHORT = 'Short runs: too short to tell whether they are related; if they are, they differ as told';
 
-/** Whether the exits that were recorded are the same, but for those that are ignored. */
-export const same = ({ answer: { hunks, related, reasons }, ignored }: Report): boolean =>
-  related && hunks === 0 && reasons.every(({ delta, reason }) => delta === 0 || ignored.includes(reason));
+/** Whether the exits that were recorded are the same, but for those that are ignored, and as many entries failed. */
+export const same = (report: Report): boolean =>
+  report.answer.related &&
+  report.answer.hunks === 0 &&
+  failuresOf(report).length === 0 &&
+  report.answer.reasons.every(({ delta, reason }) => delta === 0 || report.ignored.includes(reason));
 
 /** Which recording has no events of exits, so that there is nothing to compare; null where both have. */
 export function exitsMissing({ leftFile, rightFile, lacks: { left, right } }: Report): string | null {
@@ -49,18 +70,26 @@ const lacksOf = ({ lacks }: Report): string[] =>
 /** What is to be known of a comparison before its outcome is believed: of what is missing, and of two runs unlike. */
 export function remarksOf(report: Report): string[] {
   const { short, related } = report.answer;
-  const lacks = lacksOf(report);
-  if (exitsMissing(report) !== null || related) return lacks;
-  return [...lacks, short ? SHORT : UNRELATED];
+  // not zero: what was recorded may lack the events that would tell them
+  const told = (count: number): string => (count === 0 ? 'none recorded' : formatNumber(count));
+  const failures = failuresOf(report).map(
+    ({ name, left, right }) => `${name}: ${told(left)} on the left, ${told(right)} on the right`,
+  );
+  const remarks = [...lacksOf(report), ...failures];
+  if (exitsMissing(report) !== null || related) return remarks;
+  return [...remarks, short ? SHORT : UNRELATED];
 }
 
 /**
  * Counts that differ whatever was lost: a whole recording has fewer exits of a reason than were counted of the other.
  * Of all levels together, because the loss of all exits of a level moves the others. Null where nothing proves it.
  */
-function proofOf({ answer: { reasons }, lacks, ignored }: Report): string | null {
-  const counts = new Map<string, { left: number; right: number }>();
-  for (const { reason, failed, left, right } of reasons) {
+function proofOf(report: Report): string | null {
+  const { answer, lacks, ignored } = report;
+  const counts = new Map<string, { left: number; right: number }>(
+    failuresOf(report).map(({ name, ...count }) => [name, count]),
+  );
+  for (const { reason, failed, left, right } of answer.reasons) {
     if (ignored.includes(reason)) continue;
     const name = failed ? `${reason} failed entry` : reason;
     const sum = counts.get(name) ?? { left: 0, right: 0 };
@@ -97,14 +126,14 @@ export function summaryOf(report: Report): string {
 }
 
 /** What is alike and what is not; null where nothing was aligned. */
-function alignmentOf({
-  answer: { related, short, hunks, matched, vanished, appeared },
-  ignored,
-}: Report): string | null {
+function alignmentOf(report: Report): string | null {
+  const { answer, ignored } = report;
+  const { related, short, hunks, matched, vanished, appeared } = answer;
   if (!related && !short) return null;
   const changed = `${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
-  const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
-  return `${formatCount(matched, 'exit')} alike, ${hunks === 0 ? 'no difference' : changed}${without}`;
+  const without = ignored.length === 0 ? [] : [`without ${ignored.join(', ')}`];
+  const difference = hunks > 0 ? [changed] : failuresOf(report).length > 0 ? [] : ['no difference'];
+  return [`${formatCount(matched, 'exit')} alike`, ...difference, ...without].join(', ');
 }
 
 export function checksOf(report: Report): Check[] {

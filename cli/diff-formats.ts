@@ -37,10 +37,12 @@ import { formatNumber } from './table.js';
 function json(report: Report, out: Output): void {
   const { leftFile, rightFile, answer, lacks, verdicts } = report;
   const { left, right, ...rest } = answer;
-  const side = (path: string, { unit, exits, lost }: Profile, { lack, lacksExits }: Lack) => ({
+  const side = (path: string, { unit, exits, failedEarly, refused, lost }: Profile, { lack, lacksExits }: Lack) => ({
     path,
     unit,
     exits: lacksExits ? null : exits,
+    failedEarly,
+    refused,
     lost,
     lack,
   });

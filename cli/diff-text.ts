@@ -2,7 +2,7 @@
 import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
-import { checksOf, type Report, remarksOf, sameness } from './diff-checks.js';
+import { checksOf, exitsMissing, failuresOf, type Report, remarksOf, sameness } from './diff-checks.js';
 import type { Output } from './output.js';
 import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
@@ -211,13 +211,15 @@ function printAdvice(out: Output, { left, right: other, changes }: Diff): void {
 export function printDiff(out: Output, report: Report, changes: number): void {
   const { answer, ignored } = report;
   for (const remark of remarksOf(report)) out.paragraph(out.paint('yellow', remark), 2);
+  if (exitsMissing(report) !== null) return;
   if (answer.related || answer.short) {
     const places = formatCount(answer.hunks, 'place');
     const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];
     if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} vanished`));
     if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} appeared`));
-    out.line(parts.join(', ') + (answer.hunks === 0 ? '; no difference' : `, in ${places}`));
+    const none = failuresOf(report).length === 0 ? '; no difference' : '';
+    out.line(parts.join(', ') + (answer.hunks === 0 ? none : `, in ${places}`));
     out.line(
       out.paint(
         'dim',

@@ -7,7 +7,7 @@ import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
 import { READING } from '../analyzer/profile/walk.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { checksOf, exitsMissing, type Report } from './diff-checks.js';
+import { checksOf, type Report } from './diff-checks.js';
 import { FORMATS, type Format, REFUSALS } from './diff-formats.js';
 import { printChecks, printDiff } from './diff-text.js';
 import { CliError, describeError, formatError } from './errors.js';
@@ -86,7 +86,7 @@ function run(call: Call, format: Format | 'text'): number {
   const lacks = { left: left.side, right: other.side };
   const report: Report = { leftFile, rightFile, answer, lacks, verdicts, ignored };
   if (format === 'text') {
-    if (exitsMissing(report) === null) printDiff(call.out, report, changes);
+    printDiff(call.out, report, changes);
     printChecks(call.out, report);
   } else {
     FORMATS[format](report, call.out);
@@ -129,21 +129,21 @@ export const command: Command = {
   ],
   details: [
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
-      'code is 0 where the exits of both runs are the same, 1 where they differ; with budgets, 0 where all are kept, ' +
-      '1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events (what was counted may ' +
+      'code is 0 where the exits of both runs are the same, and as many entries failed without one, 1 where they differ; ' +
+      'with budgets, 0 where all are kept, 1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events (what was counted may ' +
       'decide a budget all the same) or has no events of exits, a budget on times has too few samples, names a reason of the other architecture, or names the baseline of ' +
       'an unrelated run. Exits that differ where something is missing differ for certain only where more were counted ' +
       'than the other run has.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
       `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
-      'ticks.total, or latency.STATISTIC.REASON with mean, p50, p90, p99, p99.9 or max of the handler times; L0 to L9 ' +
+      'ticks.total, or latency.STATISTIC.REASON with mean, p50, p90, p99, p99.9 or max of the handler times. failed.total counts entries that failed without an exit too, which no reason tells. L0 to L9 ' +
       'before the reason ask for one level (exits.L2.CPUID). OP is <=, <, ==, >= or >. LIMIT is a number, baseline, ' +
       'baseline + N, baseline - N or baseline + N%; of a latency, N may have a unit: ns, us, ms or s.',
     'Counts and ticks are exact, and so are budgets on them. Host times are samples: a budget on them is broken only ' +
       `where the statistic is over its limit by ${LEAST_EFFECT * 100}% and a rank test (Mann-Whitney, of the tail that a ` +
       `percentile cuts off) gives chance less than ${SIGNIFICANCE * 100}%; with too few samples the answer is that ` +
-      'there is not enough data. What slowed and what got faster is told by the same test, the chance being that of all ' +
+      'there is not enough data. Of a run that lost events a budget on times is undecided unless no times that are missing can turn it. What slowed and what got faster is told by the same test, the chance being that of all ' +
       'reasons together; times alone do not change the exit code.',
     SYMBOLS_DETAILS,
   ],
@@ -164,15 +164,16 @@ export const command: Command = {
       'what got slower or faster: { level, leftLevel, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
       'p50, p90, p99), left, right, p (null of ticks) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
     events: 'kinds whose number changed: { kind, left, right }',
-    left: '{ path, unit, exits (null where the recording has no events of them), lost, lack (why counts are lower bounds, or null) }',
+    left: '{ path, unit, exits (null where the recording has no events of them), failedEarly (entries that failed without an exit), refused (nested entries that were), lost, lack (why counts are lower bounds, or null) }',
     right: 'the same of RIGHT',
-    same: 'whether the exits that were recorded are the same',
+    same: 'whether the exits that were recorded are the same, and as many entries failed without one',
     undecided: 'why the recordings do not tell whether the runs had the same exits; null where they do',
     budgets:
       '{ budget, place, outcome (kept, broken, undecided), holds, unit, value, limit, baseline, says, ' +
       'test: { p, left, right } of host times or null }',
     checks: 'what the exit code rests on: the budgets, or without any "same exits", each { name, outcome, says }',
-    remarks: 'what to know before the outcome is believed: what is missing of a run, unrelated runs, short ones',
+    remarks:
+      'what to know before the outcome is believed: what is missing of a run, entries that failed without an exit in one of them, unrelated runs, short ones',
   },
   examples: [
     { line: 'trapline diff good.sqlite bad.sqlite', says: 'where two runs part, and what changed' },

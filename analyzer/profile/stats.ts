@@ -22,7 +22,7 @@ export const percentile = (ascending: Float64Array, share: number): number =>
   ascending[rankOf(ascending.length, share)] ?? 0;
 
 /** Index of the value that a share of `count` ascending values do not pass. */
-const rankOf = (count: number, share: number): number => Math.max(0, Math.ceil(share * count) - 1);
+export const rankOf = (count: number, share: number): number => Math.max(0, Math.ceil(share * count) - 1);
 
 /** Durations of all cells: those of cell c are ascending at [starts[c], starts[c + 1]). */
 export interface SortedCells {

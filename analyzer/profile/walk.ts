@@ -109,6 +109,8 @@ export class ExitWalker {
   readonly #clock = new Clock();
   /** Events that the recorder lost. */
   lost = 0;
+  /** Gaps of which it does not say how many. */
+  uncounted = 0;
   exits = 0;
   #unit: Unit = null;
 
@@ -247,7 +249,9 @@ export class ExitWalker {
   /** After a gap nobody knows which entry belongs to which exit, and which exit to which entry. */
   #gap({ mask, words }: WalkedEvent): void {
     const { value } = FIELD_INDEX;
-    if (mask & HAS.value) this.lost += (words[2 * value + 1] as number) * HIGH + (words[2 * value] as number);
+    const lost = mask & HAS.value ? (words[2 * value + 1] as number) * HIGH + (words[2 * value] as number) : 0;
+    this.lost += lost;
+    if (lost === 0) this.uncounted += 1;
     this.end();
   }
 

@@ -28,6 +28,9 @@ function reportOf(parts: readonly string[]): string {
 const many = (reason: string, count: number): string[] => Array<string>(count).fill(reason);
 const LOST = 'CPU:0 [36000 EVENTS DROPPED]';
 
+// include/uapi/linux/kvm.h: KVM_EXIT_FAIL_ENTRY is 9
+const FAILS = '  qemu-1 [000] 3.000000: kvm_userspace_exit: reason KVM_EXIT_FAIL_ENTRY (9)';
+
 /** Recordings, by name; the order of exits is that of a guest's phases. */
 const RECORDINGS: { readonly [name: string]: readonly string[] } = {
   whole: [...many('CPUID', 50), ...many('HLT', 50), ...many('CPUID', 50)],
@@ -36,6 +39,9 @@ const RECORDINGS: { readonly [name: string]: readonly string[] } = {
   hole: [...many('CPUID', 50), ...many('HLT', 46), LOST, ...many('CPUID', 50)],
   // more of a reason than the other has, though events were lost: no hole explains that
   exceeds: [...many('CPUID', 50), ...many('HLT', 46), LOST, ...many('CPUID', 60)],
+  // the last entry is one of which KVM told user space that it failed: there is no exit
+  fails: [...many('CPUID', 50), ...many('HLT', 50), ...many('CPUID', 50), FAILS],
+  'hole, fails': [...many('CPUID', 50), ...many('HLT', 46), LOST, ...many('CPUID', 50), FAILS],
   // of other reasons altogether
   other: [...many('MSR_WRITE', 75), ...many('VMCALL', 75)],
   // any order of so few has as much in common
@@ -57,6 +63,7 @@ interface Case {
 
 const HOLE = /right: 36,000 events were lost, so its counts are lower bounds/;
 const UNRELATED = /[Uu]nrelated runs/;
+const FAILED = /entries that failed without an exit: none recorded on the left, 1 on the right/;
 const SHORT = /too short to tell/;
 
 const CASES: { readonly [says: string]: Case } = {
@@ -82,6 +89,27 @@ const CASES: { readonly [says: string]: Case } = {
     right: 'whole',
     code: 2,
     says: [/left: 1 place of its source could not be read/],
+  },
+  'an entry that failed without an exit': { left: 'whole', right: 'fails', code: 1, says: [FAILED] },
+  'an entry of each that failed without an exit': { left: 'fails', right: 'fails', code: 0, says: [/no difference/] },
+  'an entry that failed without an exit, and a hole': {
+    left: 'whole',
+    right: 'hole, fails',
+    code: 1,
+    says: [HOLE, FAILED, /at least 1 on the right, 0 on the left/],
+  },
+  'an entry that failed without an exit, which a hole may hide': {
+    left: 'hole, fails',
+    right: 'hole',
+    code: 2,
+    says: [/entries that failed without an exit: 1 on the left, none recorded on the right/],
+  },
+  'an entry that failed without an exit, and a budget on failed ones': {
+    left: 'whole',
+    right: 'fails',
+    options: ['--fail-on', 'failed.total == 0'],
+    code: 1,
+    says: [FAILED],
   },
   'unrelated runs': { left: 'whole', right: 'other', code: 1, says: [UNRELATED] },
   'unrelated runs, and a budget that asks for no baseline': {
