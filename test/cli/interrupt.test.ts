@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
@@ -24,18 +25,13 @@ test.after(() => rmSync(folder, { recursive: true }));
 /** More than what is looked at before the first event. */
 const LINES = readFileSync(fixturePath('svm-two-vcpus.report.txt'), 'latin1').repeat(20);
 
-/** Milliseconds after which the program waits in the system, from its start and from when it says that it reads. */
-const STARTED = 1500;
-const SETTLED = 200;
-const settled = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
-
-/** Sends the signals, and fails where the program does not end in seconds. */
+/** Sends the signals, and fails where the program does not end in time. */
 async function endedBy(running: Running, signals: readonly NodeJS.Signals[]): Promise<Ran> {
   for (const [i, signal] of signals.entries()) {
     if (i > 0) await running.until(({ err }) => err.includes('once more'));
     running.child.kill(signal);
   }
-  const late = setTimeout(() => running.child.kill('SIGKILL'), 5000);
+  const late = setTimeout(() => running.child.kill('SIGKILL'), 20_000);
   const ran = await running.ended();
   clearTimeout(late);
   assert.notEqual(running.child.signalCode, 'SIGKILL', `hears no ${signals.join(', ')}: ${ran.out}${ran.err}`);
@@ -48,7 +44,8 @@ for (const signals of [['SIGTERM'], ['SIGINT']] as const) {
     execFileSync('mkfifo', [fifo, other]);
     const importing = start(['import', fifo, '-o', 'none.arrow'], folder);
     const following = start(['import', other, '--follow'], folder);
-    await settled(STARTED);
+    await importing.idle();
+    await following.idle();
     const imported = await endedBy(importing, signals);
     assert.equal(imported.code, 2, imported.err);
     assert.match(imported.err, /^trapline: INTERRUPTED .*\.fifo; no event came before: nothing is kept$/m);
@@ -64,7 +61,7 @@ for (const signals of [['SIGTERM'], ['SIGINT', 'SIGINT']] as const) {
     const running = start(['import', '-', '-o', name], folder);
     running.type(LINES);
     await running.until(() => existsSync(join(folder, name)));
-    await settled(SETTLED);
+    await running.idle();
     const ran = await endedBy(running, signals);
     assert.equal(ran.code, 2, ran.err);
     assert.match(ran.out, /standard input: [\d,]+ events/);
@@ -76,7 +73,7 @@ test('a recorder that ends before it wrote anything is told from one that is yet
   const fifo = join(folder, 'empty.fifo');
   execFileSync('mkfifo', [fifo]);
   const running = start(['import', fifo, '-o', 'none.arrow'], folder);
-  await settled(STARTED);
+  await running.idle();
   execFileSync('sh', ['-c', `: > "${fifo}"`]);
   assert.match((await running.ended()).err, /^trapline: EMPTY_INPUT [^\n]*\n$/);
 });
@@ -87,7 +84,7 @@ test('a FIFO that nobody writes, and that may not be written, ends with the proc
   execFileSync('mkfifo', ['-m', '444', join(open, name)]);
   const nobody = process.getuid?.() === 0 ? { uid: 65534 } : {};
   const running = new Running(process.execPath, [MAIN, 'import', name, '--follow'], { cwd: open, ...nobody });
-  await settled(STARTED);
+  await running.idle();
   const ran = await endedBy(running, ['SIGTERM']);
   rmSync(open, { recursive: true });
   assert.equal(running.child.signalCode, 'SIGTERM', ran.err);
@@ -113,7 +110,7 @@ test('a trace that is stored goes on when nobody looks at it any more', async ()
   await running.until(({ out }) => out.includes('exits'));
   running.child.stdout?.destroy();
   for (let i = 1; i < 10; i++) {
-    await settled(SETTLED);
+    await running.idle();
     running.type(LINES);
   }
   running.child.stdin?.end();
@@ -142,7 +139,7 @@ test('a read that waits inside the system is ended as any other', {
   const command = ['-c', WAITING, process.execPath, MAIN, 'import', '-', '--follow', '--json'];
   const running = new Running('python3', command, { cwd: folder });
   await running.until(({ out }) => out.includes('interval'));
-  await settled(SETTLED);
+  await running.idle();
   const ran = await endedBy(running, ['SIGTERM']);
   assert.deepEqual([ran.code, ran.err], [0, '']);
   assert.match(ran.out, /"type":"end"[^\n]*\n$/);
@@ -170,6 +167,25 @@ test.after(() => {
   if (hasTracefs) rmdirSync(INSTANCE);
 });
 
+/** Entries in the buffers of the instance: Documentation/trace/ftrace.rst, per_cpu/cpu0/stats. */
+const unread = (): number =>
+  readdirSync(join(INSTANCE, 'per_cpu')).reduce((sum, cpu) => {
+    const stats = readFileSync(join(INSTANCE, 'per_cpu', cpu, 'stats'), 'latin1');
+    return sum + Number(/^entries: (\d+)$/m.exec(stats)?.[1]);
+  }, 0);
+
+/** Opens a pipe that has one reader at a time once nobody reads it: EBUSY before. */
+async function openedFree(pipe: string): Promise<number> {
+  for (let looks = 0; ; looks++) {
+    try {
+      return openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if (looks === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
 for (const input of ['-', join(INSTANCE, 'trace_pipe')]) {
   for (const options of [[], ['--follow']]) {
     const words = ['import', input, '-o', 'marks.arrow', '--replace', ...options];
@@ -177,9 +193,10 @@ for (const input of ['-', join(INSTANCE, 'trace_pipe')]) {
       skip: !hasTracefs && 'needs a tracefs of its own',
     }, async () => {
       const running = input === '-' ? fed(join(INSTANCE, 'trace_pipe'), words) : start(words, folder);
-      await settled(STARTED);
+      await running.idle();
       for (let i = 0; i < 300; i++) writeFileSync(join(INSTANCE, 'trace_marker'), `mark ${i}\n`);
-      await settled(SETTLED);
+      await running.until(() => unread() === 0);
+      await running.idle();
       const ran = await endedBy(running, ['SIGTERM']);
       assert.equal(ran.code, options.length === 0 ? 2 : 0, ran.err);
       assert.match(ran.out, /: 300 events/);
@@ -199,12 +216,10 @@ test('a look that nobody looks at any more ends, and leaves nobody who reads its
     return out.includes('exits');
   });
   running.child.stdout?.destroy();
-  await settled(SETTLED);
   mark();
   const { code } = await running.ended();
   assert.equal(code, 141); // 128 + SIGPIPE, as a shell has it
-  await settled(SETTLED);
-  closeSync(openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)); // EBUSY where somebody reads it
+  closeSync(await openedFree(pipe));
 });
 
 const KMSG = '/dev/kmsg';
@@ -215,7 +230,7 @@ test('the log of the kernel has no end: an import waits for more of it, an expla
 }, async () => {
   for (const file of ['-', KMSG]) {
     const importing = fed(KMSG, ['import', file, '-o', 'kmsg.arrow', '--replace']);
-    await settled(STARTED);
+    await importing.idle();
     const imported = await endedBy(importing, ['SIGTERM']);
     assert.match(imported.err, /INTERRUPTED|NOT_A_TRACE/);
     const explained = await fed(KMSG, ['explain', file]).ended();

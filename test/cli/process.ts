@@ -1,6 +1,7 @@
 /** The program as a shell runs it, in a process of its own, or, where that makes no difference, in this one. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
@@ -13,6 +14,19 @@ export interface Ran {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
+}
+
+/** Looks at whether a program waits, one behind the other, and the milliseconds between them. */
+const LOOKS = 5;
+const LOOK = 50;
+
+/** State of each thread of a process. */
+function threadsOf(pid = 0): string[] {
+  const folder = `/proc/${pid}/task`;
+  return readdirSync(folder).map((thread) => {
+    const stat = readFileSync(`${folder}/${thread}/stat`, 'latin1');
+    return stat.charAt(stat.lastIndexOf(')') + 2);
+  });
 }
 
 /** A program that runs. Texts are Latin-1, so that every byte is a character. */
@@ -42,6 +56,15 @@ export class Running {
     while (!holds(this)) {
       if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.out}${this.err}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  /** Resolves once it waits for something outside: all its threads sleep, look after look (proc_pid_stat(5)). */
+  async idle(): Promise<void> {
+    for (let looks = 0; looks < LOOKS; ) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
+      looks = this.child.exitCode === null && threadsOf(this.child.pid).every((state) => state === 'S') ? looks + 1 : 0;
+      if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.out}${this.err}`);
     }
   }
 
