@@ -15,6 +15,7 @@ import { Lag } from '../recorder/live/lag.js';
 import { type LiveSource, openLive } from '../recorder/live/source.js';
 import { TapWriter } from '../recorder/live/tap.js';
 import { createTrace } from '../traces/open.js';
+import type { Chunk } from '../traces/store.js';
 import { describeError } from './errors.js';
 import { Control, type FollowStart, type Group, type Message, type Snapshot } from './follow-protocol.js';
 import { withAdvice } from './log.js';
@@ -66,7 +67,9 @@ class Follower {
     const { output, replace } = this.#start;
     const open = (): TapWriter => {
       const writer = output === null ? new StreamWriter(() => {}) : createTrace(output, { replace });
-      this.#tap = new TapWriter(writer, (chunk) => this.#profile.take(chunk));
+      const take = (chunk: Chunk) => this.#profile.take(chunk);
+      // to be interrupted is how a look ends: the trace has all that was asked for
+      this.#tap = new TapWriter(writer, take, () => this.#control.stopped);
       return this.#tap;
     };
     const lanes = (all: readonly Lane[]): void => {

@@ -14,6 +14,7 @@ import { InputThread } from './input-thread.js';
 import { toJsonLine } from './json.js';
 import type { Output } from './output.js';
 import { stdoutReader } from './pipe.js';
+import { sayPlaced } from './placed.js';
 import { EXIT_SIGPIPE } from './program.js';
 import { formatDigest } from './table.js';
 import { readTscHz } from './tsc.js';
@@ -186,7 +187,7 @@ function readGroup(text: string | null): Group {
 function printEnd(call: Call, { snapshot, result, stopped }: FollowEnd, path: string | null): void {
   const { out } = call;
   if (call.flag('json')) {
-    out.line(toJsonLine({ type: 'end', ...snapshot, path, ...result, stopped }));
+    out.line(toJsonLine({ type: 'end', ...snapshot, ...result, path, stopped }));
     return;
   }
   if (result === null) {
@@ -242,7 +243,9 @@ export async function follow(call: Call, file: string): Promise<number> {
   const shown = { look, say: (text: string) => view.say(text), close: () => view.close() };
   const end = await thread.ended(shown, out);
   if (isUnread) return EXIT_SIGPIPE;
-  printEnd(call, end, end.result === null ? null : output);
+  const path = output === null ? null : (end.result?.path ?? null);
+  printEnd(call, end, path);
+  if (output !== null && path !== null) sayPlaced(out, output, path);
   if (end.stopped === null) return EXIT.holds;
   out.note(formatError(end.stopped));
   return EXIT.wrong;

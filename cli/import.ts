@@ -10,6 +10,7 @@ import { CliError, type Described, describeError, formatError } from './errors.j
 import type { FollowedResult } from './follow-protocol.js';
 import { describeCounts, printNotes } from './import-text.js';
 import { withAdvice } from './log.js';
+import { sayPlaced } from './placed.js';
 import { formatDigest } from './table.js';
 import { readTscHz, TSC_OPTION } from './tsc.js';
 
@@ -37,8 +38,11 @@ export const command: Command = {
       'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
       'ends the import there, with exit code 2, and so does one where a file or a device is read, which has nobody at its other end: ' +
       'what came is kept, and the trace is INCOMPLETE. Text without an event in its first 64 MiB is refused: it may have no end.',
-    'With --replace the trace that is there stays until the new one is whole; an import that is killed leaves what it wrote ' +
-      'beside it as `.NAME.PID.new`, which is a trace like any other that lacks its end.',
+    'With --replace the trace that is there stays until the new one is whole. One that lacks its end does not replace it, ' +
+      'but lies beside it in a folder: `.NAME.incomplete-XXXXXX/NAME`, or, where the import was killed, `.NAME.new-XXXXXX/NAME`. ' +
+      'It is a trace like any other, and imports that follow name it. What --follow has when it is interrupted is all that ' +
+      'was asked for, and replaces. Nothing but a trace is ever replaced: no database of another program, and no folder ' +
+      'with other files in it.',
     '--follow reads a recorder as it writes. On a terminal it fills the screen: q quits, space pauses, c r t m 9 x sort ' +
       'by count, rate, time, mean, p99 and maximum, v shows all vCPUs together, by VM or by vCPU, w the newest interval ' +
       'alone. In a pipe it prints a table each interval, with --json a line. Percentiles are within 0.4 %; rates are by ' +
@@ -56,7 +60,7 @@ export const command: Command = {
       'p50, p99, max in ns, or in cycles, as unit says).',
   ],
   json: {
-    path: 'the trace that was written',
+    path: 'the trace that was written; with --replace another than was asked for, where it lacks its end',
     source: 'the input',
     format: 'what it was taken for',
     counts:
@@ -88,7 +92,8 @@ export const command: Command = {
     for (const name of ['interval', 'by']) {
       if (call.value(name) !== null) throw new CliError('BAD_VALUE', `import --${name}`, 'it goes with --follow');
     }
-    return isPipe(file) ? importPiped(call, file) : importFile(call, file);
+    // a trace that is only beside must be named to who ends the import, which needs a thread that listens
+    return isPipe(file) || call.flag('replace') ? importPiped(call, file) : importFile(call, file);
   },
 };
 
@@ -111,7 +116,8 @@ async function importPiped(call: Call, file: string): Promise<number> {
   try {
     const { importPipe } = await import('./import-pipe.js');
     const start = { file, output, replace: call.flag('replace'), tscHz: readTscHz(call) };
-    const { result, stopped } = await importPipe(start, progress, out);
+    const size = file === '-' ? 0 : (statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+    const { result, stopped } = await importPipe(start, size, progress, out);
     return report(call, output, result, stopped);
   } finally {
     progress.end();
@@ -124,7 +130,7 @@ function importFile(call: Call, file: string): number {
   const source = openSource(file);
   const progress = call.out.progress(basename(source.name));
   try {
-    const { stopped, ...result } = importTrace(source, () => createTrace(path, { replace: call.flag('replace') }), {
+    const { stopped, ...result } = importTrace(source, () => createTrace(path), {
       progress: (done, total) => progress.update(done, total),
       ...(tscHz === null ? {} : { tscHz }),
     });
@@ -138,13 +144,15 @@ function importFile(call: Call, file: string): number {
   }
 }
 
-function report({ out, flag }: Call, path: string, result: FollowedResult, stopped: Described | null): number {
-  if (flag('json')) out.json({ path, ...result, stopped });
+function report({ out, flag }: Call, asked: string, result: FollowedResult, stopped: Described | null): number {
+  const { path } = result;
+  if (flag('json')) out.json({ ...result, stopped });
   else {
     out.line(`${result.source}: ${describeCounts(result)}`);
     out.line(`${path}: digest ${formatDigest(result.digest)}`);
     printNotes(out, result);
   }
+  sayPlaced(out, asked, path);
   if (stopped === null) return EXIT.holds;
   out.note(formatError(stopped));
   return EXIT.wrong;

@@ -5,6 +5,7 @@ import { createTrace, openTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { refuseSame } from './files.js';
+import { sayPlaced } from './placed.js';
 import { KINDS_OPTION, parseMemory } from './run-options.js';
 import { formatDigest, formatNumber } from './table.js';
 
@@ -61,6 +62,7 @@ export const command: Command = {
         call.out.line(`${target}: ${formatNumber(accesses)} memory accesses, digest ${formatDigest(digest)}`);
         if (!identical) call.out.line(call.out.paint('red', `the replay diverged: see trapline replay ${path}`));
       }
+      sayPlaced(call.out, target, target);
       return identical ? EXIT.holds : EXIT.differs;
     } catch (error) {
       (writer as TraceWriter | null)?.abandon();

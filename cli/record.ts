@@ -4,6 +4,7 @@ import { createTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { stdoutReader } from './pipe.js';
+import { sayPlaced } from './placed.js';
 import { CONSOLE_OPTIONS, KINDS_OPTION, MEMORY_OPTION, parseMemory, RUN_OPTIONS, runRequest } from './run-options.js';
 import { drive, guestOutput, OUTCOME_JSON, openConsole, sayOutcome } from './session.js';
 import { formatCount, formatDigest } from './table.js';
@@ -57,6 +58,7 @@ export const command: Command = {
       call.out.note(sayOutcome(outcome));
       call.out.note(`${path}: ${formatCount(outcome.events, 'event')}, digest ${formatDigest(digest)}`);
     }
+    sayPlaced(call.out, path, path);
     return EXIT.holds;
   },
 };

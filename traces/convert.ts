@@ -28,7 +28,7 @@ export function convert(reader: TraceReader, writer: TraceWriter): { readonly di
   }
   const [first] = damage;
   if (first !== undefined) throw first;
-  return writer.finish({ complete: reader.complete });
+  return writer.finish({ complete: reader.complete, replaces: true });
 }
 
 /** Chunks up to the damage, which is told. What another table holds can still be read. */

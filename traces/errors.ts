@@ -43,6 +43,11 @@ export const TRACE_ERRORS = {
     why: 'nothing is overwritten unless asked for, and then traces only',
     todo: 'choose another name or remove it first',
   },
+  TRACE_TAKEN: {
+    what: 'another trace has the name by now',
+    why: 'somebody replaced or removed it while it was written, and what was written is lost',
+    todo: 'let one command at a time write there, or choose another name',
+  },
   TRACE_DISK_FULL: {
     what: 'no space left',
     why: 'the disk or the quota is full',
@@ -102,6 +107,7 @@ const FOREIGN: { readonly [code: string]: readonly [writing: TraceErrorCode, rea
   EFBIG: ['TRACE_DISK_FULL', 'TRACE_UNREADABLE'],
   SQLITE_FULL: ['TRACE_DISK_FULL', 'TRACE_UNREADABLE'],
   EEXIST: ['TRACE_EXISTS', 'TRACE_UNREADABLE'],
+  ENOTEMPTY: ['TRACE_EXISTS', 'TRACE_UNREADABLE'],
   ENOENT: ['TRACE_UNWRITABLE', 'TRACE_CUT'],
   SQLITE_CORRUPT: ['TRACE_DAMAGED', 'TRACE_DAMAGED'],
   SQLITE_NOTADB: ['TRACE_DAMAGED', 'TRACE_DAMAGED'],

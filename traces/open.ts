@@ -1,10 +1,11 @@
 /** Doors of the room: open a trace, create one, and copy one into the other. */
-import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readlinkSync, readSync, realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { filesOf } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
 import { TraceError, traceError } from './errors.js';
+import { beginAt, type Place, tracesBeside } from './place.js';
 import { StoreReader } from './reader.js';
 import type { Store } from './sink.js';
 import { MAGIC } from './sqlite/schema.js';
@@ -68,47 +69,51 @@ export interface CreateOptions {
   readonly threads?: boolean;
 }
 
+/** The name with its links followed: what replaces a trace replaces the trace, and not a link to it. */
+function targetOf(path: string): string {
+  const name = path.replace(/(?<=.)\/+$/, '');
+  const stat = lstatSync(name, { throwIfNoEntry: false });
+  if (stat?.isSymbolicLink() !== true) return name;
+  if (isThere(name)) return realpathSync(name);
+  throw new TraceError('TRACE_UNWRITABLE', path, null, `it is a link to ${readlinkSync(name)}, and nothing is there`);
+}
+
+/** The store of the trace that is to be replaced; null where nothing is. */
+function replaceable(path: string, target: string, store: Store, replace: boolean): Store['name'] | null {
+  if (isThere(target)) {
+    const kind = replace ? traceKind(target) : null;
+    if (kind === null) throw new TraceError('TRACE_EXISTS', path);
+    const refusal = STORES[kind].refusal(target);
+    if (refusal !== null) throw new TraceError('TRACE_EXISTS', path, null, refusal);
+    return kind;
+  }
+  const beside = store.beside.map((suffix) => `${target}${suffix}`).find(isThere);
+  if (beside === undefined) return null;
+  throw new TraceError('TRACE_EXISTS', beside, null, 'SQLite would take it for changes of the new trace');
+}
+
 /**
  * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there stays
- * until the new one is whole, which is written beside it as `.NAME.PID.new` and takes its place when it is finished: who
- * is killed before has both. Anything else that is there stays.
+ * until the new one is whole (place.ts): who is killed before has both. Anything else that is there stays.
  * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_UNWRITABLE, TRACE_DISK_FULL
  */
 export function createTrace(path: string, options: CreateOptions = {}): TraceWriter {
-  const target = path.replace(/(?<=.)\/+$/, '');
-  const store = storeFor(target);
-  if (!existsSync(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
-  const exists = existsSync(target);
-  if (exists && !(options.replace === true && traceKind(target) !== null)) throw new TraceError('TRACE_EXISTS', path);
-  const fresh = beside(target, 'new');
+  let place: Place | null = null;
   try {
-    store.begin(fresh);
-    if (!exists) renameSync(fresh, target);
+    const target = targetOf(path);
+    const store = storeFor(path.replace(/\/+$/, ''));
+    if (!isThere(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
+    const old = replaceable(path, target, store, options.replace === true);
+    place = beginAt(path, target, store, old);
     const threads = options.threads ?? availableParallelism() > 1;
-    const sink = new ThreadedSink(store, exists ? fresh : target, threads);
-    return new StoreWriter(path, sink, exists ? () => replace(target, fresh, store) : () => {});
+    return new StoreWriter(place, new ThreadedSink(store, place.written, threads));
   } catch (error) {
-    rmSync(fresh, { recursive: true, force: true });
-    // the name that was asked for, not the one that it has until it is there
-    if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
+    place?.remove();
     throw traceError(error, path, 'write');
   }
 }
 
-const beside = (target: string, word: string): string =>
-  join(dirname(target), `.${basename(target)}.${process.pid}.${word}`);
-
-/** Puts a trace that was written beside another in its place. That takes two steps, as of folders; both are there between them. */
-function replace(target: string, fresh: string, store: Store): void {
-  const old = beside(target, 'old');
-  try {
-    renameSync(target, old);
-    // the journal of a recorder that was killed is none of the new trace
-    store.remove(target);
-    renameSync(fresh, target);
-    rmSync(old, { recursive: true, force: true });
-  } catch (error) {
-    if (existsSync(old) && !existsSync(target)) renameSync(old, target);
-    throw traceError(error, target, 'write');
-  }
+/** Traces that were to replace the one at a path and did not, or are still being written. */
+export function leftBeside(path: string): string[] {
+  return tracesBeside(targetOf(path));
 }

@@ -59,7 +59,14 @@ export interface Store {
   begin(path: string): void;
   /** Opens a trace that was begun, to add rows to it. */
   append(path: string): Backend;
-  remove(path: string): void;
+  /** Moves a trace to a name where nothing is. Throws EEXIST or ENOTEMPTY where something is by then. */
+  place(path: string, target: string): void;
+  /** The files that hold its rows, whether or not they are there. */
+  files(path: string): readonly string[];
+  /** Ends of the names of files that SQLite keeps beside its own. */
+  readonly beside: readonly string[];
+  /** Why a file or a folder that looks like a trace of this store may not be removed; null where it is one, damaged or not. */
+  refusal(path: string): string | null;
 }
 
 export interface Sink {
@@ -67,8 +74,6 @@ export interface Sink {
   append(segment: Segment): ChunkBuffer;
   /** Waits until all that was appended is written, and returns the logical digest so far. */
   settle(): string;
-  /** Puts the store in order and closes it. Nothing is appended after it. */
-  close(): void;
-  /** Closes the store and removes it. */
-  remove(): void;
+  /** Closes the store, `end`: as a trace that nothing is added to. Nothing is appended after it. */
+  close(end: boolean): void;
 }

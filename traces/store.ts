@@ -104,7 +104,15 @@ export interface Appender {
   row(row: Row): void;
 }
 
+export interface FinishOptions {
+  /** The run ended in order. */
+  readonly complete?: boolean;
+  /** It may take the place of the trace that it is to replace; without it, if it is complete. */
+  readonly replaces?: boolean;
+}
+
 export interface TraceWriter {
+  /** Where the trace is: once it is finished, another than was asked for where it did not replace the one there. */
   readonly path: string;
   setRun(key: string, value: string | Uint8Array): void;
   define(domain: string, code: number | bigint, name: string, says?: string): void;
@@ -112,7 +120,7 @@ export interface TraceWriter {
   /** Makes everything appended so far that fills a chunk durable, and short tables (input, checkpoint) whole. */
   flush(): void;
   /** Writes the rest, the digest, and `complete` unless told that the run did not end in order. */
-  finish(options?: { readonly complete?: boolean }): { readonly digest: string };
+  finish(options?: FinishOptions): { readonly digest: string };
   /** Gives up the trace and removes what was written. */
   abandon(): void;
 }

@@ -77,13 +77,12 @@ export class ThreadedSink implements Sink {
     return this.#digest.hex();
   }
 
-  close(): void {
-    this.#end(true);
-  }
-
-  remove(): void {
-    this.#end(false);
-    this.#store.remove(this.#path);
+  close(end: boolean): void {
+    const [backend, helper] = [this.#backend, this.#helper];
+    this.#backend = null;
+    this.#helper = null;
+    backend?.close(end);
+    helper?.close(end);
   }
 
   #write(segment: Segment): ChunkBuffer {
@@ -106,14 +105,6 @@ export class ThreadedSink implements Sink {
       if (table !== null) this.#fold(table, ended);
     });
     return this.#helper;
-  }
-
-  #end(whole: boolean): void {
-    const [backend, helper] = [this.#backend, this.#helper];
-    this.#backend = null;
-    this.#helper = null;
-    backend?.close(whole);
-    helper?.close(whole);
   }
 
   #fold(table: TableName, ended: Prepared['ended']): void {

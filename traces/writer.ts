@@ -1,9 +1,10 @@
 /** The writer of both stores: tables, facts of the run, and the order in which they become durable. */
 import { TableAppender } from './appender.js';
 import { TraceError } from './errors.js';
+import type { Place } from './place.js';
 import { FORMAT_VERSION, TABLE_NAMES, type TableName } from './schema.js';
 import type { Sink } from './sink.js';
-import type { Appender, TraceWriter } from './store.js';
+import type { Appender, FinishOptions, TraceWriter } from './store.js';
 
 /** Tables whose rows are many and small: flush() leaves their last chunk open. */
 const LONG: ReadonlySet<TableName> = new Set(['event', 'register', 'memory']);
@@ -11,22 +12,23 @@ const LONG: ReadonlySet<TableName> = new Set(['event', 'register', 'memory']);
 const FACTS: readonly TableName[] = ['run', 'dictionary'];
 
 export class StoreWriter implements TraceWriter {
-  readonly path: string;
+  readonly #place: Place;
   readonly #sink: Sink;
-  readonly #placed: () => void;
   readonly #appenders = new Map<TableName, TableAppender>();
   /** Facts not yet written, so that setting one twice before that leaves one row. */
   readonly #facts = new Map<string, string | Uint8Array>();
   #closed = false;
   #ending = false;
 
-  /** `placed` is called once the trace is closed, to its end. */
-  constructor(path: string, sink: Sink, placed: () => void) {
-    this.path = path;
+  constructor(place: Place, sink: Sink) {
+    this.#place = place;
     this.#sink = sink;
-    this.#placed = placed;
     this.setRun('format', String(FORMAT_VERSION));
     this.#drain(FACTS);
+  }
+
+  get path(): string {
+    return this.#place.path;
   }
 
   setRun(key: string, value: string | Uint8Array): void {
@@ -49,7 +51,7 @@ export class StoreWriter implements TraceWriter {
     this.#guarded((sink) => sink.settle());
   }
 
-  finish({ complete = true }: { readonly complete?: boolean } = {}): { readonly digest: string } {
+  finish({ complete = true, replaces = complete }: FinishOptions = {}): { readonly digest: string } {
     this.#open();
     this.#drain(FACTS);
     this.#ending = true;
@@ -61,15 +63,16 @@ export class StoreWriter implements TraceWriter {
     this.#drain(FACTS);
     this.#guarded((sink) => sink.settle());
     this.#closed = true;
-    this.#sink.close();
-    this.#placed();
+    this.#sink.close(true);
+    this.#place.settle(replaces);
     return { digest };
   }
 
   abandon(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#sink.remove();
+    this.#sink.close(false);
+    this.#place.remove();
   }
 
   #open(): void {
@@ -94,11 +97,13 @@ export class StoreWriter implements TraceWriter {
   /** A store that failed once takes nothing more: what it has is whole, what follows would leave a gap. */
   #guarded<T>(work: (sink: Sink) => T): T {
     try {
+      // a thread that opens the files now must not find those of another trace
+      this.#place.check();
       return work(this.#sink);
     } catch (error) {
       this.#closed = true;
       try {
-        this.#sink.close();
+        this.#sink.close(true);
       } catch {
         // The first failure is the one to tell.
       }

@@ -270,7 +270,7 @@ export class Assembly {
     if (stopped !== null) writer.setRun('stopped', JSON.stringify(factOf(stopped)));
     if (this.damaged > 0) writer.setRun('damaged', String(this.damaged));
     const { digest } = writer.finish({ complete: stopped === null });
-    return { source, format, counts, notes, stopped, digest };
+    return { path: writer.path, source, format, counts, notes, stopped, digest };
   }
 }
 

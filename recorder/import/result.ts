@@ -58,6 +58,8 @@ export interface ImportCounts {
 }
 
 export interface ImportResult {
+  /** Where the trace is (`path` of its writer). */
+  readonly path: string;
   readonly source: string;
   readonly format: string;
   readonly counts: ImportCounts;

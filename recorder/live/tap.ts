@@ -1,7 +1,7 @@
 /** A look at the events of a trace while it is written: the same rows go to their trace, and numbers of them to whoever looks on. */
 import { ColumnVector, cellsOver, emptyVector, type Layout, layoutOf, TableChunk, WIDTH } from '../../traces/column.js';
 import type { TableName } from '../../traces/schema.js';
-import type { Appender, Chunk, ColumnPlace, Row, Slab, TraceWriter } from '../../traces/store.js';
+import type { Appender, Chunk, ColumnPlace, FinishOptions, Row, Slab, TraceWriter } from '../../traces/store.js';
 
 type Take = (chunk: Chunk) => void;
 
@@ -114,11 +114,14 @@ class Tap implements Appender {
 export class TapWriter implements TraceWriter {
   readonly #inner: TraceWriter;
   readonly #take: Take;
+  readonly #replaces: () => boolean;
   #events: Tap | null = null;
 
-  constructor(inner: TraceWriter, take: Take) {
+  /** `replaces` says of a trace that lacks its end whether it may replace another all the same. */
+  constructor(inner: TraceWriter, take: Take, replaces: () => boolean = () => false) {
     this.#inner = inner;
     this.#take = take;
+    this.#replaces = replaces;
   }
 
   get path(): string {
@@ -148,9 +151,9 @@ export class TapWriter implements TraceWriter {
     this.#inner.flush();
   }
 
-  finish(options?: { readonly complete?: boolean }): { readonly digest: string } {
+  finish(options?: FinishOptions): { readonly digest: string } {
     this.show();
-    return this.#inner.finish(options);
+    return this.#inner.finish(this.#replaces() ? { ...options, replaces: true } : options);
   }
 
   abandon(): void {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { TraceError } from '../../traces/errors.js';
-import { createTrace } from '../../traces/open.js';
+import { createTrace, leftBeside } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 import { smallDisk } from '../disk.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
@@ -72,9 +72,10 @@ for (const store of STORES) {
     const { digest } = first.finish();
     await killed(path, 30, 'replace');
     reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
-    const rest = readdirSync(folder).filter((name) => name.endsWith('.new'));
-    assert.match(rest.join(), new RegExp(`^\\.trace\\.${store}\\.\\d+\\.new$`));
-    reading(join(folder, rest[0] ?? ''), (reader) => {
+    const [rest = '', ...more] = leftBeside(path);
+    assert.deepEqual(more, []);
+    assert.match(rest, new RegExp(`/\\.trace\\.${store}\\.new-\\w{6}/trace\\.${store}$`));
+    reading(rest, (reader) => {
       assert.deepEqual([reader.complete, reader.run('source')], [false, 'endless']);
       assert.ok(reader.rows('event') > 0);
     });

@@ -1,9 +1,10 @@
 /** The Arrow store: begins a trace with the schemas of its tables, which only this needs apache-arrow for. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { TABLE_NAMES } from '../schema.js';
 import type { Store } from '../sink.js';
 import { appendArrow } from './backend.js';
-import { firstLine, manifestPath, streamPath } from './manifest.js';
+import { filesOf, firstLine, manifestPath, streamPath } from './manifest.js';
 import { schemaMessage } from './schema-message.js';
 
 /** Every table has its stream, which begins with its schema. */
@@ -13,9 +14,25 @@ function begin(folder: string): void {
   writeFileSync(manifestPath(folder), firstLine(), { flag: 'wx' });
 }
 
+/** Files that other rooms keep in the folder: the index of profile (analyzer/profile/beside.ts), whole or not. */
+const KEPT = /^exits\.profile(\.\d+\.new)?$/;
+
+function refusal(folder: string): string | null {
+  const own = new Set(filesOf(folder).map((file) => basename(file)));
+  const foreign = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => !entry.isFile() || !(own.has(entry.name) || KEPT.test(entry.name)))
+    .map(({ name }) => name)
+    .sort();
+  return foreign[0] === undefined ? null : `${foreign[0]} in it is no part of a trace`;
+}
+
 export const arrowStore: Store = {
   name: 'arrow',
   begin,
   append: appendArrow,
-  remove: (folder) => rmSync(folder, { recursive: true, force: true }),
+  // the system puts a folder in the place of nothing, or of an empty folder
+  place: renameSync,
+  files: filesOf,
+  beside: [],
+  refusal,
 };

@@ -3,7 +3,7 @@
  * killed process loses the chunk it was writing and no more (SQLite rolls it back when the file is next opened); loss
  * of power may lose what the operating system had not yet written.
  */
-import { rmSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { ColumnVector, TableChunk } from '../column.js';
 import { chunkTags } from '../digest.js';
@@ -11,7 +11,7 @@ import { traceError } from '../errors.js';
 import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
 import type { Backend, Prepared, Segment, Store } from '../sink.js';
-import { APPLICATION_ID, quoted, SCHEMA_SQL } from './schema.js';
+import { APPLICATION_ID, APPLICATION_ID_AT, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
 type Binder = (row: number) => Bound;
@@ -136,12 +136,31 @@ function binder(column: ColumnVector): Binder {
   });
 }
 
+/** The name is taken first, as only one can; a link would do, but not every file system has them. */
+function place(path: string, target: string): void {
+  closeSync(openSync(target, 'wx'));
+  renameSync(path, target);
+}
+
+/** Any program may keep its data in a database: ours says so in its header, which is there even where it is damaged. */
+function refusal(path: string): string | null {
+  const file = openSync(path, 'r');
+  try {
+    const id = Buffer.alloc(4);
+    const got = readSync(file, id, 0, id.length, APPLICATION_ID_AT);
+    return got === id.length && id.readUInt32BE() === APPLICATION_ID ? null : 'it is a database of another program';
+  } finally {
+    closeSync(file);
+  }
+}
+
 export const sqliteStore: Store = {
   name: 'sqlite',
   begin,
   append: (path) => new SqliteBackend(path),
-  remove: (path) => {
-    rmSync(path, { force: true });
-    rmSync(journalOf(path), { force: true });
-  },
+  place,
+  files: (path) => [path],
+  // "Temporary Files Used By SQLite": a journal is rolled back, and a write-ahead log read, by whoever opens the file
+  beside: ['-journal', '-wal', '-shm'],
+  refusal,
 };

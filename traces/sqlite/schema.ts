@@ -10,6 +10,8 @@ import { storedColumns, type Upgrader } from '../upgrade.js';
 
 /** "Trap" in the header of the file: https://www.sqlite.org/pragma.html#pragma_application_id */
 export const APPLICATION_ID = 0x5472_6170;
+/** Where it lies there, big-endian: "Database File Format", section 1.3. */
+export const APPLICATION_ID_AT = 68;
 /** First bytes of every SQLite file. */
 export const MAGIC = Buffer.from('SQLite format 3\0', 'latin1');
 

@@ -1,0 +1,79 @@
+/** `--replace` on the command line: what a person is told of the trace that was written and did not replace. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, test } from 'node:test';
+import { openTrace } from '../../traces/open.js';
+import { fixturePath } from '../recorder/import-helpers.js';
+import { call, start } from './process.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'trapline-replace-'));
+test.after(() => rmSync(folder, { recursive: true }));
+const KVM = fixturePath('svm-two-vcpus.trace.dat');
+const CUT = join(folder, 'cut.xentrace');
+writeFileSync(CUT, readFileSync(fixturePath('xen-svm-pvh.xentrace')).subarray(0, -1001));
+
+const trace = join(folder, 'run.sqlite');
+const isComplete = (path: string): boolean => {
+  const reader = openTrace(path);
+  reader.close();
+  return reader.complete;
+};
+const beside = (): string[] =>
+  readdirSync(folder)
+    .filter((name) => name.startsWith('.'))
+    .map((name) => join(folder, name, 'run.sqlite'));
+
+beforeEach(async () => {
+  for (const path of readdirSync(folder)) {
+    if (path.includes('run.')) rmSync(join(folder, path), { recursive: true });
+  }
+  assert.equal((await call('import', KVM, '-o', trace)).code, 0);
+});
+
+test('an import that stops in the middle keeps both traces, and later ones name what it left', async () => {
+  const before = readFileSync(trace);
+  const { code, out, err } = await call('import', CUT, '-o', trace, '--replace', '--json');
+  assert.equal(code, 2);
+  assert.deepEqual(readFileSync(trace), before);
+  const [kept = '', ...more] = beside();
+  assert.deepEqual([more, isComplete(kept)], [[], false]);
+  assert.equal((JSON.parse(out) as { path: string }).path, kept);
+  assert.ok(err.includes(`${trace} is as it was`) && err.includes(kept), err);
+  const next = await call('import', KVM, '-o', trace, '--replace');
+  assert.equal(next.code, 0);
+  assert.ok(next.err.includes(kept), next.err);
+});
+
+test('a copy of a trace that is damaged keeps both traces', async () => {
+  const damaged = join(folder, 'damaged.arrow');
+  assert.equal((await call('convert', trace, '-o', damaged)).code, 0);
+  const events = readFileSync(join(damaged, 'event.arrow'));
+  events[events.length - 100] = (events.at(-100) ?? 0) ^ 1;
+  writeFileSync(join(damaged, 'event.arrow'), events);
+  const before = readFileSync(trace);
+  const { code, err } = await call('convert', damaged, '-o', trace, '--replace');
+  assert.equal(code, 2);
+  assert.deepEqual(readFileSync(trace), before);
+  const [kept = ''] = beside();
+  assert.ok(err.includes(kept), err);
+});
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  test(`an import of a file that ${signal} ends says where the new trace is`, async () => {
+    const file = join(folder, 'long.txt');
+    writeFileSync(file, readFileSync(fixturePath('svm-two-vcpus.report.txt'), 'latin1').repeat(2000));
+    const before = readFileSync(trace);
+    const running = start(['import', file, '-o', trace, '--replace'], folder);
+    await running.until(() => beside().length > 0);
+    running.child.kill(signal);
+    const { code, err } = await running.ended();
+    assert.equal(code, 2, err);
+    assert.match(err, /INTERRUPTED/);
+    const [kept = ''] = beside();
+    assert.ok(err.includes(kept), err);
+    assert.equal(isComplete(kept), false);
+    assert.deepEqual(readFileSync(trace), before);
+  });
+}

@@ -1,0 +1,207 @@
+/**
+ * Where a trace is written, and where it comes to lie. Where nothing has its name it is written under that name, and can
+ * be read meanwhile. One that replaces another is written in a folder of its own beside it, `.NAME.new-XXXXXX`, and
+ * takes its place when it is whole. Either way the name must hold in the end what it held at first: whoever else took it
+ * meanwhile keeps it, and nothing is lost without a word.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { TraceError, traceError } from './errors.js';
+import type { Store } from './sink.js';
+import { STORES } from './stores.js';
+
+export interface Place {
+  /** Where the trace is, for who wants to read it: under the name that was asked for, unless it was kept beside. */
+  readonly path: string;
+  /** Where its files are written. */
+  readonly written: string;
+  /** @throws TraceError TRACE_TAKEN where the files under that name are no longer those that were begun */
+  check(): void;
+  /**
+   * The trace is closed. Where it is to replace another it does so with `replaces`, and otherwise stays beside it.
+   * @throws TraceError TRACE_TAKEN, TRACE_UNWRITABLE, which name the place where it stays
+   */
+  settle(replaces: boolean): void;
+  remove(): void;
+}
+
+/** What of a folder's name tells traces beside: one that is written or was left so, and one that lacks its end. */
+const WORDS = { fresh: 'new', incomplete: 'incomplete' } as const;
+const RANDOM = 'XXXXXX';
+
+const besideOf = (target: string, word: string): string => join(dirname(target), `.${basename(target)}.${word}-`);
+
+/** Traces that lie beside one since they did not take its place; another process may be writing one of them. */
+export function tracesBeside(target: string): string[] {
+  const prefixes = Object.values(WORDS).map((word) => basename(besideOf(target, word)));
+  const isBeside = (name: string): boolean =>
+    prefixes.some((prefix) => name.startsWith(prefix) && name.length === prefix.length + RANDOM.length);
+  try {
+    const folders = readdirSync(dirname(target)).filter(isBeside).sort();
+    return folders.map((name) => join(dirname(target), name, basename(target))).filter((path) => existsSync(path));
+  } catch {
+    return []; // a folder that may be written and not listed
+  }
+}
+
+/** Begins a trace in a new folder beside the target, which nobody else has: a number of a process may come again. */
+function beginBeside(target: string, store: Store): string {
+  const prefix = besideOf(target, WORDS.fresh);
+  let fresh = `${prefix}${RANDOM}`; // so the system calls it where it cannot be made
+  let folder: string | null = null;
+  try {
+    folder = mkdtempSync(prefix);
+    fresh = join(folder, basename(target));
+    store.begin(fresh);
+    return folder;
+  } catch (error) {
+    if (folder !== null) rmSync(folder, { recursive: true, force: true });
+    // the name that was asked for, not the one that it has until it is there
+    if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
+    throw error;
+  }
+}
+
+/** A file or folder, whatever its name is meanwhile. */
+function identityOf(path: string): string | null {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat === undefined ? null : `${stat.dev} ${stat.ino}`;
+}
+
+/** Another where it is another trace, or anything was written to it. */
+function stateOf(path: string, store: Store): string {
+  const states = store.files(path).map((file) => {
+    const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? '' : `${stat.size} ${stat.mtimeNs}`;
+  });
+  return [identityOf(path), ...states].join();
+}
+
+const sideFiles = (path: string, store: Store): string[] => store.beside.map((suffix) => `${path}${suffix}`);
+
+/** A name where nothing was. */
+class OwnPlace implements Place {
+  readonly path: string;
+  readonly written: string;
+  readonly #store: Store;
+  readonly #identity: string | null;
+
+  constructor(path: string, target: string, store: Store) {
+    this.path = path;
+    this.written = target;
+    this.#store = store;
+    const folder = beginBeside(target, store);
+    try {
+      store.place(join(folder, basename(target)), target);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    this.#identity = identityOf(target);
+  }
+
+  check(): void {
+    if (identityOf(this.written) !== this.#identity) throw new TraceError('TRACE_TAKEN', this.path);
+  }
+
+  settle(): void {
+    this.check();
+  }
+
+  remove(): void {
+    if (identityOf(this.written) !== this.#identity) return;
+    for (const file of [this.written, ...sideFiles(this.written, this.#store)]) {
+      rmSync(file, { recursive: true, force: true });
+    }
+  }
+}
+
+/** The name of a trace that stays until the new one is whole. */
+class BesidePlace implements Place {
+  readonly #target: string;
+  readonly #old: Store;
+  readonly #state: string;
+  #folder: string;
+  path: string;
+
+  constructor(path: string, target: string, store: Store, old: Store) {
+    this.path = path;
+    this.#target = target;
+    this.#old = old;
+    this.#state = stateOf(target, old);
+    this.#folder = beginBeside(target, store);
+  }
+
+  get written(): string {
+    return join(this.#folder, basename(this.#target));
+  }
+
+  check(): void {
+    // nobody else has the folder; what became of the old trace counts in the end
+  }
+
+  settle(replaces: boolean): void {
+    if (replaces) {
+      this.#replace();
+      return;
+    }
+    const prefix = besideOf(this.#target, WORDS.fresh);
+    const kept = `${besideOf(this.#target, WORDS.incomplete)}${this.#folder.slice(prefix.length)}`;
+    renameSync(this.#folder, kept);
+    this.#folder = kept;
+    this.path = this.written;
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** In steps, as of folders and of files beside: who is killed between them finds both traces in the folder. */
+  #replace(): void {
+    const old = join(this.#folder, 'old');
+    const moved: { readonly from: string; readonly to: string }[] = [];
+    try {
+      if (stateOf(this.#target, this.#old) !== this.#state || this.#old.refusal(this.#target) !== null) {
+        throw new TraceError('TRACE_TAKEN', this.path, null, `what it was to replace has changed; ${this.#says}`);
+      }
+      keepMode(this.#target, this.written);
+      mkdirSync(old);
+      // what SQLite keeps beside the old file are changes of that file, and none of the new one
+      for (const from of [this.#target, ...sideFiles(this.#target, this.#old).filter((file) => existsSync(file))]) {
+        const to = join(old, basename(from));
+        renameSync(from, to);
+        moved.push({ from, to });
+      }
+      renameSync(this.written, this.#target);
+    } catch (error) {
+      for (const { from, to } of moved.reverse()) renameSync(to, from);
+      rmSync(old, { recursive: true, force: true });
+      if (error instanceof Error && !(error instanceof TraceError)) error.message += `; ${this.#says}`;
+      throw traceError(error, this.path, 'write');
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  get #says(): string {
+    return `the new trace is whole and stays at ${this.written}`;
+  }
+}
+
+/** What may read and write the old trace may so the new one. To enter a folder is to read it. */
+function keepMode(old: string, fresh: string): void {
+  const [from, to] = [statSync(old), statSync(fresh)];
+  const bits = from.mode & 0o7777;
+  if (!to.isDirectory()) {
+    chmodSync(fresh, from.isDirectory() ? bits & 0o666 : bits);
+    return;
+  }
+  for (const name of readdirSync(fresh)) chmodSync(join(fresh, name), bits & 0o666);
+  chmodSync(fresh, from.isDirectory() ? bits : bits | ((bits & 0o444) >> 2));
+}
+
+/**
+ * Begins a trace at `target`, which `path` calls so; `old` is the store of the trace that it replaces, null where
+ * nothing is there.
+ */
+export function beginAt(path: string, target: string, store: Store, old: Store['name'] | null): Place {
+  return old === null ? new OwnPlace(path, target, store) : new BesidePlace(path, target, store, STORES[old]);
+}
