@@ -88,7 +88,7 @@ const ADVICE: readonly Advice[] = [
     says: (it) => `${dependsOn(it)} ${GIVE_CPUID}.`,
   },
   {
-    applies: ({ damage }, { failed }) => failed !== false && damage.some(({ kind }) => kind === 'missing'),
+    applies: ({ damage }) => damage.some(({ kind }) => kind === 'missing'),
     says: 'Lines of the dump are missing: take the log from the kernel itself (dmesg, journalctl -k), not from a screen or a mail.',
   },
   {

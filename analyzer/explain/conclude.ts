@@ -3,6 +3,7 @@ import type { Dump } from './dump.js';
 import { errorOf, type Judged } from './evaluate.js';
 import type { Outcome } from './outcome.js';
 import { FACTS } from './processor.js';
+import { ROWS } from './rows.js';
 import { sentenceOf, type Verdict } from './sentences.js';
 
 export interface Conclusion {
@@ -29,26 +30,43 @@ const STAGES_OF: { readonly [kind in Outcome['kind']]?: readonly string[] } = {
 const permitsError = (error: number | null, { check }: Judged): boolean =>
   error === null || (errorOf(check) ?? error) === error;
 
-/** Undecidable checks that would explain the failure. */
-function suspectsOf(dump: Dump, { kind, qualification, failed, error }: Outcome, judged: readonly Judged[]): Judged[] {
-  const stages = STAGES_OF[kind];
-  if (!failed || stages === undefined) return [];
+/** Whether the violation of a check would explain the failure. */
+const explains = ({ kind, failed, error, qualification }: Outcome, one: Judged): boolean =>
+  failed === true &&
+  STAGES_OF[kind]?.includes(one.check.stage) === true &&
+  permitsError(error, one) &&
+  (one.check.stage !== 'guest' || qualification === null || BigInt(one.check.qualification ?? 0) === qualification);
+
+/** Undecidable checks that would explain the failure, and are violated on some processors. */
+function suspectsOf(dump: Dump, outcome: Outcome, judged: readonly Judged[]): Judged[] {
   const masks = MASKS_CONTROLS.has(dump.format);
   return judged.filter(
-    (one) =>
-      one.depends &&
-      stages.includes(one.check.stage) &&
-      permitsError(error, one) &&
-      (one.check.stage !== 'guest' ||
-        qualification === null ||
-        BigInt(one.check.qualification ?? 0) === qualification) &&
-      !(masks && RESERVED_CONTROLS.test(one.check.id)),
+    (one) => one.depends && explains(outcome, one) && !(masks && RESERVED_CONTROLS.test(one.check.id)),
   );
 }
+
+/** Fields that a dump lacks only where a line of it is missing. */
+const ALWAYS_PRINTED: ReadonlySet<string | null> = new Set(
+  ROWS.filter(({ optional }) => !optional).flatMap(({ names }) => names),
+);
+
+/** Undecidable checks that would explain the failure, and want a line that is missing. */
+const goneOf = ({ damage }: Dump, outcome: Outcome, judged: readonly Judged[]): Judged[] =>
+  judged.filter(
+    (one) =>
+      damage.some(({ kind }) => kind === 'missing') &&
+      one.answer === 'undecidable' &&
+      one.missing.some(({ kind, name }) => kind === 'field' && ALWAYS_PRINTED.has(name)) &&
+      explains(outcome, one),
+  );
 
 /** What a line of /proc/cpuinfo settles. */
 const WIDTHS: ReadonlySet<string> = new Set([FACTS.physicalBits, FACTS.linearBits]);
 const isOfWidth = ({ missing }: Judged): boolean => missing.every(({ name }) => WIDTHS.has(name));
+
+/** Violated where the processor lacks a feature, which one that ran the hypervisor seldom does. */
+const isOfFeature = ({ missing }: Judged): boolean =>
+  missing.some(({ kind, name }) => kind === 'msr' || (kind === 'processor' && !WIDTHS.has(name)));
 
 export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]): Conclusion {
   const broken = judged.filter(({ answer }) => answer === 'violated');
@@ -62,10 +80,11 @@ export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]
     .filter(({ check }) => !check.optional)
     .sort((a, b) => fits(a) - fits(b) || masked(a) - masked(b));
   const optional = outcome.failed ? broken.filter(({ check }) => check.optional) : [];
-  const suspected = suspectsOf(dump, outcome, judged);
+  const suspected = suspectsOf(dump, outcome, judged).sort((a, b) => Number(isOfFeature(a)) - Number(isOfFeature(b)));
   // A second fault beside a certain one is worth a look where a width alone is open.
   const suspects = violated.length > 0 ? suspected.filter(isOfWidth) : suspected;
-  const facts = { dump, outcome, judged, violated, optional, suspects };
+  const gone = goneOf(dump, outcome, judged).filter((one) => !suspects.includes(one));
+  const facts = { dump, outcome, judged, violated, optional, suspects, gone };
   return {
     ...sentenceOf(facts),
     violated: [...violated, ...optional],

@@ -141,6 +141,11 @@ function vmxOutcome(dump: Dump): Outcome {
   if (reason === null) return { ...blank, kind: 'unknown', failed: null, says: 'the dump has no exit reason' };
   if (reason & BigInt(VM_ENTRY_FAILURE)) return failedEntry(reason, qualification);
   const info = fieldOf(dump, 'VM_EXIT_INTR_INFO');
+  if (reason === 0n && info === null) {
+    const says =
+      'the exit reason is 0, which is that of an exception or NMI or left from before the first exit, and the dump lacks the interruption information that tells which';
+    return { ...blank, kind: 'unknown', failed: null, reason, qualification, says };
+  }
   if (reason === 0n && info !== null && (info & INTR_VALID) === 0n) {
     return {
       ...blank,

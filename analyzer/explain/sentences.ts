@@ -21,6 +21,8 @@ const LOST = new Set(['cut', 'garbled']);
 /** Lost values from which on a dump that breaks no rule is called damaged, whatever happened. */
 const MANY_LOST = 4;
 
+/** Lines are missing, and what they would say may be wrong. */
+const isWhole = ({ damage }: Dump): boolean => damage.every(({ kind }) => kind !== 'missing');
 const lostOf = ({ damage }: Dump): Dump['damage'] => damage.filter(({ kind }) => LOST.has(kind));
 const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
@@ -67,6 +69,8 @@ export interface Facts {
   readonly violated: readonly Judged[];
   readonly optional: readonly Judged[];
   readonly suspects: readonly Judged[];
+  /** Undecidable for want of a line that is missing, and able to explain the failure. */
+  readonly gone: readonly Judged[];
 }
 
 const openOf = (judged: readonly Judged[]): number => judged.filter(({ answer }) => answer === 'undecidable').length;
@@ -75,6 +79,12 @@ const undecided = (judged: readonly Judged[]): string => {
   const open = openOf(judged);
   return open === 0 ? '' : ` (${plural(open, 'check')} cannot be decided)`;
 };
+
+/** A rule that only some processors break is no likelier than one about what is missing. */
+const goneOf = ({ gone }: Facts): string =>
+  gone.length === 0
+    ? ''
+    : ` Lines are missing, and ${plural(gone.length, 'check')} of what they say cannot be decided: the cause may be there.`;
 
 /** What would clear a suspected check. */
 function allowed(suspects: readonly Judged[], needs: string): string {
@@ -144,9 +154,10 @@ const CASES: readonly Case[] = [
   {
     verdict: 'suspect',
     applies: ({ suspects }) => suspects.length > 0,
-    says: ({ dump, outcome, suspects }) => {
+    says: (facts) => {
+      const { dump, outcome, suspects } = facts;
       const needs = [...new Set(suspects.flatMap(({ missing }) => missing.map(({ name }) => name)))].join(', ');
-      return `${outcome.says}. All that can be decided holds; the state ${rulesOf(dump, suspects)} unless ${allowed(suspects, needs)}.`;
+      return `${outcome.says}.${goneOf(facts)} All that can be decided holds; the state ${rulesOf(dump, suspects)} unless ${allowed(suspects, needs)}.`;
     },
   },
   {
@@ -172,7 +183,7 @@ const CASES: readonly Case[] = [
   },
   {
     verdict: 'valid',
-    applies: ({ outcome }) => outcome.failed === false,
+    applies: ({ dump, outcome }) => outcome.failed === false && isWhole(dump),
     says: ({ outcome, judged }) => `The state is valid, no check is violated${undecided(judged)}: ${outcome.says}.`,
   },
   {
@@ -184,7 +195,7 @@ const CASES: readonly Case[] = [
     verdict: 'undecidable',
     applies: () => true,
     says: ({ dump, outcome, judged }) => {
-      const truncated = dump.damage.some(({ kind }) => kind === 'missing') ? 'The dump is not whole: ' : '';
+      const truncated = isWhole(dump) ? '' : 'The dump is not whole: ';
       return `${truncated}${truncated === '' ? 'No' : 'no'} check is violated by what it says${undecided(judged)}, and ${outcome.says}.`;
     },
   },

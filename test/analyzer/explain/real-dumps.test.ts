@@ -142,3 +142,43 @@ describe('the fixtures that come along', () => {
     assert.deepEqual(ids(only(fixture('svm-cs')).violated), ['svm.cs.l_and_d']);
   });
 });
+
+describe('fixtures of which lines are lost', () => {
+  const without = (name: string, lost: RegExp): string => {
+    const lines = fixture(name).split('\n');
+    assert.ok(lines.some((line) => lost.test(line)));
+    return lines.filter((line) => !lost.test(line)).join('\n');
+  };
+  // SDM Vol. 3C, "Basic VM-Exit Information": 0 is the reason of an exception or NMI, and VMfail writes none.
+  it('an exit reason of 0 is no exit where the interruption information is lost', () => {
+    const lines = fixture('vmx-injection').trimEnd().split('\n');
+    const exit = lines.findIndex((line) => line.includes('VMExit:'));
+    for (const text of [without('vmx-injection', /VMExit:/), lines.slice(exit + 1).join('\n')]) {
+      const { verdict, sentence, outcome, next } = only(text);
+      assert.deepEqual([verdict, outcome.kind, outcome.failed], ['undecidable', 'unknown', null]);
+      assert.match(sentence, /^The dump is not whole: no check is violated by what it says/);
+      assert.ok(next.some((one) => one.startsWith('Lines of the dump are missing')));
+    }
+  });
+  it('a state is not called valid of which a section is lost', () => {
+    const healthy = fixture('vmx-pdpte').replace('reason=80000021', 'reason=00000030');
+    const rest = healthy.slice(healthy.indexOf('*** Control State'));
+    assert.deepEqual([only(rest).verdict, only(rest).outcome.kind], ['undecidable', 'exit']);
+    assert.doesNotMatch(only(rest).sentence, /valid/);
+  });
+  it('what the lost line may say comes before a rule that only some processors break', () => {
+    const { sentence, violated, undecidable } = only(without('svm-cs', /\bcs: /));
+    assert.match(sentence, /exit code -1\)\. Lines are missing, and 1 check of what they say cannot be decided/);
+    assert.deepEqual(violated, []);
+    assert.ok(ids(undecidable).includes('svm.cs.l_and_d'));
+    // The checks of the guest are none that a VMfail can mean.
+    assert.doesNotMatch(only(without('vmx-injection', /\bCS: +sel/)).sentence, /Lines are missing/);
+  });
+  it('a feature that the processor may lack is suspected last', () => {
+    const { suspects } = only(without('vmx-two-faults', /CR4=0000|\bTR: +sel/));
+    assert.deepEqual(
+      suspects.map(({ id }) => id),
+      ['guest.gdtr.base', 'guest.cr4.fixed'],
+    );
+  });
+});
