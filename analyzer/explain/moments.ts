@@ -35,8 +35,24 @@ const DELTA = /\[ *\+(\d{1,9}\.\d{3,9})\]/;
 /** journalctl -o short-unix. */
 const UNIX = /^(\d{9,11}\.\d{3,9}) /;
 const TIME = /^\[?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?![\d:])/;
-/** A year with a 29th of February, for dates without one. */
-const SOME_YEAR = 2024;
+/** A year with a 29th of February and without computers, for dates that do not say theirs. */
+const SOME_YEAR = 1904;
+/**
+ * Seven days of which the Sunday is one on which summer time begins or ends, by the month from 0 and the first of them
+ * (IANA time zone database).
+ */
+const CHANGES: readonly (readonly [month: number, first: number, where: string])[] = [
+  [2, 8, 'North America'],
+  [10, 1, 'North America'],
+  [2, 25, 'Europe'],
+  [9, 25, 'Europe'],
+  [3, 1, 'Australia, New Zealand'],
+  [8, 24, 'New Zealand'],
+  [9, 1, 'Australia'],
+  [3, 2, 'Chile'],
+  [8, 2, 'Chile'],
+];
+const SUNDAY = 0;
 
 /**
  * Hours east of Greenwich by the names of zones that tzdata abbreviates so, of those that are of one offset only: CST, IST
@@ -132,6 +148,15 @@ export interface Jump {
   readonly says: string;
 }
 
+/** Whether clocks are known to be set to or from summer time on that day. */
+function isDayOfChange({ clock, seconds }: Moment): boolean {
+  if (clock !== 'date') return false;
+  const date = new Date(seconds * 1000);
+  const [month, day] = [date.getUTCMonth(), date.getUTCDate()];
+  const mayBeSunday = date.getUTCFullYear() === SOME_YEAR || date.getUTCDay() === SUNDAY;
+  return mayBeSunday && CHANGES.some(([of, first]) => month === of && day >= first && day < first + 7);
+}
+
 const spell = (seconds: number): string =>
   seconds < 120
     ? `${Math.ceil(seconds)} s`
@@ -158,7 +183,7 @@ export function jumpBetween(before: Moment, now: Moment, bytes: number): Jump | 
   const passed = passedBetween(before, now);
   const longest = (DUMP + bytes) / BYTES_PER_SECOND;
   const back = now.clock === 'boot' ? CLOCK_SKEW : SET_BACK;
-  const isSet = now.clock !== 'boot' && (before.zone === null || now.zone === null);
+  const isSet = (before.zone === null || now.zone === null) && (isDayOfChange(before) || isDayOfChange(now));
   const fits = (seconds: number): boolean => seconds >= -back && seconds <= longest;
   if (fits(passed) || (isSet && (fits(passed + HOUR) || fits(passed - HOUR)))) return null;
   const canBeSet = now.clock === 'date' || now.clock === 'day';

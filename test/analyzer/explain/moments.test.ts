@@ -166,6 +166,27 @@ describe('clocks that are set', () => {
     assert.deepEqual(damage('2026-10-25T02:59:59', '2026-10-25T02:30:00'), ['spliced']);
     assert.deepEqual(damage('[ 7199.000000]', '[ 3599.000000]'), ['spliced']);
   });
+  // tzdata: Berlin 2026-03-29, New York 2026-11-01, Sydney 2026-10-04, Auckland 2026-09-27, Santiago 2026-09-06.
+  it('and that on the days only on which summer time begins or ends', () => {
+    for (const [first, second] of [
+      ['2026-03-29 01:59:59', '2026-03-29 03:00:00'],
+      ['Nov  1 01:59:59 host kernel:', 'Nov  1 01:00:00 host kernel:'],
+      ['Oct  4 01:59:59 host kernel:', 'Oct  4 03:00:00 host kernel:'],
+      ['2026-09-27 01:59:59', '2026-09-27 03:00:00'],
+      ['2026-09-06 00:59:59', '2026-09-06 02:00:00'],
+    ] as const)
+      assert.deepEqual(damage(first, second), [], first);
+    for (const [first, second] of [
+      ['Nov 29 10:00:00 host kernel:', 'Nov 29 09:00:00 host kernel:'],
+      ['Nov 29 10:00:00 host kernel:', 'Nov 29 11:00:00 host kernel:'],
+      ['2026-10-27 02:59:59', '2026-10-27 02:00:00'],
+      ['10:00:00 host kernel:', '09:00:00 host kernel:'],
+    ] as const) {
+      assert.deepEqual(damage(first, second), ['spliced'], first);
+      const { sentence } = only(before.map((line, i) => `${i < 25 ? first : second} ${line}`).join('\n'));
+      assert.match(sentence, /or it is whole and the clock was set: the clock jumps at line 26/);
+    }
+  });
   it('a clock of the wall that is set back by seconds is no splice, and that of the ring buffer is never set', () => {
     assert.deepEqual(damage('Nov 29 07:00:20 host kernel:', 'Nov 29 07:00:15 host kernel:'), []);
     assert.deepEqual(damage('2026-11-29T07:00:20.5+00:00', '2026-11-29T07:00:15.0+00:00'), []);
