@@ -44,7 +44,7 @@ export const TRACE_ERRORS = {
     todo: 'choose another name or remove it first',
   },
   TRACE_TAKEN: {
-    what: 'another trace has the name by now',
+    what: 'taken by another meanwhile',
     why: 'somebody replaced or removed it while it was written, and what was written is lost',
     todo: 'let one command at a time write there, or choose another name',
   },

@@ -161,7 +161,12 @@ class BesidePlace implements Place {
     const moved: { readonly from: string; readonly to: string }[] = [];
     try {
       if (stateOf(this.#target, this.#old) !== this.#state || this.#old.refusal(this.#target) !== null) {
-        throw new TraceError('TRACE_TAKEN', this.path, null, `what it was to replace has changed; ${this.#says}`);
+        throw new TraceError(
+          'TRACE_TAKEN',
+          this.path,
+          null,
+          `what is there is no longer what was to be replaced; ${this.#says}`,
+        );
       }
       keepMode(this.#target, this.written);
       mkdirSync(old);

@@ -1,7 +1,7 @@
 /** Recordings that still go on: reading without waiting, looking at events while they are stored, and how late they are. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -12,9 +12,10 @@ import { StreamWriter } from '../../recorder/import/stream.js';
 import { Lag } from '../../recorder/live/lag.js';
 import { openLive } from '../../recorder/live/source.js';
 import { TapWriter } from '../../recorder/live/tap.js';
+import { createTrace, openTrace } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 import type { Chunk, Row } from '../../traces/store.js';
-import { fixture } from './import-helpers.js';
+import { fixture, fixturePath } from './import-helpers.js';
 
 const NUMBERS = ['seq', 'vcpu', 'time_ns', 'kind', 'isa', 'from_level', 'reason', 'rip', 'parent'];
 
@@ -148,4 +149,29 @@ test('lag is what events take beyond the quickest of them', () => {
   assert.equal(lag.behind, 0);
   lag.arrived(103.5 * second, 8_500);
   assert.equal(lag.behind, 1000);
+});
+
+test('a look that a person ends amid a record replaces a trace, and one that its recorder cuts does not', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'trapline-live-'));
+  try {
+    const path = join(folder, 'run.sqlite');
+    const whole = readFileSync(fixturePath('xen-svm-pvh.xentrace'));
+    importTrace(memorySource(whole), () => createTrace(path));
+    for (const ended of [false, true]) {
+      const open = () =>
+        new TapWriter(
+          createTrace(path, { replace: true }),
+          () => {},
+          () => ended,
+        );
+      const result = importTrace(memorySource(whole.subarray(0, -1001)), open);
+      assert.equal(result.stopped?.code, 'TRUNCATED');
+      assert.equal(result.path === path, ended);
+      const reader = openTrace(path);
+      reader.close();
+      assert.equal(reader.complete, !ended);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -21,6 +21,7 @@ import Database from 'better-sqlite3';
 import { convert } from '../../traces/convert.js';
 import { type CreateOptions, createTrace, leftBeside } from '../../traces/open.js';
 import type { TraceWriter } from '../../traces/store.js';
+import { smallDisk } from '../disk.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
 const STORES = ['sqlite', 'arrow'] as const;
@@ -206,6 +207,22 @@ for (const store of STORES) {
     reading(from, (reader) => convert(reader, createTrace(to, { replace: true })));
     assert.equal(events(to), 30);
     assert.deepEqual(leftBeside(to), []);
+  });
+
+  test(`${store}: where the disk is full the old trace stays, and the error names what there is of the new one`, (t) => {
+    const disk = smallDisk(t, 2);
+    if (disk === null) return t.skip('no file system of limited size can be mounted here');
+    const path = join(disk, `run.${store}`);
+    const digest = written(path, 10);
+    const writer = createTrace(path, { replace: true });
+    const fill = (): void => {
+      for (;;) fillLong(writer, 1000, 0);
+    };
+    const [beside = ''] = leftBeside(path);
+    assert.throws(fill, { code: 'TRACE_DISK_FULL', path: beside });
+    writer.abandon();
+    reading(path, (reader) => assert.equal(reader.digest(), digest));
+    assert.ok(events(beside) > 0);
   });
 
   test(`${store}: what was left beside hinders no other, and stays`, (t) => {
