@@ -219,7 +219,7 @@ const NO_REPORT: readonly RegExp[] = [
 ];
 
 const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
-const WHOSE = String.raw`(?:nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?`;
+const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?`;
 const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
 const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
 

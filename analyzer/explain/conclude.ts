@@ -78,7 +78,8 @@ export function conclude(dump: Dump, outcome: Outcome, judged: readonly Judged[]
     MASKS_CONTROLS.has(dump.format) && RESERVED_CONTROLS.test(check.id) ? 1 : 0;
   const violated = broken
     .filter(({ check }) => !check.optional)
-    .sort((a, b) => fits(a) - fits(b) || masked(a) - masked(b));
+    // Behind what the dump alone says comes what is assumed of the processor.
+    .sort((a, b) => fits(a) - fits(b) || masked(a) - masked(b) || a.assumes.length - b.assumes.length);
   const optional = outcome.failed ? broken.filter(({ check }) => check.optional) : [];
   const suspected = suspectsOf(dump, outcome, judged).sort((a, b) => Number(isOfFeature(a)) - Number(isOfFeature(b)));
   // A second fault beside a certain one is worth a look where a width alone is open.

@@ -76,6 +76,8 @@ describe('bare VM-instruction errors', () => {
     ['time="2026-11-29T10:00:00Z" level=error msg="VM-instruction error 7"', 7],
     ['vCPU 3 VMLAUNCH failed with error 7', 7],
     ['Nested VMRESUME error 5', 5],
+    ['Last VM-instruction error: 7', 7],
+    ['myhv: got VM-instruction error 7', 7],
     ['Failed to enter the guest: VM-instruction error 7', 7],
     ['VM entry failed with VM-instruction error 7', 7],
     ['guest entry failed due to VM-instruction error 8', 8],

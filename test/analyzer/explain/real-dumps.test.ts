@@ -181,4 +181,15 @@ describe('fixtures of which lines are lost', () => {
       ['guest.gdtr.base', 'guest.cr4.fixed'],
     );
   });
+  it('what is broken by the dump alone comes before what is by an assumption about the processor', () => {
+    const text = fixture('vmx-two-faults').replace(/(CR4: actual=0x0{8})0/, '$18');
+    const { violated } = only(text);
+    assert.deepEqual(
+      violated.map(({ id, assumes }) => [id, assumes.length > 0]),
+      [
+        ['guest.tr.s', false],
+        ['guest.cr4.fixed', true],
+      ],
+    );
+  });
 });
