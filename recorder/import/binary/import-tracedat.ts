@@ -78,7 +78,7 @@ class TraceDatImport implements Work {
     if (cycles) this.#intake.cycles = true;
     const clock = new Clock(scale, cycles ? 0n : file.timeOffset, name);
     this.#clocks.set(name, clock);
-    this.#intake.oneClock = this.#clocks.size === 1;
+    if (this.#clocks.size > 1) this.#intake.leavesOut = false;
     return clock;
   }
 

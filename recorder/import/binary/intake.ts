@@ -25,8 +25,8 @@ export class Intake {
   frames = 0;
   /** What has no time counts cycles. */
   cycles = false;
-  /** Times are by one clock: else the last event of a lane is not the last by each, and none is left out. */
-  oneClock = true;
+  /** Events may be left out: not where times are by several clocks, as the last of a lane is not the last by each. */
+  leavesOut: boolean;
   stopped: ImportError | null = null;
   readonly #programs = new Map<number, Program>();
   /** The programs of small numbers once more, for speed. */
@@ -39,6 +39,7 @@ export class Intake {
     const { columns, fields = null, brief = false, kinds = null, taker = null } = options;
     this.#isWanted = (kind) => kinds === null || kinds.has(kind);
     this.#taker = taker;
+    this.leavesOut = kinds !== null || taker !== null;
     this.trace = new Assembly(open, options);
     this.decoder = new RecordDecoder(little, { fields, text: !brief && (columns?.includes('text') ?? true) });
     this.commands = commands;
@@ -79,7 +80,7 @@ export class Intake {
     const lane = this.lane(thread, process, cpu);
     if (length < program.size) this.#short(program, length);
     const isPassive =
-      this.oneClock && !program.acts && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh);
+      this.leavesOut && !program.acts && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh);
     if (isPassive && this.#isMute(program, lane)) {
       trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
       return;
