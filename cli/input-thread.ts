@@ -50,7 +50,8 @@ export class InputThread<Look, End> {
     this.#file = start.file;
     this.#control = new Control(start.control);
     this.#control.waits = true; // for its input to be opened
-    this.#worker = new Worker(script, { workerData: start });
+    // what node was told to load besides is for the program as a whole, and may be named from another folder
+    this.#worker = new Worker(script, { workerData: start, execArgv: [] });
   }
 
   /**
