@@ -158,7 +158,7 @@ export class SpanWalker {
       at: lane.last,
       seq: view.chunk.first + i,
       name: this.#name(from, by, low, reason.cells[2 * i + 1] as number),
-      key: keyLabel(this.#key.tag, (BigInt(this.#key.high) << 32n) | BigInt(this.#key.low)),
+      key: keyLabel(this.#key.tag, this.#key.value),
       level: from === UNKNOWN_LEVEL ? null : from,
       rip:
         rip.valid[i] === 1

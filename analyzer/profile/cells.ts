@@ -101,15 +101,21 @@ export class CellTable {
     return true;
   }
 
-  /** Rounds and finalizer of MurmurHash3. */
+  /**
+   * Multilinear hashing, whose products do not wait for one another, by odd words of SHA-256's K; then the finalizer of
+   * MurmurHash3, as the best bits of a sum of products are the upper ones.
+   */
   #hash(words: Uint32Array, at: number): number {
-    let h = 0;
-    for (let i = 0; i < CELL_WORDS; i++) {
-      let k = Math.imul(words[at + i] as number, 0xcc9e2d51);
-      k = (k << 15) | (k >>> 17);
-      h ^= Math.imul(k, 0x1b873593);
-      h = (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
-    }
+    let h =
+      (Math.imul(words[at] as number, 0x71374491) +
+        Math.imul(words[at + 1] as number, 0xb5c0fbcf) +
+        Math.imul(words[at + 2] as number, 0xe9b5dba5) +
+        Math.imul(words[at + 3] as number, 0x3956c25b) +
+        Math.imul(words[at + 4] as number, 0x59f111f1) +
+        Math.imul(words[at + 5] as number, 0xab1c5ed5) +
+        Math.imul(words[at + 6] as number, 0x12835b01) +
+        Math.imul(words[at + 7] as number, 0x550c7dc3)) |
+      0;
     h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     return h ^ (h >>> 16);

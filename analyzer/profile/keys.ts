@@ -17,11 +17,15 @@ export const DIRECTION = { none: 0, read: 1, write: 2 } as const;
 const VMX = 1;
 const SVM = 2;
 
-/** A sub-key: kind with direction, and its value. */
+/** A sub-key: kind with direction, and its value in two signed halves, which V8 keeps as integers. */
 export class SubKey {
   tag = 0;
   low = 0;
   high = 0;
+
+  get value(): bigint {
+    return (BigInt(this.high >>> 0) << 32n) | BigInt(this.low >>> 0);
+  }
 
   clear(): void {
     this.tag = 0;
@@ -31,8 +35,8 @@ export class SubKey {
 
   set(kind: number, direction: number, low: number, high = 0): void {
     this.tag = (kind << 2) | direction;
-    this.low = low >>> 0;
-    this.high = high >>> 0;
+    this.low = low | 0;
+    this.high = high | 0;
   }
 }
 
@@ -68,8 +72,12 @@ const fromVector: Rule = (exit, key) => {
   if (exit.mask & HAS.intr_info && info >>> 31) key.set(KEY.vector, DIRECTION.none, info & 0xff);
 };
 
+/** An array without holes: V8 looks up what is far apart in an object by its hash, each time. */
+const dense = (rules: { readonly [code: number]: Rule }): readonly (Rule | null)[] =>
+  Array.from({ length: Math.max(...Object.keys(rules).map(Number)) + 1 }, (_, code) => rules[code] ?? null);
+
 /** Intel SDM volume 3C, "Exit Qualification" tables for control-register, MOV DR, I/O and APIC accesses. */
-const VMX_RULES: { readonly [reason: number]: Rule } = {
+const VMX_RULES = dense({
   0: fromVector,
   1: fromVector,
   10: fromCode(KEY.leaf),
@@ -99,10 +107,10 @@ const VMX_RULES: { readonly [reason: number]: Rule } = {
   },
   84: fromCode(KEY.msr, DIRECTION.read),
   85: fromCode(KEY.msr, DIRECTION.write),
-};
+});
 
 /** AMD64 APM volume 2, "SVM Intercept Exit Codes" and the sections on IOIO, MSR and nested-page-fault intercepts. */
-const SVM_RULES: { readonly [code: number]: Rule } = {
+const SVM_RULES = dense({
   114: fromCode(KEY.leaf),
   123(exit, key) {
     if ((exit.mask & HAS.qualification) === 0) return;
@@ -118,7 +126,7 @@ const SVM_RULES: { readonly [code: number]: Rule } = {
     if (exit.mask & HAS.info2) setPage(exit, FIELD_INDEX.info2, key);
     else fromGpa(exit, key);
   },
-};
+});
 
 /**
  * What an exit is counted by: of VMX its basic reason and whether the entry failed. Other bits, such as that of a bus lock,
@@ -128,8 +136,9 @@ export const countedReason = (isa: number, low: number): number => (isa === VMX 
 
 /** What the exit itself says; `key` stays clear where it says nothing. */
 export function keyOfExit(isa: number, reason: number, exit: ExitWords, key: SubKey): void {
-  const rule = isa === VMX ? VMX_RULES[reason & 0xffff] : isa === SVM ? SVM_RULES[reason] : undefined;
-  rule?.(exit, key);
+  const rules = isa === VMX ? VMX_RULES : isa === SVM ? SVM_RULES : null;
+  const code = isa === VMX ? reason & 0xffff : reason;
+  if (rules !== null && code < rules.length) rules[code]?.(exit, key);
 }
 
 /** Kinds of work that say what their exit was about, for the reasons whose exit does not. */
