@@ -20,13 +20,17 @@ export interface Ran {
 const LOOKS = 5;
 const LOOK = 50;
 
-/** State of each thread of a process. */
-function threadsOf(pid = 0): string[] {
+/** True where all threads of a process sleep; false where one ends while it is looked at. */
+function sleeps(pid = 0): boolean {
   const folder = `/proc/${pid}/task`;
-  return readdirSync(folder).map((thread) => {
-    const stat = readFileSync(`${folder}/${thread}/stat`, 'latin1');
-    return stat.charAt(stat.lastIndexOf(')') + 2);
-  });
+  try {
+    return readdirSync(folder).every((thread) => {
+      const stat = readFileSync(`${folder}/${thread}/stat`, 'latin1');
+      return stat.charAt(stat.lastIndexOf(')') + 2) === 'S';
+    });
+  } catch {
+    return false;
+  }
 }
 
 /** A program that runs. Texts are Latin-1, so that every byte is a character. */
@@ -63,7 +67,7 @@ export class Running {
   async idle(): Promise<void> {
     for (let looks = 0; looks < LOOKS; ) {
       await new Promise((resolve) => setTimeout(resolve, LOOK));
-      looks = this.child.exitCode === null && threadsOf(this.child.pid).every((state) => state === 'S') ? looks + 1 : 0;
+      looks = sleeps(this.child.pid) ? looks + 1 : 0;
       if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.out}${this.err}`);
     }
   }
