@@ -1,8 +1,10 @@
 /** Handler times of a run by level and reason, for budgets on them. */
+
+import { UNKNOWN_LEVEL } from './profile/event.js';
 import type { NameOf } from './profile/lane-names.js';
 import { type ProfileRow, reasonName } from './profile/profile.js';
 import { Numbers, WordTable } from './profile/table.js';
-import { UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
+import type { WalkedExit } from './profile/walk.js';
 
 const ISAS = { unknown: 0, vmx: 1, svm: 2 } as const;
 

@@ -2,11 +2,12 @@
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
 import { lackOf, lacksExits, lacksUserspaceExits, lostOf, type Origin, WHOLE_RUN } from './origin.js';
+import { UNKNOWN_LEVEL } from './profile/event.js';
 import { keyLabel } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
 import { type Profile, type ProfileRow, Profiler, reasonName } from './profile/profile.js';
 import type { WordTable } from './profile/table.js';
-import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './profile/walk.js';
+import { ExitWalker, type WalkedExit } from './profile/walk.js';
 import type { Symbols } from './symbols/symbols.js';
 
 /** Words of an exit, in this order. */

@@ -2,7 +2,6 @@
  * A comparison for machines and forges: JSON, Markdown for a pull request, JUnit XML, GitHub annotations. All that came
  * out of a trace or a file is escaped by the rules of the format.
  */
-import type { Verdict } from '../analyzer/budget-judge.js';
 import type { Diff, Divergence } from '../analyzer/diff.js';
 import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
@@ -151,36 +150,51 @@ const TITLES = {
 } as const;
 const titleOf = ({ of, outcome }: Check): string => TITLES[of][outcome];
 
+/** One test case; `element` null where it passes. */
+interface Case {
+  readonly name: string;
+  readonly element: 'failure' | 'error' | null;
+  readonly type: string;
+  readonly message: string;
+  readonly text: string;
+}
+
 /**
  * The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. Their
  * attributes are those of the schema of Jenkins's xUnit plugin (junit-10.xsd), which refuses any other: a case has no
  * `file` and `line`, and the text begins with them instead. What the comparison as a whole says is the suite's output.
  */
-function junit(report: Report, out: Output): void {
-  const checks = checksOf(report);
-  const number = (wanted: Verdict['outcome']): number => checks.filter(({ outcome }) => outcome === wanted).length;
-  const counts = `tests="${checks.length}" failures="${number('broken')}" errors="${number('undecided')}"`;
+function junitDocument(out: Output, runs: string, cases: readonly Case[], said: string | null): void {
+  const number = (element: Case['element']): number => cases.filter((one) => one.element === element).length;
+  const counts = `tests="${cases.length}" failures="${number('failure')}" errors="${number('error')}"`;
   out.line('<?xml version="1.0" encoding="UTF-8"?>');
   out.line(`<testsuites name="trapline" ${counts}>`);
-  out.line(`  <testsuite name="${escapeXml(`${report.leftFile} → ${report.rightFile}`)}" ${counts} skipped="0">`);
-  for (const check of checks) {
-    const { name, outcome, says, place } = check;
-    const at = place === null ? '' : `${place.file}:${place.line}: `;
+  out.line(`  <testsuite name="${escapeXml(runs)}" ${counts} skipped="0">`);
+  for (const { name, element, type, message, text } of cases) {
     const head = `    <testcase classname="trapline.diff" name="${escapeXml(name)}"`;
-    if (outcome === 'kept') {
+    if (element === null) {
       out.line(`${head}/>`);
       continue;
     }
-    const element = outcome === 'broken' ? 'failure' : 'error';
+    const title = `type="${type.toLowerCase()}" message="${escapeXml(message)}"`;
     out.line(`${head}>`);
-    out.line(
-      `      <${element} type="${titleOf(check).toLowerCase()}" message="${escapeXml(says)}">${escapeXml(`${at}${name}: ${says}`)}</${element}>`,
-    );
+    out.line(`      <${element} ${title}>${escapeXml(text)}</${element}>`);
     out.line('    </testcase>');
   }
-  out.line(`    <system-out>${escapeXml(summaryOf(report))}</system-out>`);
+  if (said !== null) out.line(`    <system-out>${escapeXml(said)}</system-out>`);
   out.line('  </testsuite>');
   out.line('</testsuites>');
+}
+
+const ELEMENTS = { kept: null, broken: 'failure', undecided: 'error' } as const;
+
+function junit(report: Report, out: Output): void {
+  const cases = checksOf(report).map((check) => {
+    const { name, outcome, says, place } = check;
+    const at = place === null ? '' : `${place.file}:${place.line}: `;
+    return { name, element: ELEMENTS[outcome], type: titleOf(check), message: says, text: `${at}${name}: ${says}` };
+  });
+  junitDocument(out, `${report.leftFile} → ${report.rightFile}`, cases, summaryOf(report));
 }
 
 /** Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions; @actions/core. */
@@ -207,25 +221,21 @@ type Refusal = (runs: string, says: string, out: Output) => void;
 
 const REFUSED = 'Runs not compared';
 
-function refuseJunit(runs: string, says: string, out: Output): void {
-  const counts = 'tests="1" failures="0" errors="1"';
-  out.line('<?xml version="1.0" encoding="UTF-8"?>');
-  out.line(`<testsuites name="trapline" ${counts}>`);
-  out.line(`  <testsuite name="${escapeXml(runs)}" ${counts} skipped="0">`);
-  out.line(`    <testcase classname="trapline.diff" name="${REFUSED.toLowerCase()}">`);
-  const text = escapeXml(says);
-  out.line(`      <error type="${REFUSED.toLowerCase()}" message="${text}">${text}</error>`);
-  out.line('    </testcase>');
-  out.line('  </testsuite>');
-  out.line('</testsuites>');
-}
-
 export const REFUSALS: { readonly [format in Format]?: Refusal } = {
   markdown(runs, says, out) {
     out.line(`### VM exits: ${MARKS.undecided}`);
     out.line(`\n${markdownText(runs)}: ${markdownText(says)}`);
   },
-  junit: refuseJunit,
+  junit(runs, says, out) {
+    const refused = {
+      name: REFUSED.toLowerCase(),
+      element: 'error',
+      type: REFUSED,
+      message: says,
+      text: says,
+    } as const;
+    junitDocument(out, runs, [refused], null);
+  },
   github(_runs, says, out) {
     out.line(`::error title=${REFUSED}::${githubText(says)}`);
   },

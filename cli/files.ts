@@ -1,11 +1,9 @@
 /** Files that a call names, read whole but not without bound. */
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, realpathSync, statSync } from 'node:fs';
+import { readNow, readPatiently } from '../recorder/import/source.js';
 import { CliError, ofFile } from './errors.js';
 
 const PIECE = 1 << 20;
-const PIPE_WAIT_MS = 5;
-
-const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : null);
 
 /** A device or a file of tracefs has what is there now, and no end: it is read so that it does not wait for more. */
 function openBounded(path: string): number {
@@ -22,18 +20,9 @@ function openBounded(path: string): number {
 
 /** Fills `piece`; 0 at the end of what is there. */
 function readPiece(file: number, piece: Uint8Array): number {
-  for (;;) {
-    try {
-      return readSync(file, piece, 0, piece.length, null);
-    } catch (error) {
-      const code = codeOf(error);
-      // a pipe that its writer made so gives EAGAIN instead of waiting
-      if (code === 'EAGAIN' && !fstatSync(file).isFIFO() && !fstatSync(file).isSocket()) return 0;
-      // EPIPE: /dev/kmsg overwrote records before they were read; the next read gives those that are left
-      if (code !== 'EAGAIN' && code !== 'EPIPE') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_WAIT_MS);
-    }
-  }
+  const stat = fstatSync(file);
+  // only whoever writes a pipe or a socket may still have more
+  return stat.isFIFO() || stat.isSocket() ? readPatiently(file, piece, 0) : (readNow(file, piece, 0) ?? 0);
 }
 
 const tooLarge = (path: string, says: string): Error => new CliError('TOO_LARGE', path, says);

@@ -3,14 +3,13 @@
  * again: an exit of L2 that L1 serves lasts until L2 runs, and the exits of L1 meanwhile lie inside. So an entry to
  * level n ends the spans of level n and below, and open spans are of descending level: their number is bounded.
  */
-import { EVENT_KINDS } from '../../engine/observer.js';
+import { EVENT_KINDS, FIELD_INDEX } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
-import { ChunkEvent } from '../profile/event.js';
+import { ChunkEvent, HAS, UNKNOWN_LEVEL } from '../profile/event.js';
 import { keyLabel, keyOfExit, SubKey } from '../profile/keys.js';
 import type { NameOf } from '../profile/lane-names.js';
 import { reasonName } from '../profile/profile.js';
 import { Clock, COLUMNS, EventView, type Unit, type Wide } from '../profile/view.js';
-import { UNKNOWN_LEVEL } from '../profile/walk.js';
 
 export const SPAN_COLUMNS: readonly string[] = COLUMNS;
 
@@ -95,8 +94,10 @@ export class SpanWalker {
       }
       const lane = this.#lane(id);
       lane.last = Math.max(lane.last, this.#at(clock, i, chunk.first, lane));
-      if (kind === EVENT_KINDS.exit) this.#exit(view, event, i, id, lane);
-      else if (kind === EVENT_KINDS.entry) {
+      if (kind === EVENT_KINDS.exit) {
+        event.read(i);
+        this.#exit(chunk.first + i, event, id, lane);
+      } else if (kind === EVENT_KINDS.entry) {
         this.#end(id, lane, toLevel.valid[i] === 1 ? (toLevel.cells[i] as number) : UNKNOWN_LEVEL);
       } else this.#mark(view, i, kind, id, lane);
     }
@@ -142,28 +143,22 @@ export class SpanWalker {
     );
   }
 
-  #exit(view: EventView, event: ChunkEvent, i: number, id: number, lane: Lane): void {
-    const { reason, level, isa, rip } = view;
-    if (reason.valid[i] === 0) return;
-    const from = level.valid[i] === 1 ? (level.cells[i] as number) : UNKNOWN_LEVEL;
-    this.#end(id, lane, from);
-    lane.open.push(from);
-    const low = reason.cells[2 * i] as number;
-    const by = isa.valid[i] === 1 ? (isa.cells[i] as number) : 0;
+  #exit(seq: number, { mask, words, isa, fromLevel }: ChunkEvent, id: number, lane: Lane): void {
+    if ((mask & HAS.reason) === 0) return;
+    this.#end(id, lane, fromLevel);
+    lane.open.push(fromLevel);
+    const [low, high] = [words[2 * FIELD_INDEX.reason] as number, words[2 * FIELD_INDEX.reason + 1] as number];
     this.#key.clear();
-    event.read(i);
-    keyOfExit(by, low, event, this.#key);
+    keyOfExit(isa, low, { mask, words }, this.#key);
+    const [rip, ripHigh] = [words[2 * FIELD_INDEX.rip] as number, words[2 * FIELD_INDEX.rip + 1] as number];
     this.#taker.open({
       lane: id,
       at: lane.last,
-      seq: view.chunk.first + i,
-      name: this.#name(from, by, low, reason.cells[2 * i + 1] as number),
+      seq,
+      name: this.#name(fromLevel, isa, low, high),
       key: keyLabel(this.#key.tag, this.#key.value),
-      level: from === UNKNOWN_LEVEL ? null : from,
-      rip:
-        rip.valid[i] === 1
-          ? (BigInt(rip.cells[2 * i + 1] as number) << 32n) | BigInt(rip.cells[2 * i] as number)
-          : null,
+      level: fromLevel === UNKNOWN_LEVEL ? null : fromLevel,
+      rip: (mask & HAS.rip) === 0 ? null : (BigInt(ripHigh) << 32n) | BigInt(rip),
     });
   }
 

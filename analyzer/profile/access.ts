@@ -7,9 +7,10 @@
  */
 import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
+import { UNKNOWN_LEVEL } from './event.js';
 import { countedReason, keyOfAccess } from './keys.js';
 import { Clock, EventView, type Narrow, narrow, type Wide } from './view.js';
-import { UNKNOWN_LEVEL, WalkedExit } from './walk.js';
+import { WalkedExit } from './walk.js';
 
 export const ACCESS_EVENTS = ['mmio', 'ioport'] as const;
 export type AccessEvent = (typeof ACCESS_EVENTS)[number];

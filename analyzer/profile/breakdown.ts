@@ -2,13 +2,13 @@
 import type { Histogram } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
+import { UNKNOWN_LEVEL } from './event.js';
 import type { ExitIndex } from './exit-index.js';
 import { exitCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
 import { laneName, levelName, type NameOf, vmName, vmNumber } from './lane-names.js';
 import { histogramOf, reasonName } from './profile.js';
 import { type Times, timesOf } from './stats.js';
-import { UNKNOWN_LEVEL } from './walk.js';
 
 /** What the labels of a row are made from, besides its cell. */
 interface Names {

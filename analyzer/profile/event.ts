@@ -2,6 +2,9 @@
 import { EVENT_FIELDS, EVENT_KINDS, FIELD_INDEX } from '../../engine/observer.js';
 import type { EventView, Narrow, Unit, Wide } from './view.js';
 
+/** A level that the trace does not say. */
+export const UNKNOWN_LEVEL = 255;
+
 /** Bits of the mask of a WalkedEvent. */
 export const HAS = {
   reason: 1 << FIELD_INDEX.reason,
@@ -22,7 +25,7 @@ export interface WalkedEvent {
   readonly vcpu: number;
   /** 1 VMX, 2 SVM, 0 unknown. */
   readonly isa: number;
-  /** 255 where the trace does not say them. */
+  /** UNKNOWN_LEVEL where the trace does not say them. */
   readonly fromLevel: number;
   readonly toLevel: number;
   /** It has a time in nanoseconds, or in ticks or cycles. */
@@ -45,8 +48,8 @@ export class ChunkEvent implements WalkedEvent {
   kind = 0;
   vcpu = 0;
   isa = 0;
-  fromLevel = 255;
-  toLevel = 255;
+  fromLevel = UNKNOWN_LEVEL;
+  toLevel = UNKNOWN_LEVEL;
   hasTime = false;
   hasTick = false;
   timeLow = 0;
@@ -73,8 +76,8 @@ export class ChunkEvent implements WalkedEvent {
     this.kind = view.kind[i] as number;
     this.vcpu = view.lane[i] as number;
     this.isa = view.isa.valid[i] === 1 ? (view.isa.cells[i] as number) : 0;
-    this.fromLevel = view.level.valid[i] === 1 ? (view.level.cells[i] as number) : 255;
-    this.toLevel = view.toLevel.valid[i] === 1 ? (view.toLevel.cells[i] as number) : 255;
+    this.fromLevel = view.level.valid[i] === 1 ? (view.level.cells[i] as number) : UNKNOWN_LEVEL;
+    this.toLevel = view.toLevel.valid[i] === 1 ? (view.toLevel.cells[i] as number) : UNKNOWN_LEVEL;
     this.byteCount = view.bytes[i] as number;
     this.mask = 0;
     this.#time(i);

@@ -10,6 +10,7 @@ import { Histogram, type HistogramData } from '../histogram.js';
 import type { Symbols } from '../symbols/symbols.js';
 import { type Cell, readCell } from './cells.js';
 import { disassemble } from './code.js';
+import { UNKNOWN_LEVEL } from './event.js';
 import { type ExitIndex, ExitIndexBuilder } from './exit-index.js';
 import { allCells, exitCells, groupCells, type Parts } from './groups.js';
 import { keyLabel } from './keys.js';
@@ -27,7 +28,6 @@ import {
 } from './spent.js';
 import { type Times, timesOf } from './stats.js';
 import { COLUMNS, type Unit } from './view.js';
-import { UNKNOWN_LEVEL } from './walk.js';
 
 export type { Times } from './stats.js';
 

@@ -6,11 +6,12 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import type { Chunk } from '../../traces/store.js';
 import { Histogram } from '../histogram.js';
+import { UNKNOWN_LEVEL } from './event.js';
 import type { NameOf } from './lane-names.js';
 import { reasonName } from './profile.js';
 import { WordTable } from './table.js';
 import { Clock, narrow, type Unit } from './view.js';
-import { ExitWalker, UNKNOWN_LEVEL, type WalkedExit } from './walk.js';
+import { ExitWalker, type WalkedExit } from './walk.js';
 
 /** What is told apart: lane, level, architecture, reason. Beyond these, all else is counted as one. */
 const MAX_CELLS = 4096;

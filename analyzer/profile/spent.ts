@@ -15,9 +15,9 @@
  * and over levels are the same.
  */
 import type { Cell } from './cells.js';
+import { UNKNOWN_LEVEL } from './event.js';
 import type { LaneSpan } from './exit-index.js';
 import { laneName, type NameOf, vmNumber } from './lane-names.js';
-import { UNKNOWN_LEVEL } from './walk.js';
 
 /** Where the time of some vCPUs went. */
 export interface Spent {

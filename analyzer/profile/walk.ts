@@ -8,7 +8,7 @@ import { KVM_EXIT } from '../../traces/codes.js';
 import { Recent } from '../../traces/recent.js';
 import type { Chunk } from '../../traces/store.js';
 import { codeWidth } from './code.js';
-import { ChunkEvent, HAS, type WalkedEvent } from './event.js';
+import { ChunkEvent, HAS, UNKNOWN_LEVEL, type WalkedEvent } from './event.js';
 import type { LaneSpan, LevelTime } from './exit-index.js';
 import { countedReason, isPage, keyOfExit, keyOfWork, SubKey, WORK } from './keys.js';
 import { Clock, COLUMNS, EventView, type Unit } from './view.js';
@@ -35,8 +35,6 @@ export const PROFILE_READING = {
   kinds: new Set([EVENT_KINDS.entry, ...Object.keys(FIELDS).map(Number)]),
 } as const;
 
-/** A level that the trace does not say. */
-export const UNKNOWN_LEVEL = 255;
 /** RIPs whose instruction is remembered. */
 const MAX_CODE = 100_000;
 /** Lanes that are found without a look-up, by the last bits of their number; a power of two. */
@@ -112,7 +110,6 @@ export class ExitWalker {
   /** Gaps of which it does not say how many. */
   uncounted = 0;
   exits = 0;
-  #unit: Unit = null;
 
   constructor(take: (exit: WalkedExit) => void) {
     this.#take = take;
@@ -121,9 +118,8 @@ export class ExitWalker {
   /** Takes a chunk of the event table, in order; other tables are ignored. */
   take(chunk: Chunk): void {
     if (chunk.table !== 'event') return;
-    const clock = this.#clock.of(chunk);
-    this.#unit = this.#clock.unit;
-    const event = new ChunkEvent(new EventView(chunk), clock, this.#unit);
+    const column = this.#clock.of(chunk);
+    const event = new ChunkEvent(new EventView(chunk), column, this.#clock.unit);
     for (let i = 0; i < chunk.rows; i++) {
       event.read(i);
       this.event(chunk.first + i, event);
@@ -140,10 +136,11 @@ export class ExitWalker {
   /** Takes one event, in order. */
   event(seq: number, event: WalkedEvent): void {
     const { kind } = event;
-    if (this.#unit === null) this.#unit = event.hasTick ? 'cycles' : event.hasTime ? 'ns' : null;
+    const clock = this.#clock;
+    if (clock.unit === null) clock.unit = event.hasTick ? 'cycles' : event.hasTime ? 'ns' : null;
     this.kinds[kind] = (this.kinds[kind] as number) + 1;
     const lane = this.#lane(event.vcpu);
-    const isTimed = this.#unit === 'ns' ? event.hasTime : event.hasTick;
+    const isTimed = clock.unit === 'ns' ? event.hasTime : event.hasTick;
     if (isTimed) visit(lane, event);
     if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(seq, event, lane, isTimed);
     else if (kind === EVENT_KINDS.entry) this.#entry(event, lane, isTimed);
@@ -163,7 +160,7 @@ export class ExitWalker {
   }
 
   get unit(): Unit {
-    return this.#unit;
+    return this.#clock.unit;
   }
 
   /** Each lane, its times, and its entries. */

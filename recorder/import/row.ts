@@ -69,6 +69,7 @@ export class EventRow extends EventRecord {
     return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
   }
 
+  /** The bytes of its instruction; null where it has none. */
   instruction(): Uint8Array | null {
     return this.byteCount === 0 ? null : this.bytes.slice(0, this.byteCount);
   }

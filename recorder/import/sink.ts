@@ -16,7 +16,7 @@ export interface Cells {
 
 /** Takes events as they come, where no table of them is wanted. */
 export interface EventTaker {
-  /** False where it wants nothing of an event of this kind of this lane now: it may be left out, as those of ImportOptions.kinds. */
+  /** False where it wants nothing of an event of this kind of this lane now: it may be left out (ImportOptions.kinds). */
   wants(kind: number, lane: number): boolean;
   /** `event` is valid during the call only. */
   event(seq: number, event: EventRow): void;

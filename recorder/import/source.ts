@@ -55,17 +55,30 @@ export function roomy(read: ByteSource['read']): ByteSource['read'] {
 
 const PIPE_WAIT_MS = 5;
 
-/** A pipe that its writer made non-blocking says EAGAIN instead of waiting. */
-function readPatiently(fd: number, target: Uint8Array, at: number): number {
+/**
+ * What a read gives: a number of bytes, 0 at the end, or null where there are none yet, as in a pipe that its writer made
+ * non-blocking (EAGAIN). Throws the system's other errors.
+ */
+export function readNow(fd: number, target: Uint8Array, at: number): number | null {
   for (;;) {
     try {
       return readSync(fd, target, at, target.length - at, null);
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : null;
       if (code === 'EOF') return 0;
-      if (code !== 'EAGAIN') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_WAIT_MS);
+      if (code === 'EAGAIN') return null;
+      // /dev/kmsg: records were overwritten before they were read; the next read gives those that are left
+      if (code !== 'EPIPE') throw error;
     }
+  }
+}
+
+/** The same, but waits for bytes. */
+export function readPatiently(fd: number, target: Uint8Array, at: number): number {
+  for (;;) {
+    const count = readNow(fd, target, at);
+    if (count !== null) return count;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_WAIT_MS);
   }
 }
 

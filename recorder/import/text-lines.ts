@@ -299,7 +299,10 @@ export class TextLines {
     if (this.#lane !== null) this.#trace.hold(this.#lane);
   }
 
-  /** A line that is none of an event, or has a head of its own: a header, a frame of a call chain, lost events, the rest of a broken line, or damage. */
+  /**
+   * A line that is none of an event, or of one with a head of its own: a header, a frame of a call chain, lost events, the
+   * rest of a broken line, or damage.
+   */
   #rest(bytes: Uint8Array, start: number, end: number): void {
     if (start === end) return;
     if (isFrame(bytes, start, end)) {

@@ -1,7 +1,7 @@
 /** Bytes of a recording that is still going on, from whatever delivers them: waiting for more never stops the rest. */
 import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import type { ImportError } from '../import/errors.js';
-import { type ByteSource, roomy } from '../import/source.js';
+import { type ByteSource, readNow, roomy } from '../import/source.js';
 import { relayInput } from './relay.js';
 
 /** Waits between two looks at an empty pipe, in ms: short at first, so that a fast writer is not held up by a full one. */
@@ -75,19 +75,6 @@ function openQuietly(path: string): Opened {
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** What a read gave: bytes, 0 at the end, or null where there are none yet. */
-function attempt(fd: number, target: Uint8Array, at: number): number | null {
-  try {
-    return readSync(fd, target, at, target.length - at, null);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    if (code === 'EOF') return 0;
-    // /dev/kmsg: records were overwritten before they were read (EPIPE); the next read gives those that are left
-    if (code === 'EAGAIN' || code === 'EPIPE') return null;
-    throw error;
-  }
-}
-
 /** Opens a file, a FIFO, `trace_pipe`, a device, or standard input for `-`. Throws the system's errors. */
 export function openLive(path: string, { waits, tick, stopped }: LiveHooks): LiveSource {
   waits(true);
@@ -99,7 +86,7 @@ export function openLive(path: string, { waits, tick, stopped }: LiveHooks): Liv
     for (let idle = 0; ; idle++) {
       tick();
       if (stopped()) return 0;
-      const count = attempt(fd, target, at);
+      const count = readNow(fd, target, at);
       if (count !== null) {
         bytes += count;
         return count;
