@@ -28,8 +28,8 @@ const isEntryFailure = (value: bigint): boolean => [0x8000_0021n, 0x8000_0022n, 
 /** VMEXIT_INVALID, -1. */
 const INVALID = 0xffff_ffff_ffff_ffffn;
 const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value === INVALID;
-/** What VMLAUNCH and VMRESUME give; SDM volume 3D, "VM Instruction Error Numbers". */
-const isEntryError = (value: bigint): boolean => [4n, 5n, 6n, 7n, 8n, 26n].includes(value);
+/** What VMLAUNCH and VMRESUME give, in SMM as well; SDM volume 3C, "VM Instruction Error Numbers". */
+const isEntryError = (value: bigint): boolean => [4n, 5n, 6n, 7n, 8n, 16n, 17n, 18n, 25n, 26n].includes(value);
 const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
@@ -176,6 +176,29 @@ const WORDINGS: readonly Wording[] = [
     isOwn: true,
   },
   {
+    // Xen until 4.6, and programs that took this over; xen/arch/x86/hvm/vmx/vmcs.c, %lx.
+    pattern: new RegExp(`<vm_(?:launch|resume)_fail> error code ${HEX}`),
+    as: BARE.error,
+    isOne: isEntryError,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    // tboot, txt/vmcs.c: %lx.
+    pattern: new RegExp(String.raw`\bvmlaunch failed for cpu \d{1,5}, error code ${HEX}`),
+    as: BARE.error,
+    isOne: isEntryError,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    // Xen with the failed entries of its FRED series, in the line below `VMLAUNCH Failure, VMCS valid`.
+    pattern: new RegExp(String.raw`\bd\d{1,5}v\d{1,5} +Instruction Error ${NUMBER},`),
+    as: BARE.error,
+    isOne: isEntryError,
+    isOwn: true,
+  },
+  {
     pattern: /\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b/i,
     as: BARE.entry,
     isOne: isInvalid,
@@ -219,7 +242,8 @@ const NO_REPORT: readonly RegExp[] = [
 ];
 
 const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
-const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?`;
+/** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
+const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
 const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
 const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
 
@@ -246,7 +270,7 @@ function isReportOf(front: string, rest: string): boolean {
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|exit reason +(?:0x)?8000002|\) errorcode=/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|exit reason +(?:0x)?8000002|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);

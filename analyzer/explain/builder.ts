@@ -1,4 +1,5 @@
 /** Puts the lines of one dump together, and notices what cannot belong together. */
+import { VM_ENTRY_FAILURE } from '../../engine/vmx/exit-reasons.js';
 import {
   areMixed,
   type Damage,
@@ -223,9 +224,18 @@ export class Builder {
     return before;
   }
 
-  /** Takes over what a report before this dump said. */
-  adopt(report: Builder): void {
+  /** Whether this may be the error that Xen prints before a dump: that of an entry, by the same printer and at one time. */
+  announces(context: LineContext): boolean {
+    const isOfEntry = this.#values.size === 1 && this.#values.has('error.vm');
+    return isOfEntry && this.#xen === context.xen && this.#jump(context) === null;
+  }
+
+  /** Takes over the error that Xen printed before this dump; false where the dump is not Xen's, or says otherwise. */
+  adopt(report: Builder): boolean {
+    const reason = (this.#values.get('failure.reason') ?? this.#values.get('VM_EXIT_REASON'))?.value ?? 0n;
+    if (!this.#xen || (reason & BigInt(VM_ENTRY_FAILURE)) !== 0n) return false;
     for (const [name, value] of report.#values) this.#values.set(name, value);
+    return true;
   }
 
   build(): Dump {

@@ -11,7 +11,7 @@ import { type Fit, fit, fold, isOneCase, startsWord } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
-/** A VMX error that a hypervisor reports goes with the dump that follows this closely. */
+/** An error that Xen reports goes with the dump that follows this closely. */
 const ANNOUNCED = 12;
 /** The time of a line stands in its first characters, behind the names of hosts and of programs. */
 const FRONT = 300;
@@ -145,6 +145,8 @@ class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
   readonly #window: string[] = [];
   readonly #open = new Map<string, Builder>();
+  /** Reports that stand before a dump. */
+  readonly #announced = new WeakMap<Builder, Builder>();
   readonly #found: (dump: Dump) => void;
   /** The line before was empty, or there was none. */
   #afterBlank = true;
@@ -306,13 +308,13 @@ class Finder {
     return [...closest].filter((family) => closest.size === 1 || (family === 'xen-vmcb') === xen);
   }
 
-  /** Xen says `VMLAUNCH error: 0x7` before it dumps. */
-  #announce(builder: Builder, { line, thread }: { line: number; thread: string }): void {
+  /** Xen says `VMLAUNCH error: 0x7` before it dumps; whether this was it is known when the dump is. */
+  #announce(builder: Builder, context: LineContext & { readonly thread: string }): void {
     if (builder.family !== 'vmcs') return;
-    const id = key('report', thread);
+    const id = key('report', context.thread);
     const report = this.#open.get(id);
-    if (report === undefined || line - report.last > ANNOUNCED) return;
-    builder.adopt(report);
+    if (report === undefined || context.line - report.last > ANNOUNCED || !report.announces(context)) return;
+    this.#announced.set(builder, report);
     this.#open.delete(id);
   }
 
@@ -335,7 +337,10 @@ class Finder {
   }
 
   #give(builder: Builder | null): void {
-    if (builder !== null && !builder.isEmpty) this.#found(builder.build());
+    if (builder === null) return;
+    const report = this.#announced.get(builder) ?? null;
+    if (report !== null && !builder.adopt(report)) this.#give(report);
+    if (!builder.isEmpty) this.#found(builder.build());
   }
 
   /** Dumps that no further line can belong to; every thread of a log may have begun one. */

@@ -42,6 +42,21 @@ const VMCS_ROWS: readonly RowSpec[] = [
     optional: true,
     only: 'xen',
   },
+  // Before 4.8, with the qualification as it is.
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by MSR entry {failure.qualification.decimal:1} loading',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by machine check',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
   {
     section: 'header',
     text: 'msr {list.msr:8} val {list.value:16} (mbz {list.reserved:1})',
