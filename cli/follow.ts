@@ -243,6 +243,8 @@ export async function follow(call: Call, file: string): Promise<number> {
   const shown = { look, say: (text: string) => view.say(text), close: () => view.close() };
   const end = await thread.ended(shown, out);
   if (isUnread) return EXIT_SIGPIPE;
+  // what is still to be told of a look without a trace is all that there is of it
+  stdoutReader.optional = output !== null;
   const path = output === null ? null : (end.result?.path ?? null);
   printEnd(call, end, path);
   if (output !== null && path !== null) sayPlaced(out, output, path);

@@ -44,6 +44,7 @@ export class InputThread<Look, End> {
   readonly #control: Control;
   readonly #file: string;
   #timer: NodeJS.Timeout | null = null;
+  #over = false;
   #giveUp: (signal: NodeJS.Signals) => void = () => {};
 
   constructor(script: URL, start: Start) {
@@ -56,9 +57,10 @@ export class InputThread<Look, End> {
 
   /**
    * The input ends here. A thread that waits inside the system for it to be opened hears nothing, and nothing but the
-   * end of the process ends it: that comes from `signal` then.
+   * end of the process ends it: that comes from `signal` then. One that has ended is left alone.
    */
   stop(signal: NodeJS.Signals): void {
+    if (this.#over) return;
     this.#control.stop();
     const until = performance.now() + PATIENCE;
     this.#timer ??= setInterval(() => {
@@ -79,6 +81,7 @@ export class InputThread<Look, End> {
     const close = (): void => {
       view.close();
       signals.close();
+      this.#over = true;
       if (this.#timer !== null) clearInterval(this.#timer);
     };
     this.#giveUp = (signal) => {

@@ -1,6 +1,7 @@
 /** Imports that wait for input which does not come, and the signals that end them. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   closeSync,
@@ -120,6 +121,20 @@ test('a trace that is stored goes on when nobody looks at it any more', async ()
   const events = LINES.split('\n').filter((line) => line.includes(': kvm_')).length;
   assert.match(out.replaceAll(',', ''), new RegExp(`intact ${10 * events} events`));
 });
+
+for (const options of [[], ['--json']]) {
+  test(`a look whose reader left before the input ends, ends with it: ${options}`, async () => {
+    // the next look after the first is too late: what is printed of the events is printed at the end
+    const running = start(['import', '-', '--follow', '--interval', '3600', ...options], folder);
+    const { stdin, stdout } = running.child;
+    assert.ok(stdin !== null && stdout !== null);
+    stdout.destroy();
+    await once(stdout, 'close');
+    stdin.on('error', () => {}).end(LINES);
+    const { code, err } = await endedBy(running, []);
+    assert.equal(code, 141, err); // 128 + SIGPIPE, as a shell has it
+  });
+}
 
 /** Runs the program with a file as its standard input. */
 const fed = (file: string, words: readonly string[]): Running =>
