@@ -164,13 +164,12 @@ function printFile(call: Call, file: string, as: PrintedAs): Found {
   }
 }
 
-/** Something failed or will fail, or the dump does not say. */
-const isWrong = ({ format, violated, outcome, verdict, damage }: DumpReport): boolean =>
+/** Something failed or will fail, or lines are lost that may say so. */
+const isWrong = ({ format, violated, outcome, damage }: DumpReport): boolean =>
   (format === 'report' && outcome.kind !== 'exit') ||
   violated.length > 0 ||
   outcome.failed === true ||
-  verdict === 'damaged' ||
-  (outcome.failed === null && damage.some(({ kind }) => kind === 'missing'));
+  damage.length > 0;
 
 export const command: Command = {
   arguments: [
@@ -217,7 +216,7 @@ export const command: Command = {
     'Of what trace-cmd, perf or tracefs recorded, every kind of failed entry is named, with its reason, or with the rule ' +
       'by which KVM refused a nested one, or as KVM_EXIT_FAIL_ENTRY tells it; the state itself is in no recording.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
-      'damaged or lacks the lines that would say what happened, 2 where no dump was found.',
+      'damaged or not whole, 2 where no dump was found.',
   ],
   json: {
     processor: 'whose capabilities were used: a model, a file or both; unknown where none were given',
@@ -238,7 +237,8 @@ export const command: Command = {
     suspects: 'checks that are violated on some processors and would explain the failure; the same keys',
     undecidable: 'other checks that the dump cannot decide; the same keys',
     holds: 'number of checks that hold',
-    damage: '{ kind, line, what, says }: cut, garbled, mixed, conflicting, spliced or missing lines',
+    damage:
+      '{ kind, line, what, says }: cut, garbled, mixed, conflicting, spliced or missing lines, or messages dropped amid them',
     traps: 'what looks wrong here and is not, or the reverse',
     next: 'likely causes, and what to look at',
     decoded: '{ field, value, line, says }: values bit by bit',

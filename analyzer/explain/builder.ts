@@ -81,6 +81,8 @@ export class Builder {
   #efer: EferSource = 'field';
   #xen = false;
   #interrupted: 'prompt' | 'heading' | null = null;
+  /** Where messages were lost behind its last line: amid it, if another line follows. */
+  #dropped: { readonly line: number; readonly what: string } | null = null;
   #printed: { readonly moment: Moment; readonly at: number } | null = null;
   #pieces = 1;
   /** Where the clock of the wall jumps between two lines in order. */
@@ -175,11 +177,18 @@ export class Builder {
     this.#interrupted = by;
   }
 
+  /** The log says that messages were lost; registers of QEMU are none. */
+  drop(line: number, what: string): void {
+    if (CONCURRENT.has(this.family)) this.#dropped ??= { line, what };
+  }
+
   take(row: Row, found: Fit, text: string, context: LineContext): void {
     const { line, xen } = context;
     this.last = line;
     this.#start ??= row;
     this.#interrupted = null;
+    if (this.#dropped !== null) this.#hurt('dropped', this.#dropped.line, this.#dropped.what);
+    this.#dropped = null;
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';
@@ -201,9 +210,9 @@ export class Builder {
     else this.#store(found, text, line);
   }
 
-  /** A line that begins like a row and does not go on like it. */
+  /** A line that begins like a row and does not go on like it; one that is quoted below the dump loses nothing of it. */
   garble(line: number, row: Row): void {
-    this.#hurt('garbled', line, row.head);
+    if (!this.#hasGiven(row)) this.#hurt('garbled', line, row.head);
   }
 
   /** A line of another dump stands amid those of this one: of the others it is not known any more whose they are. */

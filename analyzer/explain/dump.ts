@@ -28,6 +28,7 @@ export const DAMAGES = {
   conflict: 'a line is there twice, with different values',
   spliced: 'its lines are of different moments',
   missing: 'lines are missing',
+  dropped: 'messages were lost on the way to this log, which may be lines of it',
 } as const;
 export type DamageKind = keyof typeof DAMAGES;
 

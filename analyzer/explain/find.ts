@@ -1,6 +1,7 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
 import { mayReport, respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
+import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import type { Log } from './lines.js';
 import { momentOf } from './moments.js';
@@ -182,6 +183,8 @@ class Finder {
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
     const front = this.#withValue(i, raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
+    const dropped = this.#open.size > 0 ? droppedBy(front) : null;
+    if (dropped !== null) for (const builder of this.#open.values()) builder.drop(i + 1, dropped);
     if (!mayBeRow(front)) {
       this.#between(front.trim());
       return;

@@ -310,7 +310,7 @@ const QEMU_ROWS: readonly RowSpec[] = [
     'GDT= {qemu.gdt.base:8} {qemu.gdt.limit:8}',
     'IDT= {qemu.idt.base:8} {qemu.idt.limit:8}',
     'CR0={qemu.cr0:8} CR2={qemu.cr2:8} CR3={qemu.cr3:8} CR4={qemu.cr4:8}',
-    'DR6={qemu.dr6:16} DR7={qemu.dr7:16}',
+    'DR6={qemu.dr6:8} DR7={qemu.dr7:8}',
     'EFER={qemu.efer:16}',
   ),
 ];

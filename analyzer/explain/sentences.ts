@@ -18,14 +18,14 @@ export type Verdict = keyof typeof VERDICTS;
 const MIXED = new Set(['spliced', 'mixed', 'conflict']);
 /** A value is lost. */
 const LOST = new Set(['cut', 'garbled']);
-/** Lost values from which on a dump that breaks no rule is called damaged, whatever happened. */
-const MANY_LOST = 4;
 
-/** Lines are missing, and what they would say may be wrong. */
-const isWhole = ({ damage }: Dump): boolean => damage.every(({ kind }) => kind !== 'missing');
+/** Nothing of it is lost that may be wrong. */
+const isWhole = ({ damage }: Dump): boolean => damage.length === 0;
 const lostOf = ({ damage }: Dump): Dump['damage'] => damage.filter(({ kind }) => LOST.has(kind));
 const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
+const placesOf = (lost: Dump['damage']): string =>
+  lost.length === 1 ? `at line ${lost[0]?.line}` : `in ${lost.length} places, the first at line ${lost[0]?.line}`;
 
 /** The values that a rule is about, for the sentence. */
 function shown(dump: Dump, { check }: Judged): string {
@@ -101,6 +101,12 @@ function splicedOf({ pieces, clockSetAt }: Dump): string {
     : `${spliced}, or it is whole and the clock was set: the clock jumps at line ${clockSetAt}, where no line is missing or out of order`;
 }
 
+/** Why what a dump says is not all that there was to say. */
+const brokenOf = ({ damage }: Dump): string => {
+  if (damage.some(({ kind }) => kind === 'missing')) return 'The dump is not whole: ';
+  return damage.some(({ kind }) => kind === 'dropped') ? 'The dump may not be whole: ' : '';
+};
+
 interface Case {
   readonly verdict: Verdict;
   readonly applies: (facts: Facts) => boolean;
@@ -147,9 +153,9 @@ const CASES: readonly Case[] = [
   },
   {
     verdict: 'damaged',
-    applies: ({ dump }) => lostOf(dump).length >= MANY_LOST,
+    applies: ({ dump }) => lostOf(dump).length > 0,
     says: ({ dump, outcome }) =>
-      `The dump is damaged in ${lostOf(dump).length} places, the first at line ${lostOf(dump)[0]?.line}; what is left breaks no rule, and that says little. ${capitalise(outcome.says)}.`,
+      `The dump is damaged ${placesOf(lostOf(dump))}; what is left breaks no rule, and that says little. ${capitalise(outcome.says)}.`,
   },
   {
     verdict: 'suspect',
@@ -178,7 +184,7 @@ const CASES: readonly Case[] = [
   },
   {
     verdict: 'valid',
-    applies: ({ outcome, judged }) => outcome.failed === false && judged.length === 0,
+    applies: ({ dump, outcome, judged }) => outcome.failed === false && judged.length === 0 && isWhole(dump),
     says: ({ outcome }) => `${outcome.says}. Registers of QEMU are no VMCB to check.`,
   },
   {
@@ -188,16 +194,14 @@ const CASES: readonly Case[] = [
   },
   {
     verdict: 'valid',
-    applies: ({ outcome }) => outcome.kind === 'no-error',
+    applies: ({ dump, outcome }) => outcome.kind === 'no-error' && isWhole(dump),
     says: ({ outcome, judged }) => `No check is violated${undecided(judged)}: ${outcome.says}.`,
   },
   {
     verdict: 'undecidable',
     applies: () => true,
-    says: ({ dump, outcome, judged }) => {
-      const truncated = isWhole(dump) ? '' : 'The dump is not whole: ';
-      return `${truncated}${truncated === '' ? 'No' : 'no'} check is violated by what it says${undecided(judged)}, and ${outcome.says}.`;
-    },
+    says: ({ dump, outcome, judged }) =>
+      `${brokenOf(dump)}no check is violated by what it says${undecided(judged)}, and ${outcome.says}.`,
   },
 ];
 

@@ -11,7 +11,7 @@ import { COMMANDS } from '../../cli/commands.js';
 import { Output, type Sink } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { inPackage } from '../../traces/guests/guest.js';
-import { SKIP, shared } from '../analyzer/explain/helpers.js';
+import { healthy, SKIP, shared } from '../analyzer/explain/helpers.js';
 import { brief, record, type Scene } from '../recorder/run/scene.js';
 import { MAIN } from './process.js';
 
@@ -136,11 +136,19 @@ describe('explain', () => {
       assert.match(err, /^trapline: BAD_VALUE bad value: explain --(event|as)/);
     }
   });
-  it('a valid state exits with 0', async () => {
-    const text = '[ 1.0] SVM: VMCB Control Area:\n[ 1.1] SVM: exit_code:          00000400\n';
-    const { code, out } = await trapline(file('valid.txt', text));
+  it('a valid state exits with 0, and one of which lines are lost with 1', async () => {
+    const { code, out } = await trapline(file('valid.txt', healthy));
     assert.equal(code, 0);
-    assert.match(out, /NPF/);
+    assert.match(out, /The state is valid/);
+    for (const lost of [/.*\bCS: .*\n/, /0(?= SS=0018)/, /(?<=CR3 = 0x0{12}b)0/]) {
+      const text = healthy.replace(lost, '');
+      assert.notEqual(text, healthy);
+      assert.equal((await trapline(file('lost.txt', text))).code, 1, String(lost));
+    }
+    const [control, exit] = ['[ 1.0] SVM: VMCB Control Area:', '[ 1.1] SVM: exit_code:          00000400'];
+    const vmcb = await trapline(file('vmcb.txt', `${control}\n${exit}\n`));
+    assert.equal(vmcb.code, 1);
+    assert.match(vmcb.out, /NPF/);
   });
   it('an imported trace without failures is told what explain takes, and not --event', async () => {
     const [out, err] = [new Paper(), new Paper()];

@@ -1,0 +1,93 @@
+/** A dump of which anything is lost is not called valid, whatever happened last. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { damageOf, explained, healthy, only, REGISTERS } from './helpers.js';
+
+const LINES = healthy.trimEnd().split('\n');
+
+describe('a state in which nothing is wrong', () => {
+  it('is valid as it was printed, and with a word about it below', () => {
+    for (const text of [
+      healthy,
+      `${healthy}\nI think that VMEntry: intr_info=0 and Interruptibility = none are fine\n`,
+    ])
+      assert.deepEqual([only(text).verdict, only(text).damage], ['valid', []]);
+  });
+  it('is not with any value cut short', () => {
+    for (const [i, line] of LINES.entries()) {
+      for (const { index, 0: value } of line.matchAll(/(?<=[=:]\s?(?:0x)?)[\da-f]{4,16}\b/g)) {
+        const cut = line.slice(0, index + value.length - 1) + line.slice(index + value.length);
+        const { verdict, damage } = only(LINES.with(i, cut).join('\n'));
+        assert.ok(verdict !== 'valid' && damage.length > 0, cut);
+      }
+    }
+  });
+  it('is not with a line that ends too early', () => {
+    const at = LINES.findIndex((line) => line.includes('CR0: actual'));
+    for (const end of [24, 34, 50, 64, 80]) {
+      const { verdict, sentence } = only(LINES.with(at, (LINES[at] ?? '').slice(0, end)).join('\n'));
+      assert.ok(verdict === 'damaged' || verdict === 'undecidable', sentence);
+    }
+  });
+  it('is damaged at the line of which a value is lost', () => {
+    const text = healthy.replace('CR4: actual=0x0', 'CR4: actual=0x?');
+    assert.match(only(text).sentence, /^The dump is damaged at line 4; .*The last VM exit was EPT_VIOLATION/);
+  });
+});
+
+describe('registers of QEMU', () => {
+  const word = 'KVM: entry failed, hardware error 0x0';
+  it('are not called valid where one is lost', () => {
+    const text = `${word}\n${REGISTERS}`;
+    assert.deepEqual([only(text).verdict, damageOf(text)], ['valid', []]);
+    for (const lost of [/^CS =.*\n/m, /^CR0=.*\n/m, /^EFER=.*\n/m]) {
+      const { verdict, sentence, damage } = only(text.replace(lost, ''));
+      assert.deepEqual([verdict, damage.map(({ kind }) => kind)], ['undecidable', ['missing']]);
+      assert.match(sentence, /^The dump is not whole: no check is violated/);
+    }
+  });
+  it('have debug registers of 32 bits where QEMU emulates no others (TARGET_FMT_lx of qemu-system-i386)', () => {
+    const short = REGISTERS.replace(/DR(\d)=0{8}/g, 'DR$1=');
+    assert.notEqual(short, REGISTERS);
+    assert.deepEqual(damageOf(`${word}\n${short}`), []);
+  });
+  it('know nothing of messages that a kernel lost', () => {
+    const text = `${word}\n${REGISTERS}`.replace('GDT=', '** 3 printk messages dropped **\nGDT=');
+    assert.deepEqual(damageOf(text), []);
+  });
+});
+
+describe('messages that were lost', () => {
+  /** kernel/printk/printk.c of 4.x and of 6.x, systemd-journald, rsyslog, xen/drivers/char/console.c. */
+  const NOTICES = [
+    '** 2 printk messages dropped **',
+    'systemd-journald[210]: /dev/kmsg buffer overrun, some messages lost.',
+    'systemd-journald[210]: Missed 17 kernel messages',
+    'rsyslogd: imjournal: 1400 messages lost due to rate-limiting (20000 allowed within 600 seconds)',
+    '(XEN) printk: 12 messages suppressed.',
+    'vmx_dump_sel: 3 callbacks suppressed',
+  ];
+  const amid = (notice: string): string => LINES.toSpliced(30, 0, notice).join('\n');
+
+  for (const notice of NOTICES)
+    it(notice, () => {
+      const { verdict, sentence, damage, next } = only(amid(notice));
+      assert.deepEqual([verdict, damage.map(({ kind, line }) => [kind, line])], ['undecidable', [['dropped', 31]]]);
+      assert.match(sentence, /^The dump may not be whole: no check is violated/);
+      assert.ok(next.some((one) => one.startsWith('Messages were lost')));
+    });
+  it('in front of the message that came next, as kernels before 4.14 say it', () => {
+    const text = LINES.with(30, `** 2 printk messages dropped ** ${LINES[30]}`).join('\n');
+    assert.deepEqual(damageOf(text), ['dropped']);
+    assert.equal(explained(text).dumps[0]?.decoded.length, only(healthy).decoded.length);
+  });
+  it('before or behind the dump, or those of another function, are none of it', () => {
+    const [notice = ''] = NOTICES;
+    for (const text of [
+      `${notice}\n${healthy}`,
+      `${healthy}${notice}\n`,
+      amid('net_ratelimit: 12 callbacks suppressed'),
+    ])
+      assert.deepEqual([only(text).verdict, damageOf(text)], ['valid', []]);
+  });
+});
