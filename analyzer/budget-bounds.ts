@@ -22,10 +22,13 @@ export const exactly = (count: number): Bounds => ({ low: count, high: count });
  * Whether exits may be counted with another level than theirs: levels of a host's exits are told apart by the events
  * before them, of which some are missing. The machine says the level with every exit.
  */
-const mayStray = ({ profile }: BudgetedRun, { level }: Budget): boolean => level !== null && profile?.unit !== 'ticks';
+const mayStray = ({ profile }: BudgetedRun, { level }: Metric): boolean => level !== null && profile?.unit !== 'ticks';
 
-/** Rows of a profile that a budget is on. */
-export const rowsOf = ({ rows }: Profile, { measure, level, reason }: Budget): ProfileRow[] =>
+/** What a budget is on, or a time that is compared. */
+export type Metric = Pick<Budget, 'measure' | 'statistic' | 'level' | 'reason'>;
+
+/** Rows of a profile that a metric is of. */
+export const rowsOf = ({ rows }: Profile, { measure, level, reason }: Metric): ProfileRow[] =>
   rows.filter(
     (row) =>
       row.failed === (measure === 'failed') &&
@@ -51,15 +54,17 @@ export function boundsOf(run: BudgetedRun, budget: Budget, counted: number): Bou
  * Handlers of which a run may not have the time, at the most: each lost its exit, or its entry, or was open at a gap.
  * Infinite where the number of lost events is unknown.
  */
-function untimed(run: BudgetedRun, budget: Budget): number {
+function untimed(run: BudgetedRun, metric: Metric): number {
   if (run.lack === null) return 0;
-  if (run.lost === null || run.profile === null || mayStray(run, budget)) return Number.POSITIVE_INFINITY;
-  return rowsOf(run.profile, budget).reduce((sum, { count, times }) => sum + count - (times?.samples ?? 0), run.lost);
+  if (run.lost === null || run.profile === null || mayStray(run, metric)) return Number.POSITIVE_INFINITY;
+  return rowsOf(run.profile, metric).reduce((sum, { count, times }) => sum + count - (times?.samples ?? 0), run.lost);
 }
 
-/** Where a statistic of handlers lies of which some times are missing; a mean may then be anything. */
-function timeBounds(times: Float64Array, { statistic }: Budget, missing: number): Bounds {
-  const share = STATISTICS[statistic ?? 'mean'];
+/** Where a statistic of handlers lies of which some times may be missing; a mean may then be anything. */
+export function timeBounds(run: BudgetedRun, metric: Metric): Bounds {
+  const times = run.times(metric.level, metric.reason);
+  const missing = untimed(run, metric);
+  const share = STATISTICS[metric.statistic ?? 'mean'];
   if (share === null) return { low: 0, high: Number.POSITIVE_INFINITY };
   const rank = rankOf(times.length + missing, share);
   return { low: times[rank - missing] ?? 0, high: times[rank] ?? Number.POSITIVE_INFINITY };
@@ -67,10 +72,8 @@ function timeBounds(times: Float64Array, { statistic }: Budget, missing: number)
 
 /** What a budget on handler times comes to whatever the times are that are missing. */
 export function decideTimes(left: BudgetedRun, right: BudgetedRun, budget: Budget): Outcome {
-  const boundsIn = (run: BudgetedRun): Bounds =>
-    timeBounds(run.times(budget.level, budget.reason), budget, untimed(run, budget));
-  const against = budget.baseline ? boundsIn(left) : exactly(0);
-  return decide(budget.operator, boundsIn(right), limitBounds(budget, against));
+  const against = budget.baseline ? timeBounds(left, budget) : exactly(0);
+  return decide(budget.operator, timeBounds(right, budget), limitBounds(budget, against));
 }
 
 /** What it means for a budget that a run lacks something. */

@@ -2,8 +2,10 @@
  * What got slower or faster from one run to another, reason by reason. Ticks of a deterministic machine are compared as
  * they are. Host times are samples, and are judged as budgets are: by the rank test and the least effect, the
  * significance being that of all tests of a comparison together (Bonferroni), so that of a hundred comparisons of equal
- * runs one at the most says anything.
+ * runs one at the most says anything. Where events were lost, what is told is of the exits that were timed, and is
+ * certain only where it is so whatever the times are that are missing.
  */
+import { type Bounds, timeBounds } from './budget-bounds.js';
 import { chanceLarger, LEAST_EFFECT, leastSamples, SIGNIFICANCE } from './budget-judge.js';
 import type { DiffSide } from './diff-side.js';
 import type { ProfileRow, Times } from './profile/profile.js';
@@ -20,7 +22,10 @@ export interface Shift {
   readonly right: number;
   /** How likely chance is; null of ticks. */
   readonly p: number | null;
+  /** Whether it moved that way whatever the times are that are missing of the runs. */
+  readonly certain: boolean;
 }
+type Moved = Omit<Shift, 'certain'>;
 
 /** The statistics of a reason that moved one way. */
 export interface TimeChange {
@@ -32,8 +37,8 @@ export interface TimeChange {
   readonly slower: boolean;
   readonly samples: { readonly left: number; readonly right: number };
   /**
-   * Time that the right run's exits took more than they would have with the mean of the left; below 0: less;
-   * null where the mean is not among what moved.
+   * Time that the right run's exits took more than they would have with the mean of the left, of those that were
+   * timed; below 0: less; null where the mean is not among what moved.
    */
   readonly cost: number | null;
   readonly shifts: readonly Shift[];
@@ -70,10 +75,12 @@ export function timeChanges(left: DiffSide, right: DiffSide, pairs: readonly Row
   const level = SIGNIFICANCE / (timed.length * SHIFTING.length * 2);
   return timed
     .flatMap(({ before, after, was, is }) => {
-      const shifts =
+      const found =
         unit === 'ticks'
           ? exactShifts(was, is)
           : sampledShifts(was, is, () => [left.rowTimes(before), right.rowTimes(after)], level);
+      const isCertain = certainty([left, before], [right, after]);
+      const shifts = found.map((moved) => ({ ...moved, certain: isCertain(moved) }));
       return [true, false].flatMap((slower): TimeChange[] => {
         const moved = shifts.filter((shift) => shift.right > shift.left === slower);
         if (moved.length === 0) return [];
@@ -107,7 +114,27 @@ function meanAgainst(was: Times, is: Times, slower: boolean): MeanAgainst | null
   return against('mean') ? { with: PULLING.find(against) ?? null } : null;
 }
 
-const exactShifts = (was: Times, is: Times): Shift[] =>
+/** Tells of a statistic of two rows whether the times that are missing may have moved it. */
+function certainty(...rows: [left: readonly [DiffSide, ProfileRow], right: readonly [DiffSide, ProfileRow]]) {
+  if (rows.every(([{ lack }]) => lack === null)) return () => true;
+  return ({ statistic, left, right }: Moved): boolean => {
+    const [was, is] = rows.map(([side, row]) => boundsOfRow(side, row, statistic));
+    const [less, more] = left < right ? [was, is] : [is, was];
+    return less !== undefined && more !== undefined && less.high < more.low;
+  };
+}
+
+const ANYWHERE: Bounds = { low: 0, high: Number.POSITIVE_INFINITY };
+
+/** The level of exits is in doubt where events were lost, and is not asked for where all of a reason have the same. */
+function boundsOfRow(side: DiffSide, { reason, level }: ProfileRow, statistic: Shifting): Bounds {
+  const alike = side.profile?.rows.filter((row) => row.reason === reason && !row.failed) ?? [];
+  const isAlone = alike.length === 1;
+  if (!isAlone && level === null) return ANYWHERE;
+  return timeBounds(side, { measure: 'latency', statistic, reason, level: isAlone ? null : level });
+}
+
+const exactShifts = (was: Times, is: Times): Moved[] =>
   SHIFTING.flatMap((statistic) =>
     was[statistic] === is[statistic] ? [] : [{ statistic, left: was[statistic], right: is[statistic], p: null }],
   );
@@ -118,7 +145,7 @@ function sampledShifts(
   is: Times,
   samples: () => readonly [Float64Array, Float64Array],
   level: number,
-): Shift[] {
+): Moved[] {
   const moved = SHIFTING.filter((statistic) => {
     const [less, more] = [was[statistic], is[statistic]].toSorted((a, b) => a - b) as [number, number];
     return (

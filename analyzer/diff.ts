@@ -8,6 +8,7 @@ import { align, commonSymbols } from './diff-align.js';
 import { relationOf } from './diff-chance.js';
 import { DiffSide, type ExitLine, type Match } from './diff-side.js';
 import { otherLevel, type RowPair, type TimeChange, timeChanges } from './diff-times.js';
+import { originOf } from './origin.js';
 import type { Profile, Times } from './profile/profile.js';
 import { WordTable } from './profile/table.js';
 import { COLUMNS } from './profile/view.js';
@@ -324,7 +325,10 @@ function eventDeltas(left: DiffSide, right: DiffSide): Diff['events'] {
 export function readSide(reader: TraceReader, options: Pick<DiffOptions, 'ignore'> = {}): DiffSide {
   const side = new DiffSide(options.ignore);
   for (const chunk of reader.chunks('event', { columns: COLUMNS })) side.take(chunk);
-  side.finish((domain, code) => reader.name(domain, code));
+  side.finish(
+    (domain, code) => reader.name(domain, code),
+    originOf((key) => reader.run(key), reader.complete),
+  );
   return side;
 }
 

@@ -359,6 +359,8 @@ export interface ComparedTimes {
     readonly left: number;
     readonly right: number;
     readonly p: number | null;
+    /** False where the times that are missing may explain it. */
+    readonly certain: boolean;
   }[];
 }
 

@@ -125,12 +125,19 @@ export function summaryOf(report: Report): string {
   return [found, ...remarksOf(report), proof].filter((part) => part !== null).join('; ');
 }
 
+/** Exits that one run has alone, in words; what the other recording lacks may be just these. */
+export const aloneTexts = ({ answer, lacks }: Report): { readonly vanished: string; readonly appeared: string } => ({
+  vanished: `${formatNumber(answer.vanished)} vanished${lacks.right.lack === null ? '' : ' or not recorded'}`,
+  appeared: `${formatNumber(answer.appeared)} appeared${lacks.left.lack === null ? '' : ' or not recorded before'}`,
+});
+
 /** What is alike and what is not; null where nothing was aligned. */
 function alignmentOf(report: Report): string | null {
   const { answer, ignored } = report;
-  const { related, short, hunks, matched, vanished, appeared } = answer;
+  const { related, short, hunks, matched } = answer;
   if (!related && !short) return null;
-  const changed = `${formatNumber(vanished)} vanished, ${formatNumber(appeared)} appeared`;
+  const { vanished, appeared } = aloneTexts(report);
+  const changed = `${vanished}, ${appeared}`;
   const without = ignored.length === 0 ? [] : [`without ${ignored.join(', ')}`];
   const difference = hunks > 0 ? [changed] : failuresOf(report).length > 0 ? [] : ['no difference'];
   return [`${formatCount(matched, 'exit')} alike`, ...difference, ...without].join(', ');

@@ -22,13 +22,14 @@ import {
   bothOf,
   exitText,
   levelsOf,
-  MARKED,
+  marksOf,
   meanText,
   reasonTexts,
   signed,
-  TIME_SECTIONS,
   TIME_TITLES,
   timeCells,
+  timeSections,
+  UNCERTAIN,
 } from './diff-text.js';
 import type { Output } from './output.js';
 import { formatNumber } from './table.js';
@@ -88,11 +89,11 @@ function markdownDivergence(out: Output, { before, left, right, more, after }: D
   out.line('\n</details>\n');
 }
 
-function markdownTimes({ times, right: { unit } }: Diff, out: Output): void {
-  const mark = (text: string): string => (unit === 'ticks' ? text : `**${text}**`);
-  for (const { title, slower } of TIME_SECTIONS) {
-    const changes = times.filter((change) => change.slower === slower);
-    if (changes.length === 0) continue;
+function markdownTimes(answer: Diff, out: Output): void {
+  const { unit } = answer.right;
+  const marks = marksOf(answer);
+  const mark = (text: string): string => (marks === null ? text : `**${text}**`);
+  for (const { title, certain, changes } of timeSections(answer)) {
     out.line(`**${title}**\n`);
     const rows = changes.map((change) => timeCells(unit, { ...change, reason: markdownText(change.reason) }, mark));
     markdownTable(out, TIME_TITLES, rows);
@@ -100,8 +101,9 @@ function markdownTimes({ times, right: { unit } }: Diff, out: Output): void {
       const note = meanText(unit, change);
       if (note !== null) out.line(`- ${markdownText(`${change.reason}: ${note}`)}`);
     }
+    if (!certain) out.line(`\n${UNCERTAIN}\n`);
   }
-  if (unit !== 'ticks' && times.length > 0) out.line(`\nBold: ${MARKED}.\n`);
+  if (marks !== null) out.line(`\nBold: ${marks}.\n`);
 }
 
 function markdown(report: Report, out: Output): void {

@@ -1,8 +1,8 @@
 /** What a comparison says, for a person at a terminal. */
-import type { Change, Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
+import type { Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
-import { checksOf, exitsMissing, failuresOf, type Report, remarksOf, sameness } from './diff-checks.js';
+import { aloneTexts, checksOf, exitsMissing, failuresOf, type Report, remarksOf, sameness } from './diff-checks.js';
 import type { Output } from './output.js';
 import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
@@ -44,10 +44,11 @@ function printDivergence(out: Output, { before, left, right: other, more, after 
   for (const line of after) out.line(out.paint('dim', `    ${exitText(line)}`));
 }
 
-function printChanges(out: Output, changes: readonly Change[], most: number): void {
+function printChanges(out: Output, { answer: { changes }, lacks }: Report, most: number): void {
   if (changes.length === 0 || most === 0) return;
+  const isWhole = lacks.left.lack === null && lacks.right.lack === null;
   out.line();
-  out.title('What appeared and vanished');
+  out.title(`What appeared and vanished${isWhole ? '' : ', or was not recorded'}`);
   out.table(
     [right('vanished'), right('appeared'), { title: 'exit', shrinks: 20 }],
     changes
@@ -82,17 +83,32 @@ export function bothOf({ left, right: other }: Diff, row: ReasonDelta, name: 'me
 
 /** What slowed, and what got faster: titles, and cells of a row for each reason. */
 export const TIME_TITLES = ['L', 'reason', 'samples', ...SHIFTING, 'cost'] as const;
-export const TIME_SECTIONS = [
-  { title: 'What slowed', slower: true },
-  { title: 'What got faster', slower: false },
+const TIME_SECTIONS = [
+  { title: 'What slowed', slower: true, certain: true },
+  { title: 'What got faster', slower: false, certain: true },
+  { title: 'What was slower of the exits that were timed', slower: true, certain: false },
+  { title: 'What was faster of the exits that were timed', slower: false, certain: false },
 ] as const;
+/** What is said below those that are not certain. */
+export const UNCERTAIN = 'The times that are missing may explain it.';
 
-/** `mark` marks what is more than chance: of samples, not every difference is. */
+type TimeSection = Omit<(typeof TIME_SECTIONS)[number], 'slower'> & { readonly changes: readonly TimeChange[] };
+
+const isCertain = ({ shifts }: TimeChange): boolean => shifts.some(({ certain }) => certain);
+
+/** Those that have anything to tell. */
+export const timeSections = ({ times }: Diff): TimeSection[] =>
+  TIME_SECTIONS.flatMap(({ title, slower, certain }) => {
+    const changes = times.filter((change) => change.slower === slower && isCertain(change) === certain);
+    return changes.length === 0 ? [] : [{ title, certain, changes }];
+  });
+
+/** `mark` marks what is certain, and of samples more than chance. */
 export function timeCells(unit: Profile['unit'], change: TimeChange, mark: (text: string) => string): string[] {
   const { reason, samples, cost, shifts, was, is } = change;
   const moved = SHIFTING.map((statistic) => {
     const text = moveText(unit, was[statistic], is[statistic]);
-    return shifts.some((shift) => shift.statistic === statistic) ? mark(text) : text;
+    return shifts.some((shift) => shift.statistic === statistic && shift.certain) ? mark(text) : text;
   });
   const counts = [...new Set([samples.left, samples.right].map((count) => formatNumber(count)))].join(' → ');
   const more = cost === null ? '' : `${cost < 0 ? '−' : '+'}${timeText(unit, Math.abs(cost))}`;
@@ -110,15 +126,22 @@ export function meanText(unit: Profile['unit'], { slower, shifts, was, is, mean 
   return `${head}${mean.with === 'p50' ? `most exits got ${other}` : `the tail ${tail}`}, ${by}`;
 }
 
-/** What marks mean, where times are samples. */
-export const MARKED = 'more than chance, by a rank test; the rest may be chance';
+/** What marks mean, where times are samples or some are missing; null where nothing is marked. */
+export function marksOf({ times, right: { unit } }: Diff): string | null {
+  if (!times.some(isCertain)) return null;
+  const isWhole = times.every(({ shifts }) => shifts.every(({ certain }) => certain));
+  if (unit === 'ticks') return isWhole ? null : 'whatever times are missing; the rest may be because of them';
+  const chance = 'more than chance, by a rank test';
+  return isWhole
+    ? `${chance}; the rest may be chance`
+    : `${chance}, whatever times are missing; the rest may be chance, or because of them`;
+}
 
-function printTimes(out: Output, { times, right: { unit } }: Diff): void {
-  const sampled = unit !== 'ticks';
-  const mark = (text: string): string => (sampled ? `${text}*` : text);
-  for (const { title, slower } of TIME_SECTIONS) {
-    const changes = times.filter((change) => change.slower === slower);
-    if (changes.length === 0) continue;
+function printTimes(out: Output, answer: Diff): void {
+  const { unit } = answer.right;
+  const marks = marksOf(answer);
+  const mark = (text: string): string => (marks === null ? text : `${text}*`);
+  for (const { title, certain, changes } of timeSections(answer)) {
     const notes = changes.map((change) => meanText(unit, change));
     out.line();
     out.title(title);
@@ -132,8 +155,9 @@ function printTimes(out: Output, { times, right: { unit } }: Diff): void {
       rows.map((row) => shown.map((i) => row[i] ?? '')),
     );
     for (const [i, note] of notes.entries()) if (note !== null) out.line(`${changes[i]?.reason}: ${note}`);
+    if (!certain) out.line(out.paint('dim', UNCERTAIN));
   }
-  if (sampled && times.length > 0) out.line(out.paint('dim', `* ${MARKED}`));
+  if (marks !== null) out.line(out.paint('dim', `* ${marks}`));
 }
 
 const TIME_DROPS: { readonly [title: string]: number } = { p90: 1, cost: 2, samples: 3 };
@@ -216,8 +240,9 @@ export function printDiff(out: Output, report: Report, changes: number): void {
     const places = formatCount(answer.hunks, 'place');
     const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];
-    if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} vanished`));
-    if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} appeared`));
+    const { vanished, appeared } = aloneTexts(report);
+    if (answer.vanished > 0) parts.push(out.paint('red', vanished));
+    if (answer.appeared > 0) parts.push(out.paint('green', appeared));
     const none = failuresOf(report).length === 0 ? '; no difference' : '';
     out.line(parts.join(', ') + (answer.hunks === 0 ? none : `, in ${places}`));
     out.line(
@@ -229,7 +254,7 @@ export function printDiff(out: Output, report: Report, changes: number): void {
     printAdvice(out, answer);
   }
   if (answer.first !== null) printDivergence(out, answer.first);
-  printChanges(out, answer.changes, changes);
+  printChanges(out, report, changes);
   printTimes(out, answer);
   if (answer.hunks === 0 && answer.related) return;
   printReasons(out, answer);

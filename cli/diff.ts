@@ -144,7 +144,7 @@ export const command: Command = {
       `where the statistic is over its limit by ${LEAST_EFFECT * 100}% and a rank test (Mann-Whitney, of the tail that a ` +
       `percentile cuts off) gives chance less than ${SIGNIFICANCE * 100}%; with too few samples the answer is that ` +
       'there is not enough data. Of a run that lost events a budget on times is undecided unless no times that are missing can turn it. What slowed and what got faster is told by the same test, the chance being that of all ' +
-      'reasons together; times alone do not change the exit code.',
+      'reasons together; where times that are missing may turn it, it is said to be of the exits that were timed. Times alone do not change the exit code.',
     SYMBOLS_DETAILS,
   ],
   json: {
@@ -162,7 +162,7 @@ export const command: Command = {
       'level, leftLevel (where it is another, else null), isa, reason, failed, left, right, delta, leftTimes, rightTimes',
     times:
       'what got slower or faster: { level, leftLevel, reason, slower, samples: { left, right }, cost (null where the mean did not move), shifts: { statistic (mean, ' +
-      'p50, p90, p99), left, right, p (null of ticks) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
+      'p50, p90, p99), left, right, p (null of ticks), certain (false where the times that are missing may explain it) }, was, is (all statistics), mean (null, or that it went the other way: { with: p50, p90, p99, max or null, what went with it }) }, the costliest first',
     events: 'kinds whose number changed: { kind, left, right }',
     left: '{ path, unit, exits (null where the recording has no events of them), failedEarly (entries that failed without an exit), refused (nested entries that were), lost, lack (why counts are lower bounds, or null) }',
     right: 'the same of RIGHT',

@@ -85,6 +85,45 @@ describe('a gate', () => {
     assert.doesNotMatch((await trapline('diff', base, equal)).out, /What slowed|What got faster/);
   });
 
+  // half of them took 2 us, and those are lost
+  it('says no more of a run that lost events than what is of the exits that were timed', async () => {
+    const whole = recording('both.txt', (i) => (i % 2 === 0 ? 2 : 5));
+    const lines = readFileSync(whole, 'utf8').split('\n');
+    const slow = lines.filter((_, i) => i % 4 >= 2);
+    const lossy = join(folder, 'lossy.txt');
+    writeFileSync(lossy, `CPU:0 [LOST 100 EVENTS]\n${slow.join('\n')}\n`);
+    const { out } = await trapline('diff', whole, lossy);
+    assert.match(out, /50 exits alike, 50 vanished or not recorded/);
+    assert.match(out, /\nWhat appeared and vanished, or was not recorded\n/);
+    assert.match(out, /\nWhat was slower of the exits that were timed\n.*CPUID +100 → 50 +3.50 → 5 µs +2 → 5 µs /s);
+    assert.match(out, /\nThe times that are missing may explain it\.\n/);
+    assert.doesNotMatch(out, /\*|What slowed/);
+    const back = await trapline('diff', lossy, whole, '--format', 'markdown');
+    assert.match(back.out, /50 appeared or not recorded before/);
+    assert.match(
+      back.out,
+      /\*\*What was faster of the exits that were timed\*\*.*\| CPUID \| 50 → 100 \| 5 → 3.50 µs \|/s,
+    );
+    assert.doesNotMatch(back.out, /Bold/);
+    const { times } = JSON.parse((await trapline('diff', whole, lossy, '--json')).out);
+    assert.deepEqual(
+      times[0].shifts.map(({ certain }: { certain: boolean }) => certain),
+      [false, false],
+    );
+    // a hundred of 2 us against a hundred of 5 us, and one event lost
+    const [fast, few] = [recording('fast.txt', () => 2), join(folder, 'few.txt')];
+    writeFileSync(
+      few,
+      `CPU:0 [LOST 1 EVENTS]\n${readFileSync(
+        recording('slow.txt', () => 5),
+        'utf8',
+      )}`,
+    );
+    const marked =
+      /What slowed\n.*CPUID +100 +2 → 5 µs +2 → 5 µs\* .*\n\* more than chance, .* whatever times are missing/s;
+    assert.match((await trapline('diff', fast, few)).out, marked);
+  });
+
   // 95 x 2 + 5 x 60 = 490 µs of 100 exits before, 95 x 3 + 5 x 4 = 305 µs after
   it('says how a median that rose and a mean that fell go together', async () => {
     const slow = (i: number): boolean => i % 20 === 0;

@@ -123,6 +123,7 @@ describe('panels of host traces, in Chromium', { skip }, () => {
       ['threads.arrow', { text: THREADS }],
       ['sparse.arrow', { text: SPARSE }],
       ['more.arrow', { text: interrupted(earlier.text) }],
+      ['lossy.arrow', { text: `${later.text}\nCPU:0 [LOST 50000 EVENTS]\n` }],
     ] as const) {
       importTrace(memorySource(Buffer.from(text)), () => createTrace(join(folder, name)));
       readers.push(openTrace(join(folder, name)));
@@ -160,6 +161,17 @@ describe('panels of host traces, in Chromium', { skip }, () => {
     await page.locator('#compare button[aria-label="The other way round"]').click();
     await page.locator('#compare .shifts tr[data-reason="CPUID"][data-slower="true"]').waitFor();
     assert.equal(await page.locator('#trace').inputValue(), 'after.arrow');
+    await page.context().close();
+  });
+
+  it('say of a trace that lost events what was slower and faster of the exits that were timed', async () => {
+    const page = await open('#trace=before.arrow&panel=compare&with=lossy.arrow');
+    const heads = ['Slower of the exits that were timed', 'Faster of the exits that were timed', 'Exits by reason'];
+    assert.deepEqual(await texts(page, '#compare h2'), heads);
+    const [, doubt] = await texts(page, '#compare .told');
+    assert.equal(doubt, '?: the times that are missing may explain it.');
+    const cells = await texts(page, '#compare .shifts tr[data-reason="MSR_READ"] td');
+    assert.match(cells[4] ?? '', /µs → .*%\?$/);
     await page.context().close();
   });
 

@@ -15,9 +15,12 @@ const COLUMNS = [
   { name: 'Cost', says: 'time that all of these exits took more, or less, than with the mean before', shown: '' },
 ] as const;
 const SECTIONS = [
-  { title: 'What slowed', slower: true },
-  { title: 'What got faster', slower: false },
+  { title: 'What slowed', slower: true, certain: true },
+  { title: 'What got faster', slower: false, certain: true },
+  { title: 'Slower of the exits that were timed', slower: true, certain: false },
+  { title: 'Faster of the exits that were timed', slower: false, certain: false },
 ] as const;
+const UNCERTAIN = 'The times that are missing may explain it';
 
 /** Names an exit reason; `hold` tells the cell from all others. */
 export type ReasonCell = (name: string, hold: string) => Node;
@@ -33,8 +36,8 @@ export function shiftTables({ times, units, judged }: Comparison, reason: Reason
   if (times.length === 0) {
     return [told(right === 'ticks' ? 'Handler times are the same.' : 'Handler times differ no more than by chance.')];
   }
-  const tables = SECTIONS.flatMap(({ title, slower }) => {
-    const rows = times.filter((change) => change.slower === slower);
+  const tables = SECTIONS.flatMap(({ title, slower, certain }) => {
+    const rows = times.filter((change) => change.slower === slower && isCertain(change) === certain);
     if (rows.length === 0) return [];
     const head = COLUMNS.map(({ name, says, shown }) => el('th', { class: shown, title: says }, name));
     return [
@@ -48,8 +51,12 @@ export function shiftTables({ times, units, judged }: Comparison, reason: Reason
     ];
   });
   const how = 'Host times are samples: shown is what a rank test takes for more than chance (≈: it does not).';
-  return right === 'ticks' ? tables : [...tables, told(how)];
+  const isWhole = times.every(({ shifts }) => shifts.every(({ certain }) => certain));
+  const notes = [...(right === 'ticks' ? [] : [how]), ...(isWhole ? [] : [`?: ${UNCERTAIN.toLowerCase()}.`])];
+  return [...tables, ...notes.map(told)];
 }
+
+const isCertain = ({ shifts }: ComparedTimes): boolean => shifts.some(({ certain }) => certain);
 
 const told = (text: string): HTMLElement => el('p', { class: 'quiet told' }, text);
 
@@ -63,9 +70,9 @@ function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: ReasonCell): HT
     }
     return el(
       'td',
-      { class: shown },
+      shift.certain ? { class: shown } : { class: `${shown} quiet`, title: UNCERTAIN },
       `${handlerTime(unit, shift.left)} → ${handlerTime(unit, shift.right)}`,
-      el('small', {}, changeOf(shift.left, shift.right)),
+      el('small', {}, `${changeOf(shift.left, shift.right)}${shift.certain ? '' : '?'}`),
     );
   });
   const exits = [...new Set([samples.left, samples.right].map(whole))].join(' → ');
