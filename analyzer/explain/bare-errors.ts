@@ -2,14 +2,17 @@
  * Errors of VM instructions and entries as hypervisors word them in a line of a log, in the one spelling that rows.ts
  * reads. A number is hexadecimal with `0x` and decimal without; one that is no such error makes the line an ordinary one.
  */
+import { isReportOf, reportsNothing } from './report-lines.js';
 
 /** Rows of these lines; what follows is hexadecimal. */
 export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:' } as const;
 
-const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})(?![\w.])`;
-const HEX = String.raw`((?:0x)?[0-9a-f]{1,8})(?![\w.])`;
-/** ` code: `, `=`, ` number is `, or a blank. */
-const TO = String.raw`(?:[ _](?:code|number|field|status))?\s*(?:[:=]|\bis\b|\bwas\b)?\s*\(?`;
+/** A full stop may end the line, or what is quoted; any other is one of a version or of a sentence. */
+const END = String.raw`(?!\w|\.(?!["'\x60]|\s*$))`;
+const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})${END}`;
+const HEX = `((?:0x)?[0-9a-f]{1,8})${END}`;
+/** ` code: `, `=`, ` number is `, a blank, or what ends a name in JSON. */
+const TO = String.raw`(?:[ _](?:code|number|field|status))?["']?\s*(?:[:=]|\bis\b|\bwas\b)?\s*["'(]?`;
 
 interface Wording {
   readonly pattern: RegExp;
@@ -34,52 +37,53 @@ const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(va
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
 
+/** VM-instruction errors: of a line that may tell of any instruction, and of one that names the entry. */
+const OF_ANY = { as: BARE.error, isOne: isError } as const;
+const OF_ENTRY = { as: BARE.error, isOne: isEntryError } as const;
+/** Exit reasons, the exit code of SVM, and what KVM gives to user space, which may be any of all these. */
+const OF_REASON = { as: BARE.entry, isOne: isEntryFailure } as const;
+const OF_VMRUN = { as: BARE.entry, isOne: isInvalid } as const;
+const OF_KVM = { as: BARE.entry, isOne: isReasonOrNone } as const;
+
 const VIRTUALBOX = String.raw`(?:HM: CPU\[\d{1,5}\]|VERR_VMX_UNABLE_TO_(?:START|RESUME)_VM: CPU\d{1,5})`;
 
 const WORDINGS: readonly Wording[] = [
   {
     pattern: new RegExp(String.raw`\bvm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error${TO}${NUMBER}`, 'i'),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
   },
   {
     pattern: new RegExp(
       String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
       'i',
     ),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ENTRY,
   },
   {
     pattern: new RegExp(String.raw`\bvm(?:launch|resume) fail(?:ed)?:\s*${NUMBER}`, 'i'),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ENTRY,
   },
   {
     pattern: new RegExp(
       String.raw`\bvm[-_ ]?ent(?:ry|er)\s+(?:fail(?:ed|ure)\b[,:]?\s*(?:with\s+)?)?(?:instruction )?error${TO}${NUMBER}`,
       'i',
     ),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ENTRY,
   },
   {
     pattern: new RegExp(String.raw`\bvm[-_ ]?entry\s+fail(?:ed|ure)\b[^0-9(\n]{0,40}?${NUMBER}`, 'i'),
-    as: BARE.entry,
-    isOne: isEntryFailure,
+    ...OF_REASON,
   },
   {
     // kvm-ioctls as {:?}, in Cloud Hypervisor and others: a pair once, and a structure since.
     pattern: new RegExp(String.raw`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`),
-    as: BARE.entry,
-    isOne: isReasonOrNone,
+    ...OF_KVM,
     isOwn: true,
   },
   {
     // Firecracker, Dragonball.
     pattern: new RegExp(String.raw`\bKVM_EXIT_FAIL_ENTRY signal\b[^0-9\n]{0,80}(?:: |reasons\()${NUMBER}`),
-    as: BARE.entry,
-    isOne: isReasonOrNone,
+    ...OF_KVM,
     isOwn: true,
   },
   {
@@ -91,65 +95,55 @@ const WORDINGS: readonly Wording[] = [
   {
     // bhyve, xhyve and hvt, a line for each.
     pattern: new RegExp(String.raw`\bexit_reason\s+${NUMBER}`),
-    as: BARE.entry,
-    isOne: isEntryFailure,
+    ...OF_REASON,
   },
   {
     pattern: new RegExp(String.raw`\binst_error\s+${NUMBER}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
   },
   {
     pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`, 'i'),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ENTRY,
   },
   {
     // A number of the system in the same place would be negative, or is tried again.
     pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}(?!, retry)`, 'i'),
-    as: BARE.error,
-    isOne: isEntryError,
+    ...OF_ENTRY,
   },
   {
     // KVM on a nested guest, arch/x86/kvm/vmx.c until 5.0: %x.
     pattern: new RegExp(String.raw`\bnested_vmx_exit_reflected failed vm entry ${HEX}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
     isHex: true,
   },
   {
     // HAXM, core/cpu.c.
     pattern: new RegExp(String.raw`\bVMfailValid\. Prev exit: [0-9a-f]{1,16}\. Error code: ${NUMBER}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
   },
   {
     // OpenBSD, sys/arch/amd64/amd64/vmm.c: the number in a line that names the launch, and in one for itself.
     pattern: new RegExp(String.raw`\bfailed launch with valid vmcs, code=${NUMBER}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
   },
   {
     pattern: new RegExp(String.raw`\bvcpu_run_vmx: insn error code = ${NUMBER}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
   },
   {
     // VirtualBox, HMR3CheckError (%#x) and HWACCMR3CheckError (%x), where it could not start or resume a guest.
     pattern: new RegExp(String.raw`\b${VIRTUALBOX} instruction error +${HEX}`, 'i'),
-    as: BARE.error,
-    isOne: isEntryError,
+    ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
     pattern: new RegExp(String.raw`\b${VIRTUALBOX} exit reason +${HEX}`, 'i'),
-    as: BARE.entry,
-    isOne: isEntryFailure,
+    ...OF_REASON,
     isOwn: true,
     isHex: true,
   },
@@ -164,56 +158,45 @@ const WORDINGS: readonly Wording[] = [
   {
     // Intel's eVMM, in tboot's successors and ikgt.
     pattern: new RegExp(String.raw`\bFLAGS=0x[0-9a-f]{1,16} \(zf=1 cf=0\) ErrorCode=${NUMBER}`, 'i'),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
   },
   {
     // XMHF.
     pattern: new RegExp(String.raw`\bVT Instruction ERROR: ${NUMBER}`),
-    as: BARE.error,
-    isOne: isError,
+    ...OF_ANY,
     isOwn: true,
   },
   {
     // Xen until 4.6, and programs that took this over; xen/arch/x86/hvm/vmx/vmcs.c, %lx.
     pattern: new RegExp(`<vm_(?:launch|resume)_fail> error code ${HEX}`),
-    as: BARE.error,
-    isOne: isEntryError,
+    ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
     // tboot, txt/vmcs.c: %lx.
     pattern: new RegExp(String.raw`\bvmlaunch failed for cpu \d{1,5}, error code ${HEX}`),
-    as: BARE.error,
-    isOne: isEntryError,
+    ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
     // Xen with the failed entries of its FRED series, in the line below `VMLAUNCH Failure, VMCS valid`.
     pattern: new RegExp(String.raw`\bd\d{1,5}v\d{1,5} +Instruction Error ${NUMBER},`),
-    as: BARE.error,
-    isOne: isEntryError,
+    ...OF_ENTRY,
     isOwn: true,
   },
-  {
-    pattern: /\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b/i,
-    as: BARE.entry,
-    isOne: isInvalid,
-  },
+  { pattern: /\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b/i, ...OF_VMRUN },
   {
     // The instruction, whose exit code has no other value; `vmrun`, in small letters, is a tool of VMware that exits so.
     pattern: /\bVMRUN failed[:,]? (?:with )?(?:exit ?code|EXITCODE) -1\b/,
-    as: BARE.entry,
-    isOne: isInvalid,
+    ...OF_VMRUN,
   },
   {
     // crosvm.
     pattern: new RegExp(String.raw`\bvcpu hw run failure: ${NUMBER}`),
-    as: BARE.entry,
-    isOne: isReasonOrNone,
+    ...OF_KVM,
     isOwn: true,
   },
   {
@@ -222,51 +205,6 @@ const WORDINGS: readonly Wording[] = [
     isOne: isReason,
   },
 ];
-
-/** A line of a program that matches one, not what it printed. */
-const MATCHED = /=>/;
-/** Lines that speak of errors and report none, by what they are. */
-const NO_REPORT: readonly RegExp[] = [
-  // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
-  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
-  // statements
-  /\bassert\w*!?\s*\(/i,
-  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
-  // commands that look for an error
-  /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
-  // what a test is called, expects, or passed
-  /^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
-  /(?:^|\s)(?:sub)?test:\s|\bexpect(?:s|ed)?\b|\((?:injected|simulated)\)/i,
-  // headings of mails and of changes
-  /^\W*(?:subject|re|fwd?|fixes|title):/i,
-];
-
-const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
-/** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
-const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
-const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
-const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
-
-/**
- * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
- * level, a time, whose error it is, and what failed. Words of a sentence that talks of an error are none of these.
- */
-const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})) ?$`,
-  'i',
-);
-/** Such a sentence with a head of its own. */
-const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return)\b/i;
-
-/** A report ends there, or goes on with what the number means, where it was, or a further value. */
-const REST =
-  /^\s*(?:$|[([{<)\]},;:.!"'`](?!=)|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
-
-/** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
-function isReportOf(front: string, rest: string): boolean {
-  const trimmed = front.trimEnd();
-  return REST.test(rest) && !TALK.test(front) && HEAD.test(trimmed === front ? front : `${trimmed} `);
-}
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
@@ -286,8 +224,7 @@ function numberOf(number: string | undefined, isHex = false): bigint {
 
 /** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
 export function respelled(line: string): string {
-  if (!mayReport(line) || (line.includes('FailEntry') && MATCHED.test(line))) return line;
-  if (NO_REPORT.some((pattern) => pattern.test(line))) return line;
+  if (!mayReport(line) || reportsNothing(line)) return line;
   for (const { pattern, as, isOne, isHex, isOwn } of WORDINGS) {
     const found = pattern.exec(line);
     if (found === null) continue;

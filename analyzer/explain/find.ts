@@ -8,7 +8,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
-import { type Fit, fit, fold, isOneCase, startsWord } from './template.js';
+import { type Fit, fit, fold, isOneCase, plain, startsWord } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -81,12 +81,10 @@ const ANY_CASE = new RegExp(ANY_CASE_HEADS, 'gi');
 const unfolded = (heads: string): string => heads.replaceAll(' ', '\\s+').replaceAll('=', '\\s*=');
 const UNFOLDED_AS_PRINTED = new RegExp(unfolded(HEADS));
 const UNFOLDED_ANY_CASE = new RegExp(unfolded(ANY_CASE_HEADS), 'i');
-const ESCAPE = '\u001b';
 
 /** Whether a line may be one of a dump. Most are not, and this is all that is done about those. */
 const mayBeRow = (raw: string): boolean =>
-  raw.length >= SHORTEST &&
-  ((isOneCase(raw) ? UNFOLDED_ANY_CASE : UNFOLDED_AS_PRINTED).test(raw) || mayReport(raw) || raw.includes(ESCAPE));
+  raw.length >= SHORTEST && ((isOneCase(raw) ? UNFOLDED_ANY_CASE : UNFOLDED_AS_PRINTED).test(raw) || mayReport(raw));
 
 /** The rows that may stand where a head does, by the head in lower case: theirs begins like it. */
 const ROWS_AT: ReadonlyMap<string, readonly Row[]> = new Map(
@@ -182,7 +180,8 @@ class Finder {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
-    const front = this.#withValue(i, raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
+    const shown = plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
+    const front = this.#withValue(i, shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(i + 1, dropped);
     if (!mayBeRow(front)) {
@@ -196,9 +195,9 @@ class Finder {
       return;
     }
     this.#afterBlank = false;
-    const moment = momentOf(raw.slice(0, FRONT));
-    const thread = THREAD.exec(raw)?.[1] ?? VCPU.exec(raw)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
-    const context = { line: i + 1, thread, moment, at, xen: XEN.test(raw) };
+    const moment = momentOf(shown.slice(0, FRONT));
+    const thread = THREAD.exec(shown)?.[1] ?? VCPU.exec(shown)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
+    const context = { line: i + 1, thread, moment, at, xen: XEN.test(shown) };
     let hits = hitsOf(text, places);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();

@@ -19,51 +19,65 @@ const UNSUPPORTED = 'the processor lacks the field, because it lacks the feature
 const isBasic = (encoding: bigint): boolean =>
   FIELDS.some((field) => BigInt(field.encoding) === encoding && field.needs.length === 0);
 
+/**
+ * What the instructions on fields and on the address of a VMCS fail with (SDM Vol. 3C, "VM Instruction Error Numbers");
+ * 0 stands for VMfailInvalid.
+ */
+const ERRORS = { VMREAD: [0, 12], VMWRITE: [0, 12, 13], VMCLEAR: [0, 2, 3], VMPTRLD: [0, 9, 10, 11] } as const;
+type Instruction = keyof typeof ERRORS;
+
+const isErrorOf = (name: Instruction, error: bigint): boolean => ERRORS[name].some((one) => BigInt(one) === error);
+
+/** With a current VMCS the failed instruction would have written one of its own numbers there. */
+const noneOf = (name: Instruction, error: bigint): string =>
+  `${error}, which was printed as its VM-instruction error, is none of ${name}: it was not read, because ${NO_VMCS}`;
+
 function meaning(field: bigint, error: bigint | null): string {
   if (error === 0n || (error === null && isBasic(field)))
     return `${NO_VMCS}${error === null ? ': every processor has this field' : ''}`;
   if (error === 12n && nameOf(field) === '') return 'no such field is known: is the encoding right?';
   if (error === 12n) return `${UNSUPPORTED}: ask its capability MSR before the access`;
   if (error === 13n) return 'the field is read-only, unless IA32_VMX_MISC bit 29 says otherwise';
-  if (error === null) return `${UNSUPPORTED}, or ${NO_VMCS}`;
-  return VM_INSTRUCTION_ERRORS[Number(error & 0xffn)] ?? 'no such error in the manual';
+  return `${UNSUPPORTED}, or ${NO_VMCS}`;
 }
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 function failedField(dump: Dump): string | null {
   const error = fieldOf(dump, 'error.vm');
-  for (const [name, instruction] of [
-    ['report.vmread', 'VMREAD of'],
-    ['report.vmwrite', 'VMWRITE to'],
+  for (const [name, instruction, to] of [
+    ['report.vmread', 'VMREAD', 'of'],
+    ['report.vmwrite', 'VMWRITE', 'to'],
   ] as const) {
     const field = fieldOf(dump, name);
     if (field === null) continue;
-    const number = error === null ? '' : ` with VM-instruction error ${error}`;
     const encoding = `${field.toString(16).toUpperCase()}H`;
-    return `${instruction} field ${encoding}${nameOf(field)} failed${number}: ${meaning(field, error)}`;
+    const said = `${instruction} ${to} field ${encoding}${nameOf(field)} failed`;
+    if (error !== null && !isErrorOf(instruction, error)) return `${said}: ${noneOf(instruction, error)}`;
+    return `${said}${error === null ? '' : ` with VM-instruction error ${error}`}: ${meaning(field, error)}`;
   }
   return null;
 }
 
-/** Instructions on the address of a VMCS, and the errors that they have (SDM Vol. 3C, "VM Instruction Error Numbers"). */
+/** Instructions on the address of a VMCS. */
 const ON_VMCS = [
-  { report: 'report.vmclear', name: 'VMCLEAR', errors: [2, 3] },
-  { report: 'report.vmptrld', name: 'VMPTRLD', errors: [9, 10, 11] },
+  { report: 'report.vmclear', name: 'VMCLEAR' },
+  { report: 'report.vmptrld', name: 'VMPTRLD' },
 ] as const;
 const PAGE = 0xfffn;
 
 function failedPointer(dump: Dump): string | null {
   const error = fieldOf(dump, 'error.vm');
-  for (const { report, name, errors } of ON_VMCS) {
+  for (const { report, name } of ON_VMCS) {
     const address = fieldOf(dump, report);
     if (address === null) continue;
     const said = `${name} of the VMCS at ${hex(address)} failed`;
     const meant = (number: number): string => VM_INSTRUCTION_ERRORS[number] ?? 'no such error in the manual';
-    if (error !== null && error !== 0n)
-      return `${said} with VM-instruction error ${error}: ${meant(Number(error & 0xffn))}`;
+    if (error !== null && !isErrorOf(name, error)) return `${said}: ${noneOf(name, error)}`;
+    if (error !== null && error !== 0n) return `${said} with VM-instruction error ${error}: ${meant(Number(error))}`;
     if ((address & PAGE) !== 0n) return `${said}: the address is not aligned to 4 KiB`;
-    return `${said}, with no error number: one of ${errors.map((number) => `${number} (${meant(number)})`).join(', ')}`;
+    const errors = ERRORS[name].filter((number) => number !== 0).map((number) => `${number} (${meant(number)})`);
+    return `${said}, with no error number: one of ${errors.join(', ')}`;
   }
   return null;
 }

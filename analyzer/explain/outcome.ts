@@ -133,7 +133,7 @@ function vmxOutcome(dump: Dump): Outcome {
   const access = dump.format === 'report' ? failedInstruction(dump) : null;
   if (access !== null) return { ...blank, kind: 'access', isa: 'vmx', failed: null, says: access };
   const error = fieldOf(dump, 'error.vm');
-  if (error !== null) return vmfail(Number(error & 0xffn));
+  if (error !== null) return vmfail(Number(error));
   const reason = fieldOf(dump, 'failure.reason') ?? fieldOf(dump, 'VM_EXIT_REASON');
   const entry = fieldOf(dump, 'failure.msr');
   const told = entry === null ? fieldOf(dump, 'failure.qualification') : entry + 1n;

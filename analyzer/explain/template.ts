@@ -7,17 +7,21 @@
  * fit; between a colon and a value there may be none, where a name is wider than its column (`%-20s`).
  */
 
+/** ESC and BEL, and how journals in JSON, rsyslog and `cat -v` spell them. */
+const ESC = String.raw`(?:\u001b|\\(?:u001b|x1b|033|e)|#033|\^\[)`;
+const BEL = String.raw`(?:\u0007|\\(?:u0007|x07|007|a)|#007|\^G)`;
+/** Control sequences and titles of a terminal (ECMA-48, 5.4 and 8.3.89): colours, erasures, the name of its window. */
+const CONTROL = new RegExp(String.raw`${ESC}(?:\[[\d:;?]*[A-Za-z]|\][^\u0007\u001b]{0,200}?(?:${BEL}|${ESC}\\))`, 'gi');
+
+/** Takes out what is for a terminal. */
+export const plain = (line: string): string => line.replace(CONTROL, '');
+
 /** Folds what differs between printers: codes for a terminal, tabs, runs of blanks, blanks around `=`. */
 export const fold = (line: string): string =>
-  line
-    .replace(CONTROL, '')
+  plain(line)
     .replace(/[\s\u00a0]+/g, ' ')
     .replace(/ ?= ?/g, '=')
     .trim();
-
-/** Control sequences and titles of a terminal (ECMA-48, 5.4 and 8.3.89): colours, erasures, the name of its window. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they start with ESC
-const CONTROL = /\u001b(?:\[[\d:;?]*[A-Za-z]|\][^\u0007\u001b]{0,200}(?:\u0007|\u001b\\))/g;
 
 const UPPER = /[A-Z]/;
 const LOWER = /[a-z]/;

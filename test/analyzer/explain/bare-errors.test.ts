@@ -26,7 +26,7 @@ describe('bare VM-instruction errors', () => {
     ['Received KVM_EXIT_FAIL_ENTRY signal: 7 on cpu 2', 7],
     ['Vcpu3 received KVM_EXIT_FAIL_ENTRY signal. the vcpu could not be run due to unknown reasons(7)', 7],
     ['vcpu hw run failure: 0x7', 7],
-    ['vmresume err 12 on CPU 3', 12],
+    ['vmresume err 5 on CPU 3', 5],
     ['vmlaunch error 7 (invalid control fields); giving up', 7],
     ['VMX instruction error: 7', 7],
     ['VMCS instruction error: 7', 7],
@@ -86,6 +86,24 @@ describe('bare VM-instruction errors', () => {
     ['VM-instruction error 7 VM entry with invalid control field(s)', 7],
     ['VM-instruction error 7 on vCPU 0 at 0xfff0', 7],
     ['> vmlaunch failed: 7', 7],
+    // hv; DebugView puts a number and a time in front
+    ['00000024\t2.18095708\t[hv] VMLAUNCH failed. Instruction error = 7.', 7],
+    ['{"msg":"VM-instruction error: 7."}', 7],
+    // colours, and what journals, rsyslog and \`cat -v\` make of them
+    ['\u001b[31mVM-instruction error: 7\u001b[0m', 7],
+    ['[\u001b[31mERROR\u001b[0m] vmlaunch failed with error \u001b[33m7\u001b[0m', 7],
+    ['\\u001b[31mVM-instruction error: 7\\u001b[0m', 7],
+    ['#033[31mVM-instruction error: 7#033[0m', 7],
+    ['^[[1;31mVM-instruction error: 7^[[0m', 7],
+    // logs of containers: CRI and the files of Docker; JSON with names of its own, and with blanks
+    ['2026-11-29T10:00:00.123456789Z stderr F VM-instruction error: 7', 7],
+    ['{"log":"VM-instruction error: 7\\n","stream":"stderr","time":"2026-11-29T10:00:00Z"}', 7],
+    ['{"level":"error","vm_instruction_error":7,"cpu":3}', 7],
+    ['{"vm_instruction_error": 7}', 7],
+    ['{ "MESSAGE" : "vmlaunch failed with error 7", "PRIORITY" : "3" }', 7],
+    ['{"time": "2026-11-29T10:00:00Z", "msg": "vmlaunch failed with error 7"}', 7],
+    // SDM volume 3C, "VM Instruction Error Numbers": an entry in SMM
+    ['vmresume failed with error 25', 25],
   ];
   for (const [line, error] of SAID)
     it(line, () => {
@@ -172,7 +190,21 @@ describe('bare VM-instruction errors', () => {
     'vmenter failed: 22',
     'vm entry failed: 5 more to go',
     'vmlaunch failed with code 7 of 12',
+    // no error of VMLAUNCH or VMRESUME; 1 and 2 are what MSVC's __vmx_vmlaunch returns, whatever the error
+    'vmlaunch failed with status 1',
+    'VMLAUNCH failed with code: 2',
+    'vmresume err 12 on CPU 3',
+    'VM entry error: 28',
+    // of the system
+    'vm entry failed: 5: Input/output error',
+    'vm enter failed: 5 (EIO)',
+    'vmenter failed: 26 (ETXTBSY)',
+    'myvm: vm entry error 7: Argument list too long',
+    'vmlaunch error 16: Device or resource busy',
     'ASSERT_EQ(vmlaunch(), "VM-instruction error 7")',
+    'pr_err("VM-instruction error: 7\\n");',
+    'The answer is VM-instruction error: 7. It was 8 before',
+    '"vmlaunch failed: error 7\\n"',
     'VMX error 7',
     'haxm_error: VMfailInvalid. Prev exit: 1e no error code',
     'vcpu_run_vmx: failed launch with invalid vmcs',
@@ -268,6 +300,20 @@ describe('failed VMX instructions other than entries', () => {
     assert.match(
       says(text),
       /^VMWRITE to field 2032H \(TSC_MULTIPLIER\) failed with VM-instruction error 12: the processor/,
+    );
+  });
+
+  // Where none is current the number cannot be read, and what is printed is left from elsewhere.
+  it('a number that is no error of the instruction means no VMCS, whatever its low byte', () => {
+    const odd = says('vmwrite error: reg 401e value 37 (err 26214405)');
+    assert.match(odd, /^VMWRITE to field 401EH .* failed: 26214405, .* is none of VMWRITE: .* no VMCS was current/);
+    assert.doesNotMatch(odd, /VMRESUME|failed with/);
+    assert.match(says('vmwrite failed: field=2032 val=0 err=7'), /7, .* is none of VMWRITE: .*no VMCS was current/);
+    assert.match(says('vmptrld failed: 00000000e8a1c0de/123450000 err=5'), /5, .* is none of VMPTRLD/);
+    assert.match(says('vmclear failed: 00000000e8a1c0de/123450000 err=11'), /11, .* is none of VMCLEAR/);
+    assert.match(
+      says('vmwrite failed: field=4400 val=0 err=13'),
+      /with VM-instruction error 13: the field is read-only/,
     );
   });
 

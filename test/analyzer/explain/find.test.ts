@@ -35,6 +35,9 @@ const PREFIXES: { readonly [name: string]: (line: string, i: number) => string }
   tabs: (line) => `\t${line.replaceAll(' ', '\t')}`,
   colours: (line) => `\u001b[31m${line}\u001b[0m`,
   'colours with colons': (line) => `\u001b[38:2::255:0:0m${line}\u001b[m\u001b[K`,
+  'colours in JSON': (line, i) => `\\u001b[32m[   61.${190300 + i}] \\u001b[0m${line}`,
+  'colours by rsyslog': (line) => `host kernel: #033[31m${line}#033[0m`,
+  'colours by cat -v': (line) => `^[[31m${line}^[[0m`,
   'title of a terminal': (line) => `\u001b]0;root@host: ~\u0007${line}`,
 };
 

@@ -1,0 +1,63 @@
+/**
+ * Which lines of a log report an error, and which speak of one: those of programs and of their tests, what version
+ * control and mails say of changes, and sentences.
+ */
+
+/** A line of a program that matches one, not what it printed. */
+const MATCHED = /=>/;
+/** Lines that speak of errors and report none, by what they are. */
+const NO_REPORT: readonly RegExp[] = [
+  // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
+  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
+  // statements
+  /\bassert\w*!?\s*\(/i,
+  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
+  // commands that look for an error
+  /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
+  // what a test is called, expects, or passed
+  /^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
+  /(?:^|\s)(?:sub)?test:\s|\bexpect(?:s|ed)?\b|\((?:injected|simulated)\)/i,
+  // headings of mails and of changes
+  /^\W*(?:subject|re|fwd?|fixes|title):/i,
+];
+
+const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
+/** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
+const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
+const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
+const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
+
+/**
+ * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
+ * name of JSON, the stream of a container, a level, a time, whose error it is, and what failed. Words of a sentence that
+ * talks of an error are none of these.
+ */
+const HEAD = new RegExp(
+  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})) ?$`,
+  'i',
+);
+/** Such a sentence with a head of its own. */
+const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return)\b/i;
+
+/** A report ends there, or goes on with what the number means, where it was, or a further value. */
+const REST =
+  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:.!"'`](?!=)|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+
+/** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
+const OF_SYSTEM =
+  /^\W{0,3}(?:E(?:INTR|IO|NXIO|2BIG|NOEXEC|BUSY|EXIST|XDEV|NOTTY|TXTBSY)\b|interrupted system call|(?:input\/output|i\/o|exec format) error|no such device|device not configured|argument list too long|(?:device or )?resource busy|file exists|(?:invalid )?cross-device link|inappropriate ioctl|not a tty|text file busy)/i;
+
+/** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
+export function isReportOf(front: string, rest: string): boolean {
+  const trimmed = front.trimEnd();
+  return (
+    REST.test(rest) &&
+    !OF_SYSTEM.test(rest.trimStart()) &&
+    !TALK.test(front) &&
+    HEAD.test(trimmed === front ? front : `${trimmed} `)
+  );
+}
+
+/** Whether a line is by its kind none that reports anything. */
+export const reportsNothing = (line: string): boolean =>
+  (line.includes('FailEntry') && MATCHED.test(line)) || NO_REPORT.some((pattern) => pattern.test(line));
