@@ -39,7 +39,8 @@ export const command: Command = {
       'ends the import there, with exit code 2, and so does one where a file or a device is read, which has nobody at its other end: ' +
       'what came is kept, and the trace is INCOMPLETE. Text without an event in its first 64 MiB is refused: it may have no end.',
     'With --replace the trace that is there stays until the new one is whole. One that lacks its end does not replace it, ' +
-      'but lies beside it in a folder: `.NAME.incomplete-XXXXXX/NAME`, or, where the import was killed, `.NAME.new-XXXXXX/NAME`. ' +
+      'but lies beside it in a folder: `.NAME.incomplete-XXXXXX/NAME`, or, where the import was killed, `.NAME.new-XXXXXX/NAME`; ' +
+      'where it was killed while the new one took the place, the old one is at `.NAME.new-XXXXXX/old/NAME`. ' +
       'It is a trace like any other, and imports that follow name it. What --follow has when it is interrupted is all that ' +
       'was asked for, and replaces. Nothing but a trace is ever replaced: no database of another program, and no folder ' +
       'with other files in it.',

@@ -1,6 +1,14 @@
 /** Where the trace came to lie that a command wrote. */
 import { leftBeside } from '../traces/open.js';
+import type { Beside } from '../traces/place.js';
 import type { Output } from './output.js';
+
+/** What is told of what lies beside a trace. */
+const SAYS: { readonly [what in keyof Beside]: string } = {
+  fresh: 'written in its place and never put there, or not yet',
+  old: 'moved away for a new one and never removed, or not yet',
+  empty: 'folders without a trace, of commands that were ended or still go on',
+};
 
 /**
  * Says, of a trace that was asked for as `asked` and is at `path`, where it is if not there, and what earlier commands
@@ -12,7 +20,9 @@ export function sayPlaced(out: Output, asked: string, path: string): void {
       `${asked} is as it was, since the new trace lacks its end; that is ${path}: remove the old one and move it there to have it`,
     );
   }
-  const others = leftBeside(asked).filter((other) => other !== path);
-  if (others.length === 0) return;
-  out.note(`beside ${asked}, written in its place and never put there, or not yet: ${others.join(', ')}`);
+  const beside = leftBeside(asked);
+  for (const what of ['fresh', 'old', 'empty'] as const) {
+    const others = beside[what].filter((other) => other !== path);
+    if (others.length > 0) out.note(`beside ${asked}, ${SAYS[what]}: ${others.join(', ')}`);
+  }
 }

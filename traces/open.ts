@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { filesOf } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
 import { TraceError, traceError } from './errors.js';
-import { beginAt, type Place, tracesBeside } from './place.js';
+import { type Beside, beginAt, lyingBeside, type Place } from './place.js';
 import { StoreReader } from './reader.js';
 import type { Store } from './sink.js';
 import { MAGIC } from './sqlite/schema.js';
@@ -113,7 +113,7 @@ export function createTrace(path: string, options: CreateOptions = {}): TraceWri
   }
 }
 
-/** Traces that were to replace the one at a path and did not, or are still being written. */
-export function leftBeside(path: string): string[] {
-  return tracesBeside(targetOf(path));
+/** What commands that were to replace the trace at a path left beside it, or still work on. */
+export function leftBeside(path: string): Beside {
+  return lyingBeside(targetOf(path));
 }

@@ -1,8 +1,9 @@
 /**
  * Where a trace is written, and where it comes to lie. Where nothing has its name it is written under that name, and can
- * be read meanwhile. One that replaces another is written in a folder of its own beside it, `.NAME.new-XXXXXX`, and
- * takes its place when it is whole. Either way the name must hold in the end what it held at first: whoever else took it
- * meanwhile keeps it, and nothing is lost without a word.
+ * be read meanwhile. One that replaces another is written in a folder of its own beside it, `.NAME.new-XXXXXX`. When it
+ * is whole, the other is moved to `old/NAME` in there, it takes the place, and the folder is removed. Either way the name
+ * must hold in the end what it held at first: whoever else took it meanwhile keeps it, and nothing is lost without a
+ * word.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -29,19 +30,42 @@ export interface Place {
 const WORDS = { fresh: 'new', incomplete: 'incomplete' } as const;
 const RANDOM = 'XXXXXX';
 
+/** Where a trace lies that had the name, in the folder of the one that replaces it. */
+const oldIn = (folder: string, target: string): string => join(folder, 'old', basename(target));
+
 const besideOf = (target: string, word: string): string => join(dirname(target), `.${basename(target)}.${word}-`);
 
-/** Traces that lie beside one since they did not take its place; another process may be writing one of them. */
-export function tracesBeside(target: string): string[] {
+/** What lies beside a trace, left by commands that were ended or of those that still go on: paths, sorted. */
+export interface Beside {
+  /** New traces, which did not take its place. */
+  readonly fresh: readonly string[];
+  /** Traces that had the name and were moved away for a new one. */
+  readonly old: readonly string[];
+  /** Folders with neither in them. */
+  readonly empty: readonly string[];
+}
+
+/** What lies beside the trace at a path, or where one would be. */
+export function lyingBeside(target: string): Beside {
   const prefixes = Object.values(WORDS).map((word) => basename(besideOf(target, word)));
   const isBeside = (name: string): boolean =>
     prefixes.some((prefix) => name.startsWith(prefix) && name.length === prefix.length + RANDOM.length);
+  let folders: string[] = [];
   try {
-    const folders = readdirSync(dirname(target)).filter(isBeside).sort();
-    return folders.map((name) => join(dirname(target), name, basename(target))).filter((path) => existsSync(path));
+    const names = readdirSync(dirname(target)).filter(isBeside).sort();
+    folders = names.map((name) => join(dirname(target), name));
   } catch {
-    return []; // a folder that may be written and not listed
+    // a folder that may be written and not listed
   }
+  const [freshOf, oldOf] = [
+    (folder: string) => join(folder, basename(target)),
+    (folder: string) => oldIn(folder, target),
+  ];
+  return {
+    fresh: folders.map(freshOf).filter((path) => existsSync(path)),
+    old: folders.map(oldOf).filter((path) => existsSync(path)),
+    empty: folders.filter((folder) => !existsSync(freshOf(folder)) && !existsSync(oldOf(folder))),
+  };
 }
 
 /** Begins a trace in a new folder beside the target, which nobody else has: a number of a process may come again. */
@@ -59,6 +83,15 @@ function beginBeside(target: string, store: Store): string {
     // the name that was asked for, not the one that it has until it is there
     if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
     throw error;
+  }
+}
+
+/** Removes what nobody needs any more. All is done by then, and what cannot be removed is told as lying beside. */
+function tidy(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {
+    // a disk that fails, or somebody who writes into it
   }
 }
 
@@ -94,7 +127,7 @@ class OwnPlace implements Place {
     try {
       store.place(join(folder, basename(target)), target);
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      tidy(folder);
     }
     this.#identity = identityOf(target);
   }
@@ -115,9 +148,21 @@ class OwnPlace implements Place {
   }
 }
 
+interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Errors of a name that is gone, or that something else has. */
+const TAKEN = new Set(['TRACE_TAKEN', 'ENOENT', 'EEXIST', 'ENOTEMPTY', 'ENOTDIR']);
+
+const isTaken = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' && TAKEN.has(error.code);
+
 /** The name of a trace that stays until the new one is whole. */
 class BesidePlace implements Place {
   readonly #target: string;
+  readonly #store: Store;
   readonly #old: Store;
   readonly #state: string;
   #folder: string;
@@ -126,6 +171,7 @@ class BesidePlace implements Place {
   constructor(path: string, target: string, store: Store, old: Store) {
     this.path = path;
     this.#target = target;
+    this.#store = store;
     this.#old = old;
     this.#state = stateOf(target, old);
     this.#folder = beginBeside(target, store);
@@ -155,39 +201,62 @@ class BesidePlace implements Place {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** In steps, as of folders and of files beside: who is killed between them finds both traces in the folder. */
+  /**
+   * In steps, as of folders and of files beside: who is killed between them finds both traces in the folder. Another
+   * process may come between any two of them: whose the name was is known once what had it is moved away, and a name is
+   * only given to what it is still free for.
+   */
   #replace(): void {
-    const old = join(this.#folder, 'old');
-    const moved: { readonly from: string; readonly to: string }[] = [];
+    const target = this.#target;
+    const moved: Move[] = [];
+    const move = (from: string): void => {
+      const to = join(dirname(oldIn(this.#folder, target)), basename(from));
+      renameSync(from, to);
+      moved.push({ from, to });
+    };
     try {
-      if (stateOf(this.#target, this.#old) !== this.#state || this.#old.refusal(this.#target) !== null) {
-        throw new TraceError(
-          'TRACE_TAKEN',
-          this.path,
-          null,
-          `what is there is no longer what was to be replaced; ${this.#says}`,
-        );
-      }
-      keepMode(this.#target, this.written);
-      mkdirSync(old);
+      this.#checkOld(target);
+      keepMode(target, this.written);
+      mkdirSync(dirname(oldIn(this.#folder, target)));
       // what SQLite keeps beside the old file are changes of that file, and none of the new one
-      for (const from of [this.#target, ...sideFiles(this.#target, this.#old).filter((file) => existsSync(file))]) {
-        const to = join(old, basename(from));
-        renameSync(from, to);
-        moved.push({ from, to });
-      }
-      renameSync(this.written, this.#target);
+      const sides = sideFiles(target, this.#old).filter((file) => existsSync(file));
+      move(target);
+      this.#checkOld(oldIn(this.#folder, target));
+      sides.forEach(move);
+      this.#store.place(this.written, target);
     } catch (error) {
-      for (const { from, to } of moved.reverse()) renameSync(to, from);
-      rmSync(old, { recursive: true, force: true });
-      if (error instanceof Error && !(error instanceof TraceError)) error.message += `; ${this.#says}`;
-      throw traceError(error, this.path, 'write');
+      throw this.#failure(error, this.#putBack(moved));
     }
-    rmSync(this.#folder, { recursive: true, force: true });
+    tidy(this.#folder);
   }
 
-  get #says(): string {
-    return `the new trace is whole and stays at ${this.written}`;
+  /** @throws TraceError TRACE_TAKEN where that is not the trace, as it was, that is to be replaced */
+  #checkOld(path: string): void {
+    if (stateOf(path, this.#old) === this.#state && this.#old.refusal(path) === null) return;
+    throw new TraceError('TRACE_TAKEN', this.path);
+  }
+
+  /** Gives files their names again while those are free; says which trace stays where it was moved to, null if none. */
+  #putBack(moved: readonly Move[]): string | null {
+    try {
+      for (const { from, to } of moved) this.#old.place(to, from);
+    } catch {
+      return oldIn(this.#folder, this.#target);
+    }
+    tidy(dirname(oldIn(this.#folder, this.#target)));
+    return null;
+  }
+
+  /** The error of a replacement: it names what there is besides what has the name. */
+  #failure(error: unknown, kept: string | null): Error {
+    const old = kept === null ? '' : `, and what was there before at ${kept}`;
+    const says = `the new trace is whole and stays at ${this.written}${old}`;
+    if (isTaken(error)) {
+      const detail = `what is there is no longer what was to be replaced; ${says}`;
+      return new TraceError('TRACE_TAKEN', this.path, null, detail);
+    }
+    if (error instanceof Error) error.message += `; ${says}`;
+    return traceError(error, this.path, 'write');
   }
 }
 

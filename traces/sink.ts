@@ -59,7 +59,10 @@ export interface Store {
   begin(path: string): void;
   /** Opens a trace that was begun, to add rows to it. */
   append(path: string): Backend;
-  /** Moves a trace to a name where nothing is. Throws EEXIST or ENOTEMPTY where something is by then. */
+  /**
+   * Gives a trace a name where nothing is. Throws EEXIST, ENOTEMPTY or ENOTDIR where something is by then. What the old
+   * name has afterwards, if anything, is free to be removed.
+   */
   place(path: string, target: string): void;
   /** The files that hold its rows, whether or not they are there. */
   files(path: string): readonly string[];

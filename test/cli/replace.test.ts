@@ -1,6 +1,6 @@
 /** `--replace` on the command line: what a person is told of the trace that was written and did not replace. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
@@ -58,6 +58,23 @@ test('a copy of a trace that is damaged keeps both traces', async () => {
   assert.deepEqual(readFileSync(trace), before);
   const [kept = ''] = beside();
   assert.ok(err.includes(kept), err);
+});
+
+test('what commands that were killed left beside is named, whatever it is', async () => {
+  const left = ['a', 'b', 'c'].map((name) => join(folder, `.run.sqlite.new-12345${name}`));
+  const [fresh = '', old = '', empty = ''] = left;
+  mkdirSync(fresh);
+  mkdirSync(join(old, 'old'), { recursive: true });
+  mkdirSync(empty);
+  const paths = [join(fresh, 'run.sqlite'), join(old, 'old', 'run.sqlite'), empty];
+  for (const path of paths.slice(0, 2)) copyFileSync(trace, path);
+  const { code, err } = await call('import', KVM, '-o', trace, '--replace');
+  assert.equal(code, 0, err);
+  const named = err.split('\n').filter((line) => line.startsWith(`trapline: beside ${trace}, `));
+  assert.deepEqual(
+    named.map((line) => line.slice(line.lastIndexOf(': ') + 2)),
+    paths,
+  );
 });
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {

@@ -126,7 +126,7 @@ test('a folder with more in it than a trace is not replaced', (t) => {
   writeFileSync(join(path, 'notes.txt'), 'precious');
   assert.throws(() => writer.finish(), { code: 'TRACE_TAKEN' });
   assert.equal(readFileSync(join(path, 'notes.txt'), 'utf8'), 'precious');
-  assert.deepEqual(leftBeside(path).map(events), [30]);
+  assert.deepEqual(leftBeside(path).fresh.map(events), [30]);
 });
 
 for (const store of STORES) {
@@ -163,12 +163,12 @@ for (const store of STORES) {
     written(path, 10);
     const [first, second] = [begun(path, 20), begun(path, 30)];
     first.finish();
-    const [beside = ''] = leftBeside(path);
+    const [beside = ''] = leftBeside(path).fresh;
     assert.throws(
       () => second.finish(),
       (error) => error instanceof Error && error.message.includes(beside),
     );
-    assert.deepEqual([events(path), ...leftBeside(path).map(events)], [20, 30]);
+    assert.deepEqual([events(path), ...leftBeside(path).fresh.map(events)], [20, 30]);
   });
 
   test(`${store}: a trace that grew since another was to replace it stays`, (t) => {
@@ -189,7 +189,7 @@ for (const store of STORES) {
     writer.finish({ complete: false });
     reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
     assert.match(basename(join(writer.path, '..')), new RegExp(`^\\.run\\.${store}\\.incomplete-\\w{6}$`));
-    assert.deepEqual(leftBeside(path), [writer.path]);
+    assert.deepEqual(leftBeside(path).fresh, [writer.path]);
     reading(writer.path, (reader) => assert.deepEqual([reader.complete, reader.rows('event')], [false, 30]));
     // where it is asked for, and where there is nothing to replace
     begun(path, 40).finish({ complete: false, replaces: true });
@@ -206,7 +206,7 @@ for (const store of STORES) {
     written(to, 10);
     reading(from, (reader) => convert(reader, createTrace(to, { replace: true })));
     assert.equal(events(to), 30);
-    assert.deepEqual(leftBeside(to), []);
+    assert.deepEqual(leftBeside(to).fresh, []);
   });
 
   test(`${store}: where the disk is full the old trace stays, and the error names what there is of the new one`, (t) => {
@@ -218,7 +218,7 @@ for (const store of STORES) {
     const fill = (): void => {
       for (;;) fillLong(writer, 1000, 0);
     };
-    const [beside = ''] = leftBeside(path);
+    const [beside = ''] = leftBeside(path).fresh;
     assert.throws(fill, { code: 'TRACE_DISK_FULL', path: beside });
     writer.abandon();
     reading(path, (reader) => assert.equal(reader.digest(), digest));

@@ -72,7 +72,7 @@ for (const store of STORES) {
     const { digest } = first.finish();
     await killed(path, 30, 'replace');
     reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
-    const [rest = '', ...more] = leftBeside(path);
+    const [rest = '', ...more] = leftBeside(path).fresh;
     assert.deepEqual(more, []);
     assert.match(rest, new RegExp(`/\\.trace\\.${store}\\.new-\\w{6}/trace\\.${store}$`));
     reading(rest, (reader) => {

@@ -3,7 +3,7 @@
  * killed process loses the chunk it was writing and no more (SQLite rolls it back when the file is next opened); loss
  * of power may lose what the operating system had not yet written.
  */
-import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, linkSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { ColumnVector, TableChunk } from '../column.js';
 import { chunkTags } from '../digest.js';
@@ -136,10 +136,15 @@ function binder(column: ColumnVector): Binder {
   });
 }
 
-/** The name is taken first, as only one can; a link would do, but not every file system has them. */
+/** By a link, as that takes no name that anything has; where the file system has none, by an empty file. */
 function place(path: string, target: string): void {
-  closeSync(openSync(target, 'wx'));
-  renameSync(path, target);
+  try {
+    linkSync(path, target);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw error;
+    closeSync(openSync(target, 'wx'));
+    renameSync(path, target);
+  }
 }
 
 /** Any program may keep its data in a database: ours says so in its header, which is there even where it is damaged. */
