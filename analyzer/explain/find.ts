@@ -1,14 +1,14 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
-import { mayReport, respelled } from './bare-errors.js';
+import { respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
+import { type Hit, hitsOf, mayBeRow, type Place, placesOf } from './hits.js';
 import type { Log } from './lines.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
-import { ROWS } from './rows.js';
-import { type Fit, fit, fold, isOneCase, plain, startsWord } from './template.js';
+import { fold, plain } from './template.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -47,98 +47,6 @@ const PROMPT = /^\s*#\s*[a-z./]/;
 
 /** A line that begins with the value of a row whose name the line before ends with. */
 const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
-
-const headOf = ({ head }: Row): string => head.trim();
-
-const SHORTEST = Math.min(...ROWS.map((row) => headOf(row).length));
-
-const LETTER = /\w/;
-
-/**
- * Any of the heads, the longest first; one that begins with a letter begins a word. Those of a letter stand together, so
- * that most places of a text are passed over by their first character.
- */
-function anyOf(heads: Iterable<string>): string {
-  const groups = new Map<string, string[]>();
-  for (const head of [...heads].sort().reverse()) {
-    const [first = '', ...rest] = head;
-    groups.set(first, [...(groups.get(first) ?? []), literal(rest.join(''))]);
-  }
-  const all = [...groups].map(([first, rests]) => ({ first, source: `${literal(first)}(?:${rests.join('|')})` }));
-  const words = all.filter(({ first }) => LETTER.test(first)).map(({ source }) => source);
-  const others = all.filter(({ first }) => !LETTER.test(first)).map(({ source }) => source);
-  return [`(?<![\\w.])(?:${words.join('|')})`, ...others].join('|');
-}
-
-const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-const HEADS = anyOf(new Set(ROWS.map(headOf)));
-const ANY_CASE_HEADS = anyOf(new Set(ROWS.map((row) => headOf(row).toLowerCase())));
-const AS_PRINTED = new RegExp(HEADS, 'g');
-const ANY_CASE = new RegExp(ANY_CASE_HEADS, 'gi');
-
-/** The same in a line as it stands in the log, whose blanks are not folded. */
-const unfolded = (heads: string): string => heads.replaceAll(' ', '\\s+').replaceAll('=', '\\s*=');
-const UNFOLDED_AS_PRINTED = new RegExp(unfolded(HEADS));
-const UNFOLDED_ANY_CASE = new RegExp(unfolded(ANY_CASE_HEADS), 'i');
-
-/** Whether a line may be one of a dump. Most are not, and this is all that is done about those. */
-const mayBeRow = (raw: string): boolean =>
-  raw.length >= SHORTEST && ((isOneCase(raw) ? UNFOLDED_ANY_CASE : UNFOLDED_AS_PRINTED).test(raw) || mayReport(raw));
-
-/** The rows that may stand where a head does, by the head in lower case: theirs begins like it. */
-const ROWS_AT: ReadonlyMap<string, readonly Row[]> = new Map(
-  ROWS.map((row) => {
-    const head = headOf(row).toLowerCase();
-    return [head, ROWS.filter((other) => head.startsWith(headOf(other).toLowerCase()))];
-  }),
-);
-
-interface Hit {
-  readonly row: Row;
-  readonly fit: Fit;
-}
-
-/** A head as a word of its own, and the rows that begin with it. */
-interface Place {
-  readonly at: number;
-  readonly rows: readonly Row[];
-}
-
-const NOWHERE: readonly Place[] = [];
-
-/** Of every line of a log: `matchAll` would make a copy of the expression for each. */
-function placesOf(text: string): readonly Place[] {
-  const heads = isOneCase(text) ? ANY_CASE : AS_PRINTED;
-  heads.lastIndex = 0;
-  let found = heads.exec(text);
-  if (found === null) return NOWHERE;
-  const places: Place[] = [];
-  for (; found !== null; found = heads.exec(text)) {
-    const { 0: head, index } = found;
-    if (startsWord(text, head, index)) places.push({ at: index, rows: ROWS_AT.get(head.toLowerCase()) ?? [] });
-  }
-  return places;
-}
-
-/** Everything of a folded line that fits a row, left to right. */
-function hitsOf(text: string, places: readonly Place[]): Hit[] {
-  const anyCase = isOneCase(text);
-  const hits = places.flatMap(({ at, rows }) =>
-    rows.flatMap((row): Hit[] => {
-      const found = row.behind?.test(text.slice(0, at)) === false ? null : fit(row, text, at, anyCase);
-      return found === null ? [] : [{ row, fit: found }];
-    }),
-  );
-  // A row inside a longer one is part of it: `CR3=` of `CR0= CR3= CR4=`.
-  return hits.filter(
-    ({ fit: inner }) =>
-      !hits.some(
-        ({ fit: outer }) =>
-          outer.from <= inner.from && inner.to <= outer.to && outer.to - outer.from > inner.to - inner.from,
-      ),
-  );
-}
 
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
