@@ -36,15 +36,19 @@ export const rowsOf = ({ rows }: Profile, { measure, level, reason }: Metric): P
       (reason === null || row.reason === reason),
   );
 
+/** Whether a budget is on entries that failed without an exit too, and so without a reason. */
+export const isOfAllFailures = ({ measure, reason }: Budget): boolean => measure === 'failed' && reason === null;
+
 /** Entries that failed without an exit, and so without a reason and a level, where a budget is on such. */
-export const failedWithoutExit = ({ failedEarly, refused }: Profile, { measure, reason }: Budget): number =>
-  measure === 'failed' && reason === null ? failedEarly + refused : 0;
+export const failedWithoutExit = ({ failedEarly, refused }: Profile, budget: Budget): number =>
+  isOfAllFailures(budget) ? failedEarly + refused : 0;
 
 /** Where the true count of a run lies. */
 export function boundsOf(run: BudgetedRun, budget: Budget, counted: number): Bounds {
   if (run.lack !== null || run.lacksExits) {
     return { low: mayStray(run, budget) ? 0 : counted, high: Number.POSITIVE_INFINITY };
   }
+  if (run.untold !== null && isOfAllFailures(budget)) return { low: counted, high: Number.POSITIVE_INFINITY };
   // each of those may have been of the level that is asked for
   const unplaced = budget.level === null || run.profile === null ? 0 : failedWithoutExit(run.profile, budget);
   return { low: counted, high: counted + unplaced };

@@ -13,6 +13,7 @@ import {
   decideTimes,
   exactly,
   failedWithoutExit,
+  isOfAllFailures,
   limitBounds,
   limitOf,
   meaningOf,
@@ -40,8 +41,8 @@ export interface BudgetedRun {
   readonly lost: number | null;
   /** Whether it has no events of exits, so that their number is unknown, not zero. */
   readonly lacksExits: boolean;
-  /** Whether nothing in it would tell of an entry that failed without an exit. */
-  readonly lacksUserspaceExits: boolean;
+  /** Why it would not tell of entries that failed without an exit; null where it would. */
+  readonly untold: string | null;
   /** Handler times of a level and a reason, ascending; null: of all. */
   times(level: number | null, reason: string | null): Float64Array;
 }
@@ -127,10 +128,10 @@ function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding):
   const [first] = lossy;
   if (first === undefined) return null;
   const lacks = [...new Set(lossy.map(({ lack }) => lack))].join('; ');
-  if (budget.measure !== 'latency') return { says: `${lacks}, ${meaningOf(first, budget)}` };
+  const found = [...((finding.says ?? null) === null ? [] : [finding.says]), lacks].join('; ');
+  if (budget.measure !== 'latency') return { says: `${found}, ${meaningOf(first, budget)}` };
   if (finding.outcome === 'undecided') return null;
   const isProved = decideTimes(left, right, budget) === finding.outcome;
-  const found = [...((finding.says ?? null) === null ? [] : [finding.says]), lacks].join('; ');
   return isProved
     ? { says: `${found}, but no times that are missing can turn it` }
     : { outcome: 'undecided', says: `${found}, and the times that are missing may turn it` };
@@ -182,12 +183,10 @@ function judgeCounts(runs: Judged, left: Profile, right: Profile, budget: Budget
 
 /** What is to be known of entries that failed without an exit, where a budget is on such. */
 function saysOfFailures({ left, right }: Judged, budget: Budget, outcome: Outcome): string | null {
-  if (budget.measure !== 'failed' || budget.reason !== null) return null;
-  const runs = [right, ...(budget.baseline ? [left] : [])];
-  if (outcome === 'undecided') return 'entries failed without an exit, so that their level is unknown';
-  if (outcome === 'broken' || budget.operator.startsWith('>') || !runs.some((run) => run.lacksUserspaceExits))
-    return null;
-  return 'no kvm_userspace_exit was recorded, which alone tells that an entry failed without an exit';
+  if (!isOfAllFailures(budget) || outcome !== 'undecided') return null;
+  const untold = [right, ...(budget.baseline ? [left] : [])].flatMap((run) => run.untold ?? []);
+  if (untold[0] !== undefined) return untold[0];
+  return budget.level === null ? null : 'entries failed without an exit, so that their level is unknown';
 }
 
 function measure(profile: Profile, budget: Budget): number {

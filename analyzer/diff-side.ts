@@ -1,7 +1,7 @@
 /** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
 import { Samples } from './budget-samples.js';
-import { lackOf, lacksExits, lacksUserspaceExits, lostOf, type Origin, WHOLE_RUN } from './origin.js';
+import { lackOf, lacksExits, lostOf, type Origin, untoldOf, WHOLE_RUN } from './origin.js';
 import { UNKNOWN_LEVEL } from './profile/event.js';
 import { keyLabel } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
@@ -152,9 +152,9 @@ export class DiffSide {
     return lostOf(this.#origin, this.#walker.uncounted, this.profile?.lost ?? 0);
   }
 
-  /** Whether nothing in it would tell of an entry that failed without an exit. */
-  get lacksUserspaceExits(): boolean {
-    return lacksUserspaceExits(this.#origin, this.kinds);
+  /** Why it would not tell of entries that failed without an exit; null where it would. */
+  get untold(): string | null {
+    return untoldOf(this.#origin, this.kinds, this.profile ?? { rows: [], refused: 0 });
   }
 
   /** Whether it has no events of exits, so that their number is unknown. */

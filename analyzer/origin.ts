@@ -92,9 +92,32 @@ export function lackOf({ cut, damaged }: Origin, kinds: Kinds, lost: number): st
 export const lostOf = ({ cut, damaged }: Origin, uncounted: number, lost: number): number | null =>
   cut !== null || damaged > 0 || uncounted > 0 ? null : lost;
 
-/** Whether a recording of other tools has no event by which user space is told why KVM returned to it. */
-export const lacksUserspaceExits = ({ source }: Origin, kinds: Kinds): boolean =>
-  source !== 'engine' && (kinds[EVENT_KINDS.userspace_exit] ?? 0) === 0;
+/** Instructions by which a guest hypervisor enters its guest. */
+const ENTERING: ReadonlySet<string> = new Set(['VMLAUNCH', 'VMRESUME', 'VMRUN']);
+
+/** Exits of a recording by reason, and nested entries that KVM refused. */
+interface Exits {
+  readonly rows: readonly { readonly isa: 'vmx' | 'svm' | null; readonly reason: string }[];
+  readonly refused: number;
+}
+
+/**
+ * Why a recording would not tell of entries that failed without an exit; null where it would. Our own machine records
+ * them. On SVM a failed VMRUN has an exit (AMD64 APM volume 2, 15.5.1). KVM has no event of a VMLAUNCH or VMRESUME that
+ * fails, but one of each return to user space (virt/kvm/kvm_main.c, KVM_RUN), and one of each nested entry that it
+ * tries or refuses.
+ */
+export function untoldOf({ source }: Origin, kinds: Kinds, { rows, refused }: Exits): string | null {
+  if (source === 'engine') return null;
+  const mayBeVmx = rows.length === 0 || rows.some(({ isa }) => isa !== 'svm');
+  if (source === 'xentrace')
+    return mayBeVmx ? 'Xen records nothing of an entry that failed without an exit: their number is unknown' : null;
+  if (mayBeVmx && (kinds[EVENT_KINDS.userspace_exit] ?? 0) === 0)
+    return 'no kvm_userspace_exit was recorded, which alone tells that an entry failed without an exit: their number is unknown';
+  const isNested = rows.some(({ reason }) => ENTERING.has(reason));
+  if (!isNested || refused + (kinds[EVENT_KINDS.nested_entry] ?? 0) > 0) return null;
+  return 'no kvm_nested_vmenter and no kvm_nested_vmenter_failed was recorded: which entries of the guest KVM refused is unknown';
+}
 
 /** Whether a recording of other tools lacks the events of exits: then their number is unknown, not zero. */
 export const lacksExits = ({ source }: Origin, kinds: Kinds): boolean =>

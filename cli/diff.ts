@@ -129,11 +129,11 @@ export const command: Command = {
   ],
   details: [
     'Exits are aligned by content; levels are held against each other from the innermost guest outwards. The exit ' +
-      'code is 0 where the exits of both runs are the same, and as many entries failed without one, 1 where they differ; ' +
+      'code is 0 where the exits of both runs are the same, and as many entries are known to have failed without one, 1 where they differ; ' +
       'with budgets, 0 where all are kept, 1 where one is broken. It is 2 where it cannot be decided: a recording was cut, lost events (what was counted may ' +
       'decide a budget all the same) or has no events of exits, a budget on times has too few samples, names a reason of the other architecture, or names the baseline of ' +
       'an unrelated run. Exits that differ where something is missing differ for certain only where more were counted ' +
-      'than the other run has.',
+      'than the other run has. A budget on failed.total is undecided too where the recording would not tell of entries that failed without an exit: of KVM on VMX, record kvm_userspace_exit.',
     'Runs are related where they agree more than their exits in any other order would; of two runs without anything in ' +
       `common fewer than ${LEVEL * 100}% pass for that. Unrelated ones are not aligned, and where it cannot be told it is said.`,
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +

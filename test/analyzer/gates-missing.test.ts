@@ -10,6 +10,8 @@ import type { EventDraft } from './profile-helpers.js';
 describe('budgets on entries that failed', () => {
   const entry: EventDraft = { kind: 'entry', isa: 1, time_ns: 10 };
   const exit: EventDraft = { kind: 'exit', isa: 1, from_level: 1, reason: 10, time_ns: 20 };
+  /** A return to user space for another reason: that the recording has such shows that it would have told. */
+  const returned: EventDraft = { kind: 'userspace_exit', code: 5, time_ns: 30 };
   const recording = (...events: EventDraft[]): DiffSide =>
     sideOf(events, { source: 'trace-cmd', cut: null, damaged: 0 });
   const outcomes = (right: DiffSide, left = right): string[] =>
@@ -37,7 +39,7 @@ describe('budgets on entries that failed', () => {
 
   // arch/x86/kvm/trace.h: kvm_nested_vmenter_failed, of a check that KVM makes before it enters
   it('count a nested entry that KVM refused', () => {
-    const refused = recording(entry, exit, { kind: 'entry_failed', code: 0, time_ns: 25 }, entry);
+    const refused = recording(entry, exit, { kind: 'entry_failed', code: 0, time_ns: 25 }, entry, returned);
     assert.deepEqual(outcomes(refused), ['broken', 'kept', 'undecided', 'kept', 'kept']);
   });
 
@@ -48,12 +50,59 @@ describe('budgets on entries that failed', () => {
     assert.equal(judge({ left: none, right: none }, readBudget('exits.total <= 1')).outcome, 'undecided');
   });
 
-  it('say it where nothing recorded would have told of such an entry', () => {
-    const says = (right: DiffSide): string | null =>
-      judge({ left: right, right }, readBudget('failed.total == 0')).says;
-    assert.match(says(recording(entry, exit, entry)) ?? '', /no kvm_userspace_exit/);
-    assert.equal(says(recording(entry, exit, { kind: 'userspace_exit', code: 5, time_ns: 30 })), null);
-    assert.equal(says(sideOf(exits(10, [3]))), null); // our own machine records a VMfail
+  /** Of `failed.total == 0`: what it comes to, and why. */
+  const judged = (right: DiffSide, left = right, text = 'failed.total == 0') => {
+    const { outcome, says } = judge({ left, right }, readBudget(text));
+    return { outcome, says: says ?? '' };
+  };
+
+  it('are undecided where nothing recorded would have told of such an entry', () => {
+    const silent = recording(entry, exit, entry);
+    assert.equal(judged(silent).outcome, 'undecided');
+    assert.match(judged(silent).says, /no kvm_userspace_exit .*unknown/);
+    assert.deepEqual(outcomes(silent), ['undecided', 'undecided', 'undecided', 'undecided', 'kept']);
+    assert.deepEqual(judged(recording(entry, exit, returned)), { outcome: 'kept', says: '' });
+    assert.deepEqual(judged(sideOf(exits(10, [3]))), { outcome: 'kept', says: '' }); // our own machine records a VMfail
+    const [baseline, failed] = ['failed.total <= baseline', { ...returned, code: 9 }] as const;
+    assert.equal(judged(recording(entry, exit, entry, failed), silent, baseline).outcome, 'undecided');
+    assert.equal(judged(recording(entry, exit, entry, returned), silent, baseline).outcome, 'kept'); // 0 of any number
+  });
+
+  // Intel SDM volume 3C, "VM-Entry Failures During or After Loading Guest State": they exit, bit 31 of the reason set
+  it('are broken by entries that did end in an exit, whatever else may have failed', () => {
+    const failed: EventDraft = { kind: 'entry_failed', isa: 1, reason: 0x8000_0021, from_level: 1, time_ns: 20 };
+    const run = recording(entry, failed);
+    assert.equal(judged(run).outcome, 'broken');
+    assert.equal(judged(run, run, 'failed.total >= 1').outcome, 'kept');
+    assert.equal(judged(run, run, 'failed.total == 1').outcome, 'undecided');
+  });
+
+  // AMD64 APM volume 2, 15.5.1: VMRUN of an illegal state is an exit, #VMEXIT(INVALID)
+  it('are decided of SVM alone, whose entries all end in an exit', () => {
+    const svm = [entry, exit, entry].map((event) => ({
+      ...event,
+      isa: 2,
+      reason: event.kind === 'exit' ? 0x72 : null,
+    }));
+    assert.deepEqual(judged(recording(...svm)), { outcome: 'kept', says: '' });
+    assert.equal(judged(recording(...svm, exit)).outcome, 'undecided');
+  });
+
+  it('are undecided of a guest that enters guests where no event of those entries was recorded', () => {
+    for (const reason of [20, 24]) {
+      const launch: EventDraft = { ...exit, reason }; // Intel SDM volume 3D, appendix C: VMLAUNCH and VMRESUME
+      const run = (...events: EventDraft[]): DiffSide => recording(entry, launch, ...events, entry, returned);
+      assert.equal(judged(run()).outcome, 'undecided');
+      assert.match(judged(run()).says, /no kvm_nested_vmenter /);
+      assert.equal(judged(run({ kind: 'nested_entry', time_ns: 22 })).outcome, 'kept');
+      assert.equal(judged(run({ kind: 'entry_failed', code: 7, time_ns: 22 })).outcome, 'broken');
+    }
+  });
+
+  it('are undecided of a recording of Xen on VMX, which has no event of such an entry', () => {
+    const xen = sideOf([entry, exit, entry], { source: 'xentrace', cut: null, damaged: 0 });
+    assert.equal(judged(xen).outcome, 'undecided');
+    assert.match(judged(xen).says, /Xen/);
   });
 });
 
