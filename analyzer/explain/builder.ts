@@ -10,6 +10,7 @@ import {
   type ListedMsr,
   type Value,
 } from './dump.js';
+import { hasGiven, lacking, missingFrom, type Read } from './missing.js';
 import { type Jump, jumpBetween, type Moment } from './moments.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
@@ -77,7 +78,7 @@ export class Builder {
   #order = -1;
   #start: Row | null = null;
   #isMixed = false;
-  #list: ListedMsr['list'] = 'guest';
+  #list: NonNullable<Row['list']> = 'guest';
   #efer: EferSource = 'field';
   #xen = false;
   #interrupted: 'prompt' | 'heading' | null = null;
@@ -99,6 +100,10 @@ export class Builder {
 
   get isEmpty(): boolean {
     return this.#values.size === 0 && this.#msrs.length === 0;
+  }
+
+  has(row: Row): boolean {
+    return this.#seen.has(row);
   }
 
   /** Its lines say when they were printed. */
@@ -139,7 +144,7 @@ export class Builder {
   #skips({ order }: Row): boolean {
     const left = this.#before === null ? -1 : this.#before.#order;
     const isPast = this.#order <= left && order > left;
-    return isPast && this.#lacking().some((row) => row.order > this.#order && row.order < order);
+    return isPast && lacking(this.#read).some((row) => row.order > this.#order && row.order < order);
   }
 
   /** A dump begins here: with its first heading, where none had a head, or where this one did. */
@@ -158,7 +163,7 @@ export class Builder {
   }
 
   get #isWhole(): boolean {
-    return this.#lacking().length === 0;
+    return lacking(this.#read).length === 0;
   }
 
   /** The dump above was not whole when this one began. */
@@ -203,8 +208,7 @@ export class Builder {
     this.#lines.set(row, line);
     for (const name of row.names) if (name !== null) this.#given.add(name);
     this.#order = Math.max(this.#order, row.order);
-    if (row.head.startsWith('MSR guest')) this.#list = 'guest';
-    if (row.head.startsWith('MSR host')) this.#list = 'host';
+    if (row.list !== undefined) this.#list = row.list;
     if (row.says !== undefined) this.#set(row.says, 1n, line);
     if (row.names.includes('list.msr')) this.#listed(found, line);
     else this.#store(found, text, line);
@@ -212,7 +216,7 @@ export class Builder {
 
   /** A line that begins like a row and does not go on like it; one that is quoted below the dump loses nothing of it. */
   garble(line: number, row: Row): void {
-    if (!this.#hasGiven(row)) this.#hurt('garbled', line, row.head);
+    if (!hasGiven(this.#read, row)) this.#hurt('garbled', line, row.head);
   }
 
   /** A line of another dump stands amid those of this one: of the others it is not known any more whose they are. */
@@ -248,7 +252,7 @@ export class Builder {
   }
 
   build(): Dump {
-    this.#complete();
+    for (const { line, what } of missingFrom(this.#read)) this.#hurt('missing', line, what);
     const pieces = areMixed({ damage: this.#damage }) ? this.#separate() : this.#pieces;
     return {
       format: this.#format,
@@ -317,14 +321,15 @@ export class Builder {
 
   #listed({ taken }: Fit, line: number): void {
     const [msr, value, reserved] = taken;
-    if (msr === undefined || value === undefined || this.#msrs.length >= MOST_MSRS) return;
+    const list = this.#list;
+    if (msr === undefined || value === undefined || list === 'stored' || this.#msrs.length >= MOST_MSRS) return;
     if (taken.some(({ cut }) => cut)) {
       this.#hurt('cut', line, 'msr');
       return;
     }
     this.#msrs.push({
-      list: this.#list,
-      index: this.#refused ?? this.#msrs.filter(({ list }) => list === this.#list).length + 1,
+      list,
+      index: this.#refused ?? this.#msrs.filter((other) => other.list === list).length + 1,
       msr: Number(msr.value),
       value: value.value,
       reserved: reserved?.value ?? null,
@@ -350,48 +355,16 @@ export class Builder {
     this.#printed = { moment, at };
   }
 
-  /** What a printer always prints and this dump lacks. */
-  #lacking(): Row[] {
-    const program = this.#xen ? 'xen' : 'kvm';
-    return ROWS.filter(
-      (row) => row.family === this.family && !row.optional && (row.only ?? program) === program && !this.#hasGiven(row),
-    );
-  }
-
-  /** The same, section by section and place by place. */
-  #complete(): void {
-    if (
-      this.family === 'report' ||
-      this.family === 'xen-check' ||
-      (this.family === 'qemu' && !this.#sections.has('registers'))
-    )
-      return;
-    const lacking = new Set(this.#lacking());
-    const gaps = new Map<string, { readonly section: string; readonly after: number; readonly heads: string[] }>();
-    let after = 0;
-    for (const row of ROWS) {
-      if (row.family !== this.family) continue;
-      after = this.#lines.get(row) ?? after;
-      if (!lacking.has(row)) continue;
-      const gap = gaps.get(`${row.section} ${after}`) ?? { section: row.section, after, heads: [] };
-      gap.heads.push(row.head.trim().replace(/[:=]?( \w+)?[=:{(]*$/, ''));
-      gaps.set(`${row.section} ${after}`, gap);
-    }
-    for (const { section, after: before, heads } of gaps.values()) {
-      const what = this.#sections.has(section) ? `${section}: ${heads.join(', ')}` : `all of the ${section} section`;
-      this.#hurt('missing', before === 0 ? this.first : before, `${what} (${this.#placeAfter(before)})`);
-    }
-  }
-
-  /** A line that is there, if in another form. */
-  #hasGiven(row: Row): boolean {
-    return this.#seen.has(row) || row.names.some((name) => name !== null && this.#given.has(name));
-  }
-
-  #placeAfter(line: number): string {
-    if (line === 0) return `before line ${this.first}`;
-    const next = Math.min(...[...this.#lines.values()].filter((other) => other > line));
-    return Number.isFinite(next) ? `between lines ${line} and ${next}` : `after line ${line}`;
+  get #read(): Read {
+    return {
+      family: this.family,
+      program: this.#xen ? 'xen' : 'kvm',
+      first: this.first,
+      lines: this.#lines,
+      given: this.#given,
+      sections: this.#sections,
+      value: (name) => this.#values.get(name)?.value ?? null,
+    };
   }
 
   #hurt(kind: DamageKind, line: number, what: string): void {

@@ -267,12 +267,16 @@ const widthOf = ({ digits }: Row): number => digits.reduce((sum, n) => sum + n, 
 
 const key = (family: Family, thread: string): string => `${family} ${thread}`;
 
-/** Of the rows that fit one place: that of the section in progress, else one whose section is beyond doubt. */
+/**
+ * Of the rows that fit one place: that of the section in progress, else one whose section is beyond doubt. Lines that came
+ * in the wrong order may be behind the heading of the next section.
+ */
 function choose(hits: readonly Hit[], builder: Builder | undefined): Hit | null {
   const here = hits.find(({ row }) => row.section === builder?.section);
   if (here !== undefined) return here;
-  const sections = new Set(hits.map(({ row }) => row.section));
-  return sections.size === 1 ? (hits[0] ?? null) : null;
+  const left = builder === undefined ? hits : hits.filter(({ row }) => !builder.has(row));
+  const sections = new Set((left.length > 0 ? left : hits).map(({ row }) => row.section));
+  return sections.size === 1 ? (left[0] ?? hits[0] ?? null) : null;
 }
 
 /** Gives every dump of a log as it ends; never throws, and keeps none. */

@@ -5,7 +5,19 @@
  */
 import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../engine/vmx/controls.js';
 import { VM_ENTRY_FAILURE } from '../../engine/vmx/exit-reasons.js';
-import type { FieldName } from '../../engine/vmx/fields.js';
+import {
+  both,
+  type Condition,
+  control,
+  either,
+  entry,
+  exit,
+  gives,
+  not,
+  pin,
+  primary,
+  secondary,
+} from './conditions.js';
 
 export const PRINTED_AS = ['kvm', 'kvm-old', 'xen'] as const;
 export type PrintedAs = (typeof PRINTED_AS)[number];
@@ -16,30 +28,10 @@ export interface Printed {
   readonly efer: bigint;
 }
 
-type Condition = (vmcs: Printed) => boolean;
 interface Line {
   readonly text: string;
   readonly when?: Condition;
 }
-
-const control =
-  (field: FieldName, mask: number): Condition =>
-  ({ fields }) =>
-    ((fields.get(field) ?? 0n) & BigInt(mask >>> 0)) !== 0n;
-const entry = (mask: number): Condition => control('VM_ENTRY_CONTROLS', mask);
-const exit = (mask: number): Condition => control('VM_EXIT_CONTROLS', mask);
-const secondary =
-  (mask: number): Condition =>
-  (vmcs) =>
-    control('CPU_BASED_VM_EXEC_CONTROL', PRIMARY.secondary)(vmcs) && control('SECONDARY_VM_EXEC_CONTROL', mask)(vmcs);
-const not =
-  (condition: Condition): Condition =>
-  (vmcs) =>
-    !condition(vmcs);
-const either =
-  (...conditions: readonly Condition[]): Condition =>
-  (vmcs) =>
-    conditions.some((condition) => condition(vmcs));
 
 const lines = (...texts: readonly string[]): Line[] => texts.map((text) => ({ text }));
 const when = (condition: Condition, ...texts: readonly string[]): Line[] =>
@@ -79,16 +71,11 @@ const EVENTS = lines(
   'TSC Offset = 0x{TSC_OFFSET:16}',
 );
 
-const both =
-  (...conditions: readonly Condition[]): Condition =>
-  (vmcs) =>
-    conditions.every((condition) => condition(vmcs));
-
 const CR4_PAE = 1 << 5;
 /** PAE paging with EPT: the PDPTEs are fields that count. */
 const USES_PDPTES = both(secondary(SECONDARY.ept), control('GUEST_CR4', CR4_PAE), not(entry(ENTRY.ia32e)));
 const DELIVERS = secondary(SECONDARY.interruptDelivery);
-const TPR_SHADOW = control('CPU_BASED_VM_EXEC_CONTROL', PRIMARY.tprShadow);
+const TPR_SHADOW = primary(PRIMARY.tprShadow);
 const APIC_ACCESSES = secondary(SECONDARY.apicAccesses);
 
 /** What both print between debug state and the host's, and behind the host's. */
@@ -144,7 +131,7 @@ const KVM_TAIL: readonly Line[] = [
     'APIC-access addr = 0x{APIC_ACCESS_ADDR:16} virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}',
   ),
   ...when(both(TPR_SHADOW, not(APIC_ACCESSES)), 'virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}'),
-  ...when(control('PIN_BASED_VM_EXEC_CONTROL', PIN.posted), 'PostedIntrVec = 0x{POSTED_INTR_NV:2}'),
+  ...when(pin(PIN.posted), 'PostedIntrVec = 0x{POSTED_INTR_NV:2}'),
   ...when(secondary(SECONDARY.ept), 'EPT pointer = 0x{EPT_POINTER:16}'),
   ...PLE,
   ...when(secondary(SECONDARY.vpid), 'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}'),
@@ -180,7 +167,7 @@ const LAYOUTS: { readonly [as in PrintedAs]: readonly Line[] } = {
   kvm: [
     ...lines('VMCS 0000000000000000, last attempted VM-entry on CPU 0', '*** Guest State ***'),
     ...CONTROL_REGISTERS,
-    ...pdptrs(({ fields }) => fields.has('GUEST_PDPTR0')),
+    ...pdptrs(gives('GUEST_PDPTR0')),
     ...KVM_REGISTERS,
     ...when(LOADS_EFER, 'EFER= 0x{GUEST_IA32_EFER:16}'),
     ...when(not(LOADS_EFER), 'EFER= 0x{efer:16} (effective)'),
@@ -275,13 +262,13 @@ function headline(as: PrintedAs, { fields }: Printed, error: bigint | null): str
 export function printVmcs(as: PrintedAs, vmcs: Printed, error: bigint | null): string[] {
   const status = vmcs.fields.get('GUEST_INTR_STATUS') ?? 0n;
   const other: { readonly [name: string]: bigint } = { efer: vmcs.efer, svi: status >> 8n, rvi: status & 0xffn };
-  const value = (name: string): bigint => other[name] ?? vmcs.fields.get(name) ?? 0n;
+  const value = (name: string): bigint | null => other[name] ?? vmcs.fields.get(name) ?? null;
   const prefix = as === 'xen' ? '(XEN) ' : '';
   const body = LAYOUTS[as]
-    .filter((line) => line.when?.(vmcs) ?? true)
+    .filter((line) => line.when?.({ value, has: () => false }) ?? true)
     .map(({ text }) => {
       const filled = text.replace(SLOT, (_, name: string, digits: string) =>
-        value(name).toString(16).padStart(Number(digits), '0'),
+        (value(name) ?? 0n).toString(16).padStart(Number(digits), '0'),
       );
       return prefix + filled;
     });

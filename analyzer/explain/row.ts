@@ -1,4 +1,5 @@
 /** What a line of a dump is described by. */
+import type { Condition } from './conditions.js';
 import type { Template } from './template.js';
 
 export type Family = 'vmcs' | 'vmcb' | 'xen-vmcb' | 'xen-check' | 'qemu' | 'report';
@@ -8,6 +9,8 @@ export interface RowSpec {
   readonly text: string;
   /** Printed in some versions or configurations only: its absence is no damage. */
   readonly optional?: true;
+  /** Where this holds of what the dump says, every version prints it. */
+  readonly when?: Condition;
   /** Only this program prints it so. */
   readonly only?: 'kvm' | 'xen';
   /** The line opens a dump, or a section of one. */
@@ -18,6 +21,8 @@ export interface RowSpec {
   readonly behind?: RegExp;
   /** May stand several times in a dump. */
   readonly repeats?: true;
+  /** Begins a list of MSRs: of those that an entry loads, that an exit loads, or that one stores. */
+  readonly list?: 'guest' | 'host' | 'stored';
 }
 
 export interface Row extends RowSpec, Template {
@@ -30,5 +35,7 @@ export const must = (section: string, ...texts: readonly string[]): RowSpec[] =>
   texts.map((text) => ({ section, text }));
 export const may = (section: string, ...texts: readonly string[]): RowSpec[] =>
   texts.map((text) => ({ section, text, optional: true }));
+export const when = (condition: Condition, section: string, ...texts: readonly string[]): RowSpec[] =>
+  may(section, ...texts).map((row) => ({ ...row, when: condition }));
 export const only = (program: 'kvm' | 'xen', rows: readonly RowSpec[]): RowSpec[] =>
   rows.map((row) => ({ ...row, only: program }));

@@ -40,7 +40,7 @@ describe('registers of QEMU', () => {
   it('are not called valid where one is lost', () => {
     const text = `${word}\n${REGISTERS}`;
     assert.deepEqual([only(text).verdict, damageOf(text)], ['valid', []]);
-    for (const lost of [/^CS =.*\n/m, /^CR0=.*\n/m, /^EFER=.*\n/m]) {
+    for (const lost of [/^EIP=.*\n/m, /^CS =.*\n/m, /^CR0=.*\n/m, /^EFER=.*\n/m]) {
       const { verdict, sentence, damage } = only(text.replace(lost, ''));
       assert.deepEqual([verdict, damage.map(({ kind }) => kind)], ['undecidable', ['missing']]);
       assert.match(sentence, /^The dump is not whole: no check is violated/);

@@ -5,7 +5,7 @@ import { findingOf } from '../../../analyzer/explain/explain.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { UNKNOWN } from '../../../analyzer/explain/processor.js';
 import { SVM_CHECKS } from '../../../engine/svm/checks/table.js';
-import { broken, explained, fixture, ids, only } from './helpers.js';
+import { broken, explained, fixture, ids, only, random } from './helpers.js';
 
 /** The dump without the ring buffer's time stamps. */
 const bare = (name: string): string[] =>
@@ -282,17 +282,6 @@ describe('damage', () => {
     }
   });
 });
-
-/** Deterministic noise: xorshift32. */
-function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % n;
-  };
-}
 
 describe('hostile input', () => {
   it('3000 mutations of real dumps are explained or refused, each in time', () => {

@@ -55,3 +55,14 @@ export const damageOf = (text: string): string[] => only(text).damage.map(({ kin
 export const broken = ({ violated, suspects }: DumpReport): string[] => ids([...violated, ...suspects]);
 
 export const ids = (list: readonly { readonly id: string }[]): string[] => list.map(({ id }) => id).sort();
+
+/** Deterministic noise: xorshift32. */
+export function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % n;
+  };
+}

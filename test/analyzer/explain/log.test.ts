@@ -44,7 +44,7 @@ describe('dumps of a log by kind', () => {
       [1, 3, true],
       'also without some lines',
     );
-    assert.match(damaged[0]?.damage[0]?.what ?? '', /after line \d+/);
+    assert.match(damaged[0]?.damage.at(-1)?.what ?? '', /after line \d+/);
     assert.equal(dumps[0]?.latest.last, 50 * lines);
   });
   it('those that break the same rules with the same values are one, unless each is asked for', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Dump } from '../../../analyzer/explain/dump.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
-import { broken, explained, fixture, ids, only } from './helpers.js';
+import { broken, explained, fixture, ids, only, random } from './helpers.js';
 
 const bare = (name: string): string[] =>
   fixture(name)
@@ -27,17 +27,6 @@ const other = (lines: readonly string[]): string[] =>
 
 const INTEL = ['vmx-two-faults', 'vmx-pdpte', 'vmx-injection'].flatMap((name) => [bare(name), headless(name)]);
 const AMD = [bare('svm-cs'), other(bare('svm-cs'))];
-
-/** Deterministic noise: xorshift32. */
-function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % n;
-  };
-}
 
 /** The lines of all, each in its order, up to `most` of one before those of another. */
 function mix(dumps: readonly (readonly string[])[], most: number, next: (n: number) => number): string[] {

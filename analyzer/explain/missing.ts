@@ -1,0 +1,75 @@
+/** Lines that a printer prints and a dump lacks: those that are always there, and those that the dump itself calls for. */
+import type { Shown } from './conditions.js';
+import type { Family, Row } from './row.js';
+import { ROWS } from './rows.js';
+
+/** What was read of a dump. */
+export interface Read {
+  readonly family: Family;
+  readonly program: 'kvm' | 'xen';
+  readonly first: number;
+  /** Where each line was. */
+  readonly lines: ReadonlyMap<Row, number>;
+  /** Names that a line had, whichever of its forms it was printed in. */
+  readonly given: ReadonlySet<string>;
+  readonly sections: ReadonlySet<string>;
+  readonly value: Shown['value'];
+}
+
+/** A line is there, if in another form. */
+export const hasGiven = ({ lines, given }: Pick<Read, 'lines' | 'given'>, row: Row): boolean =>
+  lines.has(row) || row.names.some((name) => name !== null && given.has(name));
+
+const lackingOf = (read: Read, isPrinted: (row: Row) => boolean): Row[] =>
+  ROWS.filter(
+    (row) =>
+      row.family === read.family &&
+      (row.only ?? read.program) === read.program &&
+      isPrinted(row) &&
+      !hasGiven(read, row),
+  );
+
+/** What a printer always prints and a dump lacks. */
+export const lacking = (read: Read): Row[] => lackingOf(read, ({ optional }) => !optional);
+
+/** Lines that stand together and are missing. */
+interface Gap {
+  readonly section: string;
+  readonly after: number;
+  readonly heads: string[];
+}
+
+/** Registers of QEMU are a dump where any of them is there; a report and what Xen refuses are of as many lines as there are. */
+const isBounded = ({ family, sections }: Read): boolean =>
+  family !== 'report' && family !== 'xen-check' && (family !== 'qemu' || sections.has('registers'));
+
+/** The same and what its own controls call for, section by section and place by place. */
+export function missingFrom(read: Read): { readonly line: number; readonly what: string }[] {
+  if (!isBounded(read)) return [];
+  const heads = new Set([...read.lines.keys()].map(({ head }) => head));
+  const shown = { value: read.value, has: (head: string) => heads.has(head) };
+  const due = new Set(lackingOf(read, ({ optional, when }) => !optional || when?.(shown) === true));
+  const gaps = new Map<string, Gap>();
+  let after = 0;
+  for (const row of ROWS) {
+    if (row.family !== read.family) continue;
+    after = read.lines.get(row) ?? after;
+    if (!due.has(row)) continue;
+    const gap = gaps.get(`${row.section} ${after}`) ?? { section: row.section, after, heads: [] };
+    gap.heads.push(nameOf(row));
+    gaps.set(`${row.section} ${after}`, gap);
+  }
+  return [...gaps.values()].map(({ section, after: before, heads: names }) => {
+    const what = read.sections.has(section) ? `${section}: ${names.join(', ')}` : `all of the ${section} section`;
+    return { line: before === 0 ? read.first : before, what: `${what} (${placeAfter(read, before)})` };
+  });
+}
+
+/** `CS` of `CS: sel=`, `TSC Offset` of `TSC Offset=`. */
+const nameOf = ({ head }: Row): string => head.trim().replace(/(?:: \w+)?[=:{(]*$/, '');
+
+function placeAfter({ first, lines }: Read, line: number): string {
+  if (line === 0) return `before line ${first}`;
+  const next = Math.min(...[...lines.values()].filter((other) => other > line));
+  return Number.isFinite(next) ? `between lines ${line} and ${next}` : `after line ${line}`;
+}

@@ -1,0 +1,220 @@
+/**
+ * What the lines of a dump of a VMCS look like, as data: Linux `dump_vmcs` (arch/x86/kvm/vmx/vmx.c) of all versions since
+ * 4.2, and Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c).
+ */
+import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../engine/vmx/controls.js';
+import { both, clear, control, either, entry, exit, gives, line, not, pin, primary, secondary } from './conditions.js';
+import { may, must, only, type RowSpec, when } from './row.js';
+
+const SEGMENTS = ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'] as const;
+const kvmSegment = (name: string): string =>
+  `${name}: sel=0x{GUEST_${name}_SELECTOR:4}, attr=0x{GUEST_${name}_AR_BYTES:5}, limit=0x{GUEST_${name}_LIMIT:8}, base=0x{GUEST_${name}_BASE:16}`;
+const kvmTable = (name: string): string => `${name}: limit=0x{GUEST_${name}_LIMIT:8}, base=0x{GUEST_${name}_BASE:16}`;
+const xenSegment = (name: string): string =>
+  `${name}: {GUEST_${name}_SELECTOR:4} {GUEST_${name}_AR_BYTES:5} {GUEST_${name}_LIMIT:8} {GUEST_${name}_BASE:16}`;
+const xenTable = (name: string): string => `${name}: {GUEST_${name}_LIMIT:8} {GUEST_${name}_BASE:16}`;
+
+const CR4_PAE = 1 << 5;
+const EFER_LMA = 1 << 10;
+const EPT = secondary(SECONDARY.ept);
+const TPR_SHADOW = primary(PRIMARY.tprShadow);
+
+/** What Linux prints since 5.13 alone: where it ran, an EFER that it computed; and since 6.0 the tertiary controls. */
+const SINCE_5_13 = either(
+  line('VMCS '),
+  both(gives('efer.list'), not(line('EFER(MSR LL)='))),
+  gives('TERTIARY_VM_EXEC_CONTROL'),
+);
+/** And since 5.2. */
+const SINCE_5_2 = either(gives('intr.svi', 'APIC_ACCESS_ADDR', 'VIRTUAL_APIC_PAGE_ADDR'), SINCE_5_13);
+/** PAE paging, as the EFER of the guest has it; where the field is none, what was printed is any value. */
+const PAE_BY_EFER = both(
+  control('GUEST_CR4', CR4_PAE),
+  entry(ENTRY.loadEfer),
+  clear('VM_ENTRY_CONTROLS', ENTRY.ia32e),
+  clear('GUEST_IA32_EFER', EFER_LMA),
+);
+/** Two lines, of which none stands alone. */
+const PDPTES = gives('GUEST_PDPTR0', 'GUEST_PDPTR2');
+/** Some kernels had the control before they printed the fields. */
+const CET = ['S_CET', 'SSP', 'INTR_SSP_TABLE'].flatMap((name) => [`GUEST_${name}`, `HOST_${name}`]);
+
+/** Since 5.13 the lists stand at the end of the state that they belong to. */
+const msrLists = (section: string): RowSpec[] => [
+  ...(['guest', 'host'] as const).map(
+    (list): RowSpec => ({ section, text: `MSR ${list} autoload:`, optional: true, list }),
+  ),
+  ...['MSR guest autostore:', 'MSR autostore:'].map(
+    (text): RowSpec => ({ section, text, optional: true, list: 'stored' }),
+  ),
+  { section, text: 'msr=0x{list.msr:8} value=0x{list.value:16}', optional: true, repeats: true },
+];
+
+export const VMCS_ROWS: readonly RowSpec[] = [
+  { section: 'header', text: 'VMCS {*} last attempted VM-entry on CPU', opens: 'dump', optional: true },
+  {
+    section: 'header',
+    text: 'vmentry failure (reason 0x{failure.reason:1}):',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  { section: 'header', text: 'Invalid guest state ({failure.qualification:1})', optional: true },
+  { section: 'header', text: 'MSR loading (entry {failure.msr.decimal:1})', optional: true },
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by invalid guest state ({failure.qualification:1})',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by MSR loading (entry {failure.msr.decimal:1})',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  // Before 4.8, with the qualification as it is.
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by MSR entry {failure.qualification.decimal:1} loading',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  {
+    section: 'header',
+    text: 'Failed vm entry (exit reason 0x{failure.reason:1}) caused by machine check',
+    opens: 'dump',
+    optional: true,
+    only: 'xen',
+  },
+  {
+    section: 'header',
+    text: 'msr {list.msr:8} val {list.value:16} (mbz {list.reserved:1})',
+    optional: true,
+    repeats: true,
+  },
+  { section: 'guest', text: '*** Guest State ***', opens: 'section', optional: true },
+  ...must(
+    'guest',
+    'CR0: actual=0x{GUEST_CR0:16}, shadow=0x{CR0_READ_SHADOW:16}, gh_mask={CR0_GUEST_HOST_MASK:16}',
+    'CR4: actual=0x{GUEST_CR4:16}, shadow=0x{CR4_READ_SHADOW:16}, gh_mask={CR4_GUEST_HOST_MASK:16}',
+    'CR3 = 0x{GUEST_CR3:16}',
+  ),
+  ...only(
+    'kvm',
+    when(
+      either(PDPTES, both(EPT, either(SINCE_5_13, PAE_BY_EFER))),
+      'guest',
+      'PDPTR0 = 0x{GUEST_PDPTR0:16} PDPTR1 = 0x{GUEST_PDPTR1:16}',
+      'PDPTR2 = 0x{GUEST_PDPTR2:16} PDPTR3 = 0x{GUEST_PDPTR3:16}',
+    ),
+  ),
+  ...only(
+    'xen',
+    when(
+      either(PDPTES, both(EPT, control('GUEST_CR4', CR4_PAE), clear('VM_ENTRY_CONTROLS', ENTRY.ia32e))),
+      'guest',
+      'PDPTE0 = 0x{GUEST_PDPTR0:16} PDPTE1 = 0x{GUEST_PDPTR1:16}',
+      'PDPTE2 = 0x{GUEST_PDPTR2:16} PDPTE3 = 0x{GUEST_PDPTR3:16}',
+    ),
+  ),
+  ...only('xen', [
+    ...must('guest', 'RSP = 0x{GUEST_RSP:16} (0x{:1}) RIP = 0x{GUEST_RIP:16} (0x{:1})'),
+    ...must('guest', 'RFLAGS=0x{GUEST_RFLAGS:8} (0x{:1}) DR7 = 0x{GUEST_DR7:16}'),
+  ]),
+  ...only('kvm', [
+    ...must('guest', 'RSP = 0x{GUEST_RSP:16} RIP = 0x{GUEST_RIP:16}'),
+    ...must('guest', 'RFLAGS=0x{GUEST_RFLAGS:8} DR7 = 0x{GUEST_DR7:16}'),
+  ]),
+  ...must('guest', 'Sysenter RSP={GUEST_SYSENTER_ESP:16} CS:RIP={GUEST_SYSENTER_CS:4}:{GUEST_SYSENTER_EIP:16}'),
+  ...only('kvm', [
+    ...must('guest', ...SEGMENTS.map(kvmSegment)),
+    ...must('guest', kvmTable('GDTR'), kvmSegment('LDTR'), kvmTable('IDTR'), kvmSegment('TR')),
+  ]),
+  ...only('xen', [
+    ...must('guest', ...SEGMENTS.map(xenSegment)),
+    ...must('guest', xenTable('GDTR'), xenSegment('LDTR'), xenTable('IDTR'), xenSegment('TR')),
+  ]),
+  ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}'),
+  ...may('guest', 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}', 'EFER(MSR LL) = 0x{efer.list:16}'),
+  ...when(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),
+  ...may('guest', 'PreemptionTimer = 0x{VMX_PREEMPTION_TIMER_VALUE:8} SM Base = 0x{GUEST_SMBASE:8}'),
+  ...must('guest', 'DebugCtl = 0x{GUEST_IA32_DEBUGCTL:16}', 'DebugExceptions = 0x{GUEST_PENDING_DBG_EXCEPTIONS:16}'),
+  ...when(entry(ENTRY.loadPerf), 'guest', 'PerfGlobCtl = 0x{GUEST_IA32_PERF_GLOBAL_CTRL:16}'),
+  ...when(entry(ENTRY.loadBndcfgs), 'guest', 'BndCfgS = 0x{GUEST_BNDCFGS:16}'),
+  ...must('guest', 'Interruptibility = {GUEST_INTERRUPTIBILITY_INFO:8}', 'ActivityState = {GUEST_ACTIVITY_STATE:8}'),
+  ...when(secondary(SECONDARY.interruptDelivery), 'guest', 'InterruptStatus = {GUEST_INTR_STATUS:4}'),
+  ...msrLists('guest'),
+  ...when(
+    both(entry(ENTRY.loadCet), gives(...CET)),
+    'guest',
+    'S_CET = 0x{GUEST_S_CET:16}',
+    'SSP = 0x{GUEST_SSP:16}',
+    'SSP TABLE = 0x{GUEST_INTR_SSP_TABLE:16}',
+  ),
+  { section: 'host', text: '*** Host State ***', opens: 'section', optional: true },
+  ...only('xen', must('host', 'RIP = 0x{HOST_RIP:16} ({*}) RSP = 0x{HOST_RSP:16}')),
+  ...only('kvm', must('host', 'RIP = 0x{HOST_RIP:16} RSP = 0x{HOST_RSP:16}')),
+  ...must(
+    'host',
+    'CS={HOST_CS_SELECTOR:4} SS={HOST_SS_SELECTOR:4} DS={HOST_DS_SELECTOR:4} ES={HOST_ES_SELECTOR:4} FS={HOST_FS_SELECTOR:4} GS={HOST_GS_SELECTOR:4} TR={HOST_TR_SELECTOR:4}',
+    'FSBase={HOST_FS_BASE:16} GSBase={HOST_GS_BASE:16} TRBase={HOST_TR_BASE:16}',
+    'GDTBase={HOST_GDTR_BASE:16} IDTBase={HOST_IDTR_BASE:16}',
+    'CR0={HOST_CR0:16} CR3={HOST_CR3:16} CR4={HOST_CR4:16}',
+    'Sysenter RSP={HOST_IA32_SYSENTER_ESP:16} CS:RIP={HOST_IA32_SYSENTER_CS:4}:{HOST_IA32_SYSENTER_EIP:16}',
+  ),
+  ...when(exit(EXIT.loadEfer), 'host', 'EFER = 0x{HOST_IA32_EFER:16}'),
+  ...when(exit(EXIT.loadPat), 'host', 'PAT = 0x{HOST_IA32_PAT:16}'),
+  ...when(exit(EXIT.loadPerf), 'host', 'PerfGlobCtl = 0x{HOST_IA32_PERF_GLOBAL_CTRL:16}'),
+  ...msrLists('host'),
+  ...when(
+    both(exit(EXIT.loadCet), gives(...CET)),
+    'host',
+    'S_CET = 0x{HOST_S_CET:16}',
+    'SSP = 0x{HOST_SSP:16}',
+    'SSP TABLE = 0x{HOST_INTR_SSP_TABLE:16}',
+  ),
+  { section: 'control', text: '*** Control State ***', opens: 'section', optional: true },
+  ...must('control', 'PinBased={PIN_BASED_VM_EXEC_CONTROL:8}', 'CPUBased={CPU_BASED_VM_EXEC_CONTROL:8}'),
+  ...must('control', 'SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}'),
+  ...when(primary(PRIMARY.tertiary), 'control', 'TertiaryExec={TERTIARY_VM_EXEC_CONTROL:16}'),
+  ...must(
+    'control',
+    'EntryControls={VM_ENTRY_CONTROLS:8}',
+    'ExitControls={VM_EXIT_CONTROLS:8}',
+    'ExceptionBitmap={EXCEPTION_BITMAP:8} PFECmask={PAGE_FAULT_ERROR_CODE_MASK:8} PFECmatch={PAGE_FAULT_ERROR_CODE_MATCH:8}',
+    'VMEntry: intr_info={VM_ENTRY_INTR_INFO_FIELD:8} errcode={VM_ENTRY_EXCEPTION_ERROR_CODE:8} ilen={VM_ENTRY_INSTRUCTION_LEN:8}',
+    'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={VM_EXIT_INSTRUCTION_LEN:8}',
+    'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:16}',
+    'IDTVectoring: info={IDT_VECTORING_INFO_FIELD:8} errcode={IDT_VECTORING_ERROR_CODE:8}',
+    'TSC Offset = 0x{TSC_OFFSET:16}',
+  ),
+  ...when(secondary(SECONDARY.tscScaling), 'control', 'TSC Multiplier = 0x{TSC_MULTIPLIER:16}'),
+  ...only('kvm', [
+    ...when(
+      both(TPR_SHADOW, secondary(SECONDARY.interruptDelivery), SINCE_5_2),
+      'control',
+      'SVI|RVI = {intr.svi:2}|{intr.rvi:2}',
+    ),
+  ]),
+  ...when(TPR_SHADOW, 'control', 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),
+  ...only('kvm', [
+    ...when(
+      both(TPR_SHADOW, secondary(SECONDARY.apicAccesses), SINCE_5_2),
+      'control',
+      'APIC-access addr = 0x{APIC_ACCESS_ADDR:16}',
+    ),
+    ...when(both(TPR_SHADOW, SINCE_5_2), 'control', 'virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}'),
+    ...when(pin(PIN.posted), 'control', 'PostedIntrVec = 0x{POSTED_INTR_NV:2}'),
+  ]),
+  ...when(EPT, 'control', 'EPT pointer = 0x{EPT_POINTER:16}'),
+  ...only('xen', when(EPT, 'control', 'EPTP index = 0x{EPTP_INDEX:4}')),
+  ...when(secondary(SECONDARY.pauseLoop), 'control', 'PLE Gap={PLE_GAP:8} Window={PLE_WINDOW:8}'),
+  ...when(secondary(SECONDARY.vpid), 'control', 'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}'),
+  ...only('xen', when(secondary(SECONDARY.vpid), 'control', 'VMfunc controls = {VM_FUNCTION_CONTROL:16}')),
+  ...msrLists('control'),
+  ...may('control', 'S_CET = 0x{HOST_S_CET:16}', 'SSP = 0x{HOST_SSP:16}', 'SSP TABLE = 0x{HOST_INTR_SSP_TABLE:16}'),
+];
