@@ -164,7 +164,8 @@ interface Case {
 /**
  * The elements that Jenkins, GitLab and GitHub actions read: testsuites, testsuite, testcase, failure, error. Their
  * attributes are those of the schema of Jenkins's xUnit plugin (junit-10.xsd), which refuses any other: a case has no
- * `file` and `line`, and the text begins with them instead. What the comparison as a whole says is the suite's output.
+ * `file` and `line`, and the text begins with them instead. What the comparison as a whole says, and what a check that
+ * passes rests on, is the suite's output.
  */
 function junitDocument(out: Output, runs: string, cases: readonly Case[], said: string | null): void {
   const number = (element: Case['element']): number => cases.filter((one) => one.element === element).length;
@@ -191,12 +192,15 @@ function junitDocument(out: Output, runs: string, cases: readonly Case[], said: 
 const ELEMENTS = { kept: null, broken: 'failure', undecided: 'error' } as const;
 
 function junit(report: Report, out: Output): void {
-  const cases = checksOf(report).map((check) => {
+  const checks = checksOf(report);
+  const cases = checks.map((check) => {
     const { name, outcome, says, place } = check;
     const at = place === null ? '' : `${place.file}:${place.line}: `;
     return { name, element: ELEMENTS[outcome], type: titleOf(check), message: says, text: `${at}${name}: ${says}` };
   });
-  junitDocument(out, `${report.leftFile} → ${report.rightFile}`, cases, summaryOf(report));
+  const kept = checks.filter(({ of, outcome }) => of === 'budget' && outcome === 'kept');
+  const said = [summaryOf(report), ...kept.map((check) => `${titleOf(check)}: ${check.name}: ${check.says}`)];
+  junitDocument(out, `${report.leftFile} → ${report.rightFile}`, cases, said.join('\n'));
 }
 
 /** Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions; @actions/core. */

@@ -195,6 +195,28 @@ for (const [title, { left, right, options = [], code, says }] of Object.entries(
   });
 }
 
+describe('diff: what checks rest on', () => {
+  // 36,000 lost: at least 146 exits, of which at least 100 are CPUID, whatever is missing
+  const budgets = ['exits.total >= 100', 'exits.CPUID <= 99', 'exits.HLT <= 50'];
+  const run = async (format: string): Promise<string> => {
+    const options = budgets.flatMap((budget) => ['--fail-on', budget]);
+    return (await call('diff', join(folder, 'whole'), join(folder, 'hole'), ...options, '--format', format)).out;
+  };
+  /** Text without the references of XML to characters. */
+  const unescaped = (xml: string): string => xml.replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)));
+
+  for (const format of ['text', 'junit', 'github'])
+    it(`is said of each in ${format}, whether it is kept, broken or undecided`, async () => {
+      const { checks } = JSON.parse(await run('json')) as { checks: Record<'name' | 'outcome' | 'says', string>[] };
+      assert.deepEqual(
+        checks.map(({ outcome }) => outcome),
+        ['kept', 'broken', 'undecided'],
+      );
+      const out = plain(unescaped(await run(format)));
+      for (const { name, says } of checks) assert.ok(out.includes(`${name}: ${says}`), `${name}: ${says}\n${out}`);
+    });
+});
+
 describe('diff: a run that cannot be read', () => {
   const run = (format: string) => call('diff', join(folder, 'whole'), join(folder, 'none <&"'), '--format', format);
 
