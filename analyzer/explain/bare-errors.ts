@@ -47,109 +47,109 @@ const OF_KVM = { as: BARE.entry, isOne: isReasonOrNone } as const;
 
 const VIRTUALBOX = String.raw`(?:HM: CPU\[\d{1,5}\]|VERR_VMX_UNABLE_TO_(?:START|RESUME)_VM: CPU\d{1,5})`;
 
+/** A wording as it is printed, or in any case. */
+const printed = (text: TemplateStringsArray, ...parts: readonly string[]): RegExp =>
+  new RegExp(String.raw(text, ...parts), 'g');
+const anyCase = (text: TemplateStringsArray, ...parts: readonly string[]): RegExp =>
+  new RegExp(String.raw(text, ...parts), 'gi');
+
 const WORDINGS: readonly Wording[] = [
   {
-    pattern: new RegExp(String.raw`\bvm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error${TO}${NUMBER}`, 'i'),
+    pattern: anyCase`\bvm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error${TO}${NUMBER}`,
     ...OF_ANY,
   },
   {
-    pattern: new RegExp(
-      String.raw`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
-      'i',
-    ),
+    pattern: anyCase`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
     ...OF_ENTRY,
   },
   {
-    pattern: new RegExp(String.raw`\bvm(?:launch|resume) fail(?:ed)?:\s*${NUMBER}`, 'i'),
+    pattern: anyCase`\bvm(?:launch|resume) fail(?:ed)?:\s*${NUMBER}`,
     ...OF_ENTRY,
   },
   {
-    pattern: new RegExp(
-      String.raw`\bvm[-_ ]?ent(?:ry|er)\s+(?:fail(?:ed|ure)\b[,:]?\s*(?:with\s+)?)?(?:instruction )?error${TO}${NUMBER}`,
-      'i',
-    ),
+    pattern: anyCase`\bvm[-_ ]?ent(?:ry|er)\s+(?:fail(?:ed|ure)\b[,:]?\s*(?:with\s+)?)?(?:instruction )?error${TO}${NUMBER}`,
     ...OF_ENTRY,
   },
   {
-    pattern: new RegExp(String.raw`\bvm[-_ ]?entry\s+fail(?:ed|ure)\b[^0-9(\n]{0,40}?${NUMBER}`, 'i'),
+    pattern: anyCase`\bvm[-_ ]?entry\s+fail(?:ed|ure)\b[^0-9(\n]{0,40}?${NUMBER}`,
     ...OF_REASON,
   },
   {
     // kvm-ioctls as {:?}, in Cloud Hypervisor and others: a pair once, and a structure since.
-    pattern: new RegExp(String.raw`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`),
+    pattern: printed`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`,
     ...OF_KVM,
     isOwn: true,
   },
   {
     // Firecracker, Dragonball.
-    pattern: new RegExp(String.raw`\bKVM_EXIT_FAIL_ENTRY signal\b[^0-9\n]{0,80}(?:: |reasons\()${NUMBER}`),
+    pattern: printed`\bKVM_EXIT_FAIL_ENTRY signal\b[^0-9\n]{0,80}(?:: |reasons\()${NUMBER}`,
     ...OF_KVM,
     isOwn: true,
   },
   {
-    pattern: new RegExp(String.raw`\b(?:KVM_EXIT_)?FAIL_ENTRY\b[:,]?\s*\(?reason${TO}${NUMBER}`),
+    pattern: printed`\b(?:KVM_EXIT_)?FAIL_ENTRY\b[:,]?\s*\(?reason${TO}${NUMBER}`,
     as: BARE.entry,
     isOne: isReason,
     isOwn: true,
   },
   {
     // bhyve, xhyve and hvt, a line for each.
-    pattern: new RegExp(String.raw`\bexit_reason\s+${NUMBER}`),
+    pattern: printed`\bexit_reason\s+${NUMBER}`,
     ...OF_REASON,
   },
   {
-    pattern: new RegExp(String.raw`\binst_error\s+${NUMBER}`),
+    pattern: printed`\binst_error\s+${NUMBER}`,
     ...OF_ANY,
   },
   {
-    pattern: new RegExp(String.raw`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`, 'i'),
+    pattern: anyCase`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`,
     ...OF_ENTRY,
   },
   {
     // A number of the system in the same place would be negative, or is tried again.
-    pattern: new RegExp(String.raw`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}(?!, retry)`, 'i'),
+    pattern: anyCase`\bvm[-_ ]?ent(?:ry|er) failed: ${NUMBER}(?!, retry)`,
     ...OF_ENTRY,
   },
   {
     // KVM on a nested guest, arch/x86/kvm/vmx.c until 5.0: %x.
-    pattern: new RegExp(String.raw`\bnested_vmx_exit_reflected failed vm entry ${HEX}`),
+    pattern: printed`\bnested_vmx_exit_reflected failed vm entry ${HEX}`,
     ...OF_ANY,
     isOwn: true,
     isHex: true,
   },
   {
     // HAXM, core/cpu.c.
-    pattern: new RegExp(String.raw`\bVMfailValid\. Prev exit: [0-9a-f]{1,16}\. Error code: ${NUMBER}`),
+    pattern: printed`\bVMfailValid\. Prev exit: [0-9a-f]{1,16}\. Error code: ${NUMBER}`,
     ...OF_ANY,
     isOwn: true,
   },
   {
     // OpenBSD, sys/arch/amd64/amd64/vmm.c: the number in a line that names the launch, and in one for itself.
-    pattern: new RegExp(String.raw`\bfailed launch with valid vmcs, code=${NUMBER}`),
+    pattern: printed`\bfailed launch with valid vmcs, code=${NUMBER}`,
     ...OF_ANY,
     isOwn: true,
   },
   {
-    pattern: new RegExp(String.raw`\bvcpu_run_vmx: insn error code = ${NUMBER}`),
+    pattern: printed`\bvcpu_run_vmx: insn error code = ${NUMBER}`,
     ...OF_ANY,
     isOwn: true,
   },
   {
     // VirtualBox, HMR3CheckError (%#x) and HWACCMR3CheckError (%x), where it could not start or resume a guest.
-    pattern: new RegExp(String.raw`\b${VIRTUALBOX} instruction error +${HEX}`, 'i'),
+    pattern: anyCase`\b${VIRTUALBOX} instruction error +${HEX}`,
     ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
-    pattern: new RegExp(String.raw`\b${VIRTUALBOX} exit reason +${HEX}`, 'i'),
+    pattern: anyCase`\b${VIRTUALBOX} exit reason +${HEX}`,
     ...OF_REASON,
     isOwn: true,
     isHex: true,
   },
   {
     // The same behind "VMX setup failed", where none was entered yet.
-    pattern: new RegExp(String.raw`\bH(?:M|WACCM): (?:CPU\[\d{1,5}\] )?Last instruction error +${HEX}`),
+    pattern: printed`\bH(?:M|WACCM): (?:CPU\[\d{1,5}\] )?Last instruction error +${HEX}`,
     as: BARE.error,
     isOne: (value) => isError(value) && !isEntryError(value),
     isOwn: true,
@@ -157,50 +157,56 @@ const WORDINGS: readonly Wording[] = [
   },
   {
     // Intel's eVMM, in tboot's successors and ikgt.
-    pattern: new RegExp(String.raw`\bFLAGS=0x[0-9a-f]{1,16} \(zf=1 cf=0\) ErrorCode=${NUMBER}`, 'i'),
+    pattern: anyCase`\bFLAGS=0x[0-9a-f]{1,16} \(zf=1 cf=0\) ErrorCode=${NUMBER}`,
+    ...OF_ANY,
+    isOwn: true,
+  },
+  {
+    // NoirVisor.
+    pattern: printed`\bFailed at VM-Entry, Code=${NUMBER}`,
     ...OF_ANY,
     isOwn: true,
   },
   {
     // XMHF.
-    pattern: new RegExp(String.raw`\bVT Instruction ERROR: ${NUMBER}`),
+    pattern: printed`\bVT Instruction ERROR: ${NUMBER}`,
     ...OF_ANY,
     isOwn: true,
   },
   {
     // Xen until 4.6, and programs that took this over; xen/arch/x86/hvm/vmx/vmcs.c, %lx.
-    pattern: new RegExp(`<vm_(?:launch|resume)_fail> error code ${HEX}`),
+    pattern: printed`<vm_(?:launch|resume)_fail> error code ${HEX}`,
     ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
     // tboot, txt/vmcs.c: %lx.
-    pattern: new RegExp(String.raw`\bvmlaunch failed for cpu \d{1,5}, error code ${HEX}`),
+    pattern: printed`\bvmlaunch failed for cpu \d{1,5}, error code ${HEX}`,
     ...OF_ENTRY,
     isOwn: true,
     isHex: true,
   },
   {
     // Xen with the failed entries of its FRED series, in the line below `VMLAUNCH Failure, VMCS valid`.
-    pattern: new RegExp(String.raw`\bd\d{1,5}v\d{1,5} +Instruction Error ${NUMBER},`),
+    pattern: printed`\bd\d{1,5}v\d{1,5} +Instruction Error ${NUMBER},`,
     ...OF_ENTRY,
     isOwn: true,
   },
-  { pattern: /\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b/i, ...OF_VMRUN },
+  { pattern: anyCase`\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b`, ...OF_VMRUN },
   {
     // The instruction, whose exit code has no other value; `vmrun`, in small letters, is a tool of VMware that exits so.
-    pattern: /\bVMRUN failed[:,]? (?:with )?(?:exit ?code|EXITCODE) -1\b/,
+    pattern: printed`\bVMRUN failed[:,]? (?:with )?(?:exit ?code|EXITCODE) -1\b`,
     ...OF_VMRUN,
   },
   {
     // crosvm.
-    pattern: new RegExp(String.raw`\bvcpu hw run failure: ${NUMBER}`),
+    pattern: printed`\bvcpu hw run failure: ${NUMBER}`,
     ...OF_KVM,
     isOwn: true,
   },
   {
-    pattern: new RegExp(String.raw`\bhardware_entry_failure_reason${TO}${NUMBER}`, 'i'),
+    pattern: anyCase`\bhardware_entry_failure_reason${TO}${NUMBER}`,
     as: BARE.entry,
     isOne: isReason,
   },
@@ -222,15 +228,32 @@ function numberOf(number: string | undefined, isHex = false): bigint {
   return BigInt(hasNoPrefix ? `0x${number}` : number);
 }
 
-/** The line in the spelling of BARE, where it reports such an error; else the line as it is. */
+/** A report in a line: where it stands, and what it says in the spelling of BARE. */
+interface Report {
+  readonly from: number;
+  readonly to: number;
+  readonly says: string;
+}
+
+/** Every wording of a line that reports something, also where several are of one report. */
+const reportsIn = (line: string): Report[] =>
+  WORDINGS.flatMap(({ pattern, as, isOne, isHex, isOwn }) =>
+    [...line.matchAll(pattern)].flatMap((found): Report[] => {
+      const value = numberOf(found[1], isHex);
+      const [from, to] = [found.index, found.index + found[0].length];
+      const isReport = isOne(value) && (isOwn || isReportOf(line.slice(0, from), line.slice(to)));
+      return isReport ? [{ from, to, says: `${as} 0x${value.toString(16)}` }] : [];
+    }),
+  );
+
+/** The line in the spelling of BARE, where it reports such errors; else the line as it is. */
 export function respelled(line: string): string {
   if (!mayReport(line) || reportsNothing(line)) return line;
-  for (const { pattern, as, isOne, isHex, isOwn } of WORDINGS) {
-    const found = pattern.exec(line);
-    if (found === null) continue;
-    const value = numberOf(found[1], isHex);
-    const [front, rest] = [line.slice(0, found.index), line.slice(found.index + found[0].length)];
-    if (isOne(value) && (isOwn || isReportOf(front, rest))) return `${front}${as} 0x${value.toString(16)}${rest}`;
+  let [said, end] = ['', 0];
+  for (const { from, to, says } of reportsIn(line).sort((a, b) => a.from - b.from || b.to - a.to)) {
+    if (from < end) continue;
+    said += line.slice(end, from) + says;
+    end = to;
   }
-  return line;
+  return said + line.slice(end);
 }

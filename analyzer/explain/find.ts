@@ -106,7 +106,7 @@ class Finder {
     const moment = momentOf(shown.slice(0, FRONT));
     const thread = THREAD.exec(shown)?.[1] ?? VCPU.exec(shown)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
     const context = { line: i + 1, thread, moment, at, xen: XEN.test(shown) };
-    let hits = hitsOf(text, places);
+    let hits = hitsOf(text, places, front);
     if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();
     for (const hit of hits) {

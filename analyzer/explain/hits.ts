@@ -1,5 +1,6 @@
 /** What in a line of a log may be of a dump: heads of rows, and the rows that fit there. */
-import { mayReport } from './bare-errors.js';
+import { BARE, mayReport } from './bare-errors.js';
+import { isReportOf, mayBeginAfter, reportsNothing } from './report-lines.js';
 import type { Row } from './row.js';
 import { ROWS } from './rows.js';
 import { type Fit, fit, isOneCase, startsWord } from './template.js';
@@ -77,8 +78,27 @@ export function placesOf(text: string): readonly Place[] {
   return places;
 }
 
-/** Everything of a folded line that fits a row, left to right. */
-export function hitsOf(text: string, places: readonly Place[]): Hit[] {
+/** Rows that say by themselves that something failed. Those of bare errors are there only where a line reports one. */
+const SPEAKS: ReadonlySet<Row> = new Set(
+  ROWS.filter(
+    ({ family, opens, head }) =>
+      opens === 'dump' &&
+      (family === 'report' || family === 'qemu') &&
+      !Object.values(BARE).some((spelling) => head.startsWith(spelling)),
+  ),
+);
+
+/** Whether a line does not report what it has of a row, but is of a program, or speaks of it. */
+const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string): boolean =>
+  SPEAKS.has(row) &&
+  (reportsNothing(line) ||
+    !(row.family === 'qemu' ? isReportOf(text.slice(0, from), text.slice(to)) : mayBeginAfter(text.slice(0, from))));
+
+/**
+ * Everything of a folded line that fits a row, left to right.
+ * @param line the same before it was folded
+ */
+export function hitsOf(text: string, places: readonly Place[], line = text): Hit[] {
   const anyCase = isOneCase(text);
   const hits = places.flatMap(({ at, rows }) =>
     rows.flatMap((row): Hit[] => {
@@ -88,10 +108,10 @@ export function hitsOf(text: string, places: readonly Place[]): Hit[] {
   );
   // A row inside a longer one is part of it: `CR3=` of `CR0= CR3= CR4=`.
   return hits.filter(
-    ({ fit: inner }) =>
+    (hit) =>
+      !isSpokenOf(hit, text, line) &&
       !hits.some(
-        ({ fit: outer }) =>
-          outer.from <= inner.from && inner.to <= outer.to && outer.to - outer.from > inner.to - inner.from,
+        ({ fit: { from, to } }) => from <= hit.fit.from && hit.fit.to <= to && to - from > hit.fit.to - hit.fit.from,
       ),
   );
 }

@@ -14,11 +14,15 @@ const NO_REPORT: readonly RegExp[] = [
   /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
   // commands that look for an error
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
+  // an entry of an enumeration, a setting of a file or of a command
+  /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +\S*\//,
   // what a test is called, expects, or passed
-  /^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
+  /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
   /(?:^|\s)(?:sub)?test:\s|\bexpect(?:s|ed)?\b|\((?:injected|simulated)\)/i,
-  // headings of mails and of changes
-  /^\W*(?:subject|re|fwd?|fixes|title):/i,
+  // headings of mails, of pages and of changes, with the name of a commit in front or in brackets, and questions
+  /^\W*(?:subject|re|fwd?|fixes|title|summary|applying):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
+  /^[*|\\/_ ]*(?:commit |pick |fixup |squash |reword |HEAD is now at )?(?=\d*[a-f])[0-9a-f]{7,40}(?: \([^)]*\)|:| HEAD@\S+)* (?!\d)/,
+  /^\W*\[(?:patch|rfc)\b|^\[\S+ [0-9a-f]{7,40}\]|\?\s*$/i,
 ];
 
 const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
@@ -37,26 +41,25 @@ const HEAD = new RegExp(
   'i',
 );
 /** Such a sentence with a head of its own. */
-const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return)\b/i;
+const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for example|such as)\b/i;
 
-/** A report ends there, or goes on with what the number means, where it was, or a further value. */
+/** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:.!"'`](?!=)|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're running\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =
   /^\W{0,3}(?:E(?:INTR|IO|NXIO|2BIG|NOEXEC|BUSY|EXIST|XDEV|NOTTY|TXTBSY)\b|interrupted system call|(?:input\/output|i\/o|exec format) error|no such device|device not configured|argument list too long|(?:device or )?resource busy|file exists|(?:invalid )?cross-device link|inappropriate ioctl|not a tty|text file busy)/i;
 
-/** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
-export function isReportOf(front: string, rest: string): boolean {
+/** Whether a report may begin behind this part of a line. */
+export function mayBeginAfter(front: string): boolean {
   const trimmed = front.trimEnd();
-  return (
-    REST.test(rest) &&
-    !OF_SYSTEM.test(rest.trimStart()) &&
-    !TALK.test(front) &&
-    HEAD.test(trimmed === front ? front : `${trimmed} `)
-  );
+  return !TALK.test(front) && HEAD.test(trimmed === front ? front : `${trimmed} `);
 }
+
+/** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
+export const isReportOf = (front: string, rest: string): boolean =>
+  REST.test(rest) && !OF_SYSTEM.test(rest.trimStart()) && mayBeginAfter(front);
 
 /** Whether a line is by its kind none that reports anything. */
 export const reportsNothing = (line: string): boolean =>

@@ -172,7 +172,6 @@ const QEMU_ROWS: readonly RowSpec[] = [
 const REPORT_ROWS: readonly RowSpec[] = [
   `${BARE.error} {error.vm:1}`,
   `${BARE.entry} {error.hardware:1}`,
-  'VM-Entry, Code={error.vm.decimal:1}',
   'vmwrite failed: field={report.vmwrite:1} val={report.value:1} err={error.vm.decimal:1}',
   'vmread failed: field={report.vmread:1}',
   'vmwrite error: reg {report.vmwrite:1} value {report.value:1} (err {error.vm.decimal:1})',

@@ -1,6 +1,7 @@
 /** Errors that a log reports in one line, without a dump. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { fieldOf } from '../../../analyzer/explain/dump.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { only } from './helpers.js';
 
@@ -275,8 +276,65 @@ describe('bare VM-instruction errors', () => {
     'ag "vmlaunch error 7"',
     'dmesg | grep vmlaunch error 7',
     '| 7 | VM-instruction error 7 |',
+    '    VM_INSTRUCTION_ERROR = 7,',
+    '  vm_instruction_error: 7',
+    'vm_instruction_error=7 ./run_tests.sh',
+    'kvm-unit-tests: PASS: VM-instruction error 7',
+    'Some numbers (e.g. VM-instruction error 7)',
+    'for example: VM-instruction error 7',
+    // git log --oneline, --graph and --decorate, rebase, reset, commit and reflog; pages, mails, questions
+    '9d58e6f KVM: nVMX: VM-instruction error 7',
+    '9d58e6f (HEAD -> master) VM-instruction error 7',
+    '9d58e6f (tag: v1.2) vmx: VMLAUNCH failed with error 7',
+    '* 9d58e6f vmx: VMLAUNCH failed with error 7',
+    '| * 9d58e6f5a8b0 vmx: VMLAUNCH failed with error 7',
+    'commit 9d58e6f5: VM-instruction error 7',
+    'pick 9d58e6f vmx: VM-instruction error 7',
+    'HEAD is now at 9d58e6f vmx: VM-instruction error 7',
+    '[master 9d58e6f] vmx: VM-instruction error 7',
+    '9d58e6f HEAD@{0}: commit: vmx: VM-instruction error 7',
+    'Applying: vmx: VM-instruction error 7',
+    '[PATCH v2] KVM: nVMX: VM-instruction error 7',
+    'VMLAUNCH failed with error 7 - Stack Overflow',
+    'assembly - VMLAUNCH error 7: how to debug?',
+    'NOTICE: nested VM-Entry, Code=7 unsupported',
+    // the same of what QEMU and KVM print
+    '/* KVM: entry failed, hardware error 0x80000021 */',
+    '    fprintf(stderr, "KVM: entry failed, hardware error 0x7\\n");',
+    'Subject: KVM: entry failed, hardware error 0x80000021',
+    'Why do I get "KVM: entry failed, hardware error 0x80000021"?',
+    '[SOLVED] KVM: entry failed, hardware error 0x80000021',
+    'KVM: entry failed, hardware error 0x7 appears in many reports',
+    '9d58e6f kvm: Fix "KVM: entry failed, hardware error 0x80000021"',
+    'the line vmwrite failed: field=2032 val=0 err=12 says so',
+    '// vmread failed: field=4400',
   ])
     it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
+});
+
+describe('errors beside other text', () => {
+  const errors = (text: string): (number | bigint | null)[] =>
+    findDumps(text).map((dump) => fieldOf(dump, 'error.vm') ?? fieldOf(dump, 'error.hardware'));
+  it('several in a line', () => {
+    assert.deepEqual(errors('CPU 0: VM-instruction error 7, CPU 1: VM-instruction error 8'), [7n, 8n]);
+    assert.deepEqual(errors('VMLAUNCH failed (vm-instruction error = 7)'), [7n]);
+  });
+  it('of QEMU, with the registers that it prints next, in logs of all kinds', () => {
+    const advice = "If you're running a guest on an Intel machine without unrestricted mode";
+    for (const head of [
+      'KVM: entry failed, hardware error 0x80000021',
+      '2026-11-29T10:00:00Z qemu-system-x86_64: KVM: entry failed, hardware error 0x80000021',
+      'Nov 29 10:00:00 pve QEMU[1234]: KVM: entry failed, hardware error 0x80000021',
+      `> KVM: entry failed, hardware error 0x80000021 ${advice}`,
+      'I see this: KVM: entry failed, hardware error 0x80000021',
+    ]) {
+      assert.deepEqual(errors(head), [0x8000_0021n], head);
+      const [dump] = findDumps(`${head}\n${advice}\nEAX=00000000 EBX=00000000 ECX=00000000 EDX=00000000`);
+      assert.equal(dump && fieldOf(dump, 'error.hardware'), 0x8000_0021n);
+    }
+  });
+  // The number of a line of DebugView is none of a commit.
+  it('behind a number', () => assert.deepEqual(errors('00000024 2.18 [hv] VMLAUNCH failed with error 7'), [7n]));
 });
 
 describe('failed VMX instructions other than entries', () => {
