@@ -48,6 +48,11 @@ export const TRACE_ERRORS = {
     why: 'somebody replaced or removed it while it was written, and what was written is lost',
     todo: 'let one command at a time write there, or choose another name',
   },
+  TRACE_BUSY: {
+    what: 'is being written',
+    why: 'the command that writes it has not come to its end',
+    todo: 'wait for it or end it, or choose another name',
+  },
   TRACE_DISK_FULL: {
     what: 'no space left',
     why: 'the disk or the quota is full',

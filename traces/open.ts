@@ -85,6 +85,7 @@ function replaceable(path: string, target: string, store: Store, replace: boolea
     if (kind === null) throw new TraceError('TRACE_EXISTS', path);
     const refusal = STORES[kind].refusal(target);
     if (refusal !== null) throw new TraceError('TRACE_EXISTS', path, null, refusal);
+    if (STORES[kind].isWritten(target)) throw new TraceError('TRACE_BUSY', path);
     return kind;
   }
   const beside = store.beside.map((suffix) => `${target}${suffix}`).find(isThere);
@@ -95,7 +96,7 @@ function replaceable(path: string, target: string, store: Store, replace: boolea
 /**
  * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there stays
  * until the new one is whole (place.ts): who is killed before has both. Anything else that is there stays.
- * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_UNWRITABLE, TRACE_DISK_FULL
+ * @throws TraceError TRACE_NAME, TRACE_EXISTS, TRACE_BUSY, TRACE_UNWRITABLE, TRACE_DISK_FULL
  */
 export function createTrace(path: string, options: CreateOptions = {}): TraceWriter {
   let place: Place | null = null;

@@ -1,6 +1,7 @@
 /** What happens to a trace that another is to replace, and to what lies around it. */
 import assert from 'node:assert/strict';
 import {
+  appendFileSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -35,6 +36,11 @@ function begun(path: string, events: number, options: CreateOptions = { replace:
 
 const written = (path: string, events: number, options: CreateOptions = {}): string =>
   begun(path, events, options).finish().digest;
+
+/** As by a person, with what SQLite keeps beside. */
+function removed(path: string): void {
+  for (const file of [path, `${path}-journal`]) rmSync(file, { recursive: true, force: true });
+}
 
 const events = (path: string): number => reading(path, (reader) => rowsOf(reader, 'event').length);
 
@@ -130,31 +136,54 @@ test('a folder with more in it than a trace is not replaced', (t) => {
 });
 
 for (const store of STORES) {
-  test(`${store}: the name of a trace that is being written and replaced meanwhile is told to be taken`, (t) => {
+  test(`${store}: a trace that somebody still writes is not replaced, however long nothing comes`, (t) => {
+    const folder = scratch(t);
+    const path = join(folder, `run.${store}`);
+    const first = createTrace(path);
+    assert.throws(() => createTrace(path, { replace: true }), { code: 'TRACE_BUSY', path });
+    fillLong(first, 200_000, 0);
+    first.flush();
+    assert.throws(() => createTrace(path, { replace: true }), { code: 'TRACE_BUSY', path });
+    const { digest } = first.finish();
+    assert.deepEqual(readdirSync(folder), [`run.${store}`]);
+    reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
+    written(path, 20, { replace: true });
+    assert.equal(events(path), 20);
+  });
+
+  test(`${store}: the name of a trace that is removed while it is written, and taken, is told to be`, (t) => {
     const folder = scratch(t);
     const path = join(folder, `run.${store}`);
     const first = begun(path, 100, {});
     first.flush();
-    const digest = written(path, 20, { replace: true });
+    removed(path);
+    const digest = written(path, 20);
     assert.throws(() => first.finish(), { code: 'TRACE_TAKEN', path });
     first.abandon();
     reading(path, (reader) => assert.deepEqual([reader.complete, reader.digest()], [true, digest]));
     assert.deepEqual(readdirSync(folder), [`run.${store}`]);
   });
 
-  test(`${store}: a thread that takes over the files of a replaced trace touches not those of the new one`, (t) => {
+  test(`${store}: a thread that takes over the files of a removed trace touches not those of the new one`, (t) => {
     const path = join(scratch(t), `run.${store}`);
     const first = createTrace(path, { threads: true });
-    const digest = written(path, 20, { replace: true });
+    removed(path);
+    const digest = written(path, 20);
     assert.throws(() => fillLong(first, 200_000, 0), { code: 'TRACE_TAKEN' });
     reading(path, (reader) => assert.equal(reader.digest(), digest));
   });
 
   test(`${store}: a trace that is given up removes none that has its name by now`, (t) => {
-    const path = join(scratch(t), `run.${store}`);
+    const folder = scratch(t);
+    const path = join(folder, `run.${store}`);
     const first = begun(path, 100, {});
-    written(path, 20, { replace: true });
+    removed(path);
+    const second = begun(path, 20, {});
+    const all = everything(folder);
     first.abandon();
+    assert.deepEqual(everything(folder), all);
+    assert.throws(() => createTrace(path, { replace: true }), { code: 'TRACE_BUSY' });
+    second.finish();
     assert.equal(events(path), 20);
   });
 
@@ -173,10 +202,9 @@ for (const store of STORES) {
 
   test(`${store}: a trace that grew since another was to replace it stays`, (t) => {
     const path = join(scratch(t), `run.${store}`);
-    const first = begun(path, 100, {});
+    const digest = written(path, 10);
     const second = begun(path, 30);
-    first.flush();
-    const { digest } = first.finish();
+    appendFileSync(store === 'arrow' ? join(path, 'event.arrow') : path, 'more');
     assert.throws(() => second.finish(), { code: 'TRACE_TAKEN' });
     reading(path, (reader) => assert.equal(reader.digest(), digest));
   });

@@ -47,6 +47,22 @@ for (const store of STORES) {
     }
   });
 
+  test(`${store}: a recorder that stands still keeps its trace, and one that is killed leaves it to be replaced`, async (t) => {
+    const path = join(scratch(t), `trace.${store}`);
+    const child = spawn(process.execPath, [recorder, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    const exit = once(child, 'exit');
+    await once(child.stdout, 'data');
+    child.kill('SIGSTOP');
+    assert.throws(() => createTrace(path, { replace: true }), { code: 'TRACE_BUSY', path });
+    child.kill('SIGKILL');
+    await exit;
+    const writer = createTrace(path, { replace: true });
+    fillLong(writer, 20, 0);
+    writer.finish();
+    reading(path, (reader) => assert.equal(reader.rows('event'), 20));
+  });
+
   test(`${store}: a trace is not overwritten unless asked for, and then only by one that was begun`, (t) => {
     const folder = scratch(t);
     const path = join(folder, `trace.${store}`);

@@ -14,6 +14,8 @@ export const manifestPath = (folder: string): string => join(folder, 'manifest.j
 export const streamPath = (folder: string, table: TableName): string => join(folder, `${table}.arrow`);
 
 const checksum = (json: string): string => crc32(json).toString(16).padStart(8, '0');
+/** Locked while somebody writes the trace; who is killed leaves it there, unlocked. */
+export const lockPath = (folder: string): string => join(folder, 'writer.lock');
 /** Any of them shows that the folder is a trace. */
 export const filesOf = (folder: string): string[] => [
   manifestPath(folder),

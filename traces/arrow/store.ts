@@ -3,8 +3,9 @@ import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { TABLE_NAMES } from '../schema.js';
 import type { Store } from '../sink.js';
+import { isLocked } from '../sqlite/lock.js';
 import { appendArrow } from './backend.js';
-import { filesOf, firstLine, manifestPath, streamPath } from './manifest.js';
+import { filesOf, firstLine, lockPath, manifestPath, streamPath } from './manifest.js';
 import { schemaMessage } from './schema-message.js';
 
 /** Every table has its stream, which begins with its schema. */
@@ -18,7 +19,7 @@ function begin(folder: string): void {
 const KEPT = /^exits\.profile(\.\d+\.new)?$/;
 
 function refusal(folder: string): string | null {
-  const own = new Set(filesOf(folder).map((file) => basename(file)));
+  const own = new Set([...filesOf(folder), lockPath(folder)].map((file) => basename(file)));
   const foreign = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => !entry.isFile() || !(own.has(entry.name) || KEPT.test(entry.name)))
     .map(({ name }) => name)
@@ -34,5 +35,6 @@ export const arrowStore: Store = {
   place: renameSync,
   files: filesOf,
   beside: [],
+  isWritten: (folder) => isLocked(lockPath(folder)),
   refusal,
 };

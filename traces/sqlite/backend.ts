@@ -11,6 +11,7 @@ import { traceError } from '../errors.js';
 import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
 import type { Backend, Prepared, Segment, Store } from '../sink.js';
+import { inodeOf, isLocked } from './lock.js';
 import { APPLICATION_ID, APPLICATION_ID_AT, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
@@ -50,11 +51,13 @@ class SqliteBackend implements Backend {
   readonly #db: Database.Database;
   readonly #inserts = new Map<string, Database.Statement>();
   readonly #chunk: Database.Statement;
+  readonly #inode: bigint | null;
   #failed = false;
 
   constructor(path: string) {
     this.#path = path;
     this.#db = new Database(path, { fileMustExist: true });
+    this.#inode = inodeOf(path);
     this.#db.pragma('locking_mode = EXCLUSIVE');
     this.#db.pragma('journal_mode = TRUNCATE');
     this.#db.pragma('synchronous = OFF');
@@ -86,7 +89,8 @@ class SqliteBackend implements Backend {
 
   close(): void {
     this.#db.close();
-    rmSync(journalOf(this.#path), { force: true });
+    // another trace may have the name by now
+    if (inodeOf(this.#path) === this.#inode) rmSync(journalOf(this.#path), { force: true });
   }
 
   #insert(chunk: TableChunk, columns: readonly ColumnVector[]): void {
@@ -167,5 +171,6 @@ export const sqliteStore: Store = {
   files: (path) => [path],
   // "Temporary Files Used By SQLite": a journal is rolled back, and a write-ahead log read, by whoever opens the file
   beside: ['-journal', '-wal', '-shm'],
+  isWritten: isLocked,
   refusal,
 };
