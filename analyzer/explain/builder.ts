@@ -290,9 +290,9 @@ export class Builder {
   }
 
   #store(found: Fit, text: string, line: number): void {
-    for (const { name, value, cut } of found.taken) {
-      if (cut) {
-        this.#hurt('cut', line, name);
+    for (const { name, value, lost } of found.taken) {
+      if (lost !== null) {
+        this.#hurt(lost, line, name);
         continue;
       }
       if (name === 'GUEST_IA32_EFER') {
@@ -323,8 +323,9 @@ export class Builder {
     const [msr, value, reserved] = taken;
     const list = this.#list;
     if (msr === undefined || value === undefined || list === 'stored' || this.#msrs.length >= MOST_MSRS) return;
-    if (taken.some(({ cut }) => cut)) {
-      this.#hurt('cut', line, 'msr');
+    const lost = taken.find((one) => one.lost !== null)?.lost ?? null;
+    if (lost !== null) {
+      this.#hurt(lost, line, 'msr');
       return;
     }
     this.#msrs.push({

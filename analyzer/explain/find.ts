@@ -212,7 +212,7 @@ class Finder {
     const last = (family: Family): number => this.#open.get(key(family, thread))?.last ?? -1;
     const open = families.filter((family) => last(family) >= 0).sort((a, b) => last(b) - last(a));
     if (open.length > 0) return open;
-    const whole = rivals.filter(({ fit: { taken } }) => !taken.some(({ cut }) => cut));
+    const whole = rivals.filter(({ fit: { taken } }) => taken.every(({ lost }) => lost === null));
     const widest = Math.max(...whole.map(({ row }) => widthOf(row)));
     const closest = new Set(whole.filter(({ row }) => widthOf(row) === widest).map(({ row }) => row.family));
     return [...closest].filter((family) => closest.size === 1 || (family === 'xen-vmcb') === xen);

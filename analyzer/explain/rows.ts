@@ -2,6 +2,8 @@
  * What the lines of each dump look like, as data: Linux `dump_vmcb` (arch/x86/kvm/svm/svm.c) of all versions since 2.6.39,
  * QEMU `x86_cpu_dump_state` (target/i386/cpu-dump.c); those of Intel are in vmcs-rows.ts, of Xen on AMD in xen-vmcb.ts.
  */
+import { VMCB_FIELDS } from '../../engine/svm/fields.js';
+import { FIELDS } from '../../engine/vmx/fields.js';
 import { BARE } from './bare-errors.js';
 import { gives, line, not } from './conditions.js';
 import { type Family, may, must, type Row, type RowSpec, when } from './row.js';
@@ -48,7 +50,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
     'control',
     vmcb('int_ctl', 8, 'INT_CTL'),
     vmcb('int_vector', 8, 'INT_VECTOR'),
-    vmcb('int_state', 8, 'INT_STATE'),
+    'int_state: {INT_STATE:8-8}',
     vmcb('exit_code', 8, 'EXIT_CODE'),
     vmcb('exit_info1', 16, 'EXIT_INFO_1'),
     vmcb('exit_info2', 16, 'EXIT_INFO_2'),
@@ -138,7 +140,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
 
 const qemuSegment = (name: string): string => {
   const label = name.toLowerCase();
-  return `${name}={qemu.${label}.selector:4} {qemu.${label}.base:8} {qemu.${label}.limit:8} {qemu.${label}.flags:8}`;
+  return `${name}={qemu.${label}.selector:4-4} {qemu.${label}.base:8} {qemu.${label}.limit:8-8} {qemu.${label}.flags:8-8}`;
 };
 
 const QEMU_ROWS: readonly RowSpec[] = [
@@ -160,8 +162,8 @@ const QEMU_ROWS: readonly RowSpec[] = [
   ...must('registers', ...['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDT', 'TR'].map(qemuSegment)),
   ...must(
     'registers',
-    'GDT= {qemu.gdt.base:8} {qemu.gdt.limit:8}',
-    'IDT= {qemu.idt.base:8} {qemu.idt.limit:8}',
+    'GDT= {qemu.gdt.base:8} {qemu.gdt.limit:8-8}',
+    'IDT= {qemu.idt.base:8} {qemu.idt.limit:8-8}',
     'CR0={qemu.cr0:8} CR2={qemu.cr2:8} CR3={qemu.cr3:8} CR4={qemu.cr4:8}',
     'DR6={qemu.dr6:8} DR7={qemu.dr7:8}',
     'EFER={qemu.efer:16}',
@@ -186,8 +188,11 @@ const REPORT_ROWS: readonly RowSpec[] = [
   'invvpid failed: ext=0x{report.invvpid:1} vpid={report.vpid.decimal:1} gva=0x{report.gva:1}',
 ].map((text) => ({ section: 'header', text, opens: 'dump', optional: true }));
 
+/** Bytes of each field. */
+const BYTES: ReadonlyMap<string, number> = new Map([...VMCB_FIELDS, ...FIELDS].map(({ name, bytes }) => [name, bytes]));
+
 const rowsOf = (family: Family, specs: readonly RowSpec[]): Row[] =>
-  specs.map((spec, order) => ({ ...spec, ...template(spec.text), family, order }));
+  specs.map((spec, order) => ({ ...spec, ...template(spec.text, (name) => BYTES.get(name)), family, order }));
 
 export const ROWS: readonly Row[] = [
   ...rowsOf('vmcs', VMCS_ROWS),

@@ -1,8 +1,9 @@
 /**
  * Lines of a dump as the templates of the program that printed them: `CR3 = 0x{GUEST_CR3:16}` takes at least 16
- * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut.
+ * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut. More, as of a longer value
+ * in `%08lx`, are at most what the field holds, and begin with a 0 only where a printer pads to all of that.
  *
- * `{NAME:n}` is a value, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or
+ * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or
  * not. Blanks count for nothing around `=` and for one elsewhere, so that every kernel's alignment and a reader's tabs
  * fit; between a colon and a value there may be none, where a name is wider than its column (`%-20s`).
  */
@@ -36,15 +37,18 @@ export interface Template {
   readonly names: readonly (string | null)[];
   /** Least number of digits of each value. */
   readonly digits: readonly number[];
+  /** Most digits of each value. */
+  readonly most: readonly number[];
   readonly pattern: RegExp;
   /** The same in any case. */
   readonly anyCase: RegExp;
 }
 
-const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:\d+)\}/g;
+const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:\d+(?:-\d+)?)\}/g;
 const LITERAL = /[.*+?^${}()|[\]\\]/g;
 
-/** At most 16 digits: no register is wider. */
+/** No register is wider. */
+const WIDEST = 16;
 const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
 
 const WORDS: { readonly [slot: string]: string } = {
@@ -52,10 +56,12 @@ const WORDS: { readonly [slot: string]: string } = {
   '@': String.raw`(?:(?:0x)?[\da-fA-F]{8,16}|\([\w-]{1,16}\))`,
 };
 
-export function template(text: string): Template {
+/** @param bytesOf bytes that a field holds, by its name; undefined where it is not known */
+export function template(text: string, bytesOf: (name: string) => number | undefined): Template {
   const folded = fold(text);
   const names: (string | null)[] = [];
   const digits: number[] = [];
+  const most: number[] = [];
   let source = '';
   let at = 0;
   for (const match of folded.matchAll(SLOT)) {
@@ -67,19 +73,22 @@ export function template(text: string): Template {
     else {
       source += HEX;
       names.push(name === '' ? null : name);
-      digits.push(Number(width));
+      const [least = '', upper] = width.split('-');
+      digits.push(Number(least));
+      most.push(upper === undefined ? 2 * (bytesOf(name) ?? WIDEST / 2) : Number(upper));
     }
   }
   source += folded.slice(at).replace(LITERAL, '\\$&');
   const head = (folded.split('{')[0] ?? folded).replace(/0x$/, '');
-  return { head, names, digits, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
+  return { head, names, digits, most, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
 }
 
-/** A value that a line gives; `cut`: fewer digits than its printer writes. */
+/** A value that a line gives. */
 export interface Taken {
   readonly name: string;
   readonly value: bigint;
-  readonly cut: boolean;
+  /** It is not as its printer writes it: with too few digits, or with too many. */
+  readonly lost: 'cut' | 'garbled' | null;
 }
 
 export interface Fit {
@@ -94,9 +103,17 @@ const WORD = /[\w.]/;
 export const startsWord = (text: string, head: string, at: number): boolean =>
   at === 0 || !WORD.test(text.charAt(at - 1)) || !WORD.test(head.charAt(0));
 
+/** Whether digits are what a printer writes that pads to the least number of them; where that is 1, any may pad. */
+function lossOf(hex: string, least: number, most: number): Taken['lost'] {
+  if (hex.length < least) return 'cut';
+  if (least === 1) return hex.replace(/^0+/, '').length > most ? 'garbled' : null;
+  const isPadded = hex.length > least && hex.startsWith('0');
+  return hex.length > most || (isPadded && hex.length < most) ? 'garbled' : null;
+}
+
 /** What a template takes from a folded text at a position, or null where it does not fit. */
 export function fit(template: Template, text: string, at: number, anyCase: boolean): Fit | null {
-  const { names, digits } = template;
+  const { names, digits, most } = template;
   const pattern = anyCase ? template.anyCase : template.pattern;
   pattern.lastIndex = at;
   const match = pattern.exec(text);
@@ -104,7 +121,8 @@ export function fit(template: Template, text: string, at: number, anyCase: boole
   const taken: Taken[] = [];
   for (const [i, name] of names.entries()) {
     const hex = match[i + 1] ?? '';
-    if (name !== null) taken.push({ name, value: BigInt(`0x${hex}`), cut: hex.length < (digits[i] ?? 0) });
+    if (name === null) continue;
+    taken.push({ name, value: BigInt(`0x${hex}`), lost: lossOf(hex, digits[i] ?? 0, most[i] ?? WIDEST) });
   }
   return { from: at, to: at + match[0].length, taken };
 }

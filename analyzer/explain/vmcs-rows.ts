@@ -47,7 +47,7 @@ const msrLists = (section: string): RowSpec[] => [
   ...['MSR guest autostore:', 'MSR autostore:'].map(
     (text): RowSpec => ({ section, text, optional: true, list: 'stored' }),
   ),
-  { section, text: 'msr=0x{list.msr:8} value=0x{list.value:16}', optional: true, repeats: true },
+  { section, text: 'msr=0x{list.msr:8-8} value=0x{list.value:16}', optional: true, repeats: true },
 ];
 
 export const VMCS_ROWS: readonly RowSpec[] = [
@@ -92,7 +92,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   },
   {
     section: 'header',
-    text: 'msr {list.msr:8} val {list.value:16} (mbz {list.reserved:1})',
+    text: 'msr {list.msr:8-8} val {list.value:16} (mbz {list.reserved:1})',
     optional: true,
     repeats: true,
   },
@@ -197,7 +197,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     ...when(
       both(TPR_SHADOW, secondary(SECONDARY.interruptDelivery), SINCE_5_2),
       'control',
-      'SVI|RVI = {intr.svi:2}|{intr.rvi:2}',
+      'SVI|RVI = {intr.svi:2-2}|{intr.rvi:2-2}',
     ),
   ]),
   ...when(TPR_SHADOW, 'control', 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),

@@ -29,6 +29,42 @@ describe('a state in which nothing is wrong', () => {
       assert.ok(verdict === 'damaged' || verdict === 'undecidable', sentence);
     }
   });
+  // printk's %0Nx pads to N digits with zeros, and what is longer is at most what the field holds.
+  it('is not with a digit too many', () => {
+    for (const [i, line] of LINES.entries()) {
+      for (const { index, 0: value } of line.matchAll(/(?<=[=:|]\s?(?:0x)?)[\da-f]{2,16}\b/g)) {
+        if (value.length === 2 && !/TPR|SVI|Posted/.test(line)) continue;
+        const longer = [`0${value}`, `${value.slice(0, 1)}0${value.slice(1)}`].filter((other) => other.startsWith('0'));
+        for (const other of longer) {
+          const text = LINES.with(i, line.slice(0, index) + other + line.slice(index + value.length)).join('\n');
+          const { verdict, damage } = only(text);
+          assert.ok(verdict !== 'valid' && damage.length > 0, `${other} in ${line}`);
+        }
+      }
+    }
+  });
+  it('is not with a value that no field holds', () => {
+    const wide: readonly (readonly [value: string, wider: string])[] = [
+      ['limit=0xffffffff', 'limit=0xfffffffff'],
+      ['sel=0x0008', 'sel=0x10008'],
+      ['ExitControls=002befff', 'ExitControls=1002befff'],
+      ['EntryControls=0000d1ff', 'EntryControls=0000053ff0'],
+      ['attr=0x0c09b', 'attr=0x0c09b0'],
+      ['Virtual processor ID = 0x0001', 'Virtual processor ID = 0x10001'],
+    ];
+    for (const [value, wider] of wide) {
+      assert.ok(healthy.includes(value), value);
+      const { verdict, violated } = only(healthy.replace(value, wider));
+      assert.deepEqual([verdict, violated], ['damaged', []], wider);
+    }
+  });
+  it('may have longer values where fields are longer than the digits that are always printed', () => {
+    for (const [value, longer] of [
+      ['CS:RIP=0000:', 'CS:RIP=10010:'],
+      ['RFLAGS=0x00000002', 'RFLAGS=0x100000002'],
+    ] as const)
+      assert.deepEqual(damageOf(healthy.replace(value, longer)), []);
+  });
   it('is damaged at the line of which a value is lost', () => {
     const text = healthy.replace('CR4: actual=0x0', 'CR4: actual=0x?');
     assert.match(only(text).sentence, /^The dump is damaged at line 4; .*The last VM exit was EPT_VIOLATION/);
