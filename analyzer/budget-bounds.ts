@@ -90,10 +90,9 @@ export const limitOf = ({ percent, amount }: Budget, baseline: number | null): n
 
 /** Where the limit lies, by where the count of the baseline does. */
 export function limitBounds(budget: Budget, { low, high }: Bounds): Bounds {
-  const growth = budget.percent ? 1 + budget.amount / 100 : 1;
-  const first = limitOf(budget, low);
-  const last = Number.isFinite(high) ? limitOf(budget, high) : growth === 0 ? 0 : growth * high;
-  return { low: Math.min(first, last), high: Math.max(first, last) };
+  const isNothing = budget.percent && budget.amount === -100;
+  const last = Number.isFinite(high) ? limitOf(budget, high) : isNothing ? 0 : high;
+  return { low: limitOf(budget, low), high: last };
 }
 
 /** Operators as conditions that hold from some number on, or up to one: their ends tell of all that lies between. */

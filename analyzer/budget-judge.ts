@@ -20,7 +20,8 @@ import {
   rowsOf,
 } from './budget-bounds.js';
 import { rankTest, signTest } from './budget-rank.js';
-import type { Profile, ProfileRow } from './profile/profile.js';
+import { ISA_CODES } from './budget-samples.js';
+import { type Profile, type ProfileRow, reasonName } from './profile/profile.js';
 import { percentile } from './profile/stats.js';
 
 /** Fewest samples of each run, and of those in the tail that a percentile cuts off, for the normal approximation. */
@@ -139,11 +140,25 @@ function doubtOfLack({ left, right }: Judged, budget: Budget, finding: Finding):
 
 const nameOf = ({ text, place }: Budget): string => (place === null ? text : `${place.file}:${place.line}: ${text}`);
 
-/** Whether a name is one of an exit reason, by the manuals or by what the runs had. */
+/** Whether a name is one of an exit reason, by the manuals or by what the runs had, or the number of one without a name. */
 export const isReason = (name: string, profiles: readonly Profile[]): boolean =>
   ISAS.some((isa) => NAMES[isa].has(name)) ||
-  /^0x[0-9a-f]+$/.test(name) ||
-  profiles.some(({ rows }) => rows.some(({ reason }) => reason === name));
+  profiles.some(({ rows }) => rows.some(({ reason }) => reason === name)) ||
+  isNumber(name, profiles);
+
+/** Bits of a VMX exit reason, but for the one of failed entries; an SVM exit code has 64. */
+const MOST = { vmx: 0x7fff_ffffn, svm: 0xffff_ffff_ffff_ffffn } as const;
+
+/** Whether a profile of runs of this architecture would print a reason as this number: those that have names it names. */
+function isNumber(name: string, profiles: readonly Profile[]): boolean {
+  if (!/^0x[0-9a-f]+$/.test(name)) return false;
+  const own = new Set(profiles.flatMap(({ rows }) => rows.flatMap(({ isa }) => isa ?? [])));
+  const code = BigInt(name);
+  return ISAS.some(
+    (isa) =>
+      (own.size === 0 || own.has(isa)) && code <= MOST[isa] && reasonName(ISA_CODES[isa], code, () => null) === name,
+  );
+}
 
 /** A misspelt reason never exits, and its budget would hold for ever. */
 function checkReason(budget: Budget, profiles: readonly Profile[]): void {
@@ -177,7 +192,7 @@ function judgeCounts(runs: Judged, left: Profile, right: Profile, budget: Budget
     value,
     limit: limitOf(budget, baseline),
     baseline,
-    says: saysOfFailures(runs, budget, outcome),
+    says: saysOfFailures(runs, budget, outcome) ?? saysOfLevel([left, right], budget),
   };
 }
 
@@ -188,6 +203,12 @@ function saysOfFailures({ left, right }: Judged, budget: Budget, outcome: Outcom
   if (untold[0] !== undefined) return untold[0];
   return budget.level === null ? null : 'entries failed without an exit, so that their level is unknown';
 }
+
+/** A level that no run has is as good as a misspelt one. */
+const saysOfLevel = (profiles: readonly Profile[], { level }: Budget): string | null =>
+  level === null || profiles.some(({ rows }) => rows.some((row) => row.level === level))
+    ? null
+    : `neither run has an exit of L${level}`;
 
 function measure(profile: Profile, budget: Budget): number {
   if (budget.measure === 'ticks' && profile.unit !== 'ticks') throw new BudgetError('NOISY_BUDGET', nameOf(budget));
@@ -215,7 +236,11 @@ function judgeTimes(left: BudgetedRun, right: BudgetedRun, unit: Profile['unit']
   const limit = budget.baseline && baseline === null ? null : limitOf(budget, baseline);
   const found = { unit: unit ?? ('ns' as const), value, limit, baseline };
   if (unit === 'ns' || unit === 'cycles') return { ...found, ...judgeSamples(times, before, found, budget) };
-  if (value === null && unit === 'ticks') return { ...found, outcome: 'kept', says: 'no such exit was handled' };
+  if (value === null && unit === 'ticks') {
+    // none took longer than an upper limit, and none took as long as any other asks
+    const outcome = budget.operator.startsWith('<') ? 'kept' : 'undecided';
+    return { ...found, outcome, says: 'no such exit was handled' };
+  }
   if (value === null || limit === null) return { ...found, outcome: 'undecided', says: 'not enough data: no times' };
   return { ...found, outcome: OPERATORS[budget.operator](value, limit) ? 'kept' : 'broken' };
 }

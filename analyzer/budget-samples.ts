@@ -6,7 +6,8 @@ import { type ProfileRow, reasonName } from './profile/profile.js';
 import { Numbers, WordTable } from './profile/table.js';
 import type { WalkedExit } from './profile/walk.js';
 
-const ISAS = { unknown: 0, vmx: 1, svm: 2 } as const;
+/** Architectures as events have them. */
+export const ISA_CODES = { unknown: 0, vmx: 1, svm: 2 } as const;
 
 export class Samples {
   /** Groups: level << 8 | isa, reason. */
@@ -37,7 +38,7 @@ export class Samples {
   /** Times of a row of a profile, ascending. */
   ofRow({ level, isa, code }: Pick<ProfileRow, 'level' | 'isa' | 'code'>): Float64Array {
     const low = Number(code & 0xffff_ffffn);
-    const first = ((level ?? UNKNOWN_LEVEL) << 8) | ISAS[isa ?? 'unknown'];
+    const first = ((level ?? UNKNOWN_LEVEL) << 8) | ISA_CODES[isa ?? 'unknown'];
     const wanted = this.#groups.find(first, low, Number(code >> 32n));
     return this.#ascending((group) => group === wanted);
   }

@@ -93,6 +93,7 @@ export function readBudget(text: string, place: Place | null = null): Budget {
   const [number = '0', unit] = against === null ? (absolute?.slice(1) ?? []) : against.slice(2);
   const percent = against?.[4] === '%';
   if (Number(number) > Number.MAX_SAFE_INTEGER) throw bad(`${limit.slice(0, 40)} is too large to be counted`);
+  if (percent && against?.[1] === '-' && Number(number) > 100) throw bad(`${limit} is below nothing`);
   const statistic = (metric[2] ?? null) as Statistic | null;
   if (unit !== undefined && (statistic === null || percent))
     throw bad(`${limit} has a unit that does not belong there`);

@@ -139,7 +139,7 @@ export const command: Command = {
     'A budget is METRIC OP LIMIT. METRIC is exits.REASON, exits.total, failed.REASON, failed.total, ticks.REASON, ' +
       'ticks.total, or latency.STATISTIC.REASON with mean, p50, p90, p99, p99.9 or max of the handler times. failed.total counts entries that failed without an exit too, which no reason tells. L0 to L9 ' +
       'before the reason ask for one level (exits.L2.CPUID). OP is <=, <, ==, >= or >. LIMIT is a number, baseline, ' +
-      'baseline + N, baseline - N or baseline + N%; of a latency, N may have a unit: ns, us, ms or s.',
+      'baseline + N, baseline - N, baseline + N% or baseline - N%; of a latency, N may have a unit: ns, us, ms or s.',
     'Counts and ticks are exact, and so are budgets on them. Host times are samples: a budget on them is broken only ' +
       `where the statistic is over its limit by ${LEAST_EFFECT * 100}% and a rank test (Mann-Whitney, of the tail that a ` +
       `percentile cuts off) gives chance less than ${SIGNIFICANCE * 100}%; with too few samples the answer is that ` +
