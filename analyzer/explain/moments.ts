@@ -21,9 +21,10 @@ const DUMP = 8192;
 /** The slowest console there is: 9600 baud, ten bits a byte. The printer waits for it. */
 const BYTES_PER_SECOND = 960;
 /** Where a clock begins anew that does not say of which day or year it is. */
-const ROUND = { date: 366 * 24 * 3600, day: 24 * 3600 } as const;
+const ROUND = { date: 366 * 86_400, day: 86_400 } as const;
 /** Clocks are set on by this much when summer begins, and back when it ends. */
 const HOUR = 3600;
+const DAY = 24 * HOUR;
 /** Dates are kept by who wrote the log, not in order, and clocks that run fast are set back; in seconds. */
 const SET_BACK = 10;
 
@@ -34,9 +35,11 @@ const KMSG = /^\d{1,5},\d{1,20},(\d{1,18}),/;
 const DELTA = /\[ *\+(\d{1,9}\.\d{3,9})\]/;
 /** journalctl -o short-unix. */
 const UNIX = /^(\d{9,11}\.\d{3,9}) /;
-const TIME = /^\[?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?![\d:])/;
+const TIME = /^\[?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ([AP]M)\b)?(?![\d:])/i;
 /** A year with a 29th of February and without computers, for dates that do not say theirs. */
 const SOME_YEAR = 1904;
+/** In which it has this day, and other years have not. */
+const LEAP_DAY = Date.UTC(SOME_YEAR, 1, 29) / 1000;
 /**
  * Seven days of which the Sunday is one on which summer time begins or ends, by the month from 0 and the first of them
  * (IANA time zone database).
@@ -76,20 +79,26 @@ function zoneOf(zone: string | undefined): number | null {
 
 /** `2025-09-08T22:52:20.1+02:00`, `2025-09-08 22:52:20 CEST`, `2025/09/08 22:52:20`. */
 const ISO = new RegExp(
-  String.raw`(?:^|[^\d])(\d{4})([-/])(\d\d)\2(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(${ZONE})\b)?(?![\d:])`,
+  String.raw`(?:^|[^\d])(\d{4})([-/])(\d\d)\2(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ([AP]M)\b)?(?: ?(${ZONE})\b)?(?![\d:])`,
   'i',
 );
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const DAY_TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?! [AP]M\b)(?: (${ZONE})\b)?`;
+const DAY_TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?: ([AP]M)\b)?(?: (${ZONE})\b)?`;
 /** `Sep  8 22:52:20 CEST 2025` of syslog and `date`, and `08 Sep 2025 22:52:20 CEST` of RFC 5322. */
 const SYSLOG = new RegExp(String.raw`\b(${MONTHS.join('|')}) {1,2}(\d{1,2}) ${DAY_TIME}(?: (\d{4})\b)?`, 'i');
 const DAY_FIRST = new RegExp(String.raw`\b(\d{1,2}) (${MONTHS.join('|')}) (\d{4}) ${DAY_TIME}`, 'i');
 
-const dateOf = (text: string, numbers: readonly string[], fraction?: string, zone?: string): Moment => {
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = numbers.map(Number);
-  const whole = Date.UTC(year, month - 1, day, hour, minute, second) / 1000;
+/** Of twelve hours, of which 12 comes first. */
+const hourOf = (hour: string, half: string | undefined): number =>
+  half === undefined ? Number(hour) : (Number(hour) % 12) + (/^p/i.test(half) ? 12 : 0);
+
+/** @param time hour, minute, second, fraction, half of the day and zone, as far as they are there */
+function dateOf(text: string, date: readonly string[], time: readonly (string | undefined)[]): Moment {
+  const [year = 0, month = 0, day = 0] = date.map(Number);
+  const [hour = '', minute, second, fraction, half, zone] = time;
+  const whole = Date.UTC(year, month - 1, day, hourOf(hour, half), Number(minute), Number(second)) / 1000;
   return { clock: 'date', seconds: whole + Number(`0.${fraction ?? 0}`), zone: zoneOf(zone), text: text.trim() };
-};
+}
 
 const since = (clock: Clock, seconds: number, text: string): Moment => ({ clock, seconds, zone: null, text });
 
@@ -107,8 +116,8 @@ function bootOf(line: string): Moment | null {
 function wallOf(line: string): Moment | null {
   const iso = ISO.exec(line);
   if (iso !== null) {
-    const [text, year = '', , ...rest] = iso;
-    return dateOf(text.replace(/^[^\d]/, ''), [year, ...rest.slice(0, 5)], rest[5], rest[6]);
+    const [text, year = '', , month = '', day = '', ...time] = iso;
+    return dateOf(text.replace(/^[^\d]/, ''), [year, month, day], time);
   }
   const unix = UNIX.exec(line)?.[1];
   if (unix !== undefined) return { ...since('date', Number(unix), `${unix} s`), zone: 0 };
@@ -122,18 +131,17 @@ function namedOf(line: string): Moment | null {
   const first = DAY_FIRST.exec(line);
   if (first !== null) {
     const [text, day = '', month = '', year = '', ...time] = first;
-    return dateOf(text, [year, numberOf(month), day, ...time.slice(0, 3)], time[3], time[4]);
+    return dateOf(text, [year, numberOf(month), day], time);
   }
   const syslog = SYSLOG.exec(line);
   if (syslog === null) return null;
   const [text, month = '', day = '', ...time] = syslog;
-  const [hour = '', minute = '', second = '', fraction, zone, year] = time;
-  return dateOf(text, [year ?? String(SOME_YEAR), numberOf(month), day, hour, minute, second], fraction, zone);
+  return dateOf(text, [time.at(-1) ?? String(SOME_YEAR), numberOf(month), day], time);
 }
 
 function timeOf(line: string): Moment | null {
-  const [text = '', hour, minute, second, fraction = '0'] = TIME.exec(line) ?? [];
-  const seconds = 3600 * Number(hour) + 60 * Number(minute) + Number(`${second}.${fraction}`);
+  const [text = '', hour, minute, second, fraction = '0', half] = TIME.exec(line) ?? [];
+  const seconds = HOUR * hourOf(hour ?? '', half) + 60 * Number(minute) + Number(`${second}.${fraction}`);
   return hour === undefined ? null : since('day', seconds, text.replace('[', ''));
 }
 
@@ -174,6 +182,21 @@ function passedBetween(before: Moment, now: Moment): number {
   return passed < -round / 2 ? passed + round : passed;
 }
 
+/** What more may have passed, or less: clocks that were set, and a day of February that the year may not have. */
+function* othersBetween(before: Moment, now: Moment, passed: number): Generator<number> {
+  const isSet = (before.zone === null || now.zone === null) && (isDayOfChange(before) || isDayOfChange(now));
+  const hours = isSet ? [0, HOUR, -HOUR] : [0];
+  const isYearless = [before, now].every(
+    ({ clock, seconds }) => clock === 'date' && new Date(seconds * 1000).getUTCFullYear() === SOME_YEAR,
+  );
+  const [first, last] = [before.seconds, now.seconds].sort((a, b) => a - b);
+  const spansLeapDay = isYearless && (first ?? 0) < LEAP_DAY && (last ?? 0) >= LEAP_DAY + DAY;
+  for (const hour of hours) {
+    yield passed + hour;
+    if (spansLeapDay) yield passed + hour - Math.sign(passed) * DAY;
+  }
+}
+
 /**
  * Time goes back, or on by more than it takes to print what lies between and a whole dump over the slowest console.
  * @param bytes bytes of the log from the one line to the other
@@ -183,9 +206,7 @@ export function jumpBetween(before: Moment, now: Moment, bytes: number): Jump | 
   const passed = passedBetween(before, now);
   const longest = (DUMP + bytes) / BYTES_PER_SECOND;
   const back = now.clock === 'boot' ? CLOCK_SKEW : SET_BACK;
-  const isSet = (before.zone === null || now.zone === null) && (isDayOfChange(before) || isDayOfChange(now));
-  const fits = (seconds: number): boolean => seconds >= -back && seconds <= longest;
-  if (fits(passed) || (isSet && (fits(passed + HOUR) || fits(passed - HOUR)))) return null;
+  for (const seconds of othersBetween(before, now, passed)) if (seconds >= -back && seconds <= longest) return null;
   const canBeSet = now.clock === 'date' || now.clock === 'day';
   if (passed < 0) return { kind: 'back', canBeSet, says: `${before.text} is followed by ${now.text}` };
   const why = `over the slowest console, of 9600 baud, a dump of ${DUMP / 1024} KiB and what stands between take ${spell(longest)}`;

@@ -68,9 +68,38 @@ describe('time between the lines of a dump', () => {
     for (const [first, second] of [
       ['Dec 31 23:59:59', 'Jan  1 00:00:00'],
       ['23:59:59', '00:00:00'],
+      // Of a year that is not told, and may have no 29th of February.
+      ['Feb 28 23:59:59', 'Mar  1 00:00:00'],
+      ['Feb 29 23:59:59', 'Mar  1 00:00:00'],
+      ['Mar  1 00:00:01', 'Feb 28 23:59:58'],
+      ['2025-02-28T23:59:59Z', '2025-03-01T00:00:00Z'],
     ]) {
       const lines = before.map((line, i) => `${i < 25 ? first : second} host kernel: ${line}`);
       assert.deepEqual(only(lines.join('\n')).damage, []);
+    }
+  });
+  it('nor are noon and one o’clock in twelve hours', () => {
+    for (const [first, second] of [
+      ['11:59:59 AM', '12:00:00 PM'],
+      ['12:59:59 PM', '01:00:00 PM'],
+      ['11:59:59 PM', '12:00:00 AM'],
+      ['2025-11-29 12:59:59 PM', '2025-11-29 01:00:00 PM'],
+      ['Nov 29 12:59:59 PM', 'Nov 29 01:00:00 PM'],
+    ]) {
+      const lines = before.map((line, i) => `${i < 25 ? first : second} host kernel: ${line}`);
+      assert.deepEqual(only(lines.join('\n')).damage, [], first);
+      const later = before.map((line, i) => `${i < 25 ? first : second?.replace(/00:00/, '30:00')} ${line}`);
+      assert.equal(only(later.join('\n')).verdict, 'damaged', second);
+    }
+  });
+  it('a day and a half goes by from the 28th of February in any year, and one in those whose number is told', () => {
+    for (const [first, second] of [
+      ['Feb 28 12:00:00', 'Mar  1 00:00:00'],
+      ['2024-02-28T23:59:59Z', '2024-03-01T00:00:00Z'],
+      ['Feb 27 23:59:59', 'Feb 28 23:59:59'],
+    ]) {
+      const lines = before.map((line, i) => `${i < 25 ? first : second} host kernel: ${line}`);
+      assert.equal(only(lines.join('\n')).verdict, 'damaged', first);
     }
   });
   // dmesg --reltime: the time since the line before, and the date where a minute begins.
