@@ -15,7 +15,7 @@ export function sortDurations(values: Float64Array): void {
     values.sort();
     return;
   }
-  const bits = 32 - Math.clz32(words.reduce((all, word) => all | word, 0));
+  const bits = 32 - Math.clz32(bitsOf(words));
   const counts = new Uint32Array(BUCKETS);
   let [from, to]: [Uint32Array, Uint32Array] = [words, new Uint32Array(words.length)];
   for (let shift = 0; shift < bits; shift += DIGIT) {
@@ -25,11 +25,22 @@ export function sortDurations(values: Float64Array): void {
   values.set(from);
 }
 
-/** The values as words of 32 bits; null where one is none. */
+/** The values as words of 32 bits; null where one is none. A loop: `from` asks an iterator for each value. */
 function wordsOf(values: Float64Array): Uint32Array | null {
-  const words = Uint32Array.from(values);
-  for (let i = 0; i < words.length; i++) if (words[i] !== values[i]) return null;
+  const words = new Uint32Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const value = values[i] as number;
+    words[i] = value;
+    if (words[i] !== value) return null;
+  }
   return words;
+}
+
+/** All bits that are set in some word. */
+function bitsOf(words: Uint32Array): number {
+  let bits = 0;
+  for (let i = 0; i < words.length; i++) bits |= words[i] as number;
+  return bits;
 }
 
 /** Puts words into the order of one digit; those of the same digit keep their order. */

@@ -102,7 +102,7 @@ export class Lanes {
   known(thread: number): Lane | undefined {
     const near = this.#atHand[thread & (AT_HAND - 1)];
     if (near?.thread === thread) {
-      this.#last = near;
+      if (this.#last !== near) this.#last = near;
       return near;
     }
     const lane = this.#threads.get(thread);

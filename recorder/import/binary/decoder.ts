@@ -36,19 +36,16 @@ export class RecordDecoder {
   readonly little: boolean;
   /** vCPU that the last record named, or -1. */
   vcpu = -1;
-  /** The last record says only what one before it said: an instruction that is known. */
-  repeats = false;
   readonly #numbers: NumberReader;
   readonly #text: RecordText | null;
-  /** Without text, places whose instruction was read: it is read once while the place is in use. */
-  readonly #met: Recent | null;
+  /** Places whose instruction was read. */
+  readonly #met = new Recent();
   readonly #wanted: Wanted;
 
   constructor(little: boolean, wanted: Wanted) {
     const { text } = wanted;
     this.little = little;
     this.#wanted = wanted;
-    this.#met = text ? null : new Recent();
     this.#numbers = new NumberReader(little);
     this.#text = text ? new RecordText(this.#numbers) : null;
   }
@@ -56,6 +53,13 @@ export class RecordDecoder {
   /** Thread of a record, or -1. */
   thread(program: Program, view: DataView, at: number): number {
     return program.pid < 0 ? -1 : view.getInt32(at + program.pid, this.little);
+  }
+
+  /** A record says only what one before it said: an instruction that is known. */
+  repeats(program: Program, view: DataView, at: number): boolean {
+    if (program.special !== 'emulate' || this.#slot(program, SLOT.len, view, at) === 0) return false;
+    this.#slot(program, SLOT.rip, view, at);
+    return this.#met.meet(this.#numbers.low, this.#numbers.high);
   }
 
   /**
@@ -73,7 +77,6 @@ export class RecordDecoder {
   ): void {
     if (!program.bound) bind(program, sink, this.#wanted);
     this.vcpu = -1;
-    this.repeats = false;
     row.kind = program.kind;
     row.tracepoint = program.tracepoint;
     if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
@@ -267,11 +270,6 @@ export class RecordDecoder {
     this.#slot(program, SLOT.csbase, view, at);
     if (this.#numbers.low !== 0 || this.#numbers.high !== 0) row.put(FIELD.code, this.#numbers.low, this.#numbers.high);
     const length = Math.min(this.#slot(program, SLOT.len, view, at) >>> 0, 15, program.insnSize);
-    if (length > 0 && this.#met !== null) {
-      this.#slot(program, SLOT.rip, view, at);
-      this.repeats = this.#met.meet(this.#numbers.low, this.#numbers.high);
-      if (this.repeats) return;
-    }
     const insn = at + (program.slots[2 * SLOT.insn] as number);
     for (let i = 0; i < length; i++) row.bytes[i] = view.getUint8(insn + i);
     row.byteCount = length;

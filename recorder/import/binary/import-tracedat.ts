@@ -146,15 +146,18 @@ class TraceDatImport implements Work {
       throw new ImportError('CORRUPT', bytes.name, 'no event format that says where common_type is');
     }
     const merge = new Merge(this.#cursors());
+    const intake = this.#intake;
+    const typeAt = type.offset;
+    const typeEnd = typeAt + 2;
     const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
-      this.#cursor = cursor;
+      if (this.#cursor !== cursor) this.#cursor = cursor;
       this.#order.passes(cursor.timeLow, cursor.timeHigh);
       if (cursor.missed !== 0) this.#missed(cursor);
-      if (cursor.length >= type.offset + 2) {
-        const id = cursor.view.getUint16(cursor.at + type.offset, little);
-        this.#record(this.#intake.program(id, formats), cursor);
+      if (cursor.length >= typeEnd) {
+        const id = cursor.view.getUint16(cursor.at + typeAt, little);
+        this.#record(intake.program(id, formats), cursor);
       } else this.#damage(new ImportError('CORRUPT', this.#where(), `a record of ${cursor.length} bytes`));
       merge.advance();
       count += 1;

@@ -73,7 +73,7 @@ export class Intake {
     where: () => string,
   ): void {
     const { trace, decoder } = this;
-    this.#where = where;
+    if (this.#where !== where) this.#where = where;
     if (program.nested) trace.learnNested(thread);
     trace.flush();
     const hasTick = this.cycles && !hasTime;
@@ -81,7 +81,7 @@ export class Intake {
     if (length < program.size) this.#short(program, length);
     const isPassive =
       this.leavesOut && !program.acts && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh);
-    if (isPassive && this.#isMute(program, lane)) {
+    if (isPassive && this.#isIdle(program, view, at, lane)) {
       trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
       return;
     }
@@ -93,15 +93,15 @@ export class Intake {
     row.timeHigh = timeHigh;
     decoder.decode(program, view, at, length, trace.sink(), row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
-    if (isPassive && decoder.repeats && this.#taker !== null)
-      trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
-    else trace.hold(lane);
+    trace.hold(lane);
   }
 
-  /** Nobody wants an event, and nothing is to be learnt from it. */
-  #isMute({ mute, namesVcpu, kind }: Program, lane: Lane): boolean {
-    if (namesVcpu && lane.vcpu === null) return false;
-    return mute || (this.#taker !== null && !this.#taker.wants(kind, lane.id));
+  /** Nobody wants a record, and nothing is to be learnt from it. */
+  #isIdle(program: Program, view: DataView, at: number, lane: Lane): boolean {
+    if (program.namesVcpu && lane.vcpu === null) return false;
+    if (program.mute) return true;
+    const taker = this.#taker;
+    return taker !== null && (!taker.wants(program.kind, lane.id) || this.decoder.repeats(program, view, at));
   }
 
   /** Takes an event that has no columns, only text. */

@@ -12,8 +12,6 @@ const FEATURE_TRACING_DATA = 1;
 const FEATURE_EVENT_DESC = 12;
 export const FEATURE_BITS = 256;
 const UPDATE_NAME = 2;
-/** Ids below are looked up in an array. */
-const FEW = 1 << 16;
 
 export interface Section {
   readonly offset: number;
@@ -27,8 +25,6 @@ export class PerfDescription {
   readonly #damage: (error: ImportError) => void;
   /** Attributes by id, as a number where it is exact. */
   readonly #byId = new Map<number | bigint, Attribute>();
-  /** Those of small ids once more, for speed: the kernel counts them up. */
-  readonly #few: (Attribute | null)[] = [];
 
   constructor(little: boolean, damage: (error: ImportError) => void) {
     this.#little = little;
@@ -40,27 +36,25 @@ export class PerfDescription {
     return this.attributes[0] ?? null;
   }
 
+  /** Where the identity of a sample lies that tells which event it is of; -1 where there is none, or one event. */
+  get idAt(): number {
+    const first = this.attributes[0];
+    return first === undefined || this.attributes.length === 1 ? -1 : first.layout.id;
+  }
+
   /** The event that a sample is of; null where its id is none that the file knows. */
   ofSample(view: DataView, at: number, size: number): Attribute | null {
-    const first = this.attributes[0];
-    if (first === undefined) return null;
-    if (this.attributes.length === 1) return first;
-    const { id } = first.layout;
-    if (id < 0 || id + 8 > size) return first;
+    const id = this.idAt;
+    if (id < 0 || id + 8 > size) return this.first;
     const low = view.getUint32(at + id + (this.#little ? 0 : 4), this.#little);
     const high = view.getUint32(at + id + (this.#little ? 4 : 0), this.#little);
-    if (high === 0 && low < this.#few.length) return this.#few[low] ?? null;
     const exact = high < EXACT;
     return this.#byId.get(exact ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low)) ?? null;
   }
 
   /** Of two attributes of one id the first holds, as of two formats. */
   #name(id: bigint, attribute: Attribute): void {
-    if (this.#byId.has(keyOf(id))) return;
-    this.#byId.set(keyOf(id), attribute);
-    if (id >= BigInt(FEW)) return;
-    while (this.#few.length <= Number(id)) this.#few.push(null);
-    this.#few[Number(id)] = attribute;
+    if (!this.#byId.has(keyOf(id))) this.#byId.set(keyOf(id), attribute);
   }
 
   /** The attributes of file mode, of `each` bytes. */

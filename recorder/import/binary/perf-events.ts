@@ -5,6 +5,7 @@ import { type Attribute, readSize, TRACEPOINT } from './perf-attr.js';
 import type { PerfDescription } from './perf-description.js';
 import type { QueuedRecord } from './perf-queue.js';
 import { numberAt, RECORD } from './perf-records.js';
+import type { Program } from './program.js';
 
 /** Addresses from here on mark a context in a call chain (PERF_CONTEXT_MAX). */
 const CONTEXT_HIGH = 0xffff_ffff;
@@ -12,6 +13,18 @@ const CONTEXT_LOW = 0xffff_f001;
 
 /** PERF_RECORD_MISC_LOST_SAMPLES_BPF: samples that a filter left out, which were not wanted. */
 const FILTERED = 1 << 15;
+
+/** Identities of samples below are looked up in an array. */
+const FEW = 1 << 16;
+
+/** A tracepoint whose samples have all their parts at fixed places: offsets from the start of a sample, -1 where it has none. */
+interface Fixed {
+  readonly program: Program;
+  readonly raw: number;
+  readonly tid: number;
+  readonly cpu: number;
+  readonly hasTime: boolean;
+}
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
@@ -21,6 +34,8 @@ export class PerfEvents {
   readonly #description: PerfDescription;
   readonly #place: (offset: number) => string;
   readonly #codes = new Map<Attribute, number>();
+  /** Tracepoints that were met, by the identity of their samples: most of a recording is of few. */
+  readonly #fixed: (Fixed | null)[] = [];
   /** Lost events by perf's counters, and those that records told of where they were. */
   #counted = 0;
   #told = 0;
@@ -40,10 +55,11 @@ export class PerfEvents {
 
   take(record: QueuedRecord): void {
     const { view, at, size } = record;
-    this.#record = record;
+    if (this.#record !== record) this.#record = record;
     const type = view.getUint32(at, this.#little);
-    if (type === RECORD.sample) this.#sample(record);
-    else if (type === RECORD.comm) this.#comm(record);
+    if (type === RECORD.sample) {
+      if (!this.#isFixed(view, at, size, record)) this.#sample(record);
+    } else if (type === RECORD.comm) this.#comm(record);
     else if (type === RECORD.lost && size >= 24) this.#lost(record, numberAt(this.#little, view, at + 16));
     else if (type === RECORD.lostSamples && size >= 16) this.#lostSamples(record, numberAt(this.#little, view, at + 8));
   }
@@ -104,8 +120,43 @@ export class PerfEvents {
     else this.#plain(attribute, record, thread, process, cpu);
   }
 
+  /** Takes a sample of a tracepoint that was met, where it has all that it should; false where it was not taken. */
+  #isFixed(view: DataView, at: number, size: number, record: QueuedRecord): boolean {
+    const id = this.#little ? this.#description.idAt : -1;
+    if (id < 0 || id + 8 > size || view.getInt32(at + id + 4, true) !== 0) return false;
+    const number = view.getInt32(at + id, true);
+    const known = number >= 0 && number < this.#fixed.length ? (this.#fixed[number] as Fixed | null) : null;
+    if (known === null || known.raw + 4 > size) return false;
+    const { program, raw, tid, cpu, hasTime } = known;
+    const length = view.getInt32(at + raw, true);
+    if (length < program.size || length > size - raw - 4) return false;
+    this.#intake.record(
+      program,
+      view,
+      at + raw + 4,
+      length,
+      record,
+      hasTime,
+      tid < 0 ? -1 : view.getInt32(at + tid + 4, true),
+      tid < 0 ? -1 : view.getInt32(at + tid, true),
+      cpu < 0 ? -1 : view.getInt32(at + cpu, true),
+      this.#where,
+    );
+    return true;
+  }
+
+  /** Remembers a tracepoint by the identity of a sample of it. */
+  #meet({ layout }: Attribute, program: Program, { view, at, size }: QueuedRecord): void {
+    const { idAt } = this.#description;
+    if (layout.rawAt < 0 || idAt < 0 || idAt + 8 > size) return;
+    const id = numberAt(this.#little, view, at + idAt);
+    if (id >= FEW) return;
+    while (this.#fixed.length <= id) this.#fixed.push(null);
+    this.#fixed[id] = { program, raw: layout.rawAt, tid: layout.tid, cpu: layout.cpu, hasTime: layout.time >= 0 };
+  }
+
   #tracepoint(
-    { id, layout }: Attribute,
+    attribute: Attribute,
     record: QueuedRecord,
     raw: number,
     thread: number,
@@ -114,7 +165,7 @@ export class PerfEvents {
   ): void {
     const { view, at } = record;
     const length = view.getUint32(at + raw, this.#little);
-    const program = this.#intake.program(id, this.#description.formats);
+    const program = this.#intake.program(attribute.id, this.#description.formats);
     if (length < program.size) {
       const why = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
       this.#damage(record.offset, why);
@@ -126,12 +177,13 @@ export class PerfEvents {
       at + raw + 4,
       length,
       record,
-      layout.time >= 0,
+      attribute.layout.time >= 0,
       thread,
       process,
       cpu,
       this.#where,
     );
+    this.#meet(attribute, program, record);
   }
 
   /** Where the raw data of a sample lies, 0 where it has none, -1 where the sample is too short. */

@@ -36,7 +36,7 @@ interface Place {
   readonly offset: number;
 }
 
-/** Records one behind the other at positions [from, to), in the order of time; it stands at one of them. */
+/** Records one behind the other at positions [from, to), in the order of time, which all have in the same place; it stands at one of them. */
 class Run implements Timed, QueuedRecord {
   place: Place;
   from: number;
@@ -53,12 +53,13 @@ class Run implements Timed, QueuedRecord {
   /** Offset of all its records for people, where it is not their position; else -1. */
   readonly origin: number;
   readonly #little: boolean;
-  readonly #layout: SampleLayout;
+  /** Where in each of its records the time lies. */
+  readonly #time: number;
   #end = 0;
 
-  constructor(little: boolean, layout: SampleLayout, place: Place, from: number, origin: number) {
+  constructor(little: boolean, time: number, place: Place, from: number, origin: number) {
     this.#little = little;
-    this.#layout = layout;
+    this.#time = time;
     this.origin = origin;
     this.place = place;
     this.from = from;
@@ -87,14 +88,18 @@ class Run implements Timed, QueuedRecord {
     this.at = at;
     if (at >= this.#end) return false;
     const { view } = this;
-    const size = view.getUint16(at + 6, little);
-    const time = at + timeAt(this.#layout, view.getUint32(at, little), size);
+    const time = at + this.#time;
     const first = view.getInt32(time, little);
     const second = view.getInt32(time + 4, little);
     this.timeLow = little ? first : second;
     this.timeHigh = little ? second : first;
-    this.size = size;
+    this.size = view.getUint16(at + 6, little);
     return true;
+  }
+
+  /** Its records have their time at `time`. */
+  isTimedAt(time: number): boolean {
+    return this.#time === time;
   }
 
   /** Forgets the records that it went past; false where none is left. */
@@ -186,7 +191,11 @@ export class PerfQueue {
     if (this.#waiting > MOST || this.#runs.length > MOST_RUNS) this.#relieve();
     const little = this.#little;
     const { view, start, end, offset } = window;
+    const rounds = this.#rounds;
     let run = this.#last(window, origin);
+    let lastLow = this.#lastLow;
+    let lastHigh = this.#lastHigh;
+    let mayBeLate = true;
     let count = 0;
     let at = start;
     while (at + HEADER <= end) {
@@ -200,20 +209,30 @@ export class PerfQueue {
       const low = little ? first : second;
       const high = little ? second : first;
       if (low === 0 && high === 0 && type === RECORD.lostSamples) break; // perf's own, which has no time: see PerfEvents
-      if (run === null || later(this.#lastHigh, this.#lastLow, high, low)) {
-        run = new Run(little, layout, window, at - start + offset, origin);
-        this.#runs.push(run);
+      if (run === null || !run.isTimedAt(time) || later(lastHigh, lastLow, high, low)) {
+        if (run !== null) rounds.comes(lastLow, lastHigh);
+        run = this.#begin(window, at - start + offset, origin, time);
+        mayBeLate = true;
       }
+      if (mayBeLate) mayBeLate = rounds.isLate(low, high); // once a record of a run is not, none behind it is
       at += size;
       count += 1;
       run.to = at - start + offset;
-      this.#lastLow = low;
-      this.#lastHigh = high;
-      this.#rounds.comes(low, high);
+      lastLow = low;
+      lastHigh = high;
     }
+    if (count > 0) rounds.comes(lastLow, lastHigh);
+    this.#lastLow = lastLow;
+    this.#lastHigh = lastHigh;
     this.#waiting += at - start;
     window.consume(at - start);
     return count;
+  }
+
+  #begin(window: Window, from: number, origin: number, time: number): Run {
+    const run = new Run(this.#little, time, window, from, origin);
+    this.#runs.push(run);
+    return run;
   }
 
   /** The run that goes on where a window begins, if there is one. */
@@ -259,12 +278,16 @@ export class PerfQueue {
       run.open(order);
     });
     const merge = new Merge(this.#runs);
+    let goneLow = 0;
+    let goneHigh = 0;
     for (let run = merge.first(); run !== undefined; run = merge.first()) {
       if (later(run.timeHigh, run.timeLow, high, low)) break;
-      this.#rounds.goes(run.timeLow, run.timeHigh);
+      goneLow = run.timeLow;
+      goneHigh = run.timeHigh;
       this.#emit(run);
       merge.advance();
     }
+    this.#rounds.goes(goneLow, goneHigh); // the last is the newest
     this.#runs = this.#runs.filter((run) => run.close());
     this.#waiting = this.#runs.reduce((sum, { from, to }) => sum + to - from, 0);
   }

@@ -32,13 +32,18 @@ export class Rounds {
   /** Records that came after later ones had gone on. */
   late = 0;
 
-  /** Takes note of the time of a record that comes. */
+  /** Takes note of the time of a record that comes; of those that come in order that of the last is enough. */
   comes(low: number, high: number): void {
-    if (later(high, low, this.newestHigh, this.newestLow)) {
-      this.newestLow = low;
-      this.newestHigh = high;
-    }
-    if (later(this.doneHigh, this.doneLow, high, low)) this.late += 1;
+    if (!later(high, low, this.newestHigh, this.newestLow)) return;
+    this.newestLow = low;
+    this.newestHigh = high;
+  }
+
+  /** Counts a record that comes where it is late, and says whether it is. */
+  isLate(low: number, high: number): boolean {
+    if (!later(this.doneHigh, this.doneLow, high, low)) return false;
+    this.late += 1;
+    return true;
   }
 
   /** Takes note of the time of a record that goes on. */

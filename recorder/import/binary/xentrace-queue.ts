@@ -130,6 +130,7 @@ export class XenQueue {
   /** Takes note of the time of a record that is about to come. */
   note(low: number, high: number): void {
     this.#rounds.comes(low, high);
+    this.#rounds.isLate(low, high);
   }
 
   /** Records with a time that came after later ones had gone on. */
