@@ -1,51 +1,48 @@
-/** Handler times of a run by level and reason, for budgets on them. */
-
+/** Handler times of a run by level and reason, for budgets on them. Failed entries have no handler. */
+import { type Cell, readCell } from './profile/cells.js';
 import { UNKNOWN_LEVEL } from './profile/event.js';
+import type { ExitIndex } from './profile/exit-index.js';
 import type { NameOf } from './profile/lane-names.js';
 import { type ProfileRow, reasonName } from './profile/profile.js';
-import { Numbers, WordTable } from './profile/table.js';
-import type { WalkedExit } from './profile/walk.js';
+import { sortDurations } from './profile/sort.js';
 
 /** Architectures as events have them. */
 export const ISA_CODES = { unknown: 0, vmx: 1, svm: 2 } as const;
 
-export class Samples {
-  /** Groups: level << 8 | isa, reason. */
-  readonly #groups = new WordTable();
-  readonly #group = new Numbers();
-  readonly #time = new Numbers();
+/** Times of a level and a reason, ascending; null: of all. */
+export function samplesOf(index: ExitIndex, level: number | null, reason: string | null, nameOf: NameOf): Float64Array {
+  return ascending(
+    index,
+    (cell) =>
+      (level === null || cell.level === level) &&
+      (reason === null || reasonName(cell.isa, cell.reason, nameOf) === reason),
+  );
+}
 
-  /** Takes an exit that an entry followed; failed entries have no handler. */
-  take(exit: WalkedExit): void {
-    if (exit.failed || exit.time < 0) return;
-    this.#group.push(this.#groups.index((exit.level << 8) | exit.isa, exit.reasonLow, exit.reasonHigh));
-    this.#time.push(exit.time);
-  }
+/** Times of a row of a profile, ascending. */
+export function samplesOfRow(
+  index: ExitIndex,
+  { level, isa, code }: Pick<ProfileRow, 'level' | 'isa' | 'code'>,
+): Float64Array {
+  return ascending(
+    index,
+    (cell) => cell.level === (level ?? UNKNOWN_LEVEL) && cell.isa === ISA_CODES[isa ?? 'unknown'] && cell.reason === code,
+  );
+}
 
-  /** Times of a level and a reason, ascending; null: of all. */
-  of(level: number | null, reason: string | null, nameOf: NameOf): Float64Array {
-    const wanted = Array.from({ length: this.#groups.size }, (_, g) => {
-      const a = this.#groups.a(g);
-      const known = a >>> 8 === UNKNOWN_LEVEL ? null : a >>> 8;
-      return (
-        (level === null || known === level) &&
-        (reason === null || reasonName(a & 0xff, this.#groups.value(g), nameOf) === reason)
-      );
-    });
-    return this.#ascending((group) => wanted[group] === true);
+function ascending({ counts, cells, times }: ExitIndex, isWanted: (cell: Cell) => boolean): Float64Array {
+  const { starts, values } = times;
+  const wanted = Array.from(counts, (_, cell) => cell).filter((at) => {
+    const cell = readCell(cells, at);
+    return !cell.failed && isWanted(cell);
+  });
+  const lengthOf = (cell: number): number => (starts[cell + 1] as number) - (starts[cell] as number);
+  const found = new Float64Array(wanted.reduce((sum, cell) => sum + lengthOf(cell), 0));
+  let at = 0;
+  for (const cell of wanted) {
+    found.set(values.subarray(starts[cell], starts[cell + 1]), at);
+    at += lengthOf(cell);
   }
-
-  /** Times of a row of a profile, ascending. */
-  ofRow({ level, isa, code }: Pick<ProfileRow, 'level' | 'isa' | 'code'>): Float64Array {
-    const low = Number(code & 0xffff_ffffn);
-    const first = ((level ?? UNKNOWN_LEVEL) << 8) | ISA_CODES[isa ?? 'unknown'];
-    const wanted = this.#groups.find(first, low, Number(code >> 32n));
-    return this.#ascending((group) => group === wanted);
-  }
-
-  #ascending(wanted: (group: number) => boolean): Float64Array {
-    const found = new Numbers();
-    for (let i = 0; i < this.#group.length; i++) if (wanted(this.#group.get(i))) found.push(this.#time.get(i));
-    return found.ascending();
-  }
+  sortDurations(found);
+  return found;
 }

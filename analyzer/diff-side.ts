@@ -1,31 +1,16 @@
-/** One side of a comparison: its exits in columns, lane by lane, and the symbols they are aligned by. */
+/** One side of a comparison: its exits as cells of a profile, lane by lane, and the symbols they are aligned by. */
 import type { Chunk } from '../traces/store.js';
-import { Samples } from './budget-samples.js';
+import { samplesOf, samplesOfRow } from './budget-samples.js';
 import { lackOf, lacksExits, lostOf, type Origin, untoldOf, WHOLE_RUN } from './origin.js';
+import { CELL, CELL_WORDS, isaIn, levelIn, readCell, tagIn, WHAT } from './profile/cells.js';
 import { UNKNOWN_LEVEL } from './profile/event.js';
+import { ExitCounter, type ExitIndex, Growing, indexOf } from './profile/exit-index.js';
 import { keyLabel } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
-import { type Profile, type ProfileRow, Profiler, reasonName } from './profile/profile.js';
+import { type Profile, type ProfileRow, profileOf, reasonName } from './profile/profile.js';
 import type { WordTable } from './profile/table.js';
-import { ExitWalker, type WalkedExit } from './profile/walk.js';
+import { ExitWalker } from './profile/walk.js';
 import type { Symbols } from './symbols/symbols.js';
-
-/** Words of an exit, in this order. */
-const WORDS = {
-  lane: 0,
-  seq: 1,
-  level: 2,
-  what: 3,
-  reasonLow: 4,
-  reasonHigh: 5,
-  tag: 6,
-  keyLow: 7,
-  keyHigh: 8,
-  hasRip: 9,
-  ripLow: 10,
-  ripHigh: 11,
-} as const;
-const WIDTH = 12;
 
 /** How much of an exit must agree: reason; what it was about; the instruction. Each includes the one before. */
 export type Match = 'reason' | 'key' | 'rip';
@@ -33,7 +18,7 @@ export type Match = 'reason' | 'key' | 'rip';
 /** What is known of the exits of a reason, besides the reason. */
 const SAYS = { key: 1, rip: 2 } as const;
 
-/** Symbols of what happened at each exit, and what the side says of each symbol's exits. */
+/** What happened at the exits of each cell, as symbols, and what the side says of each symbol's exits. */
 export interface Reasons {
   readonly symbols: Uint32Array;
   readonly known: ReadonlyMap<number, number>;
@@ -52,20 +37,37 @@ export interface ExitLine {
   readonly symbol?: string;
 }
 
+const NONE: ExitIndex = {
+  unit: null,
+  lost: 0,
+  lanes: [],
+  coarse: 0,
+  cells: new Uint32Array(0),
+  counts: new Float64Array(0),
+  times: {
+    starts: new Uint32Array(1),
+    values: new Float64Array(0),
+    sums: new Float64Array(0),
+    squares: new Float64Array(0),
+  },
+  code: new Map(),
+};
+
 export class DiffSide {
   readonly #ignore: ReadonlySet<string>;
-  readonly #profiler = new Profiler({ rips: 0 });
-  readonly #walker = new ExitWalker((exit) => this.#exit(exit));
-  #words = new Uint32Array(WIDTH * 1024);
-  #count = 0;
-  #highest = 0;
-  /** Exits in the order of their lane's first exit, then of time. */
+  /** However many cells: exits of two places must not become alike. */
+  readonly #counter = new ExitCounter(Number.POSITIVE_INFINITY);
+  readonly #walker: ExitWalker;
+  /** Cell and seq of each exit, in the order in which they ended. */
+  readonly #cell = new Growing((length) => new Uint32Array(length));
+  readonly #seq = new Growing((length) => new Float64Array(length));
+  readonly #symbols: Symbols | null;
+  #index = NONE;
+  /** Exits in the order of their lane's first exit, then of time, without those that are ignored. */
   #order = new Uint32Array(0);
   /** Starts of the lanes in that order; one more than there are lanes. */
   lanes: readonly number[] = [0];
   profile: Profile | null = null;
-  readonly #samples = new Samples();
-  readonly #symbols: Symbols | null;
   #nameOf: NameOf = () => null;
   #origin: Origin = WHOLE_RUN;
 
@@ -73,64 +75,56 @@ export class DiffSide {
   constructor(ignore: Iterable<string> = [], { symbols = null }: { readonly symbols?: Symbols | null } = {}) {
     this.#symbols = symbols;
     this.#ignore = new Set(ignore);
+    this.#walker = new ExitWalker((exit) => {
+      this.#cell.push(this.#counter.take(exit));
+      this.#seq.push(exit.seq);
+    });
   }
 
   /** Takes a chunk of the event table, in order. */
   take(chunk: Chunk): void {
-    this.#profiler.take(chunk);
     this.#walker.take(chunk);
-  }
-
-  #exit(exit: WalkedExit): void {
-    this.#samples.take(exit);
-    if ((this.#count + 1) * WIDTH > this.#words.length) {
-      const grown = new Uint32Array(this.#words.length * 2);
-      grown.set(this.#words);
-      this.#words = grown;
-    }
-    if (exit.level !== UNKNOWN_LEVEL) this.#highest = Math.max(this.#highest, exit.level);
-    const at = this.#count * WIDTH;
-    const words = this.#words;
-    words[at + WORDS.lane] = exit.lane;
-    words[at + WORDS.seq] = exit.seq;
-    words[at + WORDS.level] = exit.level;
-    words[at + WORDS.what] = (exit.isa << 1) | (exit.failed ? 1 : 0);
-    words[at + WORDS.reasonLow] = exit.reasonLow;
-    words[at + WORDS.reasonHigh] = exit.reasonHigh;
-    words[at + WORDS.tag] = exit.key.tag;
-    words[at + WORDS.keyLow] = exit.key.low;
-    words[at + WORDS.keyHigh] = exit.key.high;
-    words[at + WORDS.hasRip] = exit.hasRip ? 1 : 0;
-    words[at + WORDS.ripLow] = exit.hasRip ? exit.ripLow : 0;
-    words[at + WORDS.ripHigh] = exit.hasRip ? exit.ripHigh : 0;
-    this.#count += 1;
   }
 
   /** Ends the input: sorts by lane, leaves out what is ignored. */
   finish(nameOf: NameOf, origin: Origin = WHOLE_RUN): void {
     this.#nameOf = nameOf;
     this.#origin = origin;
-    this.#walker.end();
-    this.profile = this.#profiler.finish(nameOf);
-    const lanes = new Map<number, number[]>();
-    const known = new Map<string, boolean>();
-    for (let i = 0; i < this.#count; i++) {
-      const id = `${this.#word(i, WORDS.what)} ${this.#word(i, WORDS.reasonLow)} ${this.#word(i, WORDS.reasonHigh)}`;
-      let ignored = known.get(id);
-      if (ignored === undefined) {
-        ignored = this.#ignore.has(this.#reason(i));
-        known.set(id, ignored);
-      }
-      if (ignored) continue;
-      const lane = this.#word(i, WORDS.lane);
-      const list = lanes.get(lane);
-      if (list === undefined) lanes.set(lane, [i]);
-      else list.push(i);
+    this.#index = indexOf(this.#walker, this.#counter);
+    this.profile = profileOf(this.#index, nameOf, { rips: 0 });
+    this.#sort();
+  }
+
+  /** Puts the exits into order by counting those of each lane. */
+  #sort(): void {
+    const cells = this.#cell.values;
+    const ignored = this.#ignored();
+    const ranks = new Map<number, number>();
+    // cells are in the order of their first exits, and so are their lanes
+    const rankOf = Int32Array.from(ignored, (isIgnored, cell) => {
+      if (isIgnored === 1) return -1;
+      const lane = this.#word(cell, CELL.lane);
+      const rank = ranks.get(lane) ?? ranks.size;
+      ranks.set(lane, rank);
+      return rank;
+    });
+    const starts = new Uint32Array(ranks.size + 1);
+    for (let i = 0; i < cells.length; i++) {
+      const rank = rankOf[cells[i] as number] as number;
+      if (rank >= 0) starts[rank + 1] = (starts[rank + 1] as number) + 1;
     }
-    const starts = [0];
-    for (const list of lanes.values()) starts.push((starts.at(-1) ?? 0) + list.length);
-    this.lanes = starts;
-    this.#order = Uint32Array.from([...lanes.values()].flat());
+    for (let rank = 0; rank < ranks.size; rank++)
+      starts[rank + 1] = (starts[rank + 1] as number) + (starts[rank] as number);
+    this.lanes = [...starts];
+    const order = new Uint32Array(starts[ranks.size] as number);
+    for (let i = 0; i < cells.length; i++) {
+      const rank = rankOf[cells[i] as number] as number;
+      if (rank < 0) continue;
+      const at = starts[rank] as number;
+      order[at] = i;
+      starts[rank] = at + 1;
+    }
+    this.#order = order;
   }
 
   get exits(): number {
@@ -164,12 +158,12 @@ export class DiffSide {
 
   /** Handler times of a level and a reason, ascending, null meaning all. */
   times(level: number | null, reason: string | null): Float64Array {
-    return this.#samples.of(level, reason, this.#nameOf);
+    return samplesOf(this.#index, level, reason, this.#nameOf);
   }
 
   /** Handler times of a row of the profile, ascending. */
   rowTimes(row: ProfileRow): Float64Array {
-    return this.#samples.ofRow(row);
+    return samplesOfRow(this.#index, row);
   }
 
   /** Events by kind. */
@@ -178,72 +172,91 @@ export class DiffSide {
   }
 
   /**
-   * What happened at each exit, in order: actor and reason, as symbols of `table`. Actors are counted from the
+   * What happened at the exits of each cell: actor and reason, as symbols of `table`. Actors are counted from the
    * innermost guest outwards, so that a nested run can be held against one that is not.
    */
   reasons(table: WordTable): Reasons {
-    const symbols = new Uint32Array(this.#order.length);
+    const ignored = this.#ignored();
+    const highest = this.#highest();
     const known = new Map<number, number>();
-    for (let at = 0; at < symbols.length; at++) {
-      const i = this.#order[at] as number;
-      const level = this.#word(i, WORDS.level);
-      const actor = level === UNKNOWN_LEVEL ? level : this.#highest - level;
-      const what = (actor << 8) | this.#word(i, WORDS.what);
-      const symbol = table.index(what, this.#word(i, WORDS.reasonLow), this.#word(i, WORDS.reasonHigh));
-      symbols[at] = symbol;
-      const says = (this.#word(i, WORDS.tag) === 0 ? 0 : SAYS.key) | (this.#word(i, WORDS.hasRip) === 0 ? 0 : SAYS.rip);
-      known.set(symbol, (known.get(symbol) ?? 0) | says);
-    }
+    const symbols = Uint32Array.from(ignored, (isIgnored, cell) => {
+      const what = this.#word(cell, CELL.what);
+      const level = levelIn(what);
+      const actor = level === UNKNOWN_LEVEL ? level : highest - level;
+      const first = (actor << 8) | (isaIn(what) << 1) | (what & WHAT.failed ? 1 : 0);
+      const symbol = table.index(first, this.#word(cell, CELL.reasonLow), this.#word(cell, CELL.reasonHigh));
+      const says = (tagIn(what) === 0 ? 0 : SAYS.key) | (what & WHAT.hasRip ? SAYS.rip : 0);
+      if (isIgnored === 0) known.set(symbol, (known.get(symbol) ?? 0) | says);
+      return symbol;
+    });
     return { symbols, known };
   }
 
   /** The same in more detail, where both sides say it of that reason: what one source never says is no difference. */
   details(own: Reasons, other: Reasons, rips: boolean, keys: WordTable, table: WordTable): Uint32Array {
-    return own.symbols.map((symbol, at) => {
-      const i = this.#order[at] as number;
+    return own.symbols.map((symbol, cell) => {
       const says = (own.known.get(symbol) ?? 0) & (other.known.get(symbol) ?? SAYS.key | SAYS.rip);
-      let detail = symbol << 8;
-      if (says & SAYS.key) {
-        const tagged = (detail | this.#word(i, WORDS.tag)) >>> 0;
-        detail = keys.index(tagged, this.#word(i, WORDS.keyLow), this.#word(i, WORDS.keyHigh));
-      } else {
-        detail = keys.index(detail >>> 0, 0, 0);
-      }
+      const tag = tagIn(this.#word(cell, CELL.what));
+      const detail =
+        says & SAYS.key
+          ? keys.index(((symbol << 8) | tag) >>> 0, this.#word(cell, CELL.keyLow), this.#word(cell, CELL.keyHigh))
+          : keys.index((symbol << 8) >>> 0, 0, 0);
       if (!rips) return detail;
-      const low = says & SAYS.rip ? this.#word(i, WORDS.ripLow) : 0;
-      const high = says & SAYS.rip ? this.#word(i, WORDS.ripHigh) : 0;
-      return table.index(detail, low, high);
+      return says & SAYS.rip
+        ? table.index(detail, this.#word(cell, CELL.ripLow), this.#word(cell, CELL.ripHigh))
+        : table.index(detail, 0, 0);
     });
+  }
+
+  /** Cells whose exits are left out, a 1 each. */
+  #ignored(): Uint8Array {
+    const ignored = new Uint8Array(this.#index.counts.length);
+    if (this.#ignore.size > 0)
+      for (let cell = 0; cell < ignored.length; cell++) ignored[cell] = this.#ignore.has(this.#reason(cell)) ? 1 : 0;
+    return ignored;
+  }
+
+  /** The innermost level that exits. */
+  #highest(): number {
+    let highest = 0;
+    for (let cell = 0; cell < this.#index.counts.length; cell++) {
+      const level = levelIn(this.#word(cell, CELL.what));
+      if (level !== UNKNOWN_LEVEL) highest = Math.max(highest, level);
+    }
+    return highest;
+  }
+
+  /** What the exits have, in order, of what their cells have. */
+  inOrder(ofCells: Uint32Array): Uint32Array {
+    const cells = this.#cell.values;
+    return this.#order.map((exit) => ofCells[cells[exit] as number] as number);
   }
 
   /** The exit at a position of the order. */
   line(at: number): ExitLine {
-    const i = this.#order[at] as number;
-    const word = this.#word(i, WORDS.level);
+    const exit = this.#order[at] as number;
+    const cell = this.#cell.values[exit] as number;
+    const { lane, level: word, failed, tag, key, rip } = readCell(this.#index.cells, cell);
     const level = word === UNKNOWN_LEVEL ? null : word;
-    const rip =
-      this.#word(i, WORDS.hasRip) === 0 ? null : wide(this.#word(i, WORDS.ripLow), this.#word(i, WORDS.ripHigh));
     const symbol = rip === null ? null : (this.#symbols?.label(level, rip) ?? null);
     return {
-      seq: this.#word(i, WORDS.seq),
-      lane: this.#word(i, WORDS.lane),
+      seq: this.#seq.values[exit] as number,
+      lane,
       level,
-      reason: this.#reason(i),
-      failed: (this.#word(i, WORDS.what) & 1) === 1,
-      key: keyLabel(this.#word(i, WORDS.tag), wide(this.#word(i, WORDS.keyLow), this.#word(i, WORDS.keyHigh))),
+      reason: this.#reason(cell),
+      failed,
+      key: keyLabel(tag, key),
       rip,
       ...(symbol === null ? {} : { symbol }),
     };
   }
 
-  #reason(i: number): string {
-    const code = wide(this.#word(i, WORDS.reasonLow), this.#word(i, WORDS.reasonHigh));
-    return reasonName(this.#word(i, WORDS.what) >>> 1, code, this.#nameOf);
+  #reason(cell: number): string {
+    const { isa, reason } = readCell(this.#index.cells, cell);
+    return reasonName(isa, reason, this.#nameOf);
   }
 
-  #word(i: number, word: number): number {
-    return this.#words[i * WIDTH + word] as number;
+  #word(cell: number, word: number): number {
+    return this.#index.cells[cell * CELL_WORDS + word] as number;
   }
 }
-
-const wide = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low);

@@ -163,13 +163,14 @@ function alignSides(left: DiffSide, right: DiffSide, wanted: Match | undefined):
 function symbolsOf(left: DiffSide, right: DiffSide, match: Match): Aligned['symbols'] {
   const table = new WordTable();
   const [own, other] = [left.reasons(table), right.reasons(table)];
-  if (match === 'reason') return { left: own.symbols, right: other.symbols, count: table.size };
+  if (match === 'reason')
+    return { left: left.inOrder(own.symbols), right: right.inOrder(other.symbols), count: table.size };
   const [keys, rips] = [new WordTable(), new WordTable()];
-  const details = {
-    left: left.details(own, other, match === 'rip', keys, rips),
-    right: right.details(other, own, match === 'rip', keys, rips),
+  return {
+    left: left.inOrder(left.details(own, other, match === 'rip', keys, rips)),
+    right: right.inOrder(right.details(other, own, match === 'rip', keys, rips)),
+    count: match === 'rip' ? rips.size : keys.size,
   };
-  return { ...details, count: match === 'rip' ? rips.size : keys.size };
 }
 
 /** Aligns the lanes of both sides by their rank; a lane that only one side has is one hunk. */

@@ -22,6 +22,10 @@ export const WHAT = { failed: 1, hasRip: 2, reflected: 4 } as const;
 export const packWhat = (level: number, tag: number, isa: number, marks: number): number =>
   ((level << 16) | (tag << 8) | (isa << 4) | marks) >>> 0;
 
+export const levelIn = (what: number): number => what >>> 16;
+export const tagIn = (what: number): number => (what >>> 8) & 0xff;
+export const isaIn = (what: number): number => (what >>> 4) & 3;
+
 /** One cell, read from its words. */
 export interface Cell {
   readonly lane: number;
@@ -45,12 +49,12 @@ export function readCell(words: Uint32Array, index: number): Cell {
   const what = words[at + CELL.what] as number;
   return {
     lane: words[at + CELL.lane] as number,
-    level: what >>> 16,
-    isa: (what >>> 4) & 3,
+    level: levelIn(what),
+    isa: isaIn(what),
     failed: (what & WHAT.failed) !== 0,
     reflected: (what & WHAT.reflected) !== 0,
     reason: wide(words, at + CELL.reasonLow),
-    tag: (what >>> 8) & 0xff,
+    tag: tagIn(what),
     key: wide(words, at + CELL.keyLow),
     rip: (what & WHAT.hasRip) === 0 ? null : wide(words, at + CELL.ripLow),
   };

@@ -159,12 +159,15 @@ export class ExitCounter {
     this.#cells = new ExitCells(most);
   }
 
-  take(exit: WalkedExit): void {
+  /** Counts an exit, and returns the index of its cell; cells are numbered as they are met. */
+  take(exit: WalkedExit): number {
     const cell = this.#cells.index(exit);
     this.#counts.add(cell, 1);
-    if (exit.time < 0) return;
-    this.#timed.push(cell);
-    this.#durations.push(exit.time);
+    if (exit.time >= 0) {
+      this.#timed.push(cell);
+      this.#durations.push(exit.time);
+    }
+    return cell;
   }
 
   finish(): Pick<ExitIndex, 'cells' | 'counts' | 'times' | 'coarse'> {
@@ -186,7 +189,9 @@ export class ExitIndexBuilder {
   readonly #accesses: AccessWalker | null;
 
   constructor(event: CountedEvent = 'vmexit') {
-    const count = (exit: WalkedExit): void => this.#counter.take(exit);
+    const count = (exit: WalkedExit): void => {
+      this.#counter.take(exit);
+    };
     this.#walker = new ExitWalker(event === 'vmexit' ? count : () => {});
     this.#accesses = event === 'vmexit' ? null : new AccessWalker(event, count);
   }
@@ -204,16 +209,14 @@ export class ExitIndexBuilder {
 
   /** The index; nothing may be taken afterwards. */
   finish(): ExitIndex {
-    const walker = this.#walker;
-    walker.end();
-    return {
-      unit: walker.unit,
-      lost: walker.lost,
-      lanes: walker.spans,
-      ...this.#counter.finish(),
-      code: walker.code,
-    };
+    return indexOf(this.#walker, this.#counter);
   }
+}
+
+/** The index of what a walker handed out to a counter; neither takes anything afterwards. */
+export function indexOf(walker: ExitWalker, counter: ExitCounter): ExitIndex {
+  walker.end();
+  return { unit: walker.unit, lost: walker.lost, lanes: walker.spans, ...counter.finish(), code: walker.code };
 }
 
 /** The part of an index that some lanes have. */
