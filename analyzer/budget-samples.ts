@@ -26,7 +26,8 @@ export function samplesOfRow(
 ): Float64Array {
   return ascending(
     index,
-    (cell) => cell.level === (level ?? UNKNOWN_LEVEL) && cell.isa === ISA_CODES[isa ?? 'unknown'] && cell.reason === code,
+    (cell) =>
+      cell.level === (level ?? UNKNOWN_LEVEL) && cell.isa === ISA_CODES[isa ?? 'unknown'] && cell.reason === code,
   );
 }
 

@@ -41,12 +41,18 @@ function fillNulls(rows: number, width: 4 | 8, valid: Uint8Array): void {
   else kernels.fill32(rows, cells32[first] as number);
 }
 
+/** Where joinLanes takes a lane of so many rows without copying it; what lies there is good until the next call. */
+export const laneRoom = (lane: number, rows: number): Uint8Array => (lanes[lane] as Uint8Array).subarray(0, rows);
+
 /** Puts lanes together again over a buffer of its own; cells of null rows become zero. */
 export function joinLanes(parts: readonly Lane[], rows: number, valid: Uint8Array | null): Uint32Array {
+  const same = constantOf(parts);
+  if (same !== null && (valid === null || same.every((byte) => byte === 0))) return repeated(same, rows);
   const blocks = blocksOf(rows);
   parts.forEach((part, i) => {
-    if (typeof part === 'number') lanes[i]?.fill(part, 0, blocks * 16);
-    else lanes[i]?.set(part);
+    const lane = lanes[i] as Uint8Array;
+    if (typeof part === 'number') lane.fill(part, 0, blocks * 16);
+    else if (part.buffer !== lane.buffer || part.byteOffset !== lane.byteOffset) lane.set(part);
   });
   const wide = parts.length === 8;
   if (wide) kernels.join64(blocks);
@@ -57,4 +63,17 @@ export function joinLanes(parts: readonly Lane[], rows: number, valid: Uint8Arra
     else kernels.clear32(rows);
   }
   return cells32.slice(0, (rows * parts.length) >>> 2);
+}
+
+/** The bytes of the cell that all rows have, where all have the same: most columns of most chunks. */
+const constantOf = (parts: readonly Lane[]): readonly number[] | null =>
+  parts.every((part) => typeof part === 'number') ? parts : null;
+
+function repeated(cell: readonly number[], rows: number): Uint32Array {
+  const cells = new Uint32Array((rows * cell.length) >>> 2);
+  const words = new Uint32Array(Uint8Array.from(cell).buffer);
+  const [low = 0, high = low] = words;
+  if (low === high) return low === 0 ? cells : cells.fill(low);
+  new BigUint64Array(cells.buffer).fill((BigInt(high) << 32n) | BigInt(low));
+  return cells;
 }

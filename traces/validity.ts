@@ -20,8 +20,12 @@ export function packValidity(valid: Uint8Array): Validity {
   return { nulls: rows - values, bits: validBits.slice(0, (rows + 7) >>> 3) };
 }
 
+/** Eight bytes, each 0 or 1, for every byte of bits: as a number that is only copied, so that its bits stay. */
+const SPREAD = new Float64Array(Uint8Array.from({ length: 8 * 256 }, (_, i) => ((i >>> 3) >>> (i & 7)) & 1).buffer);
+
 export function unpackValidity(bits: Uint8Array, rows: number): Uint8Array {
-  const valid = new Uint8Array(rows);
-  for (let i = 0; i < rows; i++) valid[i] = ((bits[i >>> 3] as number) >>> (i & 7)) & 1;
-  return valid;
+  const words = (rows + 7) >>> 3;
+  const spread = new Float64Array(words);
+  for (let i = 0; i < words; i++) spread[i] = SPREAD[bits[i] as number] as number;
+  return new Uint8Array(spread.buffer, 0, rows);
 }

@@ -107,7 +107,7 @@ describe('LZ4 frames', () => {
       assert.throws(() => decompress(frame, 4 << 20), Malformed);
       assert.equal(Buffer.compare(decompress(good, bytes.length), bytes), 0);
       assert.throws(
-        () => decompressBlock(frame.subarray(7)),
+        () => decompressBlock(frame.subarray(7), Buffer.alloc(4 << 20)),
         Malformed,
         'also where its code itself runs out of memory',
       );

@@ -5,7 +5,7 @@
 import { ColumnVector, cellsOver, isVariable, type TableChunk, WIDTH } from '../column.js';
 import { formTag, type Tags } from '../digest.js';
 import { type ColumnForm, constantOr, formOf, hasLanes } from '../form.js';
-import { joinLanes, type Lane } from '../lanes.js';
+import { joinLanes, type Lane, laneRoom } from '../lanes.js';
 import type { TaggedColumn } from '../reader.js';
 import { type Column, TABLES } from '../schema.js';
 import { unpackValidity } from '../validity.js';
@@ -100,7 +100,7 @@ function readParts(batch: Batch, { type }: Column, buffer: number): Lane[] {
   const { rows } = batch;
   const width = WIDTH[type];
   if (hasLanes(type))
-    return Array.from({ length: width }, (_, i) => unfoldLane(batch.buffer(buffer + 1 + 2 * i), rows));
+    return Array.from({ length: width }, (_, i) => unfoldLane(batch.buffer(buffer + 1 + 2 * i), i, rows));
   if (!isVariable(type)) return [constantOr(unfold(batch.buffer(buffer), width * rows), type)];
   const offsets = aligned(unfold(batch.buffer(buffer), width * (rows + 1)));
   const length = new Uint32Array(offsets.buffer, offsets.byteOffset, rows + 1)[rows] as number;
@@ -129,23 +129,30 @@ const SHORTEST = 64;
  * What a buffer holds.
  * @throws RangeError where that are not `length` bytes, or it is damaged
  */
-export function unfold({ bytes, unfolded }: BodyBuffer, length: number): Uint8Array {
+export function unfold(
+  { bytes, unfolded }: BodyBuffer,
+  length: number,
+  room?: (length: number) => Uint8Array,
+): Uint8Array {
   const said = unfolded ?? bytes.length;
   if (said !== length) throw new Malformed(`${said} bytes where ${length} were expected`);
   if (bytes.length > Math.max(length, SHORTEST)) throw new Malformed('a frame is longer than what it holds');
-  return unfolded === null ? bytes : decompress(bytes, length);
+  return unfolded === null ? bytes : decompress(bytes, length, room);
 }
 
 /** Where the first literal byte of a frame lies: after frame header, block length and token. */
 const FIRST_LITERAL = 12;
 
-/** A constant lane is recognised by its frame, so that it need not be unfolded. */
-function unfoldLane(buffer: BodyBuffer, rows: number): Lane {
+/** A constant lane is recognised by its frame, so that it need not be unfolded; others are good until lanes are next. */
+function unfoldLane(buffer: BodyBuffer, lane: number, rows: number): Lane {
   const guess = buffer.bytes[FIRST_LITERAL];
   if (guess !== undefined && buffer.unfolded === rows) {
     if (Buffer.compare(compressConstant(guess, rows), buffer.bytes) === 0) return guess;
   }
-  return constantOr(unfold(buffer, rows), 'u8');
+  return constantOr(
+    unfold(buffer, rows, (length) => laneRoom(lane, length)),
+    'u8',
+  );
 }
 
 /** The same bytes at an offset that cells of any width can lie at. */

@@ -85,17 +85,21 @@ export function isFrame(frame: Uint8Array, length: number): boolean {
   return viewOf(frame).getUint32(frame.length - LENGTH, true) === 0;
 }
 
-/** @throws RangeError where the frame is none of `compress`, or does not hold exactly `length` bytes */
-export function decompress(frame: Uint8Array, length: number): Uint8Array {
+/**
+ * The bytes of a frame, in memory of their own or in `room`, which is asked for once their number can be believed.
+ * @throws RangeError where the frame is none of `compress`, or does not hold exactly `length` bytes
+ */
+export function decompress(
+  frame: Uint8Array,
+  length: number,
+  room: (length: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+): Uint8Array {
   const view = viewOf(frame);
   const known = BLOCKS.find(({ says }) => says === frame[5]);
   if (frame.length < HEAD + LENGTH || view.getUint32(0, true) !== MAGIC || frame[4] !== FLAGS || known === undefined)
     throw new Malformed('no LZ4 frame of independent blocks');
   if (length > MOST_FOLDED * frame.length) throw new Malformed(`${length} bytes in a frame of ${frame.length}`);
-  const first = view.getUint32(HEAD, true);
-  if (Math.max(length, first) <= known.most && HEAD + 2 * LENGTH + first === frame.length)
-    return unfolded(frame, HEAD, first, length);
-  const bytes = new Uint8Array(length);
+  const target = room(length);
   let at = HEAD;
   let done = 0;
   while (done < length) {
@@ -106,20 +110,19 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array {
     if (size % STORED > known.most)
       throw new Malformed(`a block of ${size % STORED} bytes, of ${known.most} at the most`);
     if (size >= STORED && size !== STORED + part) throw new Malformed(`a block of ${size - STORED} bytes, not ${part}`);
-    bytes.set(size < STORED ? unfolded(frame, at, size, part) : frame.subarray(at + LENGTH, end), done);
+    if (size < STORED) unfold(frame.subarray(at, end), target.subarray(done, done + part));
+    else target.set(frame.subarray(at + LENGTH, end), done);
     done += part;
     at = end;
   }
   if (view.getUint32(at, true) !== 0 || at + LENGTH !== frame.length)
     throw new Malformed(`a frame that goes on behind ${length} bytes`);
-  return bytes;
+  return target;
 }
 
-/** The block whose length stands at `at` in the frame. */
-function unfolded(frame: Uint8Array, at: number, size: number, length: number): Uint8Array {
-  const block = frame.slice(at, at + LENGTH + size);
-  viewOf(block).setUint32(0, length, true);
-  const bytes = decompressBlock(block);
-  if (bytes.length !== length) throw new Malformed(`${bytes.length} bytes where ${length} were expected`);
-  return bytes;
+/** Fills `target` from a block behind its length, in whose place its reader wants the number of its bytes. */
+function unfold(sized: Uint8Array, target: Uint8Array): void {
+  const block = sized.slice();
+  viewOf(block).setUint32(0, target.length, true);
+  decompressBlock(block, target);
 }

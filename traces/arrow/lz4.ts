@@ -83,11 +83,14 @@ function instance(): Exports {
 const bytesAt = ({ memory }: Exports, at: number, length: number): Uint8Array =>
   new Uint8Array(memory.buffer, at, length);
 
-/** Calls one of its functions with bytes, and returns a copy of the bytes that it answers. */
-function call(what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
+/** Takes the bytes of an answer, which are good during the call only. */
+type Take<T> = (answer: Uint8Array) => T;
+
+/** Calls one of its functions with bytes, and returns what is made of the bytes that it answers. */
+function call<T>(what: 'compress' | 'decompress', bytes: Uint8Array, take: Take<T>): T {
   const lz4 = instance();
   try {
-    return answered(lz4, what, bytes);
+    return answered(lz4, what, bytes, take);
   } catch (error) {
     if (!(error instanceof WebAssembly.RuntimeError)) throw error;
     // what it took of its memory is never free again
@@ -96,7 +99,7 @@ function call(what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
   }
 }
 
-function answered(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8Array): Uint8Array {
+function answered<T>(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8Array, take: Take<T>): T {
   const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
   try {
     const input = lz4.__wbindgen_malloc(bytes.length);
@@ -104,19 +107,27 @@ function answered(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8Arr
     lz4[what](answer, input, bytes.length); // frees its input
     const [at = 0, length = 0, , failed = 0] = new Uint32Array(lz4.memory.buffer, answer, ANSWER / 4);
     if (what === 'decompress' && failed !== 0) throw new Malformed(`a block: ${problem}`);
-    const output = bytesAt(lz4, at, length).slice();
-    lz4.__wbindgen_free(at, length);
-    return output;
+    try {
+      return take(bytesAt(lz4, at, length));
+    } finally {
+      lz4.__wbindgen_free(at, length);
+    }
   } finally {
     lz4.__wbindgen_add_to_stack_pointer(ANSWER);
   }
 }
 
 /** A block of these bytes, of which there are 4 MiB at the most, behind their number in 32 bits, little-endian. */
-export const compressBlock = (bytes: Uint8Array): Uint8Array => call('compress', bytes);
+export const compressBlock = (bytes: Uint8Array): Uint8Array => call('compress', bytes, (block) => block.slice());
 
 /**
- * The bytes of a block that stands behind their number, at most 4 MiB.
+ * Fills `target` from a block that stands behind the number of its bytes, at most 4 MiB.
  * @throws RangeError where it holds another number of bytes, or is damaged
  */
-export const decompressBlock = (block: Uint8Array): Uint8Array => call('decompress', block);
+export function decompressBlock(block: Uint8Array, target: Uint8Array): void {
+  call('decompress', block, (bytes) => {
+    if (bytes.length !== target.length)
+      throw new Malformed(`${bytes.length} bytes where ${target.length} were expected`);
+    target.set(bytes);
+  });
+}
