@@ -227,7 +227,10 @@ type Refusal = (runs: string, says: string, out: Output) => void;
 
 const REFUSED = 'Runs not compared';
 
-export const REFUSALS: { readonly [format in Format]?: Refusal } = {
+export const REFUSALS: { readonly [format in Format]: Refusal } = {
+  json(_runs, says, out) {
+    out.json({ undecided: says, checks: [{ name: REFUSED.toLowerCase(), outcome: 'undecided', says }] });
+  },
   markdown(runs, says, out) {
     out.line(`### VM exits: ${MARKS.undecided}`);
     out.line(`\n${markdownText(runs)}: ${markdownText(says)}`);

@@ -167,7 +167,8 @@ export const command: Command = {
     left: '{ path, unit, exits (null where the recording has no events of them), failedEarly (entries that failed without an exit), refused (nested entries that were), lost, lack (why counts are lower bounds, or null) }',
     right: 'the same of RIGHT',
     same: 'whether the exits that were recorded are the same, and as many entries failed without one',
-    undecided: 'why the recordings do not tell whether the runs had the same exits; null where they do',
+    undecided:
+      'why the recordings do not tell whether the runs had the same exits; null where they do. Where a run or a file of budgets cannot be read the document has why, and `checks`, alone',
     budgets:
       '{ budget, place, outcome (kept, broken, undecided), holds, unit, value, limit, baseline, says, ' +
       'test: { p, left, right } of host times or null }',
@@ -195,7 +196,7 @@ export const command: Command = {
       const described = describeError(error);
       const [left = '', right = ''] = call.args;
       if (described !== null && format !== 'text')
-        REFUSALS[format]?.(`${left} → ${right}`, formatError(described), call.out);
+        REFUSALS[format](`${left} → ${right}`, formatError(described), call.out);
       throw error;
     }
   },

@@ -233,10 +233,28 @@ describe('diff: a run that cannot be read', () => {
       assert.match(err, /^trapline: ENOENT/);
     });
 
-  for (const format of ['text', 'json'])
-    it(`is no answer in ${format}`, async () => {
-      const { code, out, err } = await run(format);
-      assert.deepEqual([code, out], [2, '']);
+  it('is a check that is undecided, as any other that JSON has', async () => {
+    for (const options of [['--format', 'json'], ['--json']]) {
+      const { code, out, err } = await call('diff', join(folder, 'whole'), join(folder, 'none'), ...options);
+      assert.equal(code, 2);
       assert.match(err, /^trapline: ENOENT/);
+      const { undecided, checks, ...rest } = JSON.parse(out);
+      assert.match(undecided, /^ENOENT .*none/);
+      assert.deepEqual([checks, rest], [[{ name: 'runs not compared', outcome: 'undecided', says: undecided }], {}]);
+    }
+  });
+
+  it('is no answer in text', async () => {
+    const { code, out, err } = await run('text');
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^trapline: ENOENT/);
+  });
+
+  for (const format of Object.keys(OUTCOMES))
+    it(`is told in ${format} of a file of budgets too`, async () => {
+      const whole = join(folder, 'whole');
+      const { code, out } = await call('diff', whole, whole, '--budget', join(folder, 'nope'), '--format', format);
+      assert.equal(code, 2);
+      assert.match(plain(out), /ENOENT.*nope/);
     });
 });
