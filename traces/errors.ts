@@ -56,7 +56,7 @@ export const TRACE_ERRORS = {
   TRACE_DISK_FULL: {
     what: 'no space left',
     why: 'the disk or the quota is full',
-    todo: 'free space and record again; the trace opens up to its last whole chunk',
+    todo: 'free space and record again',
   },
   TRACE_UNWRITABLE: {
     what: 'cannot be written',
@@ -130,6 +130,14 @@ export function traceError(error: unknown, path: string, access: 'read' | 'write
   const family = code.startsWith('SQLITE_') ? code.split('_').slice(0, 2).join('_') : code;
   const pair = FOREIGN[family] ?? (['TRACE_UNWRITABLE', 'TRACE_UNREADABLE'] as const);
   return new TraceError(access === 'write' ? pair[0] : pair[1], path, place, firstLine(error.message));
+}
+
+/** The same failure, which says more of itself where the disk is full, and names the place where things are by now. */
+export function diskFullSays(error: Error, says: string, path?: string): Error {
+  if (!(error instanceof TraceError)) return error;
+  const { code, place, detail } = error;
+  const why = code === 'TRACE_DISK_FULL' ? `${detail ?? TRACE_ERRORS[code].why}; ${says}` : detail;
+  return new TraceError(code, path ?? error.path, place, why);
 }
 
 const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { filesOf } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
-import { TraceError, traceError } from './errors.js';
+import { diskFullSays, TraceError, traceError } from './errors.js';
 import { type Beside, beginAt, lyingBeside, type Place } from './place.js';
 import { StoreReader } from './reader.js';
 import type { Store } from './sink.js';
@@ -110,7 +110,7 @@ export function createTrace(path: string, options: CreateOptions = {}): TraceWri
     return new StoreWriter(place, new ThreadedSink(store, place.written, threads));
   } catch (error) {
     place?.remove();
-    throw traceError(error, path, 'write');
+    throw diskFullSays(traceError(error, path, 'write'), 'nothing is kept');
   }
 }
 

@@ -44,6 +44,7 @@ export class ThreadedSink implements Sink {
   readonly #path: string;
   readonly #threads: boolean;
   readonly #digest = new TraceDigest();
+  readonly #hold: ReturnType<Store['hold']>;
   /** The files, until the helper has them. */
   #backend: Backend | null;
   #helper: Helper | null = null;
@@ -56,6 +57,7 @@ export class ThreadedSink implements Sink {
     this.#path = path;
     this.#threads = threads;
     this.#backend = store.append(path);
+    this.#hold = store.hold(path);
   }
 
   append(segment: Segment): ChunkBuffer {
@@ -81,8 +83,12 @@ export class ThreadedSink implements Sink {
     const [backend, helper] = [this.#backend, this.#helper];
     this.#backend = null;
     this.#helper = null;
-    backend?.close(end);
-    helper?.close(end);
+    try {
+      backend?.close(end);
+      helper?.close(end);
+    } finally {
+      this.#hold?.release();
+    }
   }
 
   #write(segment: Segment): ChunkBuffer {

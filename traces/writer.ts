@@ -1,6 +1,6 @@
 /** The writer of both stores: tables, facts of the run, and the order in which they become durable. */
 import { TableAppender } from './appender.js';
-import { TraceError } from './errors.js';
+import { diskFullSays, TraceError, traceError } from './errors.js';
 import type { Place } from './place.js';
 import { FORMAT_VERSION, TABLE_NAMES, type TableName } from './schema.js';
 import type { Sink } from './sink.js';
@@ -17,6 +17,8 @@ export class StoreWriter implements TraceWriter {
   readonly #appenders = new Map<TableName, TableAppender>();
   /** Facts not yet written, so that setting one twice before that leaves one row. */
   readonly #facts = new Map<string, string | Uint8Array>();
+  /** What is written is kept where more of it fails. */
+  #begun = false;
   #closed = false;
   #ending = false;
 
@@ -25,6 +27,7 @@ export class StoreWriter implements TraceWriter {
     this.#sink = sink;
     this.setRun('format', String(FORMAT_VERSION));
     this.#drain(FACTS);
+    this.#begun = true;
   }
 
   get path(): string {
@@ -62,8 +65,8 @@ export class StoreWriter implements TraceWriter {
     if (complete) this.setRun('complete', '1');
     this.#drain(FACTS);
     this.#guarded((sink) => sink.settle());
+    this.#guarded((sink) => sink.close(true));
     this.#closed = true;
-    this.#sink.close(true);
     this.#place.settle(replaces);
     return { digest };
   }
@@ -107,8 +110,22 @@ export class StoreWriter implements TraceWriter {
       } catch {
         // The first failure is the one to tell.
       }
-      throw error;
+      const failure = traceError(error, this.#place.written, 'write');
+      throw this.#begun ? this.#kept(failure) : failure;
     }
+  }
+
+  /** What there is stays as any trace that lacks its end, and the error says where. */
+  #kept(error: Error): Error {
+    const { written } = this.#place;
+    try {
+      this.#place.settle(false);
+    } catch {
+      // it is where it was, or another's
+    }
+    const isOfIt = error instanceof TraceError && error.path === written;
+    const says = 'what was written opens up to its last whole chunk';
+    return isOfIt ? diskFullSays(error, says, this.#place.written) : error;
   }
 
   #drain(tables: readonly TableName[]): void {

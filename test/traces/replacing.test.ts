@@ -20,6 +20,7 @@ import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { convert } from '../../traces/convert.js';
+import { TraceError } from '../../traces/errors.js';
 import { type CreateOptions, createTrace, leftBeside } from '../../traces/open.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { smallDisk } from '../disk.js';
@@ -40,6 +41,16 @@ const written = (path: string, events: number, options: CreateOptions = {}): str
 /** As by a person, with what SQLite keeps beside. */
 function removed(path: string): void {
   for (const file of [path, `${path}-journal`]) rmSync(file, { recursive: true, force: true });
+}
+
+function errorOf(work: () => void): TraceError {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof TraceError) return error;
+    throw error;
+  }
+  throw new Error('nothing failed');
 }
 
 const events = (path: string): number => reading(path, (reader) => rowsOf(reader, 'event').length);
@@ -246,11 +257,27 @@ for (const store of STORES) {
     const fill = (): void => {
       for (;;) fillLong(writer, 1000, 0);
     };
-    const [beside = ''] = leftBeside(path).fresh;
-    assert.throws(fill, { code: 'TRACE_DISK_FULL', path: beside });
+    const failure = errorOf(fill);
     writer.abandon();
+    const [beside = ''] = leftBeside(path).fresh;
+    assert.match(basename(join(beside, '..')), new RegExp(`^\\.run\\.${store}\\.incomplete-\\w{6}$`));
+    assert.deepEqual([failure.code, failure.path], ['TRACE_DISK_FULL', beside]);
+    assert.match(failure.message, /opens up to its last whole chunk/);
     reading(path, (reader) => assert.equal(reader.digest(), digest));
     assert.ok(events(beside) > 0);
+  });
+
+  test(`${store}: where there is no space to begin nothing is kept, and no more is said`, (t) => {
+    const disk = smallDisk(t, 1);
+    if (disk === null) return t.skip('no file system of limited size can be mounted here');
+    const path = join(disk, `run.${store}`);
+    const room = (1 << 20) - 8 * 4096; // less than the pages of the tables
+    writeFileSync(join(disk, 'other'), Buffer.alloc(room));
+    const { code, message } = errorOf(() => createTrace(path));
+    assert.equal(code, 'TRACE_DISK_FULL');
+    assert.match(message, /; nothing is kept; /);
+    assert.doesNotMatch(message, /whole chunk/);
+    assert.deepEqual(readdirSync(disk), ['other']);
   });
 
   test(`${store}: what was left beside hinders no other, and stays`, (t) => {

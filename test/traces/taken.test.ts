@@ -46,7 +46,11 @@ function between(turn: number, intrude: () => void, work: () => void): boolean {
 }
 
 /** Has a call of the system fail where it is meant; returns what undoes that. */
-function failing(name: (typeof CALLS)[number], code: string, isMeant: (words: unknown[]) => boolean): () => void {
+function failing(
+  name: 'linkSync' | 'rmSync' | 'writeSync',
+  code: string,
+  isMeant: (words: unknown[]) => boolean,
+): () => void {
   const call = fs[name];
   const set = (other: unknown): void => {
     Object.assign(fs, { [name]: other });
@@ -172,3 +176,18 @@ for (const store of STORES) {
     assert.deepEqual(leftBeside(path).old.map(eventsOf), [OLD]);
   });
 }
+
+test('arrow: where the disk is full just before the end, the old trace stays and the new one is named', (t) => {
+  const path = join(scratch(t), 'run.arrow');
+  begun(path, OLD, false).finish();
+  const writer = begun(path, OWN, true);
+  // "Arrow Columnar Format", IPC streaming format: a stream ends with FF FF FF FF 00 00 00 00
+  const isEnd = ([, bytes]: unknown[]): boolean =>
+    bytes instanceof Uint8Array && Buffer.from(bytes).toString('hex') === 'ffffffff00000000';
+  const restore = failing('writeSync', 'ENOSPC', isEnd);
+  const error = failureOf(() => writer.finish());
+  restore();
+  assert.match(error?.message ?? '', /no space left/);
+  assert.equal(eventsOf(path), OLD);
+  assert.deepEqual(toldBy(path, error), [OWN]);
+});

@@ -4,10 +4,9 @@ import { traceError } from '../errors.js';
 import { prepareSegment } from '../prepare.js';
 import { TABLE_NAMES, type TableName } from '../schema.js';
 import type { Backend, Prepared, Segment } from '../sink.js';
-import { FileLock } from '../sqlite/lock.js';
 import { encodeBatch } from './batch.js';
 import { END_OF_STREAM } from './ipc.js';
-import { chunkLine, lockPath, manifestPath, streamPath } from './manifest.js';
+import { chunkLine, manifestPath, streamPath } from './manifest.js';
 
 /** A file that only grows; a write that fails leaves it as it was. */
 class GrowingFile {
@@ -45,14 +44,12 @@ class ArrowBackend implements Backend {
   readonly #folder: string;
   readonly #streams: ReadonlyMap<TableName, GrowingFile>;
   readonly #manifest: GrowingFile;
-  readonly #lock: FileLock;
   #failed = false;
 
   constructor(folder: string) {
     this.#folder = folder;
     this.#streams = new Map(TABLE_NAMES.map((table) => [table, new GrowingFile(streamPath(folder, table))]));
     this.#manifest = new GrowingFile(manifestPath(folder));
-    this.#lock = new FileLock(lockPath(folder));
   }
 
   prepare(segment: Segment): Prepared {
@@ -81,7 +78,6 @@ class ArrowBackend implements Backend {
       }
     }
     this.#manifest.close();
-    this.#lock.release();
   }
 }
 

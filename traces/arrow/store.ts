@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { TABLE_NAMES } from '../schema.js';
 import type { Store } from '../sink.js';
-import { isLocked } from '../sqlite/lock.js';
+import { FileLock, isLocked } from '../sqlite/lock.js';
 import { appendArrow } from './backend.js';
 import { filesOf, firstLine, lockPath, manifestPath, streamPath } from './manifest.js';
 import { schemaMessage } from './schema-message.js';
@@ -35,6 +35,7 @@ export const arrowStore: Store = {
   place: renameSync,
   files: filesOf,
   beside: [],
+  hold: (folder) => new FileLock(lockPath(folder)),
   isWritten: (folder) => isLocked(lockPath(folder)),
   refusal,
 };

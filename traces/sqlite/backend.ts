@@ -171,6 +171,7 @@ export const sqliteStore: Store = {
   files: (path) => [path],
   // "Temporary Files Used By SQLite": a journal is rolled back, and a write-ahead log read, by whoever opens the file
   beside: ['-journal', '-wal', '-shm'],
+  hold: () => null,
   isWritten: isLocked,
   refusal,
 };
