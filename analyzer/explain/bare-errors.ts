@@ -2,6 +2,8 @@
  * Errors of VM instructions and entries as hypervisors word them in a line of a log, in the one spelling that rows.ts
  * reads. A number is hexadecimal with `0x` and decimal without; one that is no such error makes the line an ordinary one.
  */
+import { VM_ENTRY_FAILURE } from '../../engine/vmx/exit-reasons.js';
+import { INSTRUCTION_ERRORS } from './instruction.js';
 import { isReportOf, reportsNothing } from './report-lines.js';
 
 /** Rows of these lines; what follows is hexadecimal. */
@@ -20,12 +22,17 @@ interface Wording {
   readonly isOne: (value: bigint) => boolean;
   /** Its number is hexadecimal without `0x` as well. */
   readonly isHex?: true;
+  /** What it says that gives no number. */
+  readonly value?: bigint;
+  /** Its number is that of an exit reason without bit 31, which says that an entry failed. */
+  readonly isBasic?: true;
   /** One program prints it, and nobody else would say it so: it counts wherever it stands in a line. */
   readonly isOwn?: true;
 }
 
 const HIGHEST = 28n;
 const isError = (value: bigint): boolean => value > 0n && value <= HIGHEST;
+const FAILED = BigInt(VM_ENTRY_FAILURE);
 /** Bit 31 with invalid guest state, MSR loading or a machine check. */
 const isEntryFailure = (value: bigint): boolean => [0x8000_0021n, 0x8000_0022n, 0x8000_0029n].includes(value);
 /** VMEXIT_INVALID, -1. */
@@ -42,10 +49,19 @@ const OF_ANY = { as: BARE.error, isOne: isError } as const;
 const OF_ENTRY = { as: BARE.error, isOne: isEntryError } as const;
 /** Exit reasons, the exit code of SVM, and what KVM gives to user space, which may be any of all these. */
 const OF_REASON = { as: BARE.entry, isOne: isEntryFailure } as const;
-const OF_VMRUN = { as: BARE.entry, isOne: isInvalid } as const;
+const OF_VMRUN = { as: BARE.entry, isOne: isInvalid, value: INVALID } as const;
 const OF_KVM = { as: BARE.entry, isOne: isReasonOrNone } as const;
 
 const VIRTUALBOX = String.raw`(?:HM: CPU\[\d{1,5}\]|VERR_VMX_UNABLE_TO_(?:START|RESUME)_VM: CPU\d{1,5})`;
+
+/** The manual's words for errors of an entry, with which Bareflank tells them. */
+const WORDS: readonly (readonly [words: string, error: bigint])[] = [
+  ['VMLAUNCH with non-clear VMCS', 4n],
+  ['VMRESUME with non-launched VMCS', 5n],
+  [String.raw`VM entry with invalid control field\(s\)`, 7n],
+  [String.raw`VM entry with invalid host-state field\(s\)`, 8n],
+  ['VM entry with events blocked by MOV SS', 26n],
+];
 
 /** A wording as it is printed, or in any case. */
 const printed = (text: TemplateStringsArray, ...parts: readonly string[]): RegExp =>
@@ -59,11 +75,11 @@ const WORDINGS: readonly Wording[] = [
     ...OF_ANY,
   },
   {
-    pattern: anyCase`\bvm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
+    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
     ...OF_ENTRY,
   },
   {
-    pattern: anyCase`\bvm(?:launch|resume) fail(?:ed)?:\s*${NUMBER}`,
+    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume) fail(?:ed)?(?:: *| \()${NUMBER}`,
     ...OF_ENTRY,
   },
   {
@@ -93,8 +109,8 @@ const WORDINGS: readonly Wording[] = [
     isOwn: true,
   },
   {
-    // bhyve, xhyve and hvt, a line for each.
-    pattern: printed`\bexit_reason\s+${NUMBER}`,
+    // bhyve, xhyve and hvt, a line for each; PAL and others the reason with a colon. In a line of Xen it is part of more.
+    pattern: anyCase`(?<!failed vm entry \()\b(?:vm[- ]?)?exit[ _]reason(?: is)?\s*[:=]?\s*${NUMBER}`,
     ...OF_REASON,
   },
   {
@@ -102,7 +118,7 @@ const WORDINGS: readonly Wording[] = [
     ...OF_ANY,
   },
   {
-    pattern: anyCase`\bvm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`,
+    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume) failed with (?:code|status)(?: ?[:=])? ?${NUMBER}`,
     ...OF_ENTRY,
   },
   {
@@ -193,6 +209,71 @@ const WORDINGS: readonly Wording[] = [
     ...OF_ENTRY,
     isOwn: true,
   },
+  ...WORDS.map(([words, value]) => ({ pattern: anyCase`\bvm_instruction_error: ${words}`, ...OF_ENTRY, value })),
+  {
+    // ksm: what MSVC's intrinsic returned, and the error.
+    pattern: printed`\b__vmx_vmlaunch\(\): failed \d ${NUMBER}`,
+    ...OF_ENTRY,
+    isOwn: true,
+  },
+  {
+    // HyperDbg, VmxPerformVmlaunch.
+    pattern: printed`\bunable to execute VMLAUNCH, status : ${NUMBER}`,
+    ...OF_ENTRY,
+    isOwn: true,
+  },
+  {
+    // ACRN, hypervisor/arch/x86/guest/vcpu.c, both in hexadecimal; with DEBUG in front it prints what may be an old number.
+    pattern: printed`(?<!DEBUG: )\bvmexit fail err_inst=${HEX}`,
+    ...OF_ENTRY,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    pattern: printed`\bvmentry fail reason=${HEX}`,
+    ...OF_REASON,
+    isOwn: true,
+    isHex: true,
+  },
+  {
+    // Napoca.
+    pattern: printed`\bVMX-instrux-error = ${NUMBER}`,
+    ...OF_ENTRY,
+    isOwn: true,
+  },
+  {
+    pattern: printed`\bVMX-exit-reason-error = ${NUMBER}`,
+    ...OF_REASON,
+    isOwn: true,
+  },
+  {
+    // HyperBone, and Jailhouse on Intel and on AMD, which print what is left of the reason without its high half.
+    pattern: printed`\b(?:Failed to enter VM|FATAL: VM-Entry failure), reason ${NUMBER}`,
+    ...OF_REASON,
+    isOwn: true,
+    isBasic: true,
+  },
+  { pattern: printed`\bFATAL: VM-Entry failure, error -1\b`, ...OF_VMRUN, isOwn: true },
+  {
+    // qemu-kvm until 1.2: what KVM told, in hexadecimal, and exits that it did not know, which were no failed entries.
+    pattern: printed`\bkvm: vm entry failed with error ${NUMBER}`,
+    ...OF_KVM,
+    isOwn: true,
+  },
+  {
+    pattern: printed`\bkvm: unhandled exit ${HEX}`,
+    as: BARE.entry,
+    isOne: (value) => isEntryFailure(value) || isInvalid(value),
+    isOwn: true,
+    isHex: true,
+  },
+  { pattern: printed`\b\w{0,40}V[Mm][Ff]ailValid\(${NUMBER}\)`, ...OF_ANY },
+  // Other instructions than entries, with their own errors alone: what MSVC's intrinsics return is 1 or 2 here too.
+  ...Object.entries(INSTRUCTION_ERRORS).map(([name, errors]) => ({
+    pattern: anyCase`\b(?:__vmx_)?${name} failed(?:,|:| with)? (?:vm[- ]instruction )?error(?: code)?[:=]? ?${NUMBER}`,
+    as: BARE.error,
+    isOne: (value: bigint) => value > 0n && errors.some((error) => BigInt(error) === value),
+  })),
   { pattern: anyCase`\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b`, ...OF_VMRUN },
   {
     // The instruction, whose exit code has no other value; `vmrun`, in small letters, is a tool of VMware that exits so.
@@ -214,7 +295,7 @@ const WORDINGS: readonly Wording[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>)|fail(?:ure_reason|_?entry|ed launch)|hw run failure|(?:exit_reason|inst_error)\s|insn error|instruction error|exit reason +(?:0x)?8000002|\) errorcode=/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>|(?:ptrld|clear|xon|read|write) failed|x-(?:instrux|exit-reason)-error)|fail(?:ure_reason|_?entry|ed launch|ed to enter vm| err_inst=)|hw run failure|ins(?:t_error\s|n error|truction error)|exit[ _]reason(?: is)?\W+(?:0x)?(?:8000002|21474836)|unhandled exit|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
@@ -222,8 +303,7 @@ export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);
 /** An exit reason of a failed entry without its `0x`; no decimal number of an error has so many digits. */
 const BARE_REASON = /^8000002[129]$/;
 
-function numberOf(number: string | undefined, isHex = false): bigint {
-  if (number === undefined) return INVALID;
+function numberOf(number: string, isHex = false): bigint {
   const hasNoPrefix = isHex ? !number.startsWith('0x') : BARE_REASON.test(number);
   return BigInt(hasNoPrefix ? `0x${number}` : number);
 }
@@ -237,9 +317,9 @@ interface Report {
 
 /** Every wording of a line that reports something, also where several are of one report. */
 const reportsIn = (line: string): Report[] =>
-  WORDINGS.flatMap(({ pattern, as, isOne, isHex, isOwn }) =>
+  WORDINGS.flatMap(({ pattern, as, isOne, isHex, isBasic, isOwn, value: meant }) =>
     [...line.matchAll(pattern)].flatMap((found): Report[] => {
-      const value = numberOf(found[1], isHex);
+      const value = meant ?? numberOf(found[1] ?? '', isHex) | (isBasic ? FAILED : 0n);
       const [from, to] = [found.index, found.index + found[0].length];
       const isReport = isOne(value) && (isOwn || isReportOf(line.slice(0, from), line.slice(to)));
       return isReport ? [{ from, to, says: `${as} 0x${value.toString(16)}` }] : [];

@@ -20,13 +20,20 @@ const isBasic = (encoding: bigint): boolean =>
   FIELDS.some((field) => BigInt(field.encoding) === encoding && field.needs.length === 0);
 
 /**
- * What the instructions on fields and on the address of a VMCS fail with (SDM Vol. 3C, "VM Instruction Error Numbers");
- * 0 stands for VMfailInvalid.
+ * What instructions other than entries fail with (SDM Vol. 3C, "VM Instruction Error Numbers"); 0 stands for
+ * VMfailInvalid.
  */
-const ERRORS = { VMREAD: [0, 12], VMWRITE: [0, 12, 13], VMCLEAR: [0, 2, 3], VMPTRLD: [0, 9, 10, 11] } as const;
-type Instruction = keyof typeof ERRORS;
+export const INSTRUCTION_ERRORS = {
+  VMREAD: [0, 12],
+  VMWRITE: [0, 12, 13],
+  VMCLEAR: [0, 2, 3],
+  VMPTRLD: [0, 9, 10, 11],
+  VMXON: [0, 15],
+} as const;
+type Instruction = keyof typeof INSTRUCTION_ERRORS;
 
-const isErrorOf = (name: Instruction, error: bigint): boolean => ERRORS[name].some((one) => BigInt(one) === error);
+const isErrorOf = (name: Instruction, error: bigint): boolean =>
+  INSTRUCTION_ERRORS[name].some((one) => BigInt(one) === error);
 
 /** With a current VMCS the failed instruction would have written one of its own numbers there. */
 const noneOf = (name: Instruction, error: bigint): string =>
@@ -76,7 +83,9 @@ function failedPointer(dump: Dump): string | null {
     if (error !== null && !isErrorOf(name, error)) return `${said}: ${noneOf(name, error)}`;
     if (error !== null && error !== 0n) return `${said} with VM-instruction error ${error}: ${meant(Number(error))}`;
     if ((address & PAGE) !== 0n) return `${said}: the address is not aligned to 4 KiB`;
-    const errors = ERRORS[name].filter((number) => number !== 0).map((number) => `${number} (${meant(number)})`);
+    const errors = INSTRUCTION_ERRORS[name]
+      .filter((number) => number !== 0)
+      .map((number) => `${number} (${meant(number)})`);
     return `${said}, with no error number: one of ${errors.join(', ')}`;
   }
   return null;

@@ -45,7 +45,7 @@ const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're running\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

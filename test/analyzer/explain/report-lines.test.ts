@@ -1,0 +1,206 @@
+/** Lines that report an error, and those that speak of one. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fieldOf } from '../../../analyzer/explain/dump.js';
+import { findDumps } from '../../../analyzer/explain/find.js';
+
+describe('errors beside other text', () => {
+  const errors = (text: string): (number | bigint | null)[] =>
+    findDumps(text).map((dump) => fieldOf(dump, 'error.vm') ?? fieldOf(dump, 'error.hardware'));
+  it('several in a line', () => {
+    assert.deepEqual(errors('CPU 0: VM-instruction error 7, CPU 1: VM-instruction error 8'), [7n, 8n]);
+    assert.deepEqual(errors('VMLAUNCH failed (vm-instruction error = 7)'), [7n]);
+  });
+  it('of QEMU, with the registers that it prints next, in logs of all kinds', () => {
+    const advice = "If you're running a guest on an Intel machine without unrestricted mode";
+    for (const head of [
+      'KVM: entry failed, hardware error 0x80000021',
+      '2026-11-29T10:00:00Z qemu-system-x86_64: KVM: entry failed, hardware error 0x80000021',
+      'Nov 29 10:00:00 pve QEMU[1234]: KVM: entry failed, hardware error 0x80000021',
+      `> KVM: entry failed, hardware error 0x80000021 ${advice}`,
+      'I see this: KVM: entry failed, hardware error 0x80000021',
+    ]) {
+      assert.deepEqual(errors(head), [0x8000_0021n], head);
+      const [dump] = findDumps(`${head}\n${advice}\nEAX=00000000 EBX=00000000 ECX=00000000 EDX=00000000`);
+      assert.equal(dump && fieldOf(dump, 'error.hardware'), 0x8000_0021n);
+    }
+  });
+  // The number of a line of DebugView is none of a commit.
+  it('behind a number', () => assert.deepEqual(errors('00000024 2.18 [hv] VMLAUNCH failed with error 7'), [7n]));
+});
+
+describe('lines that report no error', () => {
+  for (const line of [
+    '#define KVM_EXIT_FAIL_ENTRY 9',
+    'this.failEntry(7, error)',
+    'FailEntry(1234, 0)',
+    'enum vmcs_field { VM_INSTRUCTION_ERROR = 0x00004400,',
+    '#define VM_INSTRUCTION_ERROR 0x00004400',
+    'VM_INSTRUCTION_ERROR: 0',
+    'vmlaunch failed with error -22',
+    'vmresume 7 times',
+    'vmlaunch failed: 3 attempts',
+    'VMX instruction error 0',
+    'PASS: test_vmlaunch VMX inst error is 7 (actual 7)',
+    'VM entry error handling was changed in 5.7',
+    '\tstatus\t\t0\n\texit_reason\t48 (EPT violation)\n\tinst_error\t\t0',
+    'vmlaunch: 12 errors',
+    'VM entry failed 3 times',
+    'VM-entry controls: 0xd3ff',
+    'qemu: could not load kernel: error 7',
+    'the vm-instruction error field was not read',
+    'VMLAUNCH failed, error code: 0xc0000005',
+    'vm-instruction error 7.5.1',
+    'assert_eq!(exit, FailEntry(0, 0));',
+    'VcpuExit::FailEntry(7, 0) => return,',
+    'vmresume err 12 lines below',
+    'vmclear fail: 00000/0000 counters',
+    // lines of programs, of shells, and what tests print that pass
+    '// VM-instruction error: 7',
+    '    x = 1; /* VM-instruction error 7: */',
+    '+	pr_err("vm-instruction error: 7");',
+    'printf("vmlaunch error 7\\n")',
+    "  says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',",
+    'VM-instruction error 7 names no field',
+    '$ grep -n "VM-instruction error 7" log',
+    'root@host:~# grep -rn "vmlaunch error 7" .',
+    'test vmlaunch error 7 ... ok',
+    'PASS: VMLAUNCH: VM-instruction error 7',
+    'ok 3 - vmlaunch fails with VM-instruction error 7',
+    'vm_instruction_error = 5 tests passed',
+    'In vmlaunch error=7 means invalid controls',
+    // a number of the system, none that an entry gives, and other programs
+    'vmenter failed: -22',
+    'vmenter failed: 22',
+    'vm entry failed: 5 more to go',
+    'vmlaunch failed with code 7 of 12',
+    // no error of VMLAUNCH or VMRESUME; 1 and 2 are what MSVC's __vmx_vmlaunch returns, whatever the error
+    'vmlaunch failed with status 1',
+    'VMLAUNCH failed with code: 2',
+    'vmresume err 12 on CPU 3',
+    'VM entry error: 28',
+    'VMXON failed with status 1',
+    'vmclear failed with status: 2',
+    '[*] VMPTRLD failed with error 12',
+    'vmwrite failed with error code 7',
+    'kvm: unhandled exit 7',
+    'DEBUG: vmexit fail err_inst=7, exit_reason=30',
+    'FATAL: Unhandled VM-Exit, reason 33',
+    'VM exit reason: 0x30',
+    'not VMfailValid(15): the number has nowhere to go',
+    'VMfailValid(VM entry with invalid host-state field(s))',
+    // of the system
+    'vm entry failed: 5: Input/output error',
+    'vm enter failed: 5 (EIO)',
+    'vmenter failed: 26 (ETXTBSY)',
+    'myvm: vm entry error 7: Argument list too long',
+    'vmlaunch error 16: Device or resource busy',
+    'ASSERT_EQ(vmlaunch(), "VM-instruction error 7")',
+    'pr_err("VM-instruction error: 7\\n");',
+    'The answer is VM-instruction error: 7. It was 8 before',
+    '"vmlaunch failed: error 7\\n"',
+    'VMX error 7',
+    'haxm_error: VMfailInvalid. Prev exit: 1e no error code',
+    'vcpu_run_vmx: failed launch with invalid vmcs',
+    'HM: CPU[0] Last instruction error  0x0',
+    // behind "VMX setup failed": no entry was tried, so that the number of one is left over
+    'HM: CPU[0] Last instruction error  0x7',
+    'VERR_VMX_UNABLE_TO_START_VM: CPU0 exit reason       1e',
+    'VERR_VMX_INVALID_VMCS_PTR: CPU0 Current VMCS version 7',
+    'Last instruction error: 7',
+    'FLAGS=0x3 (zf=0 cf=1) ErrorCode=0x7 Desc=stale',
+    'Unknown illegal instruction error (code: 7)',
+    'pr_info_ratelimited("%s failed vm entry 7\\n", __func__);',
+    'printf("vcpu_run_vmx: insn error code = 7\\n");',
+    'VM enter failed: 5, retrying',
+    // the tool of VMware that starts a machine, not the instruction
+    '2023/11/02 10:12:14 packer-builder-vmware-iso plugin: vmrun failed with exit code -1',
+    'ERROR: vmrun failed, exit code -1',
+    'vmrun failed: exitcode -1',
+    // what version control and mails say of changes
+    'a1b2c3d kvm: x86: fix VM-instruction error 7',
+    '* 3f2a1b4 Fix vmlaunch failed with code 7',
+    '    KVM: nVMX: return VM-instruction error 12 on bad VMREAD',
+    '    nVMX: VMLAUNCH error 7 was returned for a valid CR3-target count',
+    'Subject: [PATCH] vmx: VMX instruction error 7 on nested entry',
+    'Re: VM-instruction error 7',
+    'Fixes: a1b2c3d4e5f6 ("KVM: nVMX: VM-instruction error 7 on nested entry")',
+    'Revert "vmlaunch error 7"',
+    // what tests are called, expect and pass
+    '[       OK ] Vmx.BadControls: vmlaunch error 7 (3 ms)',
+    '✓ vmlaunch error 7',
+    'ok - VMLAUNCH error 7 (expected)',
+    '# Subtest: VM-instruction error 7',
+    '[PASS] vmlaunch error 7',
+    'PASS  vmlaunch error 7',
+    'vmlaunch error 7 -- PASS',
+    'XFAIL: vmlaunch error 7',
+    'SUCCESS: VM-instruction error 7',
+    'vmx_test.go:12: got vmlaunch error 7, as expected',
+    'FAIL: VM-instruction error is 7, expected 8',
+    'Running test: VM-instruction error 7',
+    'VM-instruction error 7 (injected)',
+    // sentences about an error
+    'If VMLAUNCH fails with VM-instruction error 7, check controls',
+    'When the VMLAUNCH failed with VM-instruction error 7, look at its controls',
+    'The VMLAUNCH failed with VM-instruction error 7 because host state was wrong',
+    'Does anyone know what VM-instruction error 7 is?',
+    'VM-instruction error 7 is documented in SDM 30.4',
+    'VM-instruction error 7 did not occur',
+    'no VM-instruction error 7',
+    'the vmlaunch error 7',
+    'vmlaunch failed: 7 != 8',
+    // sources and shells
+    'echo "vmlaunch error 7"',
+    'die "vmlaunch error 7"',
+    'raise RuntimeError("vmlaunch error 7")',
+    "printf 'vmlaunch error 7\\n'",
+    '+ echo VM entry failed: 7',
+    ' * failed launch with valid vmcs, code=7',
+    '+	 * VMLAUNCH failed with error 7',
+    '; vmlaunch error 7',
+    '-- vmlaunch error 7',
+    'REM vmlaunch error 7',
+    'enum { VM_INSTR_ERROR = 7 }',
+    'case VM_INSTRUCTION_ERROR: 7',
+    'if (exit_reason 0x80000021',
+    "$ git log --grep='vmlaunch error 7'",
+    'journalctl -k -g "VM-instruction error 7"',
+    'ag "vmlaunch error 7"',
+    'dmesg | grep vmlaunch error 7',
+    '| 7 | VM-instruction error 7 |',
+    '    VM_INSTRUCTION_ERROR = 7,',
+    '  vm_instruction_error: 7',
+    'vm_instruction_error=7 ./run_tests.sh',
+    'kvm-unit-tests: PASS: VM-instruction error 7',
+    'Some numbers (e.g. VM-instruction error 7)',
+    'for example: VM-instruction error 7',
+    // git log --oneline, --graph and --decorate, rebase, reset, commit and reflog; pages, mails, questions
+    '9d58e6f KVM: nVMX: VM-instruction error 7',
+    '9d58e6f (HEAD -> master) VM-instruction error 7',
+    '9d58e6f (tag: v1.2) vmx: VMLAUNCH failed with error 7',
+    '* 9d58e6f vmx: VMLAUNCH failed with error 7',
+    '| * 9d58e6f5a8b0 vmx: VMLAUNCH failed with error 7',
+    'commit 9d58e6f5: VM-instruction error 7',
+    'pick 9d58e6f vmx: VM-instruction error 7',
+    'HEAD is now at 9d58e6f vmx: VM-instruction error 7',
+    '[master 9d58e6f] vmx: VM-instruction error 7',
+    '9d58e6f HEAD@{0}: commit: vmx: VM-instruction error 7',
+    'Applying: vmx: VM-instruction error 7',
+    '[PATCH v2] KVM: nVMX: VM-instruction error 7',
+    'VMLAUNCH failed with error 7 - Stack Overflow',
+    'assembly - VMLAUNCH error 7: how to debug?',
+    'NOTICE: nested VM-Entry, Code=7 unsupported',
+    // the same of what QEMU and KVM print
+    '/* KVM: entry failed, hardware error 0x80000021 */',
+    '    fprintf(stderr, "KVM: entry failed, hardware error 0x7\\n");',
+    'Subject: KVM: entry failed, hardware error 0x80000021',
+    'Why do I get "KVM: entry failed, hardware error 0x80000021"?',
+    '[SOLVED] KVM: entry failed, hardware error 0x80000021',
+    'KVM: entry failed, hardware error 0x7 appears in many reports',
+    '9d58e6f kvm: Fix "KVM: entry failed, hardware error 0x80000021"',
+    'the line vmwrite failed: field=2032 val=0 err=12 says so',
+    '// vmread failed: field=4400',
+  ])
+    it(`none in: ${line}`, () => assert.deepEqual(findDumps(line), []));
+});
