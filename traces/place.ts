@@ -5,7 +5,18 @@
  * must hold in the end what it held at first: whoever else took it meanwhile keeps it, and nothing is lost without a
  * word.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TraceError, traceError } from './errors.js';
 import type { Store } from './sink.js';
@@ -216,7 +227,7 @@ class BesidePlace implements Place {
     };
     try {
       this.#checkOld(target);
-      keepMode(target, this.written);
+      keepAccess(target, this.written);
       mkdirSync(dirname(oldIn(this.#folder, target)));
       // what SQLite keeps beside the old file are changes of that file, and none of the new one
       const sides = sideFiles(target, this.#old).filter((file) => existsSync(file));
@@ -260,16 +271,27 @@ class BesidePlace implements Place {
   }
 }
 
-/** What may read and write the old trace may so the new one. To enter a folder is to read it. */
-function keepMode(old: string, fresh: string): void {
+/** chown(2): root gives a file to anybody, others to a group that they are in, and what is not allowed stays as it is. */
+function giveTo(file: string, { uid, gid }: Stats): void {
+  for (const owner of [uid, statSync(file).uid]) {
+    try {
+      chownSync(file, owner, gid);
+      return;
+    } catch {
+      // the group alone then
+    }
+  }
+}
+
+/** Who may read and write the old trace may so the new one. To enter a folder is to read it. */
+function keepAccess(old: string, fresh: string): void {
   const [from, to] = [statSync(old), statSync(fresh)];
   const bits = from.mode & 0o7777;
-  if (!to.isDirectory()) {
-    chmodSync(fresh, from.isDirectory() ? bits & 0o666 : bits);
-    return;
-  }
-  for (const name of readdirSync(fresh)) chmodSync(join(fresh, name), bits & 0o666);
-  chmodSync(fresh, from.isDirectory() ? bits : bits | ((bits & 0o444) >> 2));
+  const files = to.isDirectory() ? readdirSync(fresh).map((name) => join(fresh, name)) : [];
+  for (const file of [fresh, ...files]) giveTo(file, from);
+  for (const file of files) chmodSync(file, bits & 0o666);
+  if (to.isDirectory() === from.isDirectory()) chmodSync(fresh, bits);
+  else chmodSync(fresh, to.isDirectory() ? bits | ((bits & 0o444) >> 2) : bits & 0o666);
 }
 
 /**

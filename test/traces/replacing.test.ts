@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {
   appendFileSync,
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   lstatSync,
@@ -307,6 +308,20 @@ for (const store of STORES) {
       assert.throws(() => createTrace(link, { replace }), { code: 'TRACE_UNWRITABLE', message: /link to far/ });
     }
     assert.ok(lstatSync(link).isSymbolicLink());
+  });
+
+  test(`${store}: a trace stays its owner's where root replaces it`, {
+    skip: process.getuid?.() !== 0 && 'needs root',
+  }, (t) => {
+    const path = join(scratch(t), `run.${store}`);
+    written(path, 10);
+    const all = (): string[] => [path, ...(store === 'arrow' ? readdirSync(path).map((name) => join(path, name)) : [])];
+    for (const file of all()) chownSync(file, 65534, 65533);
+    chmodSync(path, 0o444);
+    written(path, 20, { replace: true });
+    assert.equal(events(path), 20);
+    assert.equal(statSync(path).mode & 0o7777, 0o444);
+    for (const file of all()) assert.deepEqual([statSync(file).uid, statSync(file).gid], [65534, 65533], file);
   });
 
   test(`${store}: who may read a trace may read the one that replaces it, and nobody else`, (t) => {
