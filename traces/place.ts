@@ -6,8 +6,10 @@
  * word.
  */
 import {
+  accessSync,
   chmodSync,
   chownSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -185,6 +187,8 @@ class BesidePlace implements Place {
     this.#store = store;
     this.#old = old;
     this.#state = stateOf(target, old);
+    // rename(2): a folder that is moved to another one is written, as its entry ".." changes
+    if (statSync(target).isDirectory()) accessSync(target, constants.W_OK);
     this.#folder = beginBeside(target, store);
   }
 

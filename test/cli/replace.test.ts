@@ -1,12 +1,23 @@
 /** `--replace` on the command line: what a person is told of the trace that was written and did not replace. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
 import { openTrace } from '../../traces/open.js';
 import { fixturePath } from '../recorder/import-helpers.js';
-import { call, start } from './process.js';
+import { call, MAIN, Running, start } from './process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'trapline-replace-'));
 test.after(() => rmSync(folder, { recursive: true }));
@@ -75,6 +86,26 @@ test('what commands that were killed left beside is named, whatever it is', asyn
     named.map((line) => line.slice(line.lastIndexOf(': ') + 2)),
     paths,
   );
+});
+
+test('a folder that may not be moved is not replaced, which is said before anything is read', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'trapline-locked-'));
+  const nobody = process.getuid?.() === 0 ? { uid: 65534 } : {};
+  try {
+    copyFileSync(KVM, join(own, 'trace.dat'));
+    assert.equal((await call('import', KVM, '-o', join(own, 'run.arrow'))).code, 0);
+    for (const path of [own, join(own, 'run.arrow')])
+      chownSync(path, nobody.uid ?? statSync(own).uid, statSync(own).gid);
+    chmodSync(join(own, 'run.arrow'), 0o555); // rename(2): EACCES, since its entry ".." changes
+    const words = [MAIN, 'import', 'trace.dat', '-o', 'run.arrow', '--replace'];
+    const { code, err } = await new Running(process.execPath, words, { cwd: own, ...nobody }).ended();
+    assert.equal(code, 2);
+    assert.match(err, /^trapline: TRACE_UNWRITABLE run\.arrow: [^\n]*permission denied[^\n]*\n$/);
+    assert.doesNotMatch(err, /the new trace/);
+    assert.deepEqual(readdirSync(own).sort(), ['run.arrow', 'trace.dat']);
+  } finally {
+    rmSync(own, { recursive: true });
+  }
 });
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
