@@ -9,6 +9,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { fold, plain } from './template.js';
+import { AHEAD, endsInHead, unwrap, WRAPPED } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -18,10 +19,6 @@ const ANNOUNCED = 12;
 const FRONT = 300;
 /** Lines longer than this are no line of a dump; the rest of one is not looked at. */
 const LONGEST = 2000;
-/** A row that was wrapped by a mail reader goes on for at most this many lines. */
-const WRAPPED = 2;
-/** As many lines again may be empty. */
-const AHEAD = 2 * WRAPPED;
 /** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
 const SPEAKING = 9;
 
@@ -61,6 +58,9 @@ class Finder {
   #at = 0;
   /** Lines up to here were joined to the one before them. */
   #joined = -1;
+  /** The longest line since a dump began, and the width of a terminal that broke longer ones. */
+  #longest = 0;
+  #width = 0;
   /** The last line of a dump, and who printed it. */
   #fed = { line: 0, thread: '' };
 
@@ -92,12 +92,18 @@ class Finder {
     const front = this.#withValue(i, shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(i + 1, dropped);
-    if (!mayBeRow(front)) {
+    this.#longest = this.#open.size === 0 ? 0 : Math.max(this.#longest, shown.length);
+    const isBroken = this.#isBroken(this.#lastOf(i, shown));
+    if (!isBroken && !mayBeRow(front)) {
       this.#between(front.trim());
       return;
     }
-    const text = fold(respelled(front));
-    const places = placesOf(text);
+    let text = fold(respelled(front));
+    let places = placesOf(text);
+    let hits = hitsOf(text, places, front);
+    if (isBroken || this.#isOpenEnded(text, places, hits))
+      [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
+    places = placesOf(text);
     if (places.length === 0) {
       this.#between(text);
       return;
@@ -106,8 +112,6 @@ class Finder {
     const moment = momentOf(shown.slice(0, FRONT));
     const thread = THREAD.exec(shown)?.[1] ?? VCPU.exec(shown)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
     const context = { line: i + 1, thread, moment, at, xen: XEN.test(shown) };
-    let hits = hitsOf(text, places, front);
-    if (this.#unfinished(places, hits).length > 0) hits = this.#unwrap(i, text, hits);
     const taken = new Set<number>();
     for (const hit of hits) {
       const rivals = hits.filter(({ fit: other }) => other.from === hit.fit.from);
@@ -151,21 +155,40 @@ class Finder {
       .flatMap(({ rows }) => rows.filter(({ family, names }) => families.has(family) && names.length > 0));
   }
 
-  /** A row that a mail reader broke into lines. */
-  #unwrap(i: number, text: string, hits: Hit[]): Hit[] {
-    let joined = text;
-    for (let n = Math.max(1, this.#joined - i + 1), used = 0; used < WRAPPED && n <= AHEAD; n++) {
-      const next = fold((this.#window[n] ?? '').slice(0, LONGEST).replace(QUOTE, ''));
-      if (next === '') continue;
-      used++;
-      joined = fold(`${joined} ${next}`);
-      const found = hitsOf(joined, placesOf(joined)).filter(({ fit: { from } }) => from < text.length);
-      if (found.some(({ fit: { to } }) => to > text.length)) {
-        this.#joined = i + n;
-        return found;
-      }
+  /** The last of the lines that were joined. */
+  #lastOf(i: number, line: string): string {
+    return this.#joined > i ? plain(this.#window[this.#joined - i] ?? '') : line;
+  }
+
+  /** The line ends in the first words of a row, or where others were broken. */
+  #isBroken(line: string): boolean {
+    const isOpen = this.#open.size > 0;
+    return (isOpen && line.length === this.#width) || endsInHead(line, isOpen);
+  }
+
+  /** A row of an open dump begins here and is not whole. */
+  #isOpenEnded(text: string, places: readonly Place[], hits: readonly Hit[]): boolean {
+    const isCut = hits.some(({ fit: { to, taken } }) => to === text.length && taken.some(({ lost }) => lost === 'cut'));
+    return (isCut && this.#open.size > 0) || this.#unfinished(places, hits).length > 0;
+  }
+
+  /** The line with those that it was broken into, and what of it fits a row. */
+  #unwrap(i: number, broken: [line: string, last: string], text: string, hits: Hit[]): [text: string, hits: Hit[]] {
+    let following = this.#window.slice(Math.max(1, this.#joined - i + 1)).map((line) => line.slice(0, LONGEST));
+    let found: [text: string, hits: Hit[]] = [text, hits];
+    let [line, last] = broken;
+    for (let isOpen = true; isOpen && following.length > 0; ) {
+      const whole = unwrap(line, following, last.length >= this.#longest);
+      if (whole === null) break;
+      if (whole.isHard) this.#width = last.length;
+      this.#joined = Math.max(i, this.#joined) + whole.lines;
+      last = following[whole.lines - 1] ?? '';
+      following = following.slice(whole.lines);
+      line = whole.line;
+      found = [whole.text, whole.hits];
+      isOpen = this.#isBroken(last) || this.#isOpenEnded(whole.text, placesOf(whole.text), whole.hits);
     }
-    return hits;
+    return found;
   }
 
   #garbled(places: readonly Place[], hits: readonly Hit[], context: { line: number; thread: string }): void {

@@ -3,9 +3,10 @@
  * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut. More, as of a longer value
  * in `%08lx`, are at most what the field holds, and begin with a 0 only where a printer pads to all of that.
  *
- * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{:n}` one that is no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or
- * not. Blanks count for nothing around `=` and for one elsewhere, so that every kernel's alignment and a reader's tabs
- * fit; between a colon and a value there may be none, where a name is wider than its column (`%-20s`).
+ * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{:n}` one that is
+ * no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or not. Blanks count for nothing around `=` and
+ * for one elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be
+ * none, where a name is wider than its column (`%-20s`).
  */
 
 /** ESC and BEL, and how journals in JSON, rsyslog and `cat -v` spell them. */

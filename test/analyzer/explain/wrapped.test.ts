@@ -45,3 +45,55 @@ describe('wrapped lines', () => {
       assert.deepEqual(values(whole.replace(by, `\n${by.trim()}`)), values(whole), by);
   });
 });
+
+describe('whole dumps that were wrapped', () => {
+  const stamped = fixture('vmx-two-faults').trimEnd().split('\n');
+  const PREFIXES: { readonly [name: string]: (line: string) => string } = {
+    none: (line) => line.replace(/^\[[^\]]*\] /, ''),
+    'ring buffer': (line) => line,
+    syslog: (line) => `Nov 29 10:00:00 myhost kernel: ${line}`,
+    'time of the day': (line) => `10:00:00 ${line.replace(/^\[[^\]]*\] /, '')}`,
+  };
+  /** As mail readers do: between words, and no line is longer. */
+  const soft = (line: string, width: number): string => {
+    const lines = [''];
+    for (const word of line.split(/(?<= )/)) {
+      const last = lines.at(-1) ?? '';
+      if (last !== '' && (last + word.trimEnd()).length > width) lines.push(word);
+      else lines[lines.length - 1] = last + word;
+    }
+    return lines.map((part) => part.trimEnd()).join('\n');
+  };
+  /** As a terminal does. */
+  const hard = (line: string, width: number): string => line.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
+
+  for (const [name, prefix] of Object.entries(PREFIXES)) {
+    const lines = stamped.map(prefix);
+    const expected = values(lines.join('\n'));
+    const wrapped = (wrap: typeof soft, width: number): [string, bigint][] =>
+      values(lines.map((line) => wrap(line, width)).join('\n'));
+
+    it(`between words: ${name}`, () => {
+      for (let width = 60; width <= 120; width += 2) assert.deepEqual(wrapped(soft, width), expected, String(width));
+    });
+    it(`and quoted: ${name}`, () => {
+      for (const width of [66, 72, 76]) {
+        const text = lines.map((line) => soft(line, width).replace(/^/gm, '> ')).join('\n');
+        assert.deepEqual(values(text), expected, String(width));
+      }
+    });
+    it(`anywhere: ${name}`, () => {
+      // With the longest prefix a narrower terminal breaks the heading itself.
+      for (let width = 66; width <= 130; width++) assert.deepEqual(wrapped(hard, width), expected, String(width));
+    });
+    it(`of a line that is cut the next is no part: ${name}`, () => {
+      const whole = new Map(expected);
+      for (const [i, line] of lines.entries()) {
+        for (let end = prefix('').length; end < line.length; end += 3) {
+          for (const dump of findDumps(lines.with(i, line.slice(0, end)).join('\n')))
+            for (const [field, { value }] of dump.values) assert.equal(value, whole.get(field), `${field}: ${line}`);
+        }
+      }
+    });
+  }
+});

@@ -1,0 +1,91 @@
+/** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
+import { type Hit, hitsOf, placesOf } from './hits.js';
+import { momentOf } from './moments.js';
+import { ROWS } from './rows.js';
+import { fold, plain } from './template.js';
+
+/** A row goes on for at most this many lines. */
+export const WRAPPED = 2;
+/** As many lines again may be empty. */
+export const AHEAD = 2 * WRAPPED;
+/** What quotes a line of a mail. */
+const QUOTE = /^[>|#\s]+/;
+
+/** The first words of heads that have several. */
+const startsOf = (heads: readonly string[]): ReadonlySet<string> =>
+  new Set(
+    heads.flatMap((head) => {
+      const words = head.trim().split(' ');
+      return words.slice(1).map((_, i) => words.slice(0, i + 1).join(' '));
+    }),
+  );
+
+const STARTS = startsOf(ROWS.map(({ head }) => head));
+const HEADING_STARTS = startsOf(ROWS.filter(({ opens }) => opens === 'section').map(({ head }) => head));
+const LAST_WORDS: ReadonlySet<string> = new Set([...STARTS].map((start) => start.slice(start.lastIndexOf(' ') + 1)));
+/** No head has more words. */
+const MOST_WORDS = Math.max(...[...STARTS].map((start) => start.split(' ').length));
+
+/** A line ends in the first words of a row, or of a heading that may begin a dump; most are told by their last word. */
+export function endsInHead(line: string, isOpen: boolean): boolean {
+  const end = line.trimEnd();
+  if (!LAST_WORDS.has(end.slice(Math.max(end.lastIndexOf(' '), end.lastIndexOf('\t')) + 1))) return false;
+  const words = fold(end.slice(-LONGEST_HEAD)).split(' ').slice(-MOST_WORDS);
+  const starts = isOpen ? STARTS : HEADING_STARTS;
+  return words.some((_, i) => starts.has(words.slice(i).join(' ')));
+}
+/** No head is longer. */
+const LONGEST_HEAD = 60;
+
+/** A line as it was before it was broken, and everything of it that fits a row. */
+export interface Whole {
+  readonly line: string;
+  /** The same folded. */
+  readonly text: string;
+  readonly hits: Hit[];
+  /** How many of the lines after it belong to it. */
+  readonly lines: number;
+  /** It was broken amid a word. */
+  readonly isHard: boolean;
+}
+
+const isComplete = ({ fit: { taken } }: Hit): boolean => taken.every(({ lost }) => lost === null);
+
+/** A line as it may have been, so far. */
+interface Joined {
+  readonly line: string;
+  readonly isHard: boolean;
+}
+
+/**
+ * The whole line, where a row goes on behind its end; null where none does. Breaks between words come before those amid
+ * them, of which the next line has no time of its own: that would look like the rest of a value.
+ * @param following the lines after it
+ * @param mayBeHard the line is as long as a terminal was wide, as far as that is known
+ */
+export function unwrap(line: string, following: readonly string[], mayBeHard: boolean): Whole | null {
+  const end = fold(line).length;
+  let open: Joined[] = [{ line, isHard: false }];
+  let used = 0;
+  let incomplete: Whole | null = null;
+  for (const [n, raw] of following.entries()) {
+    const next = plain(raw);
+    if (next.trim() === '') continue;
+    if (++used > WRAPPED) break;
+    const isHard = mayBeHard && momentOf(next) === null;
+    const soft = ` ${next.replace(QUOTE, '')}`;
+    open = open.flatMap((before) => [
+      { line: before.line + soft, isHard: before.isHard },
+      ...(isHard ? [{ line: before.line + next, isHard: before.isHard || used === 1 }] : []),
+    ]);
+    for (const joined of open) {
+      const text = fold(joined.line);
+      const hits = hitsOf(text, placesOf(text));
+      const across = hits.filter(({ fit: { from, to } }) => from < end && to > end);
+      const whole = { ...joined, text, hits, lines: n + 1 };
+      if (across.some(isComplete)) return whole;
+      if (across.length > 0 && !joined.isHard) incomplete ??= whole;
+    }
+  }
+  return incomplete;
+}
