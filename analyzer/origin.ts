@@ -15,6 +15,8 @@ export interface Origin {
   readonly cut: string | null;
   /** Lines or places of the source that could not be read. */
   readonly damaged: number;
+  /** Tracepoints that the source says were recorded, and of which it has no event; absent: it says it of none. */
+  readonly silent?: readonly string[];
 }
 
 /** A run of the engine that was recorded to its end. */
@@ -40,6 +42,9 @@ const textOf = (from: unknown, key: string): string | null => {
   return typeof value === 'string' && value !== '' ? value : null;
 };
 
+const namesOf = (from: unknown): string[] =>
+  (Array.isArray(from) ? from : []).filter((name: unknown) => typeof name === 'string');
+
 /** What ended an import early, in a sentence; null where nothing did. */
 function stopOf(fact: FactOf): string | null {
   const stopped = parsed(fact('stopped'));
@@ -54,6 +59,7 @@ export function originOf(fact: FactOf, complete: boolean): Origin {
     source: fact('source'),
     cut: stopOf(fact) ?? (complete ? null : UNFINISHED),
     damaged: Number.isSafeInteger(damaged) && damaged > 0 ? damaged : 0,
+    silent: namesOf(parsed(fact('silent'))),
   };
 }
 
@@ -107,15 +113,16 @@ interface Exits {
  * fails, but one of each return to user space (virt/kvm/kvm_main.c, KVM_RUN), and one of each nested entry that it
  * tries or refuses.
  */
-export function untoldOf({ source }: Origin, kinds: Kinds, { rows, refused }: Exits): string | null {
+export function untoldOf({ source, silent = [] }: Origin, kinds: Kinds, { rows, refused }: Exits): string | null {
   if (source === 'engine') return null;
   const mayBeVmx = rows.length === 0 || rows.some(({ isa }) => isa !== 'svm');
   if (source === 'xentrace')
     return mayBeVmx ? 'Xen records nothing of an entry that failed without an exit: their number is unknown' : null;
-  if (mayBeVmx && (kinds[EVENT_KINDS.userspace_exit] ?? 0) === 0)
+  if (mayBeVmx && (kinds[EVENT_KINDS.userspace_exit] ?? 0) === 0 && !silent.includes('kvm:kvm_userspace_exit'))
     return 'no kvm_userspace_exit was recorded, which alone tells that an entry failed without an exit: their number is unknown';
   const isNested = rows.some(({ reason }) => ENTERING.has(reason));
-  if (!isNested || refused + (kinds[EVENT_KINDS.nested_entry] ?? 0) > 0) return null;
+  if (!isNested || silent.includes('kvm:kvm_nested_vmenter_failed')) return null;
+  if (refused + (kinds[EVENT_KINDS.nested_entry] ?? 0) > 0) return null;
   return 'no kvm_nested_vmenter and no kvm_nested_vmenter_failed was recorded: which entries of the guest KVM refused is unknown';
 }
 

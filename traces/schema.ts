@@ -19,8 +19,9 @@
  * - 4: `event.tracepoint` names the tracepoint of an imported event that shares its kind; bit 5 of `flags`; `event.tick`
  *   may hold cycles of a host's TSC.
  * - 5: the facts `stopped` and `damaged`; an import that ended before its source did is not complete.
+ * - 6: the fact `silent`.
  */
-export const FORMAT_VERSION = 5;
+export const FORMAT_VERSION = 6;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;
@@ -229,6 +230,8 @@ export const RUN_KEYS = {
   complete: '1 once the recorder closed the trace in order, and of an import once it read its source to the end',
   stopped: 'JSON: what ended an import before its source did, {"code","what","where","why","advice"}',
   damaged: 'lines or places of the source of an import that could not be read, decimal; absent: none',
+  silent:
+    'JSON: names, as ["kvm:kvm_userspace_exit"], of the tracepoints of which the source of an import says that all their events were recorded, and of which it has none; absent: it says it of none',
   ticks: 'machine time at the end',
   state: 'digest of the machine at the end, made as those of checkpoints',
   outcome: 'JSON: how the run ended',

@@ -36,6 +36,7 @@ export const UPGRADERS: readonly Upgrader[] = [
     adds: { event: ['tracepoint'] },
   },
   { from: 4, says: 'an import says what of its source it could not read; one without a word of it may have been cut' },
+  { from: 5, says: 'an import names the events that never came; one without a word of it knows none' },
 ];
 
 /** A fact of the `run` table as this version has it. */

@@ -76,6 +76,8 @@ export class Assembly {
   writer: TraceWriter | null = null;
   damaged = 0;
   lost = 0;
+  /** Tracepoints of which the source says that all their events were recorded, and of which it has none. */
+  silent: readonly string[] = [];
   /** Times of the source were made nanoseconds by the frequency that the user said. */
   usesTscHz = false;
   readonly #saysTscHz: boolean;
@@ -269,6 +271,7 @@ export class Assembly {
     writer.setRun('notes', JSON.stringify(notes));
     if (stopped !== null) writer.setRun('stopped', JSON.stringify(factOf(stopped)));
     if (this.damaged > 0) writer.setRun('damaged', String(this.damaged));
+    if (this.silent.length > 0) writer.setRun('silent', JSON.stringify(this.silent));
     const { digest } = writer.finish({ complete: stopped === null });
     return { path: writer.path, source, format, counts, notes, stopped, digest };
   }

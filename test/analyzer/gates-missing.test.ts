@@ -68,6 +68,16 @@ describe('budgets on entries that failed', () => {
     assert.equal(judged(recording(entry, exit, entry, returned), silent, baseline).outcome, 'kept'); // 0 of any number
   });
 
+  it('are decided where the recording says that such events were recorded, though it has none', () => {
+    const silent = ['kvm:kvm_userspace_exit', 'kvm:kvm_nested_vmenter_failed'];
+    const run = (silentOnes: readonly string[], reason: number): DiffSide =>
+      sideOf([entry, { ...exit, reason }, entry], { source: 'perf', cut: null, damaged: 0, silent: silentOnes });
+    assert.equal(judged(run([], 10)).outcome, 'undecided');
+    assert.deepEqual(judged(run(silent, 10)), { outcome: 'kept', says: '' });
+    assert.equal(judged(run(silent.slice(0, 1), 20)).outcome, 'undecided'); // VMLAUNCH: of a guest with guests
+    assert.equal(judged(run(silent, 20)).outcome, 'kept');
+  });
+
   // Intel SDM volume 3C, "VM-Entry Failures During or After Loading Guest State": they exit, bit 31 of the reason set
   it('are broken by entries that did end in an exit, whatever else may have failed', () => {
     const failed: EventDraft = { kind: 'entry_failed', isa: 1, reason: 0x8000_0021, from_level: 1, time_ns: 20 };

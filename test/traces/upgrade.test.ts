@@ -73,6 +73,20 @@ for (const name of ['version-4.sqlite', 'version-4.arrow']) {
   });
 }
 
+/** Imported by version 5: the same events. */
+for (const name of ['version-5.sqlite', 'version-5.arrow']) {
+  test(`${name} names no event that was recorded and never came`, () => {
+    const reader = openTrace(join(inPackage('test', 'traces', 'fixtures'), name));
+    try {
+      assert.equal(reader.run('format'), '5');
+      assert.deepEqual([reader.rows('event'), reader.digest(), reader.complete], [59, reader.run('digest'), true]);
+      assert.equal(reader.run('silent'), null);
+    } finally {
+      reader.close();
+    }
+  });
+}
+
 test('columns of a version are those of its time', () => {
   const names = storedColumns(upgradesFor(3, 'path'), 'event').map(({ name }) => name);
   assert.ok(!names.includes('tracepoint') && names.length === TABLES.event.columns.length - 1);

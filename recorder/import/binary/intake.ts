@@ -50,6 +50,11 @@ export class Intake {
     return this.#few[id] ?? this.#programs.get(id) ?? this.#compile(id, formats.get(id) ?? nameless(id));
   }
 
+  /** Whether a record of an event came. */
+  isMet(id: number): boolean {
+    return this.#few[id] !== undefined || this.#programs.has(id);
+  }
+
   #compile(id: number, format: EventFormat): Program {
     const program = compile(format, (name) => this.trace.nameEvent(name), this.#isWanted);
     if (id < 0x1_0000) {

@@ -22,7 +22,8 @@ const CALLCHAIN = 1 << 5;
 const RAW = 1 << 10;
 /** The same of the identity that other records end with, where the attribute asks for it. */
 const TRAILER = [SAMPLE.tid, SAMPLE.time, SAMPLE.id, SAMPLE.streamId, SAMPLE.cpu, SAMPLE.identifier] as const;
-const SAMPLE_ID_ALL = 18;
+/** Flags of perf_event_attr by bit; with the first, a tracepoint of the kernel makes no sample (perf_tp_event_match). */
+const FLAG = { excludeKernel: 5, freq: 10, sampleIdAll: 18 } as const;
 /** perf_event_attr of its first version; larger ones are read as far as they matter here. */
 const SMALLEST = 64;
 const LARGEST = 4096;
@@ -84,6 +85,8 @@ export interface Attribute {
   readonly id: number;
   readonly readFormat: number;
   readonly layout: SampleLayout;
+  /** Every event of it makes a sample: not those of user space alone, nor one of several. */
+  readonly isWhole: boolean;
   name: string;
 }
 
@@ -129,16 +132,20 @@ export function readAttribute(scanner: Scanner, size: number | null): Attribute 
   const length = size ?? (own === 0 ? SMALLEST : own);
   if (length < SMALLEST || length > LARGEST) throw scanner.corrupt(`an event attribute of ${length} bytes`);
   const config = scanner.big('config of an event');
-  scanner.skip(8, 'sample period');
+  const period = scanner.big('sample period');
   const sampleType = Number(scanner.big('sample type') & 0xffff_ffffn);
   const readFormat = Number(scanner.big('read format') & 0xffn);
   // a bit field: its bits run from the other end of each byte where the byte order is big
   const flags = scanner.bytes(8, 'flags of an event');
-  const bit = SAMPLE_ID_ALL & 7;
-  const all = ((flags[SAMPLE_ID_ALL >> 3] ?? 0) & (1 << (scanner.little ? bit : 7 - bit))) !== 0;
+  const has = (flag: keyof typeof FLAG): boolean => {
+    const bit = FLAG[flag] & 7;
+    return ((flags[FLAG[flag] >> 3] ?? 0) & (1 << (scanner.little ? bit : 7 - bit))) !== 0;
+  };
   scanner.skip(start + length - scanner.at, 'an event attribute');
   const name = NAMES[type]?.[Number(config)] ?? `type ${type} config 0x${config.toString(16)}`;
-  return { type, config, id: Number(config & 0xffff_ffffn), readFormat, layout: layoutOf(sampleType, all), name };
+  const layout = layoutOf(sampleType, has('sampleIdAll'));
+  const isWhole = period === 1n && !has('freq') && !has('excludeKernel') && layout.raw;
+  return { type, config, id: Number(config & 0xffff_ffffn), readFormat, layout, isWhole, name };
 }
 
 const TIME_ENABLED = 1;

@@ -5,13 +5,15 @@
 import { ImportError } from '../errors.js';
 import { Formats } from './formats.js';
 import { readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.js';
-import { type Attribute, readAttribute } from './perf-attr.js';
+import { type Attribute, readAttribute, TRACEPOINT } from './perf-attr.js';
 import { type RandomBytes, Scanner } from './scanner.js';
 
 const FEATURE_TRACING_DATA = 1;
 const FEATURE_EVENT_DESC = 12;
 export const FEATURE_BITS = 256;
 const UPDATE_NAME = 2;
+/** Names of events that never came; kernels have some thousands of tracepoints. */
+const MOST_SILENT = 4096;
 
 export interface Section {
   readonly offset: number;
@@ -40,6 +42,13 @@ export class PerfDescription {
   get idAt(): number {
     const first = this.attributes[0];
     return first === undefined || this.attributes.length === 1 ? -1 : first.layout.id;
+  }
+
+  /** Names, as `system:name`, of the tracepoints that the file says it has every event of, but for those that were met. */
+  silent(isMet: (id: number) => boolean): string[] {
+    const ids = this.attributes.flatMap(({ type, id, isWhole }) => (type === TRACEPOINT && isWhole ? [id] : []));
+    const formats = [...new Set(ids)].flatMap((id) => (isMet(id) ? [] : (this.formats.get(id) ?? [])));
+    return formats.slice(0, MOST_SILENT).map(({ system, name }) => `${system}:${name}`);
   }
 
   /** The event that a sample is of; null where its id is none that the file knows. */

@@ -283,6 +283,7 @@ class PerfImport implements Work {
       const says = `${late} records came so late that later ones stand before them: the file has no rounds to go by`;
       this.#intake.trace.notes.add(null, says);
     }
+    this.#intake.trace.silent = this.#description.silent((id) => this.#intake.isMet(id));
     return this.#intake.finish(source, FORMAT);
   }
 
