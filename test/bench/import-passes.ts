@@ -1,6 +1,7 @@
 /** Passes over one recording, each timed: `import-passes.js MODE FILE COUNT` prints them as JSON. */
 import { rmSync } from 'node:fs';
-import { Profiler } from '../../analyzer/profile/profile.js';
+import { type ExitIndex, ExitIndexBuilder } from '../../analyzer/profile/exit-index.js';
+import { profileOf } from '../../analyzer/profile/profile.js';
 import { PROFILE_READING } from '../../analyzer/profile/walk.js';
 import { importTrace } from '../../recorder/import/import.js';
 import type { ImportCounts } from '../../recorder/import/result.js';
@@ -18,19 +19,23 @@ export interface Pass {
 
 interface Read {
   readonly counts: ImportCounts;
-  /** What comes once all is read. */
-  readonly end: () => void;
+  /** What comes once all is read, one after the other. */
+  readonly ends: readonly (() => void)[];
 }
 
 function profile(source: ByteSource): Read {
-  const profiler = new Profiler();
-  const writer = new StreamWriter((chunk) => profiler.take(chunk));
-  const taker = profiler.events ?? undefined;
+  const builder = new ExitIndexBuilder();
+  const writer = new StreamWriter((chunk) => builder.take(chunk));
+  const taker = builder.events ?? undefined;
   const { counts } = importTrace(source, () => writer, { ...PROFILE_READING, ...(taker && { taker }), brief: true });
-  return {
-    counts,
-    end: () => profiler.finish((domain, code) => writer.dictionary(domain).get(code)?.name ?? null),
+  let index: ExitIndex | null = null;
+  const sort = (): void => {
+    index = builder.finish();
   };
+  const tell = (): void => {
+    if (index !== null) profileOf(index, (domain, code) => writer.dictionary(domain).get(code)?.name ?? null);
+  };
+  return { counts, ends: [sort, tell] };
 }
 
 const store =
@@ -38,7 +43,7 @@ const store =
   (source: ByteSource): Read => {
     const trace = `${source.name}.arrow`;
     const { counts } = importTrace(source, () => createTrace(trace, { replace: true, threads }));
-    return { counts, end: () => rmSync(trace, { recursive: true, force: true }) };
+    return { counts, ends: [() => rmSync(trace, { recursive: true, force: true })] };
   };
 
 const MODES = { profile, store: store(false), 'store-threads': store(true) } as const;
@@ -63,15 +68,22 @@ function read(mode: PassMode, path: string): Read {
 }
 
 /**
- * Passes read first and end afterwards, as the one pass of a command does: an end disassembles, in WebAssembly whose memory
- * grows, and V8 reads typed arrays more slowly from then on.
+ * All passes read first, then all come to each of their ends, in the order of the one pass of a command: telling
+ * disassembles, in WebAssembly whose memory grows, upon which V8 compiles all that reads typed arrays anew.
  */
 function measure(mode: PassMode, path: string, count: number): readonly Pass[] {
-  const passes = Array.from({ length: count }, () => timed(() => read(mode, path)));
-  return passes.map(({ value: { counts, end }, cpu, wall }) => {
-    const ended = timed(end);
-    return { items: counts.lines || counts.events, cpu: cpu + ended.cpu, wall: wall + ended.wall };
+  const passes = Array.from({ length: count }, () => {
+    const { value, cpu, wall } = timed(() => read(mode, path));
+    return { ...value, cpu, wall };
   });
+  for (let stage = 0; passes.some(({ ends }) => stage < ends.length); stage++) {
+    for (const pass of passes) {
+      const { cpu, wall } = timed(() => pass.ends[stage]?.());
+      pass.cpu += cpu;
+      pass.wall += wall;
+    }
+  }
+  return passes.map(({ counts, cpu, wall }) => ({ items: counts.lines || counts.events, cpu, wall }));
 }
 
 const [, , mode = '', path = '', count = '1'] = process.argv;

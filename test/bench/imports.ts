@@ -15,8 +15,10 @@ import type { Measured } from './stores.js';
 /** Events that each binary file has at the least, and lines of a text. */
 const LENGTH = 2_400_000;
 const LINES = 800_000;
-/** After the first. */
-const PASSES = 3;
+/** Passes that V8 still compiles in: of a recording of many times the length they are a small part. */
+const COLD = 2;
+/** Passes that count, and runs of another tool. */
+const PASSES = 5;
 const PASSES_FILE = fileURLToPath(new URL('./import-passes.js', import.meta.url));
 
 let root = dirname(fileURLToPath(import.meta.url));
@@ -49,7 +51,7 @@ function longEnough(make: (copies: number) => Uint8Array, path: string): void {
 }
 
 interface Rate {
-  /** Items a second of processor time of all threads, which other work on the machine does not slow, and of real time. */
+  /** Items a second of warm code, by the processor time of all threads, which other work does not slow, and by real time. */
   readonly cpu: number;
   readonly wall: number;
   /** The first pass of a new process, as a command's user meets it: the compiler is cold. */
@@ -66,7 +68,9 @@ function passes(mode: PassMode, path: string, count: number): readonly Pass[] {
 }
 
 function rate(mode: PassMode, path: string): Rate {
-  const [first, ...rest] = passes(mode, path, 1 + PASSES);
+  const all = passes(mode, path, COLD + PASSES);
+  const [first] = all;
+  const rest = all.slice(COLD);
   const perSecond = ({ items, cpu }: Pass): number => items / cpu;
   return {
     cpu: median(rest.map(perSecond)),
