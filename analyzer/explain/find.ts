@@ -3,6 +3,7 @@ import { respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
+import { unescaped } from './escaped.js';
 import { type Hit, hitsOf, mayBeRow, type Place, placesOf } from './hits.js';
 import type { Log } from './lines.js';
 import { momentOf } from './moments.js';
@@ -71,7 +72,7 @@ class Finder {
   find(lines: Iterable<string>): void {
     let next = 0;
     for (const line of lines) {
-      this.#window.push(line);
+      this.#window.push(unescaped(line));
       if (this.#window.length > AHEAD) this.#step(next++);
     }
     while (this.#window.length > 0) this.#step(next++);

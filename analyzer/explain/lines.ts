@@ -55,17 +55,29 @@ export function hasPhrase(log: Log, pattern: RegExp): boolean {
   return false;
 }
 
-/** Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept. */
-export function* linesOf(log: Log): Generator<string> {
+/** The end of a line, of any system. */
+const END = /\r\n|\n|\r/;
+/** The same within a string, as JSON and languages spell it; at its end it ends no line. */
+const ESCAPED_END = /\r\n|\n|\r|(?:\\{1,4}r)?\\{1,4}n(?!["'])/;
+/** What may be the beginning of an end that goes on in the next block. */
+const BEGINS_END = /(?:\r|(?:\\{1,4}r)?\\{1,4}n?)$/;
+/** No end is longer. */
+const LONGEST_END = 10;
+
+/**
+ * Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept.
+ * @param isEscaped ends that are spelled within a string count as well
+ */
+export function* linesOf(log: Log, isEscaped = false): Generator<string> {
+  const end = isEscaped ? ESCAPED_END : END;
   let open = '';
   for (const block of blocksOf(log)) {
     const text = open + block;
-    // The line feed that belongs to it may be in the next block.
-    const whole = text.endsWith('\r') ? text.length - 1 : text.length;
-    const lines = text.slice(0, whole).split(/\r\n|\n|\r/);
+    const whole = text.length - (BEGINS_END.exec(text.slice(-LONGEST_END))?.[0].length ?? 0);
+    const lines = text.slice(0, whole).split(end);
     const last = lines.pop() ?? '';
     yield* lines;
     open = (last.length > KEPT ? last.slice(0, KEPT) : last) + text.slice(whole);
   }
-  yield* open.split('\r');
+  yield* open.split(end);
 }

@@ -2,6 +2,7 @@
  * Logs that a mail archive left in quoted-printable. Parts of a mail may be plain, so that each line is looked at by itself.
  */
 import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
+import { SPELLED_END } from './escaped.js';
 import { hasPhrase, type Log, linesOf } from './lines.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
@@ -45,6 +46,7 @@ function isQuoted(lines: Iterable<string>): boolean {
 
 /** Without any of these a text is not quoted, and its lines need not be looked at. */
 const WORTH_A_LOOK = /=3D|quoted-printable|=[ \t]*[\r\n]/i;
+const ENCODED = new RegExp(`${WORTH_A_LOOK.source}|${SPELLED_END.source}`, 'i');
 /** Escapes that a text has for sure only where it is quoted; blanks at the end of a line are among them. */
 const SURE = /=3D|=20$/;
 
@@ -62,7 +64,10 @@ function decoded(line: string): string {
  * so that every line keeps its number.
  */
 export function unquoted(log: Log): Iterable<string> {
-  return hasPhrase(log, WORTH_A_LOOK) && isQuoted(linesOf(log)) ? decodedLines(linesOf(log)) : linesOf(log);
+  // Most logs are neither, which one look tells.
+  if (!hasPhrase(log, ENCODED)) return linesOf(log);
+  if (hasPhrase(log, WORTH_A_LOOK) && isQuoted(linesOf(log))) return decodedLines(linesOf(log));
+  return linesOf(log, hasPhrase(log, SPELLED_END));
 }
 
 function* decodedLines(lines: Iterable<string>): Generator<string> {
