@@ -26,6 +26,16 @@ function makeFifo(path: string): void {
 const reason = (complaint: string): string => complaint.slice(complaint.lastIndexOf(': ') + 1).trim();
 
 /**
+ * A command that ends when the thread does that starts it, however that ends: prctl(2), PR_SET_PDEATHSIG. Where there is
+ * no setpriv(1) of util-linux it is started as it is, and stays after a kill until its input moves or ends.
+ */
+function bound(command: string): readonly [string, readonly string[]] {
+  const binding = ['--pdeathsig', 'KILL'];
+  const { status } = spawnSync('setpriv', [...binding, 'true'], { stdio: 'ignore' });
+  return status === 0 ? ['setpriv', [...binding, command]] : [command, []];
+}
+
+/**
  * Has cat(1) read standard input. A thread that waits inside the system for a socket, `trace_pipe` or a device hears
  * nothing, and nothing but the end of the process ends it; another process can be ended. Opening the same input again
  * so that it does not wait is no way: a socket cannot be opened, `trace_pipe` has one reader at a time (EBUSY since
@@ -46,7 +56,8 @@ export function relayInput(): Relay {
       const length = readSync(complaints, said, 0, MOST_SAID, 0);
       return length === 0 ? null : failed(reason(said.toString('utf8', 0, length)));
     };
-    const cat = spawn('cat', [], { stdio: [0, target, complaints], detached: true, env });
+    const [command, words] = bound('cat');
+    const cat = spawn(command, words, { stdio: [0, target, complaints], detached: true, env });
     cat.on('error', () => {}); // told by its number, which it lacks
     cat.unref();
     closeSync(target);

@@ -15,6 +15,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -135,6 +136,35 @@ for (const options of [[], ['--json']]) {
     assert.equal(code, 141, err); // 128 + SIGPIPE, as a shell has it
   });
 }
+
+const CAN_BIND = spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true']).status === 0;
+
+test('who reads a socket for an import that is killed takes nothing more of it', {
+  skip: !CAN_BIND && 'needs setpriv with --pdeathsig',
+}, async () => {
+  const path = join(folder, 'socket');
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const [accepted, input] = [once(server, 'connection'), connect(path)];
+  const [peer]: Socket[] = await accepted;
+  assert.ok(peer !== undefined);
+  peer.on('error', () => {}).resume();
+  const words = [MAIN, 'import', '-', '-o', 'killed.arrow'];
+  const running = new Running(process.execPath, words, { cwd: folder, stdio: [input, 'pipe', 'pipe'] });
+  input.destroy();
+  try {
+    peer.write(LINES);
+    await running.until(() => existsSync(join(folder, 'killed.arrow')));
+    await running.idle();
+    const closed = once(peer, 'close', { signal: AbortSignal.timeout(20_000) });
+    running.child.kill('SIGKILL');
+    await closed;
+  } finally {
+    running.child.kill('SIGKILL');
+    peer.destroy();
+    server.close();
+  }
+});
 
 /** Runs the program with a file as its standard input. */
 const fed = (file: string, words: readonly string[]): Running =>
