@@ -115,7 +115,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ...only(
     'xen',
     when(
-      either(PDPTES, both(EPT, control('GUEST_CR4', CR4_PAE), clear('VM_ENTRY_CONTROLS', ENTRY.ia32e))),
+      either(PDPTES, both(EPT, PAE_BY_EFER)),
       'guest',
       'PDPTE0 = 0x{GUEST_PDPTR0:16} PDPTE1 = 0x{GUEST_PDPTR1:16}',
       'PDPTE2 = 0x{GUEST_PDPTR2:16} PDPTE3 = 0x{GUEST_PDPTR3:16}',

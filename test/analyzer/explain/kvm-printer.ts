@@ -27,7 +27,7 @@ export interface Machine {
   readonly hostLoads: number;
 }
 
-interface Line {
+export interface Line {
   readonly text: string;
   readonly from?: number;
   readonly before?: number;
@@ -173,8 +173,17 @@ export function anyMachine(next: (n: number) => number, version: number): Machin
   };
 }
 
-/** The dump, with any values where none decides what is printed. */
-export function printAs(version: Version, machine: Machine, next: (n: number) => number): string[] {
+/** The dump of KVM, with any values where none decides what is printed. */
+export const printAs = (version: Version, machine: Machine, next: (n: number) => number): string[] =>
+  printLines(LINES, version, machine, next);
+
+/** Lines of a version, filled. */
+export function printLines(
+  lines: readonly Line[],
+  version: number,
+  machine: Machine,
+  next: (n: number) => number,
+): string[] {
   const { pin, primary, secondary, tertiary, entry, exit, pae, lma } = machine;
   const named: { readonly [name: string]: string } = {
     CR4: hex(pae ? 0x20 : 0, 16),
@@ -186,11 +195,13 @@ export function printAs(version: Version, machine: Machine, next: (n: number) =>
     ENTRY: hex(entry, 8),
     EXIT: hex(exit, 8),
   };
-  return LINES.filter(
-    ({ from = 0, before = 1000, when }) => version >= from && version < before && (when?.(machine, version) ?? true),
-  ).map(({ text }) =>
-    text
-      .replace(/(?<=0x|=)(?:CR4|EFER|PIN|PRIMARY|SECONDARY|TERTIARY|ENTRY|EXIT)\b/g, (name) => named[name] ?? '')
-      .replace(/\?/g, () => next(16).toString(16)),
-  );
+  return lines
+    .filter(
+      ({ from = 0, before = 1000, when }) => version >= from && version < before && (when?.(machine, version) ?? true),
+    )
+    .map(({ text }) =>
+      text
+        .replace(/(?<=0x|=)(?:CR4|EFER|PIN|PRIMARY|SECONDARY|TERTIARY|ENTRY|EXIT)\b/g, (name) => named[name] ?? '')
+        .replace(/\?/g, () => next(16).toString(16)),
+    );
 }
