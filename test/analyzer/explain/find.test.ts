@@ -38,6 +38,8 @@ const PREFIXES: { readonly [name: string]: (line: string, i: number) => string }
   'colours in JSON': (line, i) => `\\u001b[32m[   61.${190300 + i}] \\u001b[0m${line}`,
   'colours by rsyslog': (line) => `host kernel: #033[31m${line}#033[0m`,
   'colours by cat -v': (line) => `^[[31m${line}^[[0m`,
+  'colours without their ESC': (line) => `[0;31m${line}[0m`,
+  'what tput sgr0 sends': (line) => `\u001b(B\u001b[m${line}`,
   'title of a terminal': (line) => `\u001b]0;root@host: ~\u0007${line}`,
 };
 
