@@ -192,8 +192,6 @@ export class Builder {
     this.last = line;
     this.#start ??= row;
     this.#interrupted = null;
-    if (this.#dropped !== null) this.#hurt('dropped', this.#dropped.line, this.#dropped.what);
-    this.#dropped = null;
     this.section = row.section;
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';
@@ -204,6 +202,8 @@ export class Builder {
       if (before !== now && !this.#isMixed) this.#hurt('conflict', line, row.head);
       return;
     }
+    if (this.#dropped !== null) this.#hurt('dropped', this.#dropped.line, this.#dropped.what);
+    this.#dropped = null;
     this.#seen.set(row, now);
     this.#lines.set(row, line);
     for (const name of row.names) if (name !== null) this.#given.add(name);

@@ -119,7 +119,9 @@ describe('messages that were lost', () => {
   });
   it('before or behind the dump, or those of another function, are none of it', () => {
     const [notice = ''] = NOTICES;
+    const quoted = `Its ${LINES[4]?.replace(/^\[[^\]]*\] /, '')} is that of the first process.`;
     for (const text of [
+      `${healthy}${notice}\n${quoted}\n`,
       `${notice}\n${healthy}`,
       `${healthy}${notice}\n`,
       amid('net_ratelimit: 12 callbacks suppressed'),
