@@ -48,7 +48,9 @@ export function missingFrom(read: Read): { readonly line: number; readonly what:
   if (!isBounded(read)) return [];
   const heads = new Set([...read.lines.keys()].map(({ head }) => head));
   const shown = { value: read.value, has: (head: string) => heads.has(head) };
-  const due = new Set(lackingOf(read, ({ optional, when }) => !optional || when?.(shown) === true));
+  const isDue = ({ optional, when, unless }: Row): boolean =>
+    unless?.(shown) !== true && (!optional || when?.(shown) === true);
+  const due = new Set(lackingOf(read, isDue));
   const gaps = new Map<string, Gap>();
   let after = 0;
   for (const row of ROWS) {

@@ -11,6 +11,8 @@ export interface RowSpec {
   readonly optional?: true;
   /** Where this holds of what the dump says, every version prints it. */
   readonly when?: Condition;
+  /** Where this holds, it may be left out. */
+  readonly unless?: Condition;
   /** Only this program prints it so. */
   readonly only?: 'kvm' | 'xen';
   /** The line opens a dump, or a section of one. */

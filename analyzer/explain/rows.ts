@@ -5,7 +5,7 @@
 import { VMCB_FIELDS } from '../../engine/svm/fields.js';
 import { FIELDS } from '../../engine/vmx/fields.js';
 import { BARE } from './bare-errors.js';
-import { gives, line, not } from './conditions.js';
+import { both, either, gives, line, not } from './conditions.js';
 import { type Family, may, must, type Row, type RowSpec, when } from './row.js';
 import { template } from './template.js';
 import { VMCS_ROWS } from './vmcs-rows.js';
@@ -22,6 +22,69 @@ const vmcbSegment = (label: string, name: string): string =>
 /** Lines of one version, 4.7 and 5.11: where one is, all are. */
 const AVIC = gives('AVIC_APIC_BAR', 'AVIC_BACKING_PAGE', 'AVIC_LOGICAL_ID', 'AVIC_PHYSICAL_ID');
 const SEV_ES = gives('GHCB_GPA', 'VMSA_PA');
+
+/** SEV-ES keeps the state in a VMSA, encrypted; Linux prints what of it the policy of the guest lets it read, or nothing. */
+const NO_VMSA = both(
+  ({ value }) => ((value('NESTED_CTL') ?? 0n) & 4n) !== 0n,
+  not(either(line('VMCB State Save Area:'), line('es: s: '), line('rip: '))),
+);
+
+const STATE_ROWS: readonly RowSpec[] = [
+  ...must(
+    'state',
+    vmcbSegment('es', 'ES'),
+    vmcbSegment('cs', 'CS'),
+    vmcbSegment('ss', 'SS'),
+    vmcbSegment('ds', 'DS'),
+    vmcbSegment('fs', 'FS'),
+    vmcbSegment('gs', 'GS'),
+    vmcbSegment('gdtr', 'GDTR'),
+    vmcbSegment('ldtr', 'LDTR'),
+    vmcbSegment('idtr', 'IDTR'),
+    vmcbSegment('tr', 'TR'),
+  ),
+  { section: 'state', text: 'vmpl: {VMPL.decimal:1}', optional: true },
+  { section: 'state', text: 'cpl: {CPL.decimal:1}' },
+  ...must(
+    'state',
+    'efer: {EFER:16}',
+    'cr0: {CR0:16}',
+    'cr2: {CR2:16}',
+    'cr3: {CR3:16}',
+    'cr4: {CR4:16}',
+    'dr6: {DR6:16}',
+    'dr7: {DR7:16}',
+    'rip: {RIP:16}',
+    'rflags: {RFLAGS:16}',
+    'rsp: {RSP:16}',
+    'rax: {RAX:16}',
+    'star: {STAR:16}',
+    'lstar: {LSTAR:16}',
+    'cstar: {CSTAR:16}',
+    'sfmask: {SFMASK:16}',
+    'kernel_gs_base: {KERNEL_GS_BASE:16}',
+    'sysenter_cs: {SYSENTER_CS:16}',
+    'sysenter_esp: {SYSENTER_ESP:16}',
+    'sysenter_eip: {SYSENTER_EIP:16}',
+    'gpat: {G_PAT:16}',
+    'dbgctl: {DBGCTL:16}',
+    'br_from: {BR_FROM:16}',
+    'br_to: {BR_TO:16}',
+    'excp_from: {EXCP_FROM:16}',
+    'excp_to: {EXCP_TO:16}',
+  ),
+  ...may(
+    'state',
+    // Of the VMSA; its printer forgot the colon.
+    'sev_features {SEV_FEATURES:16}',
+    'sev_features: {SEV_FEATURES:16}',
+    's_cet: {S_CET:16}',
+    'ssp: {SSP:16}',
+    'isst_addr: {ISST_ADDR:16}',
+    'u_cet: {U_CET:16}',
+    'xss: {XSS:16}',
+  ),
+];
 
 const VMCB_ROWS: readonly RowSpec[] = [
   { section: 'header', text: 'VMCB {*} last attempted VMRUN on CPU', opens: 'dump', optional: true },
@@ -82,60 +145,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
     vmcb('guest_sev_features', 16, 'GUEST_SEV_FEATURES'),
   ),
   { section: 'state', text: 'VMCB State Save Area:', opens: 'section', optional: true },
-  ...must(
-    'state',
-    vmcbSegment('es', 'ES'),
-    vmcbSegment('cs', 'CS'),
-    vmcbSegment('ss', 'SS'),
-    vmcbSegment('ds', 'DS'),
-    vmcbSegment('fs', 'FS'),
-    vmcbSegment('gs', 'GS'),
-    vmcbSegment('gdtr', 'GDTR'),
-    vmcbSegment('ldtr', 'LDTR'),
-    vmcbSegment('idtr', 'IDTR'),
-    vmcbSegment('tr', 'TR'),
-  ),
-  { section: 'state', text: 'vmpl: {VMPL.decimal:1}', optional: true },
-  { section: 'state', text: 'cpl: {CPL.decimal:1}' },
-  ...must(
-    'state',
-    'efer: {EFER:16}',
-    'cr0: {CR0:16}',
-    'cr2: {CR2:16}',
-    'cr3: {CR3:16}',
-    'cr4: {CR4:16}',
-    'dr6: {DR6:16}',
-    'dr7: {DR7:16}',
-    'rip: {RIP:16}',
-    'rflags: {RFLAGS:16}',
-    'rsp: {RSP:16}',
-    'rax: {RAX:16}',
-    'star: {STAR:16}',
-    'lstar: {LSTAR:16}',
-    'cstar: {CSTAR:16}',
-    'sfmask: {SFMASK:16}',
-    'kernel_gs_base: {KERNEL_GS_BASE:16}',
-    'sysenter_cs: {SYSENTER_CS:16}',
-    'sysenter_esp: {SYSENTER_ESP:16}',
-    'sysenter_eip: {SYSENTER_EIP:16}',
-    'gpat: {G_PAT:16}',
-    'dbgctl: {DBGCTL:16}',
-    'br_from: {BR_FROM:16}',
-    'br_to: {BR_TO:16}',
-    'excp_from: {EXCP_FROM:16}',
-    'excp_to: {EXCP_TO:16}',
-  ),
-  ...may(
-    'state',
-    // Of the VMSA; its printer forgot the colon.
-    'sev_features {SEV_FEATURES:16}',
-    'sev_features: {SEV_FEATURES:16}',
-    's_cet: {S_CET:16}',
-    'ssp: {SSP:16}',
-    'isst_addr: {ISST_ADDR:16}',
-    'u_cet: {U_CET:16}',
-    'xss: {XSS:16}',
-  ),
+  ...STATE_ROWS.map((row) => ({ ...row, unless: NO_VMSA })),
 ];
 
 const qemuSegment = (name: string): string => {

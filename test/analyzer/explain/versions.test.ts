@@ -146,4 +146,12 @@ describe('dump_vmcb', () => {
       }
     });
   }
+  it('ends before the state of an SEV-ES guest that may not be decrypted, and of no other', () => {
+    const control = VMCB.slice(0, VMCB.lastIndexOf('\n', VMCB.indexOf('VMCB State Save Area')));
+    const damage = (text: string): string[] => findDumps(text).flatMap((dump) => dump.damage.map(({ kind }) => kind));
+    // NP_ENABLE, SEV and SEV-ES: AMD64 APM, volume 2, appendix B.
+    assert.deepEqual(damage(control.replace(/(nested_ctl: +)1/, '$17')), []);
+    assert.deepEqual(damage(control), ['missing']);
+    assert.deepEqual(damage(VMCB.replace(/(nested_ctl: +)1/, '$17').replace(/.*SVM: cr3:.*\n/, '')), ['missing']);
+  });
 });
