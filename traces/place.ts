@@ -1,9 +1,9 @@
 /**
- * Where a trace is written, and where it comes to lie. Where nothing has its name it is written under that name, and can
- * be read meanwhile. One that replaces another is written in a folder of its own beside it, `.NAME.new-XXXXXX`. When it
- * is whole, the other is moved to `old/NAME` in there, it takes the place, and the folder is removed. Either way the name
- * must hold in the end what it held at first: whoever else took it meanwhile keeps it, and nothing is lost without a
- * word.
+ * Where a trace is written, and where it comes to lie. Where nothing has its name it is written under that name, where an
+ * Arrow trace can be read meanwhile, and SQLite keeps its own locked. One that replaces another is written in a folder of
+ * its own beside it, `.NAME.new-XXXXXX`. When it is whole, the other is moved to `old/NAME` in there, it takes the place,
+ * and the folder is removed. Either way the name must hold in the end what it held at first: whoever else took it
+ * meanwhile keeps it, and nothing is lost without a word.
  */
 import {
   accessSync,
