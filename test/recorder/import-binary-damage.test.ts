@@ -103,6 +103,24 @@ describe('forms of perf.data', () => {
     assert.deepEqual(same(importBytes(asPlain(PERF))), same(file));
   });
 
+  // perf_event.h: perf gives both as -1 where the kernel does not know them
+  it('samples of no thread and no CPU are of a lane that names neither, each of them', () => {
+    const plain = asPlain(PERF);
+    const number = (at: number): number => Number(plain.readBigUInt64LE(at));
+    const attribute = new Scanner(bytesInMemory(plain, 'plain'), number(24), plain.length, true);
+    const { tid, cpu } = readAttribute(attribute, number(16) - 16).layout;
+    const [from, size] = [number(40), number(48)];
+    for (let at = from; at < from + size; at += plain.readUInt16LE(at + 6)) {
+      if (plain.readUInt32LE(at) !== 9) continue;
+      for (const word of [tid, tid + 4, cpu]) plain.writeInt32LE(-1, at + word);
+    }
+    const { events, writer, result } = importBytes(plain);
+    assert.equal(result.counts.events, file.result.counts.events);
+    const lane = JSON.stringify({ vm: null, thread: null, vcpu: 0, cpu: null, task: '' });
+    const lanes = [...writer.dictionary('vcpu').values()];
+    assert.deepEqual([events.length, lanes.map(({ says }) => says)], [file.events.length, [lane]]);
+  });
+
   it('the events of perf kvm stat record', () => {
     // as many as perf script 6.1 prints of the same file
     const { counts, stopped } = importBytes(bytesOf('svm-kvm-stat.perf.data')).result;

@@ -95,7 +95,7 @@ export class PerfEvents {
     const cpu = this.#description.first?.layout.trailer.cpu ?? 0;
     this.#intake.trace.lose(
       count,
-      cpu < 0 && size + cpu >= 8 ? view.getUint32(at + size + cpu, this.#little) : -1,
+      cpu < 0 && size + cpu >= 8 ? view.getInt32(at + size + cpu, this.#little) : -1,
       this.#where,
     );
   }
@@ -115,7 +115,7 @@ export class PerfEvents {
     }
     const process = layout.tid < 0 ? -1 : view.getInt32(at + layout.tid, this.#little);
     const thread = layout.tid < 0 ? -1 : view.getInt32(at + layout.tid + 4, this.#little);
-    const cpu = layout.cpu < 0 ? -1 : view.getUint32(at + layout.cpu, this.#little);
+    const cpu = layout.cpu < 0 ? -1 : view.getInt32(at + layout.cpu, this.#little); // -1: perf does not know it
     if (attribute.type === TRACEPOINT && raw > 0) this.#tracepoint(attribute, record, raw, thread, process, cpu);
     else this.#plain(attribute, record, thread, process, cpu);
   }
