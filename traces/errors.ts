@@ -51,7 +51,7 @@ export const TRACE_ERRORS = {
   TRACE_BUSY: {
     what: 'is being written',
     why: 'the command that writes it has not come to its end',
-    todo: 'wait for it or end it, or choose another name',
+    todo: 'wait for it or end it, or write to another name; traces in Arrow can be read meanwhile',
   },
   TRACE_DISK_FULL: {
     what: 'no space left',

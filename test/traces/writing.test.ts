@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { TraceError } from '../../traces/errors.js';
-import { createTrace, leftBeside } from '../../traces/open.js';
+import { createTrace, leftBeside, openTrace } from '../../traces/open.js';
 import { CHUNK_ROWS } from '../../traces/schema.js';
 import { smallDisk } from '../disk.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
@@ -55,6 +55,7 @@ for (const store of STORES) {
     await once(child.stdout, 'data');
     child.kill('SIGSTOP');
     assert.throws(() => createTrace(path, { replace: true }), { code: 'TRACE_BUSY', path });
+    if (store === 'sqlite') assert.throws(() => openTrace(path), { code: 'TRACE_BUSY', path });
     child.kill('SIGKILL');
     await exit;
     const writer = createTrace(path, { replace: true });

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { TraceError, traceError } from '../errors.js';
 import { type Upgrader, upgradesFor } from '../upgrade.js';
+import { isBusy } from './lock.js';
 import { isCut, openSalvaged } from './salvage.js';
 import { APPLICATION_ID, defineFunctions, statementsOf } from './schema.js';
 
@@ -15,8 +16,11 @@ export interface OpenedDatabase extends Found {
   readonly upgrades: readonly Upgrader[];
 }
 
+/** Milliseconds for another reader to roll back what a killed recorder left; a recorder keeps its lock to its end. */
+const PATIENCE = 1000;
+
 function tryOpen(path: string, readonly: boolean): Database.Database {
-  const db = new Database(path, { readonly, fileMustExist: true });
+  const db = new Database(path, { readonly, fileMustExist: true, timeout: PATIENCE });
   try {
     db.pragma('schema_version');
     return db;
@@ -30,7 +34,8 @@ function tryOpen(path: string, readonly: boolean): Database.Database {
 function openWhole(path: string): Database.Database {
   try {
     return tryOpen(path, true);
-  } catch {
+  } catch (error) {
+    if (isBusy(error)) throw new TraceError('TRACE_BUSY', path);
     return tryOpen(path, false);
   }
 }
@@ -52,6 +57,7 @@ function openEither(path: string): Found {
   try {
     db = openWhole(path);
   } catch (error) {
+    if (error instanceof TraceError) throw error;
     failure = error;
   }
   // Only now: rolling back may have changed the size.

@@ -6,6 +6,10 @@ import Database from 'better-sqlite3';
 export const inodeOf = (path: string): bigint | null =>
   statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
 
+/** An error of SQLite says that another has locked the database. */
+export const isBusy = (error: unknown): boolean =>
+  error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+
 /** Whether another has a database for itself, in this process or any other. */
 export function isLocked(path: string): boolean {
   let db: Database.Database | null = null;
@@ -14,8 +18,7 @@ export function isLocked(path: string): boolean {
     db.pragma('schema_version');
     return false;
   } catch (error) {
-    // anything else is what is left of a database
-    return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+    return isBusy(error); // anything else is what is left of a database
   } finally {
     db?.close();
   }
