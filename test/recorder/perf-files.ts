@@ -7,6 +7,9 @@ const HEADER = 8;
 const COMPRESSED = 81;
 const SAMPLE = 9;
 const ATTRIBUTE = 64;
+const FEATURE = 80;
+/** Bits of features that a pipe has otherwise: the formats, the ids of builds. */
+const OTHERWISE = [1, 2];
 const TRACING_DATA = 66;
 const FINISHED_ROUND = 68;
 const MOST = 64 << 20;
@@ -135,7 +138,19 @@ export function repeated(file: Buffer, copies: number): Buffer {
   return withData(file, Buffer.concat(parts));
 }
 
-/** perf.data of file mode as `perf record -o -` writes it: attributes and formats as records, then the same data. */
+/** What a file says of its features, behind its data: bit, and where it lies. */
+function features(file: Buffer): { readonly bit: number; readonly from: number; readonly size: number }[] {
+  const set = Array.from({ length: 256 }, (_, bit) => bit).filter(
+    (bit) => ((file[72 + (bit >> 3)] ?? 0) & (1 << (bit & 7))) !== 0,
+  );
+  const table = number(file, 40) + number(file, 48);
+  return set.map((bit, i) => ({ bit, from: number(file, table + 16 * i), size: number(file, table + 16 * i + 8) }));
+}
+
+/**
+ * perf.data of file mode as `perf record -o -` writes it: attributes, features and formats as records, then the same
+ * data (tools/perf/Documentation/perf.data-file-format.txt, PERF_RECORD_HEADER_FEATURE).
+ */
 export function asPipe(file: Buffer): Buffer {
   const [attributeSize = 0, attributes = 0, attributesSize = 0, data = 0, size = 0] = [16, 24, 32, 40, 48].map((at) =>
     number(file, at),
@@ -153,6 +168,13 @@ export function asPipe(file: Buffer): Buffer {
     // the attribute says its own size; older ones say less than their section has
     const list = file.subarray(ids, ids + number(file, at + attributeSize - 8));
     parts.push(record(ATTRIBUTE, Buffer.concat([body, list])));
+  }
+  for (const { bit, from, size: length } of features(file)) {
+    if (OTHERWISE.includes(bit)) continue;
+    const body = Buffer.alloc(8 + length);
+    body.writeUInt32LE(bit, 0);
+    file.copy(body, 8, from, from + length);
+    parts.push(record(FEATURE, body));
   }
   const tracing = number(file, data + size);
   const block = file.subarray(tracing, tracing + number(file, data + size + 8));

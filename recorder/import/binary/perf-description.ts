@@ -9,7 +9,13 @@ import { type Attribute, readAttribute, TRACEPOINT } from './perf-attr.js';
 import { type RandomBytes, Scanner } from './scanner.js';
 
 const FEATURE_TRACING_DATA = 1;
+const FEATURE_CMDLINE = 11;
 const FEATURE_EVENT_DESC = 12;
+/**
+ * Words of a command of perf that leave out events, of which their attributes say nothing: `--filter`, which may be
+ * abbreviated, and programs of BPF (perf-record(1)).
+ */
+const LEAVES_OUT = /^--(?:fi|bpf)|\.(?:bpf|[co])$/;
 export const FEATURE_BITS = 256;
 const UPDATE_NAME = 2;
 /** Names of events that never came; kernels have some thousands of tracepoints. */
@@ -27,6 +33,8 @@ export class PerfDescription {
   readonly #damage: (error: ImportError) => void;
   /** Attributes by id, as a number where it is exact. */
   readonly #byId = new Map<number | bigint, Attribute>();
+  /** The file has the command that recorded it, and that leaves out nothing. */
+  #isUnfiltered = false;
 
   constructor(little: boolean, damage: (error: ImportError) => void) {
     this.#little = little;
@@ -46,6 +54,7 @@ export class PerfDescription {
 
   /** Names, as `system:name`, of the tracepoints that the file says it has every event of, but for those that were met. */
   silent(isMet: (id: number) => boolean): string[] {
+    if (!this.#isUnfiltered) return [];
     const ids = this.attributes.flatMap(({ type, id, isWhole }) => (type === TRACEPOINT && isWhole ? [id] : []));
     const formats = [...new Set(ids)].flatMap((id) => (isMet(id) ? [] : (this.formats.get(id) ?? [])));
     return formats.slice(0, MOST_SILENT).map(({ system, name }) => `${system}:${name}`);
@@ -110,6 +119,16 @@ export class PerfDescription {
   #readFeature(feature: number, scanner: Scanner): void {
     if (feature === FEATURE_TRACING_DATA) this.readTracingData(scanner);
     else if (feature === FEATURE_EVENT_DESC) this.#readDescriptions(scanner);
+    else if (feature === FEATURE_CMDLINE) this.#readCommand(scanner);
+  }
+
+  #readCommand(scanner: Scanner): void {
+    let isUnfiltered = true;
+    for (let left = scanner.u32('number of words of a command'); left > 0; left--) {
+      const length = scanner.u32('length of a word');
+      if (LEAVES_OUT.test(scanner.text(length, 'a word of a command'))) isUnfiltered = false;
+    }
+    this.#isUnfiltered = isUnfiltered;
   }
 
   /** Names of the events, with their attributes once more. */
