@@ -245,9 +245,10 @@ class BesidePlace implements Place {
     tidy(this.#folder);
   }
 
-  /** @throws TraceError TRACE_TAKEN where that is not the trace, as it was, that is to be replaced */
+  /** @throws TraceError TRACE_TAKEN where that is not the trace, as it was, that is to be replaced, or somebody writes it by now */
   #checkOld(path: string): void {
-    if (stateOf(path, this.#old) === this.#state && this.#old.refusal(path) === null) return;
+    if (stateOf(path, this.#old) === this.#state && this.#old.refusal(path) === null && !this.#old.isWritten(path))
+      return;
     throw new TraceError('TRACE_TAKEN', this.path);
   }
 

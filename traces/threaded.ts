@@ -1,39 +1,17 @@
 /**
  * Hands the work of a store to a worker. A trace begins on the caller's thread; once a long table has filled its first
- * chunk, the worker takes over the files, so that short traces never wait for a thread to start. Then the caller hands
- * over whole chunks and fills the next. Where the worker is behind, the caller prepares an Arrow chunk itself and hands
+ * chunk, a worker is started, and takes over the files once it can be asked, so that no trace waits for a thread to start,
+ * and the files are without an owner for no longer than it takes to open them. Then the caller hands over whole chunks
+ * and fills the next. Where the worker is behind, the caller prepares an Arrow chunk itself and hands
  * over the result, or waits: both cores are busy, memory is bounded, and the files do not depend on who did what.
  */
 import { type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type ChunkBuffer, copyChunkBuffer, layoutOf, newSharedBuffer } from './column.js';
 import { TraceDigest } from './digest.js';
 import { TraceError } from './errors.js';
+import { type Answer, type Request, SHARED, type WorkerStart } from './exchange.js';
 import type { TableName } from './schema.js';
 import type { Backend, Prepared, Segment, Sink, Store } from './sink.js';
-
-/** What the caller asks of the worker; each is answered once, in order. */
-export type Request =
-  | { readonly kind: 'segment'; readonly segment: Segment; readonly give: boolean }
-  | { readonly kind: 'prepared'; readonly prepared: Prepared }
-  | { readonly kind: 'close'; readonly end: boolean };
-
-export type Failure = Pick<TraceError, 'code' | 'place' | 'detail'>;
-
-export interface Answer {
-  readonly table: TableName | null;
-  readonly ended: Prepared['ended'];
-  /** The buffer of a segment that was given, to be used again. */
-  readonly buffer: ChunkBuffer | null;
-  readonly failure: Failure | null;
-}
-
-export interface WorkerStart {
-  readonly store: Store['name'];
-  readonly path: string;
-  readonly port: MessagePort;
-  /** One 32-bit counter of answers, to wait for. */
-  readonly answered: SharedArrayBuffer;
-}
 
 /** Whole chunks that the worker may have before it, and requests of any kind before the caller waits. */
 const AHEAD = 2;
@@ -62,7 +40,7 @@ export class ThreadedSink implements Sink {
 
   append(segment: Segment): ChunkBuffer {
     const whole = segment.last && segment.from === 0 && segment.to === layoutOf(segment.table).rows;
-    const helper = this.#helper ?? (whole && this.#threads ? this.#engage() : null);
+    const helper = this.#backend === null || (whole && this.#threads) ? this.#engage() : null;
     if (helper === null) return this.#write(segment);
     if (whole && (helper.chunksAhead < AHEAD || this.#prepare === null)) {
       helper.give(segment);
@@ -84,8 +62,11 @@ export class ThreadedSink implements Sink {
     this.#backend = null;
     this.#helper = null;
     try {
-      backend?.close(end);
-      helper?.close(end);
+      if (backend === null) helper?.close(end);
+      else {
+        helper?.dismiss();
+        backend.close(end);
+      }
     } finally {
       this.#hold?.release();
     }
@@ -100,16 +81,18 @@ export class ThreadedSink implements Sink {
     return segment.buffer;
   }
 
+  /** The worker, where it has the files or can take them over; null where the caller still writes. */
   #engage(): Helper | null {
     const backend = this.#backend;
-    if (backend === null) return null;
-    backend.close(false);
-    this.#backend = null;
-    if (this.#store.name === 'arrow') this.#prepare = (segment) => backend.prepare(segment);
-    this.#helper = new Helper(this.#store.name, this.#path, ({ table, ended, failure }) => {
+    if (backend === null) return this.#helper;
+    this.#helper ??= new Helper(this.#store.name, this.#path, ({ table, ended, failure }) => {
       if (failure !== null) throw new TraceError(failure.code, this.#path, failure.place, failure.detail);
       if (table !== null) this.#fold(table, ended);
     });
+    if (!this.#helper.isReady) return null;
+    backend.close(false);
+    this.#backend = null;
+    if (this.#store.name === 'arrow') this.#prepare = (segment) => backend.prepare(segment);
     return this.#helper;
   }
 
@@ -122,7 +105,7 @@ export class ThreadedSink implements Sink {
 class Helper {
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #answered: Int32Array;
+  readonly #shared: Int32Array;
   readonly #take: (answer: Answer) => void;
   readonly #free = new Map<TableName, ChunkBuffer[]>();
   #asked = 0;
@@ -131,15 +114,20 @@ class Helper {
 
   constructor(store: Store['name'], path: string, take: (answer: Answer) => void) {
     const { port1, port2 } = new MessageChannel();
-    const answered = new SharedArrayBuffer(4);
-    this.#answered = new Int32Array(answered);
+    const shared = new SharedArrayBuffer(4 * Object.keys(SHARED).length);
+    this.#shared = new Int32Array(shared);
     this.#take = take;
     this.#port = port1;
-    const workerData: WorkerStart = { store, path, port: port2, answered };
+    const workerData: WorkerStart = { store, path, port: port2, shared };
     const options = { workerData, transferList: [port2], execArgv: [] };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), options);
     this.#worker.unref();
     this.#port.unref();
+  }
+
+  /** It can be asked. */
+  get isReady(): boolean {
+    return Atomics.load(this.#shared, SHARED.ready) === 1;
   }
 
   /** Whole chunks that the worker has not yet answered. */
@@ -184,8 +172,14 @@ class Helper {
     }
   }
 
+  /** Ends it where nothing was asked of it. */
+  dismiss(): void {
+    this.#port.close();
+    void this.#worker.terminate();
+  }
+
   #wait(): void {
-    Atomics.wait(this.#answered, 0, this.#received);
+    Atomics.wait(this.#shared, SHARED.answered, this.#received);
     this.#receive();
   }
 

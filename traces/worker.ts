@@ -1,8 +1,8 @@
 /** The thread that prepares and writes the chunks of a trace; see threaded.ts. */
 import { workerData } from 'node:worker_threads';
 import { TraceError } from './errors.js';
+import { type Answer, type Failure, type Request, SHARED, type WorkerStart } from './exchange.js';
 import type { Backend, Store } from './sink.js';
-import type { Answer, Failure, Request, WorkerStart } from './threaded.js';
 
 /** How each store's files are opened; only what the store needs is loaded, which is most of what a short import takes. */
 const OPEN: Readonly<Record<Store['name'], () => Promise<(path: string) => Backend>>> = {
@@ -10,24 +10,30 @@ const OPEN: Readonly<Record<Store['name'], () => Promise<(path: string) => Backe
   sqlite: async () => (await import('./sqlite/backend.js')).sqliteStore.append,
 };
 
-const { store, path, port, answered } = workerData as WorkerStart;
-const count = new Int32Array(answered);
-const backend = (await OPEN[store]())(path);
+const { store, path, port, shared } = workerData as WorkerStart;
+const count = new Int32Array(shared);
+const open = await OPEN[store]();
+/** The files, from the first request on: until then its owner has them. */
+let files: Backend | null = null;
+const backend = (): Backend => {
+  files ??= open(path);
+  return files;
+};
 const NOTHING: Answer = { table: null, ended: null, buffer: null, failure: null };
 
 function serve(request: Request): Answer {
   if (request.kind === 'close') {
-    backend.close(request.end);
+    backend().close(request.end);
     return NOTHING;
   }
   if (request.kind === 'prepared') {
     const { prepared } = request;
-    backend.write(prepared, null);
+    backend().write(prepared, null);
     return { ...NOTHING, table: prepared.table, ended: prepared.ended };
   }
   const { segment, give } = request;
-  const prepared = backend.prepare(segment);
-  backend.write(prepared, segment);
+  const prepared = backend().prepare(segment);
+  backend().write(prepared, segment);
   return { ...NOTHING, table: prepared.table, ended: prepared.ended, buffer: give ? segment.buffer : null };
 }
 
@@ -44,7 +50,8 @@ port.on('message', (request: Request) => {
     answer = { ...NOTHING, failure: failureOf(error) };
   }
   port.postMessage(answer);
-  Atomics.add(count, 0, 1);
-  Atomics.notify(count, 0);
+  Atomics.add(count, SHARED.answered, 1);
+  Atomics.notify(count, SHARED.answered);
   if (request.kind === 'close') port.close();
 });
+Atomics.store(count, SHARED.ready, 1);

@@ -24,6 +24,9 @@ export function isLocked(path: string): boolean {
   }
 }
 
+/** Milliseconds. */
+const PATIENCE = 1000;
+
 /** Holds a file locked that nothing is in, as long as it is there; an empty file is an empty database. */
 export class FileLock {
   readonly #path: string;
@@ -47,7 +50,7 @@ export class FileLock {
 function exclusively(path: string): Database.Database | null {
   let db: Database.Database | null = null;
   try {
-    db = new Database(path, { timeout: 0 });
+    db = new Database(path, { timeout: PATIENCE }); // whoever asks whether it is locked has it for a moment
     db.pragma('journal_mode = MEMORY');
     db.exec('BEGIN EXCLUSIVE');
     return db;
