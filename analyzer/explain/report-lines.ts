@@ -5,6 +5,16 @@
 
 /** A line of a program that matches one, not what it printed. */
 const MATCHED = /=>/;
+
+const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
+/** A test, but no program that is called so: its name stands behind a time, or the host behind that. */
+const TEST = new RegExp(
+  String.raw`(?<!\S)(?:sub|(?<!${TIME}\]?\s+(?:(?!\w+ing\s|unit\s)[a-z][\w.-]*\s+)?))test:\s`,
+  'i',
+);
+/** What was expected, but no name of a host, and no success in whose place an error came. */
+const EXPECTED = /\bexpect(?:s|ed)?\b(?!-|:? 0(?!\w)|(?:no error|(?!err|fail|invalid).){0,80}\bgot\b)/i;
+
 /** Lines that speak of errors and report none, by what they are. */
 const NO_REPORT: readonly RegExp[] = [
   // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
@@ -15,13 +25,16 @@ const NO_REPORT: readonly RegExp[] = [
   // commands that look for an error
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
   // an entry of an enumeration, a setting of a file or of a command
-  /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +\S*\//,
+  /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +[^\s=]*\//,
   // what a test is called, expects, or passed
   /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
-  /(?:^|\s)(?:sub)?test:\s|\bexpect(?:s|ed)?\b|\((?:injected|simulated)\)/i,
+  TEST,
+  EXPECTED,
+  /\((?:injected|simulated)\)/i,
   // headings of mails, of pages and of changes, with the name of a commit in front or in brackets, and questions
   /^\W*(?:subject|re|fwd?|fixes|title|summary|applying):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
-  /^[*|\\/_ ]*(?:commit |pick |fixup |squash |reword |HEAD is now at )?(?=\d*[a-f])[0-9a-f]{7,40}(?: \([^)]*\)|:| HEAD@\S+)* (?!\d)/,
+  // a container is named by twelve such digits, which its program or a bar follows
+  /^(?!0000|ffff|[0-9a-f]{12} +(?:\| |qemu(?:-kvm|-system-\w+)?: |[\w-]+\[\d+\]: ))[*|\\/_ ]*(?:commit |pick |fixup |squash |reword |HEAD is now at )?(?=\d*[a-f])[0-9a-f]{7,40}(?: \([^)]*\)|:| HEAD@\S+)* (?!\d)/,
   /^\W*\[(?:patch|rfc)\b|^\[\S+ [0-9a-f]{7,40}\]|\?\s*$/i,
 ];
 
@@ -29,7 +42,8 @@ const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug
 /** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
 const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
 const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
-const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
+/** A counter or an address of the kernel; a commit begins so once in 32768. */
+const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
 
 /**
  * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
@@ -37,7 +51,7 @@ const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})) ?$`,
+  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|${ADDRESS}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */

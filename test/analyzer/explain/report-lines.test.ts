@@ -25,6 +25,31 @@ describe('errors beside other text', () => {
       assert.equal(dump && fieldOf(dump, 'error.hardware'), 0x8000_0021n);
     }
   });
+  it('of programs, hosts and containers whose names are words of other lines', () => {
+    for (const line of [
+      'level=error caller=kvm/run.go:12 msg="vmlaunch failed: VM-instruction error 7"',
+      'level=error ts=2025/01/02 msg="VM-instruction error 7"',
+      'Jan  2 03:04:05 testhost test: VM-instruction error 7',
+      '2026-11-29T10:00:00+00:00 testhost test: VM-instruction error 7',
+      '[   3.0] test: VMLAUNCH failed with VM-instruction error 7',
+      'Jan  2 03:04:05 expected-host hv: VM-instruction error 7',
+      'a1b2c3d4e5f6 qemu: KVM: entry failed, hardware error 0x7',
+      'a1b2c3d4e5f6 hv[12]: VM-instruction error 7',
+      'c0ffee12ab34 | KVM: entry failed, hardware error 0x7',
+      '00000fed VM-instruction error 7',
+      'ffff8881: VM-instruction error 7',
+    ])
+      assert.deepEqual(errors(line), [7n], line);
+  });
+  it('in the place of a success that was expected', () => {
+    for (const line of [
+      "thread 'main' panicked at 'Expected Hlt, got FailEntry(7, 0)', src/main.rs:12:5",
+      'FAIL: expected success, got VM-instruction error 7',
+      'FAIL: expected no error, but got VM-instruction error 7',
+      'VMLAUNCH failed with VM-instruction error 7 (expected 0)',
+    ])
+      assert.deepEqual(errors(line), [7n], line);
+  });
   // The number of a line of DebugView is none of a commit.
   it('behind a number', () => assert.deepEqual(errors('00000024 2.18 [hv] VMLAUNCH failed with error 7'), [7n]));
 });
@@ -191,6 +216,14 @@ describe('lines that report no error', () => {
     'VMLAUNCH failed with error 7 - Stack Overflow',
     'assembly - VMLAUNCH error 7: how to debug?',
     'NOTICE: nested VM-Entry, Code=7 unsupported',
+    '9d58e6f5a8b0 KVM: nVMX: VM-instruction error 7',
+    '9d58e6f | VM-instruction error 7',
+    '10:00:00 Running test: VM-instruction error 7',
+    '[   3.0] subtest: VM-instruction error 7',
+    'test: VM-instruction error 7',
+    "panicked at 'Expected FailEntry(7, 0), got Hlt'",
+    'expected VM-instruction error 8, got VM-instruction error 7',
+    'got VM-instruction error 7 (expected 0x7)',
     // the same of what QEMU and KVM print
     '/* KVM: entry failed, hardware error 0x80000021 */',
     '    fprintf(stderr, "KVM: entry failed, hardware error 0x7\\n");',
