@@ -58,6 +58,11 @@ const STATE_ROWS: readonly RowSpec[] = [
     'rflags: {RFLAGS:16}',
     'rsp: {RSP:16}',
     'rax: {RAX:16}',
+  ),
+  // Since 6.18, and amid the others.
+  ...may('state', 's_cet: {S_CET:16}', 'ssp: {SSP:16}', 'isst_addr: {ISST_ADDR:16}'),
+  ...must(
+    'state',
     'star: {STAR:16}',
     'lstar: {LSTAR:16}',
     'cstar: {CSTAR:16}',
@@ -78,9 +83,6 @@ const STATE_ROWS: readonly RowSpec[] = [
     // Of the VMSA; its printer forgot the colon.
     'sev_features {SEV_FEATURES:16}',
     'sev_features: {SEV_FEATURES:16}',
-    's_cet: {S_CET:16}',
-    'ssp: {SSP:16}',
-    'isst_addr: {ISST_ADDR:16}',
     'u_cet: {U_CET:16}',
     'xss: {XSS:16}',
   ),
