@@ -10,7 +10,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { fold, plain } from './template.js';
-import { AHEAD, endsInHead, unwrap, WRAPPED } from './wrapped.js';
+import { AHEAD, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -102,7 +102,7 @@ class Finder {
     let text = fold(respelled(front));
     let places = placesOf(text);
     let hits = hitsOf(text, places, front);
-    if (isBroken || this.#isOpenEnded(text, places, hits))
+    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#window[1]))
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
     places = placesOf(text);
     if (places.length === 0) {

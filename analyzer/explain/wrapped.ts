@@ -1,6 +1,7 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
 import { type Hit, hitsOf, placesOf } from './hits.js';
 import { momentOf } from './moments.js';
+import type { Row } from './row.js';
 import { ROWS } from './rows.js';
 import { fold, plain } from './template.js';
 
@@ -11,17 +12,21 @@ export const AHEAD = 2 * WRAPPED;
 /** What quotes a line of a mail. */
 const QUOTE = /^[>|#\s]+/;
 
-/** The first words of heads that have several. */
-const startsOf = (heads: readonly string[]): ReadonlySet<string> =>
+/** Heads by which a dump begins and that have as many words are unlike other text: what comes behind one is missed. */
+const SPEAKING = 3;
+
+/** The first words of heads that have several, and all of those that speak for themselves. */
+const startsOf = (rows: readonly Row[]): ReadonlySet<string> =>
   new Set(
-    heads.flatMap((head) => {
+    rows.flatMap(({ head, opens }) => {
       const words = head.trim().split(' ');
-      return words.slice(1).map((_, i) => words.slice(0, i + 1).join(' '));
+      const most = opens === 'dump' && words.length >= SPEAKING ? words.length : words.length - 1;
+      return words.slice(0, most).map((_, i) => words.slice(0, i + 1).join(' '));
     }),
   );
 
-const STARTS = startsOf(ROWS.map(({ head }) => head));
-const HEADING_STARTS = startsOf(ROWS.filter(({ opens }) => opens === 'section').map(({ head }) => head));
+const STARTS = startsOf(ROWS);
+const HEADING_STARTS = startsOf(ROWS.filter(({ opens }) => opens !== undefined));
 const LAST_WORDS: ReadonlySet<string> = new Set([...STARTS].map((start) => start.slice(start.lastIndexOf(' ') + 1)));
 /** No head has more words. */
 const MOST_WORDS = Math.max(...[...STARTS].map((start) => start.split(' ').length));
@@ -36,6 +41,15 @@ export function endsInHead(line: string, isOpen: boolean): boolean {
 }
 /** No head is longer. */
 const LONGEST_HEAD = 60;
+
+/** All that a terminal has left of a number for the next line. */
+const DIGITS = /^\s*[\da-f]{1,8}\s*$/i;
+
+/** A line ends in a number by which a dump begins, and digits are all of the next: any number of them may be printed. */
+export const endsInNumber = (text: string, hits: readonly Hit[], next: string | undefined): boolean =>
+  next !== undefined &&
+  DIGITS.test(plain(next)) &&
+  hits.some(({ row, fit }) => row.opens === 'dump' && fit.to === text.length && fit.taken.length > 0);
 
 /** A line as it was before it was broken, and everything of it that fits a row. */
 export interface Whole {

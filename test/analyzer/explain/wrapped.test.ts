@@ -44,6 +44,16 @@ describe('wrapped lines', () => {
     for (const by of [' CR3=', '=00002040', ' CR2'])
       assert.deepEqual(values(whole.replace(by, `\n${by.trim()}`)), values(whole), by);
   });
+  // kvm_cpu_exec of QEMU's accel/kvm/kvm-all.c prints the number with %PRIx64: it has no length of its own
+  it('what QEMU says of a failed entry, with its registers and alone, before its number and amid it', () => {
+    const prefix = 'Jun 10 15:58:40 pve QEMU[1234567]: ';
+    const said = `${prefix}KVM: entry failed, hardware error 0x80000021\n`;
+    const registers = `${prefix}EAX=00000064 EBX=91df5efe ECX=00000000 EDX=000003f8\n`;
+    const broken = [said.replace(' 0x', '\n0x'), said.replace('0x80', '0x80\n'), said.replace(/1\n$/, '\n1\n')];
+    for (const text of broken)
+      for (const rest of ['', registers]) assert.deepEqual(values(text + rest), values(said + rest), text);
+    assert.deepEqual(values(`${said}${prefix}00000000\n`), values(said));
+  });
 });
 
 describe('whole dumps that were wrapped', () => {
