@@ -22,8 +22,7 @@ const TPR_SHADOW = primary(PRIMARY.tprShadow);
 /** What Linux prints since 5.13 alone: where it ran, an EFER that it computed; and since 6.0 the tertiary controls. */
 const SINCE_5_13 = either(
   line('VMCS '),
-  both(gives('efer.list'), not(line('EFER(MSR LL)='))),
-  gives('TERTIARY_VM_EXEC_CONTROL'),
+  both(gives('efer.list', 'TERTIARY_VM_EXEC_CONTROL'), not(line('EFER(MSR LL)='))),
 );
 /** And since 5.2. */
 const SINCE_5_2 = either(gives('intr.svi', 'APIC_ACCESS_ADDR', 'VIRTUAL_APIC_PAGE_ADDR'), SINCE_5_13);

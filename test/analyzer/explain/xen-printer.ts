@@ -1,10 +1,10 @@
 /**
- * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.7 and of 4.13, for tests of the reader: which lines, in which
+ * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.7, 4.13 and 4.20, for tests of the reader: which lines, in which
  * order and under which control. Nothing of it is shared with the code that it tests.
  */
 import { type Line, type Machine, printLines } from './kvm-printer.js';
 
-export const XEN_VERSIONS = [407, 413] as const;
+export const XEN_VERSIONS = [407, 413, 420] as const;
 
 const V = '????????????????';
 const set = (word: number, bit: number): boolean => ((word >>> bit) & 1) === 1;
@@ -44,7 +44,9 @@ const LINES: readonly Line[] = [
   { text: `EFER = 0x${V}  PAT = 0x${V}`, when: ({ exit }) => set(exit, 19) || set(exit, 21) },
   { text: `PerfGlobCtl = 0x${V}`, when: ({ exit }) => set(exit, 12) },
   { text: '*** Control State ***' },
-  { text: 'PinBased=PIN CPUBased=PRIMARY SecondaryExec=SECONDARY' },
+  { text: 'PinBased=PIN CPUBased=PRIMARY SecondaryExec=SECONDARY', before: 420 },
+  { text: 'PinBased=PIN CPUBased=PRIMARY', from: 420 },
+  { text: 'SecondaryExec=SECONDARY TertiaryExec=TERTIARY', from: 420 },
   { text: 'EntryControls=ENTRY ExitControls=EXIT' },
   { text: 'ExceptionBitmap=???????? PFECmask=???????? PFECmatch=????????' },
   { text: 'VMEntry: intr_info=???????? errcode=???????? ilen=????????' },
