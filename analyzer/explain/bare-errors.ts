@@ -274,6 +274,12 @@ const WORDINGS: readonly Wording[] = [
     as: BARE.error,
     isOne: (value: bigint) => value > 0n && errors.some((error) => BigInt(error) === value),
   })),
+  // A number alone may be what MSVC's intrinsic returned, but not where it is above 2.
+  ...Object.entries(INSTRUCTION_ERRORS).map(([name, errors]) => ({
+    pattern: anyCase`\b(?:__vmx_)?${name} failed: ${NUMBER}`,
+    as: BARE.error,
+    isOne: (value: bigint) => value > 2n && errors.some((error) => BigInt(error) === value),
+  })),
   { pattern: anyCase`\bvmrun failed[:,]? (?:with )?VMEXIT_INVALID\b`, ...OF_VMRUN },
   {
     // The instruction, whose exit code has no other value; `vmrun`, in small letters, is a tool of VMware that exits so.

@@ -21,7 +21,7 @@ const NO_REPORT: readonly RegExp[] = [
   /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
   // statements
   /\bassert\w*!?\s*\(/i,
-  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`]|[;{]\s*$|['`],\s*$/,
+  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`](?!\w{1,40}["'`]\): )|[;{]\s*$|['`],\s*$/,
   // commands that look for an error
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
   // an entry of an enumeration, a setting of a file or of a command
@@ -41,7 +41,7 @@ const NO_REPORT: readonly RegExp[] = [
 const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug|info|notice|debug|trace';
 /** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
 const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
-const FAILED = '(?:fail(?:ed|ure)|unable)(?: with| due to| by)?';
+const FAILED = '(?:fail(?:ed|ure)|unable)(?: (?:on|for) (?:p?v?cpu|core|guest|vm) ?#?\\d{1,5})?(?: with| due to| by)?';
 /** A counter or an address of the kernel; a commit begins so once in 32768. */
 const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
 
@@ -51,7 +51,7 @@ const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|${ADDRESS}) ?$`,
+  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ADDRESS}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */
@@ -59,7 +59,7 @@ const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\n"[,}]|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|\\n(?:"[,}]|(?:\\n)?if you're run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

@@ -118,6 +118,14 @@ describe('bare VM-instruction errors', () => {
     ['[*]  vmwrite failed with error code 13', 13],
     ['VMPTRLD failed with error 11', 11],
     ['VMXON failed: error 15', 15],
+    ['vmxon failed: 15', 15],
+    ['VMWRITE failed with VM-instruction error 13 for field 0x4402', 13],
+    // where it was, and what returned it
+    ['VMLAUNCH failed on CPU 3 with VM-instruction error 7', 7],
+    ['VMLAUNCH failed with VM-instruction error 7 in vmx_vcpu_run+0x12/0x100', 7],
+    ['VM-instruction error 7 returned by vmlaunch', 7],
+    ['VMCS field VM_INSTRUCTION_ERROR = 7', 7],
+    ['vmx_run("vm1"): VM-instruction error 7', 7],
     // SDM volume 3C, "VM Instruction Error Numbers": an entry in SMM
     ['vmresume failed with error 25', 25],
   ];

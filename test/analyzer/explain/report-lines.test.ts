@@ -50,6 +50,12 @@ describe('errors beside other text', () => {
     ])
       assert.deepEqual(errors(line), [7n], line);
   });
+  // error: kvm run failed, target/i386/kvm/kvm.c: the advice stands behind an empty line.
+  it('with the advice of QEMU in one string of JSON', () => {
+    const head = 'KVM: entry failed, hardware error 0x7';
+    for (const rest of ["\\n\\nIf you're running a guest", '\\nEAX=00000000 EBX=00000000'])
+      assert.deepEqual(errors(`{"message":"${head}${rest}"}`), [7n], rest);
+  });
   // The number of a line of DebugView is none of a commit.
   it('behind a number', () => assert.deepEqual(errors('00000024 2.18 [hv] VMLAUNCH failed with error 7'), [7n]));
 });
@@ -224,6 +230,13 @@ describe('lines that report no error', () => {
     "panicked at 'Expected FailEntry(7, 0), got Hlt'",
     'expected VM-instruction error 8, got VM-instruction error 7',
     'got VM-instruction error 7 (expected 0x7)',
+    'VM-instruction error 7 returned by VMLAUNCH means that a control is wrong',
+    'VM-instruction error 7 in vmx_vcpu_run is a matter of controls',
+    'puts("vm1", "VM-instruction error 7")',
+    'vmclear failed: 2',
+    'vmxon failed: 15 attempts',
+    'the VMCS field VM_INSTRUCTION_ERROR = 7',
+    'x = "VM-instruction error 7\\nfoo"',
     // the same of what QEMU and KVM print
     '/* KVM: entry failed, hardware error 0x80000021 */',
     '    fprintf(stderr, "KVM: entry failed, hardware error 0x7\\n");',
