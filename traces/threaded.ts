@@ -2,8 +2,8 @@
  * Hands the work of a store to a worker. A trace begins on the caller's thread; once a long table has filled its first
  * chunk, a worker is started, and takes over the files once it can be asked, so that no trace waits for a thread to start,
  * and the files are without an owner for no longer than it takes to open them. Then the caller hands over whole chunks
- * and fills the next. Where the worker is behind, the caller prepares an Arrow chunk itself and hands
- * over the result, or waits: both cores are busy, memory is bounded, and the files do not depend on who did what.
+ * and fills the next. Where the worker is behind, the caller prepares an Arrow chunk itself and hands over the result,
+ * or waits: both cores are busy, memory is bounded, and the files do not depend on who did what.
  */
 import { type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type ChunkBuffer, copyChunkBuffer, layoutOf, newSharedBuffer } from './column.js';

@@ -38,15 +38,6 @@ export class WordTable {
     }
   }
 
-  a(index: number): number {
-    return this.#a[index] ?? 0;
-  }
-
-  /** The last two words as one unsigned 64-bit value, low word first. */
-  value(index: number): bigint {
-    return (BigInt(this.#c[index] ?? 0) << 32n) | BigInt(this.#b[index] ?? 0);
-  }
-
   #grow(): void {
     this.#a = doubled(this.#a);
     this.#b = doubled(this.#b);
@@ -87,15 +78,6 @@ export class Numbers {
       this.#cells = grown;
     }
     this.#cells[this.length++] = value;
-  }
-
-  add(index: number, value: number): void {
-    while (this.length <= index) this.push(0);
-    this.#cells[index] = (this.#cells[index] as number) + value;
-  }
-
-  get(index: number): number {
-    return index < this.length ? (this.#cells[index] as number) : 0;
   }
 
   /** A sorted copy. */
