@@ -10,15 +10,14 @@ import {
   type ListedMsr,
   type Value,
 } from './dump.js';
-import { hasGiven, lacking, missingFrom, type Read } from './missing.js';
+import { hasGiven, lacking, missingFrom, type Read, type Where } from './missing.js';
 import { type Jump, jumpBetween, type Moment } from './moments.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
 import type { Fit } from './template.js';
 import { WORDS } from './xen-vmcb.js';
 
-export interface LineContext {
-  readonly line: number;
+export interface LineContext extends Where {
   /** When it was printed, where the line says so. */
   readonly moment: Moment | null;
   /** Where in the log it begins. */
@@ -65,11 +64,16 @@ const SOURCE = /^ ?\((effective|autoload)\)/i;
 export class Builder {
   readonly family: Family;
   readonly first: number;
+  readonly #firstIndex: number;
   last: number;
+  /** Where its last line is, as `LineContext` has it. */
+  lastIndex: number;
   section: string | null = null;
   readonly #values = new Map<string, Value>();
   readonly #seen = new Map<Row, string>();
-  readonly #lines = new Map<Row, number>();
+  readonly #lines = new Map<Row, Where>();
+  /** Which line each value stands in. */
+  readonly #indexes = new Map<string, number>();
   readonly #sections = new Set<string>();
   /** Names that a line had, whichever of its forms it was printed in. */
   readonly #given = new Set<string>();
@@ -91,8 +95,10 @@ export class Builder {
   /** A dump of the same time, close above this one: where lines of two are mixed, they are of both. */
   #before: Builder | null;
 
-  constructor(family: Family, line: number, before: Builder | null = null) {
+  constructor(family: Family, { line, index }: Where, before: Builder | null = null) {
     this.family = family;
+    this.#firstIndex = index;
+    this.lastIndex = index;
     this.#before = before;
     this.first = line;
     this.last = line;
@@ -158,7 +164,7 @@ export class Builder {
 
   /** The line was printed at the time of this dump, as far as can be told. */
   isFollowedBy(context: LineContext): boolean {
-    const isClose = context.line - this.last <= TOGETHER && this.#interrupted === null;
+    const isClose = context.index - this.lastIndex <= TOGETHER && this.#interrupted === null;
     return CONCURRENT.has(this.family) && isClose && this.#jump(context) === null;
   }
 
@@ -174,7 +180,7 @@ export class Builder {
   /** Xen prints a line for each rule that a VMCB breaks, one after the other: none twice, and no value anew. */
   #isOfAnother(row: Row, { taken }: Fit, context: LineContext): boolean {
     const isOther = taken.some(({ name, value }) => (this.#values.get(name)?.value ?? value) !== value);
-    return this.#seen.has(row) || isOther || context.line - this.last > TOGETHER || this.#jump(context) !== null;
+    return this.#seen.has(row) || isOther || context.index - this.lastIndex > TOGETHER || this.#jump(context) !== null;
   }
 
   /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */
@@ -188,8 +194,9 @@ export class Builder {
   }
 
   take(row: Row, found: Fit, text: string, context: LineContext): void {
-    const { line, xen } = context;
+    const { line, index, xen } = context;
     this.last = line;
+    this.lastIndex = index;
     this.#start ??= row;
     this.#interrupted = null;
     this.section = row.section;
@@ -205,13 +212,13 @@ export class Builder {
     if (this.#dropped !== null) this.#hurt('dropped', this.#dropped.line, this.#dropped.what);
     this.#dropped = null;
     this.#seen.set(row, now);
-    this.#lines.set(row, line);
+    this.#lines.set(row, { line, index });
     for (const name of row.names) if (name !== null) this.#given.add(name);
     this.#order = Math.max(this.#order, row.order);
     if (row.list !== undefined) this.#list = row.list;
-    if (row.says !== undefined) this.#set(row.says, 1n, line);
+    if (row.says !== undefined) this.#set(row.says, 1n, context);
     if (row.names.includes('list.msr')) this.#listed(found, line);
-    else this.#store(found, text, line);
+    else this.#store(found, text, context);
   }
 
   /** A line that begins like a row and does not go on like it; one that is quoted below the dump loses nothing of it. */
@@ -248,6 +255,7 @@ export class Builder {
     const reason = (this.#values.get('failure.reason') ?? this.#values.get('VM_EXIT_REASON'))?.value ?? 0n;
     if (!this.#xen || (reason & BigInt(VM_ENTRY_FAILURE)) !== 0n) return false;
     for (const [name, value] of report.#values) this.#values.set(name, value);
+    for (const [name, index] of report.#indexes) this.#indexes.set(name, index);
     return true;
   }
 
@@ -264,6 +272,7 @@ export class Builder {
       sections: [...this.#sections],
       damage: this.#damage,
       pieces,
+      isOneLine: this.#firstIndex === this.lastIndex,
       ...this.#setClock(),
     };
   }
@@ -276,11 +285,10 @@ export class Builder {
 
   /** Makes each line a piece of its own, and returns their number. */
   #separate(): number {
-    const lines = new Map(
-      [...new Set([...this.#values.values()].map(({ line }) => line))].map((line, i) => [line, i + 1]),
-    );
-    for (const [name, value] of this.#values) this.#values.set(name, { ...value, piece: lines.get(value.line) ?? 0 });
-    return Math.max(2, lines.size);
+    const pieces = new Map([...new Set(this.#indexes.values())].map((index, i) => [index, i + 1]));
+    for (const [name, value] of this.#values)
+      this.#values.set(name, { ...value, piece: pieces.get(this.#indexes.get(name) ?? -1) ?? 0 });
+    return Math.max(2, pieces.size);
   }
 
   get #format(): Format {
@@ -289,10 +297,10 @@ export class Builder {
     return this.family === 'qemu' && !this.#sections.has('registers') ? 'report' : FORMAT_OF[this.family];
   }
 
-  #store(found: Fit, text: string, line: number): void {
+  #store(found: Fit, text: string, where: Where): void {
     for (const { name, value, lost } of found.taken) {
       if (lost !== null) {
-        this.#hurt(lost, line, name);
+        this.#hurt(lost, where.line, name);
         continue;
       }
       if (name === 'GUEST_IA32_EFER') {
@@ -302,15 +310,17 @@ export class Builder {
       const stored = name === 'GUEST_IA32_EFER' && this.#efer !== 'field' ? 'efer.list' : name;
       const [plain, decimal] = stored.endsWith('.decimal') ? [stored.slice(0, -8), true] : [stored, false];
       const digits = value.toString(16);
-      if (decimal && /[a-f]/.test(digits)) this.#hurt('garbled', line, plain);
-      else this.#set(plain, decimal ? BigInt(digits) : value, line);
+      if (decimal && /[a-f]/.test(digits)) this.#hurt('garbled', where.line, plain);
+      else this.#set(plain, decimal ? BigInt(digits) : value, where);
     }
   }
 
-  #set(name: string, value: bigint, line: number): void {
+  #set(name: string, value: bigint, { line, index }: Where): void {
     const fields = WORDS[name] ?? [{ field: name, low: 0, bits: 64 }];
-    for (const { field, low, bits } of fields)
+    for (const { field, low, bits } of fields) {
+      this.#indexes.set(field, index);
       this.#values.set(field, { value: BigInt.asUintN(bits, value >> BigInt(low)), line, piece: this.#pieces });
+    }
   }
 
   /** Xen prints only the entry that was refused, after its number, which counts from 0 as the qualification does not. */

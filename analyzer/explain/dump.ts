@@ -68,6 +68,8 @@ export interface Dump {
   readonly damage: readonly Damage[];
   /** Pieces of a spliced dump, lines of one that is mixed with another; 1 for one that is whole. */
   readonly pieces: number;
+  /** All of it is one line of a log, or of a string in it. */
+  readonly isOneLine?: boolean;
   /** The line from which on the clock is another, where all lines are there in order, and the clock one that can be set. */
   readonly clockSetAt?: number;
   /** What stands beside the VMCS where the machine itself is there to be asked, and not its dump alone. */

@@ -5,7 +5,7 @@ import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
 import { type Hit, hitsOf, mayBeRow, type Place, placesOf } from './hits.js';
-import type { Log } from './lines.js';
+import type { Line, Log } from './lines.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
@@ -48,7 +48,7 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
-  readonly #window: string[] = [];
+  readonly #window: Line[] = [];
   readonly #open = new Map<string, Builder>();
   /** Reports that stand before a dump. */
   readonly #announced = new WeakMap<Builder, Builder>();
@@ -63,16 +63,16 @@ class Finder {
   #longest = 0;
   #width = 0;
   /** The last line of a dump, and who printed it. */
-  #fed = { line: 0, thread: '' };
+  #fed = { index: -1, thread: '' };
 
   constructor(found: (dump: Dump) => void) {
     this.#found = found;
   }
 
-  find(lines: Iterable<string>): void {
+  find(lines: Iterable<Line>): void {
     let next = 0;
-    for (const line of lines) {
-      this.#window.push(unescaped(line));
+    for (const { text, number } of lines) {
+      this.#window.push({ text: unescaped(text), number });
       if (this.#window.length > AHEAD) this.#step(next++);
     }
     while (this.#window.length > 0) this.#step(next++);
@@ -81,18 +81,19 @@ class Finder {
 
   #step(i: number): void {
     if (i % GAP === 0) this.#closeOld(i);
-    this.#line(i, this.#window[0] ?? '');
+    const line = this.#window[0];
+    if (line !== undefined) this.#line(i, line);
     this.#window.shift();
   }
 
-  #line(i: number, raw: string): void {
+  #line(i: number, { text: raw, number }: Line): void {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
     const shown = plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
     const front = this.#withValue(i, shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
-    if (dropped !== null) for (const builder of this.#open.values()) builder.drop(i + 1, dropped);
+    if (dropped !== null) for (const builder of this.#open.values()) builder.drop(number, dropped);
     this.#longest = this.#open.size === 0 ? 0 : Math.max(this.#longest, shown.length);
     const isBroken = this.#isBroken(this.#lastOf(i, shown));
     if (!isBroken && !mayBeRow(front)) {
@@ -102,7 +103,7 @@ class Finder {
     let text = fold(respelled(front));
     let places = placesOf(text);
     let hits = hitsOf(text, places, front);
-    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#window[1]))
+    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#window[1]?.text))
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
     places = placesOf(text);
     if (places.length === 0) {
@@ -111,8 +112,8 @@ class Finder {
     }
     this.#afterBlank = false;
     const moment = momentOf(shown.slice(0, FRONT));
-    const thread = THREAD.exec(shown)?.[1] ?? VCPU.exec(shown)?.[0] ?? (moment === null ? this.#goesOn(i + 1) : '');
-    const context = { line: i + 1, thread, moment, at, xen: XEN.test(shown) };
+    const thread = THREAD.exec(shown)?.[1] ?? VCPU.exec(shown)?.[0] ?? (moment === null ? this.#goesOn(i) : '');
+    const context = { line: number, index: i, thread, moment, at, xen: XEN.test(shown) };
     const taken = new Set<number>();
     for (const hit of hits) {
       const rivals = hits.filter(({ fit: other }) => other.from === hit.fit.from);
@@ -124,7 +125,7 @@ class Finder {
 
   /** The line with the next one, where a row was broken before its `=`. */
   #withValue(i: number, front: string): string {
-    const next = this.#window[1];
+    const next = this.#window[1]?.text;
     if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
     const joined = `${front} ${next.slice(0, LONGEST).replace(QUOTE, '')}`;
     if (placesOf(fold(joined)).length <= placesOf(fold(front)).length) return front;
@@ -133,8 +134,8 @@ class Finder {
   }
 
   /** Who printed a line that was broken off the one before. */
-  #goesOn(line: number): string {
-    return line - this.#fed.line <= WRAPPED ? this.#fed.thread : '';
+  #goesOn(i: number): string {
+    return i - this.#fed.index <= WRAPPED ? this.#fed.thread : '';
   }
 
   /** A line of no dump; dumps may be quoted with the sign that headings have, but those lines are rows. */
@@ -158,7 +159,7 @@ class Finder {
 
   /** The last of the lines that were joined. */
   #lastOf(i: number, line: string): string {
-    return this.#joined > i ? plain(this.#window[this.#joined - i] ?? '') : line;
+    return this.#joined > i ? plain(this.#window[this.#joined - i]?.text ?? '') : line;
   }
 
   /** The line ends in the first words of a row, or where others were broken. */
@@ -175,7 +176,9 @@ class Finder {
 
   /** The line with those that it was broken into, and what of it fits a row. */
   #unwrap(i: number, broken: [line: string, last: string], text: string, hits: Hit[]): [text: string, hits: Hit[]] {
-    let following = this.#window.slice(Math.max(1, this.#joined - i + 1)).map((line) => line.slice(0, LONGEST));
+    let following = this.#window
+      .slice(Math.max(1, this.#joined - i + 1))
+      .map(({ text: line }) => line.slice(0, LONGEST));
     let found: [text: string, hits: Hit[]] = [text, hits];
     let [line, last] = broken;
     for (let isOpen = true; isOpen && following.length > 0; ) {
@@ -205,7 +208,7 @@ class Finder {
       const own = rivals.filter(({ row }) => row.family === family);
       const id = key(family, context.thread);
       let builder = this.#open.get(id);
-      if (builder !== undefined && context.line - builder.last > GAP) {
+      if (builder !== undefined && context.index - builder.lastIndex > GAP) {
         this.#close(id);
         builder = undefined;
       }
@@ -215,12 +218,12 @@ class Finder {
       if (relation === 'mixed') builder?.mix(context.line, hit.row);
       if (builder === undefined || relation === 'next') {
         if (!starts(hit.row, context.xen)) continue;
-        builder = new Builder(family, context.line, this.#leave(id, builder, context));
+        builder = new Builder(family, context, this.#leave(id, builder, context));
         this.#announce(builder, context);
         this.#open.set(id, builder);
       }
       builder.take(hit.row, hit.fit, text, context);
-      this.#fed = { line: Math.max(context.line, this.#joined + 1), thread: context.thread };
+      this.#fed = { index: Math.max(context.index, this.#joined), thread: context.thread };
       return true;
     }
     return false;
@@ -233,7 +236,7 @@ class Finder {
   #families(rivals: readonly Hit[], { thread, xen }: LineContext & { readonly thread: string }): Family[] {
     const families = [...new Set(rivals.map(({ row }) => row.family))];
     if (families.length === 1) return families;
-    const last = (family: Family): number => this.#open.get(key(family, thread))?.last ?? -1;
+    const last = (family: Family): number => this.#open.get(key(family, thread))?.lastIndex ?? -1;
     const open = families.filter((family) => last(family) >= 0).sort((a, b) => last(b) - last(a));
     if (open.length > 0) return open;
     const whole = rivals.filter(({ fit: { taken } }) => taken.every(({ lost }) => lost === null));
@@ -247,7 +250,7 @@ class Finder {
     if (builder.family !== 'vmcs') return;
     const id = key('report', context.thread);
     const report = this.#open.get(id);
-    if (report === undefined || context.line - report.last > ANNOUNCED || !report.announces(context)) return;
+    if (report === undefined || context.index - report.lastIndex > ANNOUNCED || !report.announces(context)) return;
     this.#announced.set(builder, report);
     this.#open.delete(id);
   }
@@ -279,7 +282,7 @@ class Finder {
 
   /** Dumps that no further line can belong to; every thread of a log may have begun one. */
   #closeOld(i: number): void {
-    for (const [id, { last }] of this.#open) if (i + 1 - last > GAP) this.#close(id);
+    for (const [id, { lastIndex }] of this.#open) if (i - lastIndex > GAP) this.#close(id);
   }
 
   #closeAll(): void {

@@ -55,10 +55,17 @@ export function hasPhrase(log: Log, pattern: RegExp): boolean {
   return false;
 }
 
+/** A line, or a part of one that a string spells as a line of its own. */
+export interface Line {
+  readonly text: string;
+  /** Its line of the log, from 1. */
+  readonly number: number;
+}
+
 /** The end of a line, of any system. */
 const END = /\r\n|\n|\r/;
 /** The same within a string, as JSON and languages spell it; at its end it ends no line. */
-const ESCAPED_END = /\r\n|\n|\r|(?:\\{1,4}r)?\\{1,4}n(?!["'])/;
+const SPELLED_END = /(?:\\{1,4}r)?\\{1,4}n(?!["'])/;
 /** What may be the beginning of an end that goes on in the next block. */
 const BEGINS_END = /(?:\r|(?:\\{1,4}r)?\\{1,4}n?)$/;
 /** No end is longer. */
@@ -66,18 +73,27 @@ const LONGEST_END = 10;
 
 /**
  * Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept.
- * @param isEscaped ends that are spelled within a string count as well
+ * @param isEscaped ends that are spelled within a string end lines as well, and do not count
  */
-export function* linesOf(log: Log, isEscaped = false): Generator<string> {
-  const end = isEscaped ? ESCAPED_END : END;
+export function* linesOf(log: Log, isEscaped = false): Generator<Line> {
+  const partsOf = (line: string): string[] => (isEscaped ? line.split(SPELLED_END) : [line]);
+  let number = 1;
   let open = '';
   for (const block of blocksOf(log)) {
     const text = open + block;
     const whole = text.length - (BEGINS_END.exec(text.slice(-LONGEST_END))?.[0].length ?? 0);
-    const lines = text.slice(0, whole).split(end);
-    const last = lines.pop() ?? '';
-    yield* lines;
+    const lines = text.slice(0, whole).split(END);
+    const parts = partsOf(lines.pop() ?? '');
+    for (const line of lines) {
+      for (const part of partsOf(line)) yield { text: part, number };
+      number++;
+    }
+    const last = parts.pop() ?? '';
+    for (const part of parts) yield { text: part, number };
     open = (last.length > KEPT ? last.slice(0, KEPT) : last) + text.slice(whole);
   }
-  yield* open.split(end);
+  for (const line of open.split(END)) {
+    for (const part of partsOf(line)) yield { text: part, number };
+    number++;
+  }
 }

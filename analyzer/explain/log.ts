@@ -96,7 +96,7 @@ const COMMON: ReadonlySet<string> = new Set(['kvm-vmcs', 'xen-vmcs', 'xen-vmcb']
 
 /** One line that may be of anything, breaks no rule and does not say what happened: two registers that a debugger prints. */
 function saysNothing(dump: Dump, processor: Processor): boolean {
-  if (dump.first !== dump.last || !COMMON.has(dump.format)) return false;
+  if (dump.isOneLine !== true || !COMMON.has(dump.format)) return false;
   const { outcome, conclusion } = judgeDump(dump, processor);
   return outcome.kind === 'unknown' && conclusion.violated.length + conclusion.suspects.length === 0;
 }

@@ -3,13 +3,21 @@ import type { Shown } from './conditions.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
 
+/** A line of a dump. */
+export interface Where {
+  /** Its line of the log, from 1; that of another where both stand in one string. */
+  readonly line: number;
+  /** Lines before it, those counted that a string spells. */
+  readonly index: number;
+}
+
 /** What was read of a dump. */
 export interface Read {
   readonly family: Family;
   readonly program: 'kvm' | 'xen';
   readonly first: number;
   /** Where each line was. */
-  readonly lines: ReadonlyMap<Row, number>;
+  readonly lines: ReadonlyMap<Row, Where>;
   /** Names that a line had, whichever of its forms it was printed in. */
   readonly given: ReadonlySet<string>;
   readonly sections: ReadonlySet<string>;
@@ -35,7 +43,7 @@ export const lacking = (read: Read): Row[] => lackingOf(read, ({ optional }) => 
 /** Lines that stand together and are missing. */
 interface Gap {
   readonly section: string;
-  readonly after: number;
+  readonly after: Where | null;
   readonly heads: string[];
 }
 
@@ -52,26 +60,29 @@ export function missingFrom(read: Read): { readonly line: number; readonly what:
     unless?.(shown) !== true && (!optional || when?.(shown) === true);
   const due = new Set(lackingOf(read, isDue));
   const gaps = new Map<string, Gap>();
-  let after = 0;
+  let after: Where | null = null;
   for (const row of ROWS) {
     if (row.family !== read.family) continue;
     after = read.lines.get(row) ?? after;
     if (!due.has(row)) continue;
-    const gap = gaps.get(`${row.section} ${after}`) ?? { section: row.section, after, heads: [] };
+    const id = `${row.section} ${after?.index}`;
+    const gap: Gap = gaps.get(id) ?? { section: row.section, after, heads: [] };
     gap.heads.push(nameOf(row));
-    gaps.set(`${row.section} ${after}`, gap);
+    gaps.set(id, gap);
   }
   return [...gaps.values()].map(({ section, after: before, heads: names }) => {
     const what = read.sections.has(section) ? `${section}: ${names.join(', ')}` : `all of the ${section} section`;
-    return { line: before === 0 ? read.first : before, what: `${what} (${placeAfter(read, before)})` };
+    return { line: before?.line ?? read.first, what: `${what} (${placeAfter(read, before)})` };
   });
 }
 
 /** `CS` of `CS: sel=`, `TSC Offset` of `TSC Offset=`. */
 const nameOf = ({ head }: Row): string => head.trim().replace(/(?:: \w+)?[=:{(]*$/, '');
 
-function placeAfter({ first, lines }: Read, line: number): string {
-  if (line === 0) return `before line ${first}`;
-  const next = Math.min(...[...lines.values()].filter((other) => other > line));
-  return Number.isFinite(next) ? `between lines ${line} and ${next}` : `after line ${line}`;
+function placeAfter({ first, lines }: Read, before: Where | null): string {
+  if (before === null) return `before line ${first}`;
+  const { line, index } = before;
+  const next = [...lines.values()].filter((other) => other.index > index).sort((a, b) => a.index - b.index)[0];
+  if (next === undefined) return `after line ${line}`;
+  return next.line === line ? `in line ${line}` : `between lines ${line} and ${next.line}`;
 }

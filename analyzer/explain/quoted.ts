@@ -3,7 +3,7 @@
  */
 import { decodeQuoted, endOfQuoted } from '../../traces/quoted.js';
 import { SPELLED_END } from './escaped.js';
-import { hasPhrase, type Log, linesOf } from './lines.js';
+import { hasPhrase, type Line, type Log, linesOf } from './lines.js';
 
 const ESCAPE = /=([0-9A-Fa-f]{2})/g;
 /** Characters beyond ASCII, in UTF-8: no register has a second sign of equality behind two digits. */
@@ -27,9 +27,9 @@ const conforms = (line: string): boolean => line.length <= LONGEST && CONFORMS.t
  * Whether a text is quoted: its escapes are mostly those of `=`, where those of a plain one are digits of values. One
  * without a `=` of its own has soft breaks alone; then no line may be one that a quoted text has not.
  */
-function isQuoted(lines: Iterable<string>): boolean {
+function isQuoted(lines: Iterable<Line>): boolean {
   let [lined, equals, others, breaks] = [0, 0, 0, 0];
-  for (const line of lines) {
+  for (const { text: line } of lines) {
     if (HEADER.test(line)) return true;
     const isEncoded = conforms(line);
     if (!isEncoded || line.length > WIDEST) breaks = Number.NEGATIVE_INFINITY;
@@ -59,33 +59,28 @@ function decoded(line: string): string {
   return utf8.decode(target.subarray(0, decodeQuoted(bytes, 0, endOfQuoted(bytes, 0, bytes.length), target, 0)));
 }
 
-/**
- * The lines of a log, decoded where it is quoted. A line that goes on takes what follows and leaves empty lines there,
- * so that every line keeps its number.
- */
-export function unquoted(log: Log): Iterable<string> {
+/** The lines of a log, decoded where it is quoted: one that goes on takes what follows. Each has the number it begins at. */
+export function unquoted(log: Log): Iterable<Line> {
   // Most logs are neither, which one look tells.
   if (!hasPhrase(log, ENCODED)) return linesOf(log);
   if (hasPhrase(log, WORTH_A_LOOK) && isQuoted(linesOf(log))) return decodedLines(linesOf(log));
   return linesOf(log, hasPhrase(log, SPELLED_END));
 }
 
-function* decodedLines(lines: Iterable<string>): Generator<string> {
-  let open: string | null = null;
-  let joined = 0;
-  function* close(): Generator<string> {
-    if (open !== null) yield open;
-    for (; joined > 0; joined--) yield '';
+function* decodedLines(lines: Iterable<Line>): Generator<Line> {
+  let open: Line | null = null;
+  for (const line of lines) {
+    const { text, number } = line;
+    const goesOn = SOFT.test(text) && conforms(text);
+    if (open === null && !goesOn) {
+      yield SURE.test(text) && conforms(text) ? { text: decoded(text), number } : line;
+      continue;
+    }
+    if (open === null) open = { text: decoded(text), number };
+    else if (open.text.length < LONGEST) open = { text: open.text + decoded(text), number: open.number };
+    if (goesOn) continue;
+    yield open;
     open = null;
   }
-  for (const line of lines) {
-    const goesOn = SOFT.test(line) && conforms(line);
-    if (open !== null) {
-      if (open.length < LONGEST) open += decoded(line);
-      joined++;
-    } else if (goesOn) open = decoded(line);
-    else yield SURE.test(line) && conforms(line) ? decoded(line) : line;
-    if (!goesOn) yield* close();
-  }
-  yield* close();
+  if (open !== null) yield open;
 }

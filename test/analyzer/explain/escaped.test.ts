@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { linesOf } from '../../../analyzer/explain/lines.js';
-import { fixture } from './helpers.js';
+import { fixture, healthy, only } from './helpers.js';
 
 const NAMES = ['vmx-two-faults', 'svm-cs'] as const;
 
@@ -55,5 +55,44 @@ describe('escaped dumps', () => {
       .join('\n');
     assert.deepEqual([...linesOf(text, true)], [...linesOf(text)]);
     assert.equal(findDumps(text)[0]?.values.get('GUEST_CR3')?.line, 5);
+  });
+  describe('line numbers', () => {
+    const plain = fixture(NAMES[0]).trimEnd();
+    const failed = findDumps(plain)[0];
+    const quoted = JSON.stringify({ text: plain });
+    const lineOf = (text: string, part: string): number =>
+      text.split('\n').findIndex((line) => line.includes(part)) + 1;
+
+    it('are those of the file, behind a string that spells dumps and in it', () => {
+      const text = `first\n${quoted}\nthird\n${plain}\nlast`;
+      const [inString, dump] = findDumps(text);
+      assert.deepEqual([inString?.first, inString?.last, failed?.first !== failed?.last], [2, 2, true]);
+      for (const { line } of inString?.values.values() ?? []) assert.equal(line, 2);
+      assert.deepEqual([dump?.first, dump?.last], [3 + (failed?.first ?? 0), 3 + (failed?.last ?? 0)]);
+      for (const [name, { line }] of dump?.values ?? [])
+        assert.equal(line, 3 + (failed?.values.get(name)?.line ?? 0), name);
+      assert.equal(dump?.values.get('GUEST_CR4')?.line, lineOf(text.replace(quoted, ''), 'CR4: actual'));
+    });
+    it('of what is wrong with a dump too', () => {
+      const broken = plain.replace(/^.*CR4: actual.*\n/m, '');
+      const last = lineOf(broken, 'CR0: actual') + 1;
+      assert.deepEqual(
+        findDumps(`${JSON.stringify({ text: broken })}\n${broken}`).map(({ damage }) => damage),
+        [
+          [{ kind: 'missing', line: 1, what: 'guest: CR4 (in line 1)' }],
+          [{ kind: 'missing', line: last, what: `guest: CR4 (between lines ${last} and ${last + 1})` }],
+        ],
+      );
+    });
+    it('of a dump that is one string are one, and it is told', () => {
+      const valid = healthy.trimEnd();
+      assert.equal(only(JSON.stringify(valid)).verdict, 'valid');
+      assert.equal(only(valid).verdict, 'valid');
+    });
+    it('of many dumps in a string are one as well', () => {
+      const text = `${`${JSON.stringify(plain).slice(0, -1)}\\n`.repeat(30)}\n${plain}`;
+      const dumps = findDumps(text);
+      assert.deepEqual([dumps.length, new Set(dumps.slice(0, 30).map(({ last }) => last)).size], [31, 1]);
+    });
   });
 });

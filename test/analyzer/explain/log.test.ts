@@ -111,8 +111,8 @@ describe('a log is read as it comes', () => {
       const first = text.split(/\r\n|\n|\r/)[0]?.slice(0, 5000) ?? '';
       for (const log of [text, Buffer.from(text)])
         assert.deepEqual(
-          [...linesOf(log)].map((line) => line.slice(0, 5000)),
-          [first, ...expected.slice(1)],
+          [...linesOf(log)].map(({ text: line, number }) => [number, line.slice(0, 5000)]),
+          [first, ...expected.slice(1)].map((line, i) => [i + 1, line]),
         );
     }
   });
