@@ -75,7 +75,8 @@ export function notesOf(fact: FactOf): string[] {
 /** Numbers of events by kind. */
 type Kinds = ArrayLike<number>;
 
-const grouped = (count: number): string => count.toLocaleString('en-US');
+/** A whole number with its digits in groups of three. */
+export const grouped = (count: number): string => count.toLocaleString('en-US');
 
 /** A recorder that lost events may not know how many. */
 const lostText = (lost: number): string =>

@@ -1,7 +1,8 @@
 /** A comparison of two traces as the page shows it. */
 import { leastSamples } from './budget-judge.js';
-import type { Diff, ExitLine, ReasonDelta } from './diff.js';
-import type { ComparedExit, ComparedReason, Comparison } from './timeline-answers.js';
+import type { ExitLine, ReasonDelta } from './diff.js';
+import { aloneWords, type Compared, exitsMissing, remarksOf, sameness, unseenBy, verdictOf } from './diff-outcome.js';
+import type { ComparedExit, ComparedReason, Comparison } from './timeline-compare-answers.js';
 import { pick } from './timeline-profile.js';
 
 const MAX = { name: 120, reasons: 300 } as const;
@@ -28,8 +29,25 @@ const reasonOf = ({ level, reason, failed, left, right, leftTimes, rightTimes }:
 const isJudged = ({ leftTimes, rightTimes }: ReasonDelta): boolean =>
   Math.min(leftTimes?.samples ?? 0, rightTimes?.samples ?? 0) >= leastSamples(null);
 
-export function comparisonOf(diff: Diff): Comparison {
-  const { match, related, short, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } = diff;
+/** How the comparison ended, as the command line says it. */
+function outcomeOf(compared: Compared): Pick<Comparison, 'alone' | 'same' | 'verdict' | 'remarks' | 'missing'> {
+  const verdict = verdictOf(compared);
+  return {
+    alone: aloneWords(compared),
+    same: sameness(compared).outcome === 'kept',
+    verdict: verdict === null ? null : { word: verdict.word, says: verdict.says },
+    // what the verdict rests on is not said twice, as it would stand right below
+    remarks: [...remarksOf(compared), ...unseenBy(compared)].filter(
+      (remark) => verdict?.says.includes(remark) !== true,
+    ),
+    missing: exitsMissing(compared) !== null,
+  };
+}
+
+export function comparisonOf(compared: Compared): Comparison {
+  const { answer } = compared;
+  const { match, related, short, exact, left, right, matched, vanished, appeared, hunks, first, reasons, times } =
+    answer;
   return {
     match,
     related,
@@ -41,6 +59,7 @@ export function comparisonOf(diff: Diff): Comparison {
     vanished,
     appeared,
     hunks,
+    ...outcomeOf(compared),
     first:
       first === null
         ? null

@@ -3,21 +3,10 @@
  * out of a trace or a file is escaped by the rules of the format.
  */
 import type { Diff, Divergence } from '../analyzer/diff.js';
+import { exitsMissing, type Lack, same, sameness } from '../analyzer/diff-outcome.js';
 import { escapeXml } from '../analyzer/export/document.js';
 import type { Profile } from '../analyzer/profile/profile.js';
-import {
-  type Check,
-  checksOf,
-  exitsMissing,
-  type Lack,
-  measured,
-  type Report,
-  reasonsOf,
-  remarksOf,
-  same,
-  sameness,
-  summaryOf,
-} from './diff-checks.js';
+import { type Check, checksOf, measured, type Report, reasonsOf, saidOf, summaryOf } from './diff-checks.js';
 import {
   bothOf,
   exitText,
@@ -55,7 +44,7 @@ function json(report: Report, out: Output): void {
     undecided: outcome === 'undecided' ? why : null,
     budgets: verdicts,
     checks: checksOf(report).map(({ name, outcome, says }) => ({ name, outcome, says })),
-    remarks: remarksOf(report),
+    remarks: saidOf(report),
   });
 }
 
@@ -219,7 +208,7 @@ function github(report: Report, out: Output): void {
   }
   // without budgets the one check has said them
   if (report.verdicts.length === 0) return;
-  for (const remark of remarksOf(report)) out.line(`::warning title=Runs compared::${githubText(remark)}`);
+  for (const remark of saidOf(report)) out.line(`::warning title=Runs compared::${githubText(remark)}`);
 }
 
 /** There is nothing to compare: `says` why, in one line. What reads the format is told instead of finding it empty. */

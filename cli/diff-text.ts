@@ -1,8 +1,10 @@
 /** What a comparison says, for a person at a terminal. */
+
 import type { Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
+import { aloneWords, exitsMissing, failuresOf, remarksOf, verdictOf } from '../analyzer/diff-outcome.js';
 import { SHIFTING } from '../analyzer/diff-times.js';
 import type { Profile } from '../analyzer/profile/profile.js';
-import { aloneTexts, checksOf, exitsMissing, failuresOf, type Report, remarksOf, sameness } from './diff-checks.js';
+import { checksOf, type Report, unseenIn } from './diff-checks.js';
 import type { Output } from './output.js';
 import { formatCount, formatHex, formatNs, formatNumber, type TableColumn } from './table.js';
 
@@ -240,9 +242,9 @@ export function printDiff(out: Output, report: Report, changes: number): void {
     const places = formatCount(answer.hunks, 'place');
     const without = ignored.length === 0 ? '' : `, without ${ignored.join(', ')}`;
     const parts = [`${formatCount(answer.matched, 'exit')} alike`];
-    const { vanished, appeared } = aloneTexts(report);
-    if (answer.vanished > 0) parts.push(out.paint('red', vanished));
-    if (answer.appeared > 0) parts.push(out.paint('green', appeared));
+    const { vanished, appeared } = aloneWords(report);
+    if (answer.vanished > 0) parts.push(out.paint('red', `${formatNumber(answer.vanished)} ${vanished}`));
+    if (answer.appeared > 0) parts.push(out.paint('green', `${formatNumber(answer.appeared)} ${appeared}`));
     const none = failuresOf(report).length === 0 ? '; no difference' : '';
     out.line(parts.join(', ') + (answer.hunks === 0 ? none : `, in ${places}`));
     out.line(
@@ -253,6 +255,7 @@ export function printDiff(out: Output, report: Report, changes: number): void {
     );
     printAdvice(out, answer);
   }
+  for (const unseen of unseenIn(report)) out.paragraph(out.paint('dim', unseen), 2);
   if (answer.first !== null) printDivergence(out, answer.first);
   printChanges(out, report, changes);
   printTimes(out, answer);
@@ -269,13 +272,10 @@ const OUTCOMES = {
 
 /** Says why it cannot be told whether the exits of two runs are the same, or what tells it though something is missing. */
 function printSameness(out: Output, report: Report): void {
-  const { outcome, why } = sameness(report);
-  if (why === null) return;
-  const { style } = OUTCOMES[outcome];
-  const said = outcome === 'undecided' ? 'UNDECIDED' : 'DIFFERENT';
+  const verdict = verdictOf(report);
+  if (verdict === null) return;
   out.line();
-  const whether = outcome === 'undecided' ? 'whether the exits are the same' : 'whatever is missing';
-  out.paragraph(`${out.paint(style, said)} ${whether}: ${why}`, 2);
+  out.paragraph(`${out.paint(OUTCOMES[verdict.outcome].style, verdict.word)} ${verdict.says}`, 2);
 }
 
 /** Each budget, or without any whether the exits are the same where that needs a word. */

@@ -174,7 +174,7 @@ export const command: Command = {
       'test: { p, left, right } of host times or null }',
     checks: 'what the exit code rests on: the budgets, or without any "same exits", each { name, outcome, says }',
     remarks:
-      'what to know before the outcome is believed: what is missing of a run, entries that failed without an exit in one of them, unrelated runs, short ones',
+      'what to know before the outcome is believed: what is missing of a run, entries that failed without an exit in one of them, or without budgets would not be seen, unrelated runs, short ones',
   },
   examples: [
     { line: 'trapline diff good.sqlite bad.sqlite', says: 'where two runs part, and what changed' },

@@ -1,7 +1,6 @@
 /** Questions to the server. A failure is an ApiError that says what, why and what to do. */
 import type {
   Axis,
-  Comparison,
   Detail,
   Filter,
   Flame,
@@ -11,6 +10,7 @@ import type {
   Scope,
   View,
 } from '../../analyzer/timeline-answers.js';
+import type { Comparison } from '../../analyzer/timeline-compare-answers.js';
 import { filterParameters, joinNames } from './state.js';
 
 export interface TraceState {

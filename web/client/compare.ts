@@ -1,5 +1,6 @@
 /** What changed from one trace to another: where they first part, and the counts and times of each reason. */
-import type { ComparedExit, ComparedReason, Comparison, ProfileTimes } from '../../analyzer/timeline-answers.js';
+import type { ProfileTimes } from '../../analyzer/timeline-answers.js';
+import type { ComparedExit, ComparedReason, Comparison } from '../../analyzer/timeline-compare-answers.js';
 import { menu } from './choices.js';
 import type { Looks, Palette } from './colours.js';
 import { button, byId, el, redraw } from './dom.js';
@@ -78,32 +79,20 @@ export class ComparePanel {
     const comparison = this.#comparison;
     if (comparison === null) return;
     const { names, without } = this.#about;
-    const { first, related, short, matched, vanished, appeared, match, hunks, exact } = comparison;
-    const facts =
-      related || short
-        ? [
-            short ? 'too short to tell whether they are related' : '',
-            `${whole(matched)} exit${matched === 1 ? '' : 's'} in both`,
-            vanished === 0 ? '' : `${whole(vanished)} only in ${names[0]}`,
-            appeared === 0 ? '' : `${whole(appeared)} only in ${names[1]}`,
-            hunks === 0 ? '' : `${whole(hunks)} place${hunks === 1 ? '' : 's'} where they part`,
-            `matched by ${MATCHED[match]}`,
-            without.length === 0 ? '' : `without ${without.join(', ')}`,
-            exact ? '' : 'not the shortest alignment: too many differences',
-          ]
-        : ['These traces have no more in common than by chance: nothing was aligned'];
+    const { first, missing } = comparison;
+    const facts = factsOf(comparison, without);
     redraw(
       this.#panel,
-      this.#head(el('p', { class: 'quiet' }, facts.filter((fact) => fact !== '').join(' · '))),
-      ...(first === null ? this.#same(comparison) : this.#divergence(names, first)),
-      ...shiftTables(comparison, (reason, hold) => this.#reason(reason, false, hold)),
-      el('h2', { class: 'next' }, 'Exits by reason'),
-      this.#byReason(names, comparison),
+      this.#head(facts === '' ? null : el('p', { class: 'quiet' }, facts)),
+      ...outcomeOf(comparison),
+      ...(first === null || missing ? [] : this.#divergence(names, first)),
+      ...(missing ? [] : shiftTables(comparison, (reason, hold) => this.#reason(reason, false, hold))),
+      ...(missing ? [] : [el('h2', { class: 'next' }, 'Exits by reason'), this.#byReason(names, comparison)]),
     );
   }
 
   /** The choice of what is compared, and what is said of that. */
-  #head(...facts: readonly HTMLElement[]): HTMLElement {
+  #head(facts: HTMLElement | null = null): HTMLElement {
     const { names, choices, without } = this.#about;
     const list = el(
       'select',
@@ -122,7 +111,7 @@ export class ComparePanel {
       button('⇄', swap, () => this.#actions.swap(names[1])),
       this.#omit(without),
     );
-    return el('div', { class: 'facts' }, pair, ...facts);
+    return el('div', { class: 'facts' }, pair, facts);
   }
 
   /** The choice of reasons to leave out: interrupts of a host come when they come. */
@@ -151,10 +140,6 @@ export class ComparePanel {
       swatchOf(this.#palette, reason, failure),
       failure ? `${reason} failed` : reason,
     );
-  }
-
-  #same({ related }: Comparison): HTMLElement[] {
-    return related ? [el('p', { class: 'same' }, 'The exits of both are the same, one by one.')] : [];
   }
 
   #divergence(names: readonly [string, string], first: NonNullable<Comparison['first']>): HTMLElement[] {
@@ -223,6 +208,31 @@ export class ComparePanel {
     if (omitted > 0) body.append(el('tr', {}, el('td'), el('td', {}, `${whole(omitted)} more`)));
     return el('table', { 'aria-label': 'Exits by reason' }, el('thead', {}, head), body);
   }
+}
+
+/** What was aligned, in one line; empty where nothing was. */
+function factsOf(comparison: Comparison, without: readonly string[]): string {
+  const { related, short, missing, matched, vanished, appeared, alone, match, hunks, exact } = comparison;
+  if (missing || !(related || short)) return '';
+  const facts = [
+    `${whole(matched)} exit${matched === 1 ? '' : 's'} alike`,
+    vanished === 0 ? '' : `${whole(vanished)} ${alone.vanished}`,
+    appeared === 0 ? '' : `${whole(appeared)} ${alone.appeared}`,
+    hunks === 0 ? '' : `in ${whole(hunks)} place${hunks === 1 ? '' : 's'}`,
+    `matched by ${MATCHED[match]}`,
+    without.length === 0 ? '' : `without ${without.join(', ')}`,
+    exact ? '' : 'too many differences for a shortest alignment',
+  ];
+  return facts.filter((fact) => fact !== '').join(' · ');
+}
+
+/** Whether the exits are the same, and what is to be known besides. */
+function outcomeOf({ same, verdict, remarks }: Comparison): HTMLElement[] {
+  return [
+    ...(same ? [el('p', { class: 'same' }, 'The exits of both are the same, one by one.')] : []),
+    ...(verdict === null ? [] : [el('p', { class: 'verdict' }, el('b', {}, verdict.word), ` ${verdict.says}`)]),
+    ...remarks.map((remark) => el('p', { class: 'remark quiet' }, remark)),
+  ];
 }
 
 const REASON_COLUMNS = [

@@ -1,5 +1,6 @@
 /** What slowed and what got faster from one trace to another, as tables: what it was, what it is, and what that costs. */
-import type { ComparedTimes, Comparison, HandlerUnit } from '../../analyzer/timeline-answers.js';
+import type { HandlerUnit } from '../../analyzer/timeline-answers.js';
+import type { ComparedTimes, Comparison } from '../../analyzer/timeline-compare-answers.js';
 import { el } from './dom.js';
 import { handlerTime, levelName, whole } from './format.js';
 
@@ -51,19 +52,33 @@ export function shiftTables({ times, units, judged }: Comparison, reason: Reason
     ];
   });
   const how = 'Host times are samples: shown is what a rank test takes for more than chance (≈: it does not).';
-  const isWhole = times.every(({ shifts }) => shifts.every(({ certain }) => certain));
-  const notes = [...(right === 'ticks' ? [] : [how]), ...(isWhole ? [] : [`?: ${UNCERTAIN.toLowerCase()}.`])];
-  return [...tables, ...notes.map(told)];
+  const marked = markedIn(times);
+  return [
+    ...tables,
+    ...(right === 'ticks' ? [] : [told(how)]),
+    ...(marked === null ? [] : [told(`?: ${UNCERTAIN.toLowerCase()}.`, marked)]),
+  ];
 }
+
+/** Columns are shown where there is room; which of those that have marks is shown the longest, null where none has any. */
+function markedIn(times: readonly ComparedTimes[]): (typeof COLUMNS)[number]['shown'] | null {
+  const marked = times.flatMap(({ shifts }) =>
+    shifts.flatMap((shift) => (shift.certain ? [] : shownOf(shift.statistic))),
+  );
+  return (['', 'mid', 'wide'] as const).find((shown) => marked.includes(shown)) ?? null;
+}
+
+const shownOf = (statistic: (typeof MOVED)[number]): (typeof COLUMNS)[number]['shown'] =>
+  COLUMNS.find(({ name }) => name.toLowerCase() === statistic)?.shown ?? '';
 
 const isCertain = ({ shifts }: ComparedTimes): boolean => shifts.some(({ certain }) => certain);
 
-const told = (text: string): HTMLElement => el('p', { class: 'quiet told' }, text);
+const told = (text: string, shown = ''): HTMLElement => el('p', { class: `quiet told ${shown}` }, text);
 
 function rowOf(change: ComparedTimes, unit: HandlerUnit, reason: ReasonCell): HTMLElement {
   const { level, samples, cost, shifts } = change;
   const moved = MOVED.map((wanted) => {
-    const shown = COLUMNS.find(({ name }) => name.toLowerCase() === wanted)?.shown ?? '';
+    const shown = shownOf(wanted);
     const shift = shifts.find(({ statistic }) => statistic === wanted);
     if (shift === undefined) {
       return el('td', { class: `${shown} quiet`, title: 'no change beyond chance' }, unit === 'ticks' ? '=' : '≈');

@@ -3,8 +3,8 @@ import type { Details } from '../../analyzer/detail.js';
 import { compare } from '../../analyzer/diff.js';
 import type { DiffSide } from '../../analyzer/diff-side.js';
 import type { Timeline } from '../../analyzer/timeline.js';
-import type { Comparison } from '../../analyzer/timeline-answers.js';
 import { comparisonOf } from '../../analyzer/timeline-compare.js';
+import type { Comparison } from '../../analyzer/timeline-compare-answers.js';
 
 /** A trace that has been opened, with the questions that can be put to it. */
 export interface OpenedTrace {
@@ -65,7 +65,14 @@ export class ServedTrace {
 
   async #compare(other: ServedTrace, ignore: readonly string[]): Promise<Comparison> {
     const left = await (await this.open()).side(ignore);
-    return comparisonOf(compare(left, await (await other.open()).side(ignore)));
+    const right = await (await other.open()).side(ignore);
+    return comparisonOf({
+      leftFile: this.name,
+      rightFile: other.name,
+      answer: compare(left, right),
+      lacks: { left, right },
+      ignored: ignore,
+    });
   }
 
   state(id: number): TraceState {
