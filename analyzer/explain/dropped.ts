@@ -1,11 +1,13 @@
-/** Lines by which a log says that messages of a kernel or of Xen are missing from it. */
+/** Lines by which a log says that messages of a kernel are missing from it. */
 
 /**
  * Linux: printk's notice of a console that is too slow (kernel/printk/printk.c), systemd-journald's of a ring buffer that
  * was overrun, rsyslog's of what it did not take from the journal. Suppressed callbacks are those of the function that is
  * named; that of a dump is limited only where somebody made it so.
  *
- * Xen: its rate limit (xen/drivers/char/console.c). Linux said the same until 2.6.26, before it printed dumps.
+ * What Xen says of suppressed messages is none of these: its rate limit is for those that guests provoke. Messages of its
+ * own, as the lines of a dump are, it prints or not by their level alone, unless it was told otherwise (the thresholds of
+ * xen/drivers/char/console.c, of which `lower` and `upper` are the same from 4.0 to 4.22).
  */
 const NOTICES: readonly RegExp[] = [
   /\*\* (\d{1,20} printk messages dropped) \*\*/,
@@ -13,7 +15,6 @@ const NOTICES: readonly RegExp[] = [
   /(Missed \d{1,20} kernel messages)/,
   /imjournal: (\d{1,20} messages lost due to rate-limiting)/,
   /\b((?:vmx_|svm_)?dump\w{0,20}: \d{1,20} callbacks suppressed)/,
-  /printk: (\d{1,20} messages suppressed)\./,
 ];
 
 /** All of them, roughly: of most lines no more is asked. */
