@@ -10,7 +10,7 @@ import {
   type ListedMsr,
   type Value,
 } from './dump.js';
-import { hasGiven, lacking, missingFrom, type Read, type Where } from './missing.js';
+import { hasGiven, lacking, missingFrom, type Read, shownOf, type Where } from './missing.js';
 import { type Jump, jumpBetween, type Moment } from './moments.js';
 import type { Family, Row } from './row.js';
 import { ROWS } from './rows.js';
@@ -110,6 +110,11 @@ export class Builder {
 
   has(row: Row): boolean {
     return this.#seen.has(row);
+  }
+
+  /** The row is of dumps like this one. */
+  allows({ family, within }: Row): boolean {
+    return family === this.family && within?.(shownOf(this.#read)) === true;
   }
 
   /** Its lines say when they were printed. */

@@ -102,7 +102,7 @@ class Finder {
     }
     let text = fold(respelled(front));
     let places = placesOf(text);
-    let hits = hitsOf(text, places, front);
+    let hits = this.#possible(hitsOf(text, places, front));
     if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#window[1]?.text))
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
     places = placesOf(text);
@@ -131,6 +131,12 @@ class Finder {
     if (placesOf(fold(joined)).length <= placesOf(fold(front)).length) return front;
     this.#joined = i + 1;
     return joined;
+  }
+
+  /** Without forms of a line that no open dump has. */
+  #possible(hits: Hit[]): Hit[] {
+    const isPossible = (row: Row): boolean => [...this.#open.values()].some((builder) => builder.allows(row));
+    return hits.filter(({ row }) => row.within === undefined || isPossible(row));
   }
 
   /** Who printed a line that was broken off the one before. */
@@ -189,7 +195,7 @@ class Finder {
       last = following[whole.lines - 1] ?? '';
       following = following.slice(whole.lines);
       line = whole.line;
-      found = [whole.text, whole.hits];
+      found = [whole.text, this.#possible(whole.hits)];
       isOpen = this.#isBroken(last) || this.#isOpenEnded(whole.text, placesOf(whole.text), whole.hits);
     }
     return found;

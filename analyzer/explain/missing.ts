@@ -28,6 +28,12 @@ export interface Read {
 export const hasGiven = ({ lines, given }: Pick<Read, 'lines' | 'given'>, row: Row): boolean =>
   lines.has(row) || row.names.some((name) => name !== null && given.has(name));
 
+/** What is there of a dump, for conditions. */
+export function shownOf({ lines, value }: Pick<Read, 'lines' | 'value'>): Shown {
+  const heads = new Set([...lines.keys()].map(({ head }) => head));
+  return { value, has: (head) => heads.has(head) };
+}
+
 const lackingOf = (read: Read, isPrinted: (row: Row) => boolean): Row[] =>
   ROWS.filter(
     (row) =>
@@ -54,8 +60,7 @@ const isBounded = ({ family, sections }: Read): boolean =>
 /** The same and what its own controls call for, section by section and place by place. */
 export function missingFrom(read: Read): { readonly line: number; readonly what: string }[] {
   if (!isBounded(read)) return [];
-  const heads = new Set([...read.lines.keys()].map(({ head }) => head));
-  const shown = { value: read.value, has: (head: string) => heads.has(head) };
+  const shown = shownOf(read);
   const isDue = ({ optional, when, unless }: Row): boolean =>
     unless?.(shown) !== true && (!optional || when?.(shown) === true);
   const due = new Set(lackingOf(read, isDue));

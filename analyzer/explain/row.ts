@@ -15,6 +15,8 @@ export interface RowSpec {
   readonly unless?: Condition;
   /** Only this program prints it so. */
   readonly only?: 'kvm' | 'xen';
+  /** Only a dump of which this holds, as far as it is read, has the line in this form. */
+  readonly within?: Condition;
   /** The line opens a dump, or a section of one. */
   readonly opens?: 'dump' | 'section';
   /** What the line says by being there: a value of 1 with this name. */

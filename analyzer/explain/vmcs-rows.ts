@@ -1,10 +1,24 @@
 /**
  * What the lines of a dump of a VMCS look like, as data: Linux `dump_vmcs` (arch/x86/kvm/vmx/vmx.c) of all versions since
- * 4.2, and Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c).
+ * 4.2, and Xen `vmcs_dump_vcpu` (xen/arch/x86/hvm/vmx/vmcs.c) of all since 4.0.
  */
 import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../engine/vmx/controls.js';
-import { both, clear, control, either, entry, exit, gives, line, not, pin, primary, secondary } from './conditions.js';
-import { may, must, only, type RowSpec, when } from './row.js';
+import {
+  both,
+  type Condition,
+  clear,
+  control,
+  either,
+  entry,
+  exit,
+  gives,
+  line,
+  not,
+  pin,
+  primary,
+  secondary,
+} from './conditions.js';
+import { may, must, only, type RowSpec, when as whenever } from './row.js';
 
 const SEGMENTS = ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'] as const;
 const kvmSegment = (name: string): string =>
@@ -18,6 +32,19 @@ const CR4_PAE = 1 << 5;
 const EFER_LMA = 1 << 10;
 const EPT = secondary(SECONDARY.ept);
 const TPR_SHADOW = primary(PRIMARY.tprShadow);
+
+/**
+ * Xen 4.0 to 4.5, which print the same lines of every VMCS: several in a form, with a width and at a place of their own,
+ * segments as KVM does, and no EFER.
+ */
+const XEN_4_5 = either(line('CR3: actual='), line('target0='), line('target2='));
+const asXen45 = (section: string, ...texts: readonly string[]): RowSpec[] =>
+  only('xen', may(section, ...texts)).map((row) => ({ ...row, within: XEN_4_5 }));
+const when = (condition: Condition, section: string, ...texts: readonly string[]): RowSpec[] =>
+  whenever(both(not(XEN_4_5), condition), section, ...texts);
+/** The same of lines that those print whatever the controls are. */
+const whenOrXen45 = (condition: Condition, section: string, ...texts: readonly string[]): RowSpec[] =>
+  whenever(either(XEN_4_5, condition), section, ...texts);
 
 /** What Linux prints since 5.13 alone: where it ran, an EFER that it computed; and since 6.0 the tertiary controls. */
 const SINCE_5_13 = either(
@@ -100,8 +127,18 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     'guest',
     'CR0: actual=0x{GUEST_CR0:16}, shadow=0x{CR0_READ_SHADOW:16}, gh_mask={CR0_GUEST_HOST_MASK:16}',
     'CR4: actual=0x{GUEST_CR4:16}, shadow=0x{CR4_READ_SHADOW:16}, gh_mask={CR4_GUEST_HOST_MASK:16}',
-    'CR3 = 0x{GUEST_CR3:16}',
   ),
+  ...only(
+    'xen',
+    whenever(
+      XEN_4_5,
+      'guest',
+      'CR3: actual=0x{GUEST_CR3:16}, target_count={CR3_TARGET_COUNT.decimal:1}',
+      'target0={CR3_TARGET_VALUE0:16}, target1={CR3_TARGET_VALUE1:16}',
+      'target2={CR3_TARGET_VALUE2:16}, target3={CR3_TARGET_VALUE3:16}',
+    ),
+  ),
+  { section: 'guest', text: 'CR3 = 0x{GUEST_CR3:16}', unless: XEN_4_5 },
   ...only(
     'kvm',
     when(
@@ -139,11 +176,13 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ]),
   ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}'),
   ...may('guest', 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}', 'EFER(MSR LL) = 0x{efer.list:16}'),
-  ...when(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),
+  ...whenOrXen45(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),
+  ...asXen45('guest', 'TSC Offset = {TSC_OFFSET:16}'),
   ...may('guest', 'PreemptionTimer = 0x{VMX_PREEMPTION_TIMER_VALUE:8} SM Base = 0x{GUEST_SMBASE:8}'),
   ...must('guest', 'DebugCtl = 0x{GUEST_IA32_DEBUGCTL:16}', 'DebugExceptions = 0x{GUEST_PENDING_DBG_EXCEPTIONS:16}'),
   ...when(entry(ENTRY.loadPerf), 'guest', 'PerfGlobCtl = 0x{GUEST_IA32_PERF_GLOBAL_CTRL:16}'),
   ...when(entry(ENTRY.loadBndcfgs), 'guest', 'BndCfgS = 0x{GUEST_BNDCFGS:16}'),
+  ...asXen45('guest', 'Interruptibility = {GUEST_INTERRUPTIBILITY_INFO:4}', 'ActivityState = {GUEST_ACTIVITY_STATE:4}'),
   ...must('guest', 'Interruptibility = {GUEST_INTERRUPTIBILITY_INFO:8}', 'ActivityState = {GUEST_ACTIVITY_STATE:8}'),
   ...when(secondary(SECONDARY.interruptDelivery), 'guest', 'InterruptStatus = {GUEST_INTR_STATUS:4}'),
   ...msrLists('guest'),
@@ -156,6 +195,11 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ),
   { section: 'host', text: '*** Host State ***', opens: 'section', optional: true },
   ...only('xen', must('host', 'RIP = 0x{HOST_RIP:16} ({*}) RSP = 0x{HOST_RSP:16}')),
+  ...asXen45(
+    'host',
+    'RSP = 0x{HOST_RSP:16} RIP = 0x{HOST_RIP:16}',
+    'CS={HOST_CS_SELECTOR:4} DS={HOST_DS_SELECTOR:4} ES={HOST_ES_SELECTOR:4} FS={HOST_FS_SELECTOR:4} GS={HOST_GS_SELECTOR:4} SS={HOST_SS_SELECTOR:4} TR={HOST_TR_SELECTOR:4}',
+  ),
   ...only('kvm', must('host', 'RIP = 0x{HOST_RIP:16} RSP = 0x{HOST_RSP:16}')),
   ...must(
     'host',
@@ -166,7 +210,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     'Sysenter RSP={HOST_IA32_SYSENTER_ESP:16} CS:RIP={HOST_IA32_SYSENTER_CS:4}:{HOST_IA32_SYSENTER_EIP:16}',
   ),
   ...when(exit(EXIT.loadEfer), 'host', 'EFER = 0x{HOST_IA32_EFER:16}'),
-  ...when(exit(EXIT.loadPat), 'host', 'PAT = 0x{HOST_IA32_PAT:16}'),
+  ...whenOrXen45(exit(EXIT.loadPat), 'host', 'PAT = 0x{HOST_IA32_PAT:16}'),
   ...when(exit(EXIT.loadPerf), 'host', 'PerfGlobCtl = 0x{HOST_IA32_PERF_GLOBAL_CTRL:16}'),
   ...msrLists('host'),
   ...when(
@@ -180,13 +224,23 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ...must('control', 'PinBased={PIN_BASED_VM_EXEC_CONTROL:8}', 'CPUBased={CPU_BASED_VM_EXEC_CONTROL:8}'),
   ...must('control', 'SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}'),
   ...when(primary(PRIMARY.tertiary), 'control', 'TertiaryExec={TERTIARY_VM_EXEC_CONTROL:16}'),
+  ...must('control', 'EntryControls={VM_ENTRY_CONTROLS:8}', 'ExitControls={VM_EXIT_CONTROLS:8}'),
+  ...asXen45('control', 'ExceptionBitmap={EXCEPTION_BITMAP:8}'),
   ...must(
     'control',
-    'EntryControls={VM_ENTRY_CONTROLS:8}',
-    'ExitControls={VM_EXIT_CONTROLS:8}',
     'ExceptionBitmap={EXCEPTION_BITMAP:8} PFECmask={PAGE_FAULT_ERROR_CODE_MASK:8} PFECmatch={PAGE_FAULT_ERROR_CODE_MATCH:8}',
     'VMEntry: intr_info={VM_ENTRY_INTR_INFO_FIELD:8} errcode={VM_ENTRY_EXCEPTION_ERROR_CODE:8} ilen={VM_ENTRY_INSTRUCTION_LEN:8}',
+  ),
+  // Its length is that of the entry.
+  ...asXen45('control', 'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={:8}'),
+  ...must(
+    'control',
     'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={VM_EXIT_INSTRUCTION_LEN:8}',
+  ),
+  // Its lower half alone, which is all of what a failed entry gives.
+  ...asXen45('control', 'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:8-8}'),
+  ...must(
+    'control',
     'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:16}',
     'IDTVectoring: info={IDT_VECTORING_INFO_FIELD:8} errcode={IDT_VECTORING_ERROR_CODE:8}',
     'TSC Offset = 0x{TSC_OFFSET:16}',
@@ -199,7 +253,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
       'SVI|RVI = {intr.svi:2-2}|{intr.rvi:2-2}',
     ),
   ]),
-  ...when(TPR_SHADOW, 'control', 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),
+  ...whenOrXen45(TPR_SHADOW, 'control', 'TPR Threshold = 0x{TPR_THRESHOLD:2}'),
   ...only('kvm', [
     ...when(
       both(TPR_SHADOW, secondary(SECONDARY.apicAccesses), SINCE_5_2),
@@ -209,10 +263,10 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     ...when(both(TPR_SHADOW, SINCE_5_2), 'control', 'virt-APIC addr = 0x{VIRTUAL_APIC_PAGE_ADDR:16}'),
     ...when(pin(PIN.posted), 'control', 'PostedIntrVec = 0x{POSTED_INTR_NV:2}'),
   ]),
-  ...when(EPT, 'control', 'EPT pointer = 0x{EPT_POINTER:16}'),
+  ...whenOrXen45(EPT, 'control', 'EPT pointer = 0x{EPT_POINTER:16}'),
   ...only('xen', when(EPT, 'control', 'EPTP index = 0x{EPTP_INDEX:4}')),
   ...when(secondary(SECONDARY.pauseLoop), 'control', 'PLE Gap={PLE_GAP:8} Window={PLE_WINDOW:8}'),
-  ...when(secondary(SECONDARY.vpid), 'control', 'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}'),
+  ...whenOrXen45(secondary(SECONDARY.vpid), 'control', 'Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}'),
   ...only('xen', when(secondary(SECONDARY.vpid), 'control', 'VMfunc controls = {VM_FUNCTION_CONTROL:16}')),
   ...msrLists('control'),
   ...may('control', 'S_CET = 0x{HOST_S_CET:16}', 'SSP = 0x{HOST_SSP:16}', 'SSP TABLE = 0x{HOST_INTR_SSP_TABLE:16}'),

@@ -97,6 +97,48 @@ describe('vmcs_dump_vcpu', () => {
   }
 });
 
+describe('vmcs_dump_vcpu of 4.5', () => {
+  const lines = printAsXen(405, anyMachine(random(0x45), 405), random(0x46)).map((line) =>
+    line
+      .replace(/actual=0x\w+, target_count=0/, 'actual=0x0000000012345000, target_count=3')
+      .replace(/Offset = \w+/, 'Offset = ffffff0123456789')
+      .replace(/^\(XEN\) RSP = 0x\w+ {2}RIP = 0x\w+$/, '(XEN) RSP = 0xffff83000000ff90  RIP = 0xffff82d0801f0000')
+      .replace(/CS=\w+ DS=\w+ ES=\w+ FS=\w+ GS=\w+ SS=\w+/, 'CS=e008 DS=0001 ES=0002 FS=0003 GS=0004 SS=0005')
+      .replace(/Interruptibility=\w+ ActivityState=\w+/, 'Interruptibility=0008 ActivityState=0001')
+      .replace(/reason=\w+ qualification=\w+/, 'reason=80000021 qualification=00000004'),
+  );
+  const expected: { readonly [field: string]: bigint } = {
+    GUEST_CR3: 0x12345000n,
+    CR3_TARGET_COUNT: 3n,
+    TSC_OFFSET: 0xffff_ff01_2345_6789n,
+    HOST_RSP: 0xffff_8300_0000_ff90n,
+    HOST_RIP: 0xffff_82d0_801f_0000n,
+    HOST_CS_SELECTOR: 0xe008n,
+    HOST_SS_SELECTOR: 5n,
+    HOST_GS_SELECTOR: 4n,
+    GUEST_INTERRUPTIBILITY_INFO: 8n,
+    GUEST_ACTIVITY_STATE: 1n,
+    VM_EXIT_REASON: 0x8000_0021n,
+    EXIT_QUALIFICATION: 4n,
+  };
+  it('gives its values, behind any prefix or none', () => {
+    for (const prefix of ['(XEN) ', '', '(XEN) [2014-03-01 10:00:00] ']) {
+      const [dump, ...others] = findDumps(lines.map((line) => line.replace('(XEN) ', prefix)).join('\n'));
+      assert.deepEqual([dump?.format, dump?.damage, others], ['xen-vmcs', [], []]);
+      for (const [name, value] of Object.entries(expected)) assert.equal(dump?.values.get(name)?.value, value, name);
+      // `VMExit: ilen=` is VM_ENTRY_INSTRUCTION_LEN there, too.
+      assert.equal(dump?.values.has('VM_EXIT_INSTRUCTION_LEN'), false);
+    }
+  });
+  it('without the line that tells it from others, lacks that line and mixes none', () => {
+    const [dump] = findDumps(lines.filter((line) => !line.includes('CR3: actual')).join('\n'));
+    assert.deepEqual(
+      dump?.damage.map(({ kind, what }) => `${kind} ${what}`),
+      ['missing guest: CR3 (between lines 3 and 4)'],
+    );
+  });
+});
+
 /** `dump_vmcb` (arch/x86/kvm/svm/svm.c), from what 6.1 printed. */
 const VMCB = fixture('svm-cs');
 const without = (text: string, ...names: readonly string[]): string =>

@@ -1,10 +1,10 @@
 /**
- * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.7, 4.13 and 4.20, for tests of the reader: which lines, in which
+ * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.0 to 4.5, 4.7, 4.13 and 4.20, for tests of the reader: which lines, in which
  * order and under which control. Nothing of it is shared with the code that it tests.
  */
 import { type Line, type Machine, printLines } from './kvm-printer.js';
 
-export const XEN_VERSIONS = [407, 413, 420] as const;
+export const XEN_VERSIONS = [405, 407, 413, 420] as const;
 
 const V = '????????????????';
 const set = (word: number, bit: number): boolean => ((word >>> bit) & 1) === 1;
@@ -66,6 +66,49 @@ const LINES: readonly Line[] = [
   },
 ];
 
+const segment45 = (name: string): Line => ({
+  text: `${name}: sel=0x????, attr=0x?????, limit=0x????????, base=0x${V}`,
+});
+const table45 = (name: string): Line => ({ text: `${name}:${' '.repeat(27)}limit=0x????????, base=0x${V}` });
+
+/** 4.0 to 4.5, alike, and whatever the controls are. */
+const LINES_45: readonly Line[] = [
+  { text: '*** Guest State ***' },
+  { text: `CR0: actual=0x${V}, shadow=0x${V}, gh_mask=${V}` },
+  { text: `CR4: actual=0x${V}, shadow=0x${V}, gh_mask=${V}` },
+  { text: `CR3: actual=0x${V}, target_count=0` },
+  { text: `     target0=${V}, target1=${V}` },
+  { text: `     target2=${V}, target3=${V}` },
+  { text: `RSP = 0x${V} (0x${V})  RIP = 0x${V} (0x${V})` },
+  { text: `RFLAGS=0x${V} (0x${V})  DR7 = 0x${V}` },
+  { text: `Sysenter RSP=${V} CS:RIP=????:${V}` },
+  ...['CS', 'DS', 'SS', 'ES', 'FS', 'GS'].map(segment45),
+  ...[table45('GDTR'), segment45('LDTR'), table45('IDTR'), segment45('TR')],
+  { text: `Guest PAT = 0x${V}` },
+  { text: `TSC Offset = ${V}` },
+  { text: `DebugCtl=${V} DebugExceptions=${V}` },
+  { text: 'Interruptibility=???? ActivityState=????' },
+  { text: '*** Host State ***' },
+  { text: `RSP = 0x${V}  RIP = 0x${V}` },
+  { text: 'CS=???? DS=???? ES=???? FS=???? GS=???? SS=???? TR=????' },
+  { text: `FSBase=${V} GSBase=${V} TRBase=${V}` },
+  { text: `GDTBase=${V} IDTBase=${V}` },
+  { text: `CR0=${V} CR3=${V} CR4=${V}` },
+  { text: `Sysenter RSP=${V} CS:RIP=????:${V}` },
+  { text: `Host PAT = 0x${V}` },
+  { text: '*** Control State ***' },
+  { text: 'PinBased=PIN CPUBased=PRIMARY SecondaryExec=SECONDARY' },
+  { text: 'EntryControls=ENTRY ExitControls=EXIT' },
+  { text: 'ExceptionBitmap=????????' },
+  { text: 'VMEntry: intr_info=???????? errcode=???????? ilen=????????' },
+  { text: 'VMExit: intr_info=???????? errcode=???????? ilen=????????' },
+  { text: '        reason=???????? qualification=????????' },
+  { text: 'IDTVectoring: info=???????? errcode=????????' },
+  { text: 'TPR Threshold = 0x??' },
+  { text: `EPT pointer = 0x${V}` },
+  { text: 'Virtual processor ID = 0x????' },
+];
+
 /** The dump of Xen, with any values where none decides what is printed. */
 export const printAsXen = (version: number, machine: Machine, next: (n: number) => number): string[] =>
-  printLines(LINES, version, machine, next).map((line) => `(XEN) ${line}`);
+  printLines(version < 406 ? LINES_45 : LINES, version, machine, next).map((line) => `(XEN) ${line}`);
