@@ -8,6 +8,7 @@ import { diskFullSays, TraceError, traceError } from './errors.js';
 import { type Beside, beginAt, lyingBeside, type Place } from './place.js';
 import { StoreReader } from './reader.js';
 import type { Store } from './sink.js';
+import { isWrittenHere } from './sqlite/lock.js';
 import { MAGIC } from './sqlite/schema.js';
 import { SqliteSource } from './sqlite/source.js';
 import type { TraceReader, TraceWriter } from './store.js';
@@ -26,6 +27,7 @@ export function traceKind(path: string): Kind | null {
   if (stat === undefined) throw new TraceError('TRACE_NOT_FOUND', path);
   if (stat.isDirectory()) return filesOf(path).some((file) => isThere(file)) ? 'arrow' : null;
   if (!stat.isFile()) return null;
+  if (isWrittenHere(path)) return 'sqlite';
   const file = openSync(path, 'r');
   try {
     const head = Buffer.alloc(MAGIC.length);

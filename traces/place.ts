@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TraceError, traceError } from './errors.js';
+import { identityOf } from './identity.js';
 import type { Store } from './sink.js';
 import { STORES } from './stores.js';
 
@@ -106,12 +107,6 @@ function tidy(folder: string): void {
   } catch {
     // a disk that fails, or somebody who writes into it
   }
-}
-
-/** A file or folder, whatever its name is meanwhile. */
-function identityOf(path: string): string | null {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat === undefined ? null : `${stat.dev} ${stat.ino}`;
 }
 
 /** Another where it is another trace, or anything was written to it. */

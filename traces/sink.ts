@@ -68,8 +68,8 @@ export interface Store {
   files(path: string): readonly string[];
   /** Ends of the names of files that SQLite keeps beside its own. */
   readonly beside: readonly string[];
-  /** Shows others that a trace is being written, until released; null where the open files themselves do. */
-  hold(path: string): { release(): void } | null;
+  /** Shows others that a trace is being written, as far as the open files themselves do not, until released. */
+  hold(path: string): { release(): void };
   /** Whether somebody is still writing the trace at a path; false where that cannot be told. */
   isWritten(path: string): boolean;
   /** Why a file or a folder that looks like a trace of this store may not be removed; null where it is one, damaged or not. */

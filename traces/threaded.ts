@@ -68,7 +68,7 @@ export class ThreadedSink implements Sink {
         backend.close(end);
       }
     } finally {
-      this.#hold?.release();
+      this.#hold.release();
     }
   }
 

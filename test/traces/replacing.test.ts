@@ -1,5 +1,6 @@
 /** What happens to a trace that another is to replace, and to what lies around it. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -22,8 +23,9 @@ import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { convert } from '../../traces/convert.js';
 import { TraceError } from '../../traces/errors.js';
-import { type CreateOptions, createTrace, leftBeside } from '../../traces/open.js';
+import { type CreateOptions, createTrace, leftBeside, openTrace, traceKind } from '../../traces/open.js';
 import type { TraceWriter } from '../../traces/store.js';
+import { MAIN } from '../cli/process.js';
 import { smallDisk } from '../disk.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
@@ -146,6 +148,25 @@ test('a folder with more in it than a trace is not replaced', (t) => {
   assert.equal(readFileSync(join(path, 'notes.txt'), 'utf8'), 'precious');
   assert.deepEqual(leftBeside(path).fresh.map(events), [30]);
 });
+
+for (const threads of [false, true])
+  test(`a database that is written keeps its lock from others whatever is asked of it here, ${threads ? 'by a thread' : 'by the caller'}`, (t) => {
+    const path = join(scratch(t), 'run.sqlite');
+    const writer = begun(path, 3000, { threads });
+    const isLocked = (): boolean => {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, 'verify', path], { encoding: 'utf8' });
+      return status === 2 && stderr.includes('is being written');
+    };
+    assert.ok(isLocked());
+    assert.equal(errorOf(() => createTrace(path, { replace: true })).code, 'TRACE_BUSY');
+    assert.equal(errorOf(() => openTrace(path)).code, 'TRACE_BUSY');
+    assert.equal(traceKind(path), 'sqlite');
+    // fcntl(2): any descriptor of the file that the process closes takes its locks with it
+    assert.ok(isLocked());
+    writer.finish();
+    assert.equal(events(path), 3000);
+    assert.ok(!isLocked());
+  });
 
 for (const store of STORES) {
   test(`${store}: a trace that somebody still writes is not replaced, however long nothing comes`, (t) => {

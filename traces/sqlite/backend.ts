@@ -8,10 +8,11 @@ import Database from 'better-sqlite3';
 import type { ColumnVector, TableChunk } from '../column.js';
 import { chunkTags } from '../digest.js';
 import { traceError } from '../errors.js';
+import { identityOf } from '../identity.js';
 import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
 import type { Backend, Prepared, Segment, Store } from '../sink.js';
-import { inodeOf, isLocked } from './lock.js';
+import { isLocked, isWrittenHere, WrittenHere } from './lock.js';
 import { APPLICATION_ID, APPLICATION_ID_AT, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
@@ -51,13 +52,13 @@ class SqliteBackend implements Backend {
   readonly #db: Database.Database;
   readonly #inserts = new Map<string, Database.Statement>();
   readonly #chunk: Database.Statement;
-  readonly #inode: bigint | null;
+  readonly #identity: string | null;
   #failed = false;
 
   constructor(path: string) {
     this.#path = path;
     this.#db = new Database(path, { fileMustExist: true });
-    this.#inode = inodeOf(path);
+    this.#identity = identityOf(path);
     this.#db.pragma('locking_mode = EXCLUSIVE');
     this.#db.pragma('journal_mode = TRUNCATE');
     this.#db.pragma('synchronous = OFF');
@@ -90,7 +91,7 @@ class SqliteBackend implements Backend {
   close(): void {
     this.#db.close();
     // another trace may have the name by now
-    if (inodeOf(this.#path) === this.#inode) rmSync(journalOf(this.#path), { force: true });
+    if (identityOf(this.#path) === this.#identity) rmSync(journalOf(this.#path), { force: true });
   }
 
   #insert(chunk: TableChunk, columns: readonly ColumnVector[]): void {
@@ -153,6 +154,7 @@ function place(path: string, target: string): void {
 
 /** Any program may keep its data in a database: ours says so in its header, which is there even where it is damaged. */
 function refusal(path: string): string | null {
+  if (isWrittenHere(path)) return null;
   const file = openSync(path, 'r');
   try {
     const id = Buffer.alloc(4);
@@ -171,7 +173,7 @@ export const sqliteStore: Store = {
   files: (path) => [path],
   // "Temporary Files Used By SQLite": a journal is rolled back, and a write-ahead log read, by whoever opens the file
   beside: ['-journal', '-wal', '-shm'],
-  hold: () => null,
+  hold: (path) => new WrittenHere(path),
   isWritten: isLocked,
   refusal,
 };

@@ -1,10 +1,33 @@
 /** SQLite's locks, which are the system's: they end with the process that has them, however it ends. */
-import { rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { identityOf } from '../identity.js';
 
-/** A file, whatever its name is meanwhile. */
-export const inodeOf = (path: string): bigint | null =>
-  statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+/**
+ * Databases that traces are being written to from here. POSIX locks of a process end with any descriptor of the file that
+ * it closes ("How To Corrupt An SQLite Database File", 2.2): SQLite minds its own, and nobody else may open these.
+ */
+const written = new Map<string, number>();
+
+/** Whether a file is a database that is written from here, and would lose its lock if it were opened. */
+export const isWrittenHere = (path: string): boolean => written.has(identityOf(path) ?? '');
+
+/** Keeps a database from being opened by any but SQLite, until released. */
+export class WrittenHere {
+  readonly #identity: string | null;
+
+  constructor(path: string) {
+    this.#identity = identityOf(path);
+    if (this.#identity !== null) written.set(this.#identity, (written.get(this.#identity) ?? 0) + 1);
+  }
+
+  release(): void {
+    if (this.#identity === null) return;
+    const left = (written.get(this.#identity) ?? 0) - 1;
+    if (left > 0) written.set(this.#identity, left);
+    else written.delete(this.#identity);
+  }
+}
 
 /** An error of SQLite says that another has locked the database. */
 export const isBusy = (error: unknown): boolean =>
@@ -31,17 +54,17 @@ const PATIENCE = 1000;
 export class FileLock {
   readonly #path: string;
   readonly #db: Database.Database | null;
-  readonly #inode: bigint | null;
+  readonly #identity: string | null;
 
   constructor(path: string) {
     this.#path = path;
     this.#db = exclusively(path);
-    this.#inode = inodeOf(path);
+    this.#identity = identityOf(path);
   }
 
   /** The file goes, unless it is another's by now. */
   release(): void {
-    if (this.#inode !== null && inodeOf(this.#path) === this.#inode) rmSync(this.#path, { force: true });
+    if (this.#identity !== null && identityOf(this.#path) === this.#identity) rmSync(this.#path, { force: true });
     this.#db?.close();
   }
 }
