@@ -68,6 +68,11 @@ export const TRACE_ERRORS = {
     why: 'permissions or the device do not allow it',
     todo: 'check the permissions and the disk',
   },
+  TRACE_UNSETTLED: {
+    what: 'cannot be read where it lies',
+    why: 'SQLite must write to it first, as what wrote it last was killed or left it with a write-ahead log, and may not',
+    todo: 'copy it, and the files of its name with -journal or -wal at the end, to where you may write, and open the copy',
+  },
   TRACE_CLOSED: {
     what: 'already closed',
     why: 'it was finished, abandoned or failed before',

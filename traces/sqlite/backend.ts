@@ -13,7 +13,7 @@ import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
 import type { Backend, Prepared, Segment, Store } from '../sink.js';
 import { isLocked, isWrittenHere, WrittenHere } from './lock.js';
-import { APPLICATION_ID, APPLICATION_ID_AT, quoted, SCHEMA_SQL } from './schema.js';
+import { APPLICATION_ID, APPLICATION_ID_AT, BESIDE, quoted, SCHEMA_SQL } from './schema.js';
 
 type Bound = number | bigint | string | Uint8Array | null;
 type Binder = (row: number) => Bound;
@@ -171,8 +171,7 @@ export const sqliteStore: Store = {
   append: (path) => new SqliteBackend(path),
   place,
   files: (path) => [path],
-  // "Temporary Files Used By SQLite": a journal is rolled back, and a write-ahead log read, by whoever opens the file
-  beside: ['-journal', '-wal', '-shm'],
+  beside: BESIDE,
   hold: (path) => new WrittenHere(path),
   isWritten: isLocked,
   refusal,

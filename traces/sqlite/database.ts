@@ -1,11 +1,11 @@
 /** The database of an SQLite trace, opened for reading: whole, as a killed recorder left it, or cut. */
-import { statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { TraceError, traceError } from '../errors.js';
 import { type Upgrader, upgradesFor } from '../upgrade.js';
 import { isBusy } from './lock.js';
 import { isCut, openSalvaged } from './salvage.js';
-import { APPLICATION_ID, defineFunctions, statementsOf } from './schema.js';
+import { APPLICATION_ID, BESIDE, defineFunctions, statementsOf } from './schema.js';
 
 interface Found {
   readonly db: Database.Database;
@@ -40,6 +40,21 @@ function openWhole(path: string): Database.Database {
   }
 }
 
+/** Errors of SQLite where it may not write a database that it can read, or not make the files beside it. */
+const REFUSED = /^SQLITE_(READONLY|CANTOPEN)/;
+
+/** What keeps a file from being read that may be read: a journal to roll back, or a log that no index is there for. */
+function refusedFor(path: string, failure: unknown): unknown {
+  if (!(failure instanceof Database.SqliteError) || !REFUSED.test(failure.code)) return failure;
+  try {
+    const files = [path, ...BESIDE.map((suffix) => `${path}${suffix}`)].filter((file) => existsSync(file));
+    for (const file of files) accessSync(file, constants.R_OK);
+    return new TraceError('TRACE_UNSETTLED', path);
+  } catch {
+    return failure;
+  }
+}
+
 function openLeft(path: string): Found {
   const tooLittle = new TraceError('TRACE_CUT', path, null, 'too little is left to know its tables');
   try {
@@ -62,7 +77,7 @@ function openEither(path: string): Found {
   }
   // Only now: rolling back may have changed the size.
   if (!isCut(path, statSync(path).size)) {
-    if (db === null) throw failure;
+    if (db === null) throw refusedFor(path, failure);
     return { db, cut: false };
   }
   db?.close();

@@ -15,6 +15,12 @@ export const APPLICATION_ID_AT = 68;
 /** First bytes of every SQLite file. */
 export const MAGIC = Buffer.from('SQLite format 3\0', 'latin1');
 
+/**
+ * Ends of the names of files that SQLite keeps beside its own ("Temporary Files Used By SQLite"): a journal is rolled
+ * back, and a write-ahead log read, by whoever opens the file.
+ */
+export const BESIDE = ['-journal', '-wal', '-shm'] as const;
+
 const SQL_TYPE: { readonly [type in ColumnType]: string } = {
   u8: 'INTEGER',
   u16: 'INTEGER',
