@@ -6,6 +6,7 @@ import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
 import { type Hit, hitsOf, mayBeRow, type Place, placesOf } from './hits.js';
 import type { Line, Log } from './lines.js';
+import { isOfOutput, markOf, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
@@ -62,8 +63,10 @@ class Finder {
   /** The longest line since a dump began, and the width of a terminal that broke longer ones. */
   #longest = 0;
   #width = 0;
-  /** The last line of a dump, and who printed it. */
-  #fed = { index: -1, thread: '' };
+  /** The last line of a dump, who printed it, and the mark in front of it, as long as no line lacks that. */
+  #fed = { index: -1, thread: '', mark: '' };
+  /** What marks the line as one of a comment or of a quote. */
+  #mark = '';
 
   constructor(found: (dump: Dump) => void) {
     this.#found = found;
@@ -90,7 +93,7 @@ class Finder {
     const at = this.#at;
     this.#at += raw.length + 1;
     if (i <= this.#joined) return;
-    const shown = plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw);
+    const shown = this.#shown(plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw));
     const front = this.#withValue(i, shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(number, dropped);
@@ -103,7 +106,7 @@ class Finder {
     let text = fold(respelled(front));
     let places = placesOf(text);
     let hits = this.#possible(hitsOf(text, places, front));
-    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#window[1]?.text))
+    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#ahead(1)))
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
     places = placesOf(text);
     if (places.length === 0) {
@@ -123,9 +126,23 @@ class Finder {
     this.#garbled(places, hits, context);
   }
 
+  /** One of the lines behind the one that is looked at, without the mark of that. */
+  #ahead(n: number): string | undefined {
+    const line = this.#window[n]?.text;
+    return line === undefined ? undefined : (unmarked(line, this.#mark) ?? line);
+  }
+
+  /** A line without its mark, where that of a dump goes on, or what follows tells that it is one of a dump. */
+  #shown(line: string): string {
+    const rest = unmarked(line, this.#fed.mark);
+    if (rest === null && line.trim() !== '') this.#fed.mark = '';
+    this.#mark = rest === null ? markOf(line) : this.#fed.mark;
+    return rest ?? (isOfOutput(line, this.#window) ? unmarked(line, this.#mark) : null) ?? line;
+  }
+
   /** The line with the next one, where a row was broken before its `=`. */
   #withValue(i: number, front: string): string {
-    const next = this.#window[1]?.text;
+    const next = this.#ahead(1);
     if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
     const joined = `${front} ${next.slice(0, LONGEST).replace(QUOTE, '')}`;
     if (placesOf(fold(joined)).length <= placesOf(fold(front)).length) return front;
@@ -165,7 +182,7 @@ class Finder {
 
   /** The last of the lines that were joined. */
   #lastOf(i: number, line: string): string {
-    return this.#joined > i ? plain(this.#window[this.#joined - i]?.text ?? '') : line;
+    return this.#joined > i ? plain(this.#ahead(this.#joined - i) ?? '') : line;
   }
 
   /** The line ends in the first words of a row, or where others were broken. */
@@ -184,7 +201,7 @@ class Finder {
   #unwrap(i: number, broken: [line: string, last: string], text: string, hits: Hit[]): [text: string, hits: Hit[]] {
     let following = this.#window
       .slice(Math.max(1, this.#joined - i + 1))
-      .map(({ text: line }) => line.slice(0, LONGEST));
+      .map(({ text: line }) => (unmarked(line, this.#mark) ?? line).slice(0, LONGEST));
     let found: [text: string, hits: Hit[]] = [text, hits];
     let [line, last] = broken;
     for (let isOpen = true; isOpen && following.length > 0; ) {
@@ -229,7 +246,7 @@ class Finder {
         this.#open.set(id, builder);
       }
       builder.take(hit.row, hit.fit, text, context);
-      this.#fed = { index: Math.max(context.index, this.#joined), thread: context.thread };
+      this.#fed = { index: Math.max(context.index, this.#joined), thread: context.thread, mark: this.#mark };
       return true;
     }
     return false;
