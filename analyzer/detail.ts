@@ -5,6 +5,7 @@ import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
 import { type Bits, INFORMATION_NAMES, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
 import { violatedChecks } from './detail-checks.js';
 import { RegisterHistory } from './detail-registers.js';
+import { type FieldNames, fieldNamesOf, flagFields } from './fields.js';
 import { flagNames, nameOfCode } from './listing.js';
 import { codeWidth, disassemble } from './profile/code.js';
 import type { Symbols } from './symbols/symbols.js';
@@ -125,7 +126,8 @@ export class Details {
   }
 
   #says(name: string, cell: Cell, row: Row, kind: number): string | null {
-    if (name === 'flags') return flagNames(big(cell)).join(', ');
+    const fields = fieldNamesOf(row, (domain, code) => this.#reader.dictionary(domain).get(code)?.says ?? null);
+    if (name === 'flags') return flagSays(fields, big(cell));
     if (name === 'tracepoint') return this.#tracepoint(row);
     if (name === 'reason') {
       const isa = isaOf(row);
@@ -134,7 +136,9 @@ export class Details {
       return isa === 1 ? `${named}, basic reason ${big(cell) & 0xffffn}` : named;
     }
     if (name === 'rip') return this.#symbols?.label(levelOf(row), big(cell)) ?? null;
-    return name === 'code' ? nameOfCode(row, kind, big(cell), (domain, code) => this.#reader.name(domain, code)) : null;
+    const named =
+      name === 'code' ? nameOfCode(row, kind, big(cell), (domain, code) => this.#reader.name(domain, code)) : null;
+    return named ?? fields.get(name) ?? null;
   }
 
   /** Violated checks are events right before the failure that they explain. */
@@ -216,6 +220,11 @@ const levelOf = (row: Row): number | null => {
   return level === null ? null : Number(level);
 };
 const isaOf = (row: Row): number | null => (row.isa === null || row.isa === undefined ? null : Number(row.isa));
+
+function flagSays(fields: FieldNames, flags: bigint): string {
+  const { said, rest } = flagFields(fields, flags);
+  return [...said.map(([name, value]) => `${name} ${value}`), ...flagNames(rest)].join(', ');
+}
 
 function shownValue(name: string, cell: Cell): string {
   if (typeof cell === 'string') return cell.slice(0, MAX_TEXT);

@@ -4,6 +4,7 @@ import { VM_ENTRY_FAILURE, vmxExitModifiers } from '../engine/vmx/exit-reasons.j
 import { codeDomain } from '../traces/codes.js';
 import type { Cell, Row } from '../traces/store.js';
 import { VM_INSTRUCTION_ERRORS } from './detail-bits.js';
+import { type FieldNames, fieldNamesOf, flagFields } from './fields.js';
 import { codeWidth, disassemble } from './profile/code.js';
 import { isPage, keyKind, keyOfExit, SubKey, WORK } from './profile/keys.js';
 import type { NameOf } from './profile/lane-names.js';
@@ -24,7 +25,7 @@ export interface Listed {
   readonly name: string;
   /** In the order of VALUES; numbers that have a name by it, others as 0x1f, sizes and counts in decimal. */
   readonly values: readonly (readonly [name: string, value: string])[];
-  /** What the source says besides, or all of an event that shares its kind with others, as it wrote it. */
+  /** What the source says besides, or all of an event that no kind has, as it wrote it. */
   readonly text: string | null;
 }
 
@@ -40,16 +41,18 @@ const EXITS: ReadonlySet<number> = new Set([
   ...[EVENT_KINDS.exit, EVENT_KINDS.entry_failed, EVENT_KINDS.nested_exit, EVENT_KINDS.nested_inject],
 ]);
 
-/** The text of an event that shares its kind begins with its name, such as `cycles:pp`, and has all of its fields. */
+/** A text that has all fields of an event begins with its name, such as `cycles:pp`. */
 const NAMED = /^(\S+?):(?:\s+|$)/;
 
-/** `nameOf` gives names of the trace's dictionaries. */
-export function listed(row: Row, nameOf: NameOf): Listed {
+/** `nameOf` gives names of the trace's dictionaries, and `saysOf` what they say besides. */
+export function listed(row: Row, nameOf: NameOf, saysOf: NameOf): Listed {
   const kind = Number(row.kind);
   const kindName = KIND_NAMES.get(kind) ?? nameOf('kind', BigInt(kind)) ?? String(kind);
   const text = typeof row.text === 'string' ? row.text : null;
   const shared = (row.tracepoint ?? null) !== null;
+  const known = shared ? nameOf('event', wide(row.tracepoint) ?? 0n) : null;
   const [head = '', named = null] = shared ? (NAMED.exec(text ?? '') ?? []) : [];
+  const isWhole = named !== null && (known === null || named === known);
   return {
     seq: Number(row.seq),
     tick: wide(row.tick),
@@ -58,9 +61,9 @@ export function listed(row: Row, nameOf: NameOf): Listed {
     from: narrow(row.from_level),
     to: narrow(row.to_level),
     kind: kindName,
-    name: shared ? (named ?? nameOf('event', wide(row.tracepoint) ?? 0n) ?? kindName) : kindName,
-    values: shared && text !== null ? namesIn(row, kind, nameOf) : valuesOf(row, kind, nameOf),
-    text: text === null ? null : text.slice(head.length),
+    name: known ?? (isWhole ? named : kindName),
+    values: isWhole ? namesIn(row, kind, nameOf) : valuesOf(row, kind, nameOf, fieldNamesOf(row, saysOf)),
+    text: isWhole ? (text?.slice(head.length) ?? null) : text,
   };
 }
 
@@ -71,18 +74,24 @@ function namesIn(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
   return says === null ? [] : [[codeLabel(row, kind), says]];
 }
 
-function valuesOf(row: Row, kind: number, nameOf: NameOf): Listed['values'] {
+function valuesOf(row: Row, kind: number, nameOf: NameOf, fields: FieldNames): Listed['values'] {
   if (kind === EVENT_KINDS.lost) return [['events', String(row.value ?? 'unknown')]];
   const values = VALUES.flatMap((name): [string, string][] => {
     const cell = wide(row[name]);
     if (cell === null) return [];
     if (name === 'reason') return reasonValues(Number(row.isa ?? 0), cell, nameOf);
-    if (name === 'code') return [[codeLabel(row, kind), nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
-    if (name === 'flags') return cell === 0n ? [] : [[name, flagNames(cell).join('|')]];
-    return [[name, name === 'size' ? String(cell) : hex(cell)]];
+    const label = fields.get(name) ?? (name === 'code' ? codeLabel(row, kind) : name);
+    if (name === 'code') return [[label, nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
+    if (name === 'flags') return flagValues(cell, fields);
+    return [[label, name === 'size' ? String(cell) : hex(cell)]];
   });
   const instruction = instructionOf(row);
   return instruction === null ? values : [...values, ['instruction', instruction]];
+}
+
+function flagValues(flags: bigint, fields: FieldNames): [string, string][] {
+  const { said, rest } = flagFields(fields, flags);
+  return rest === 0n ? said : [...said, ['flags', flagNames(rest).join('|')]];
 }
 
 /** The name of a reason, and what its other bits say. */

@@ -1,6 +1,7 @@
 /** Which events a filter lets through: a mask of categories, a choice of lanes, and for words a mask of rows. */
 import { CODE_DOMAINS } from '../traces/codes.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
+import { fieldNames } from './fields.js';
 import type { Filter } from './timeline-answers.js';
 import { readableEvents } from './timeline-chunks.js';
 import { type EventIndex, NO_LANE } from './timeline-index.js';
@@ -31,7 +32,7 @@ const NUMBERS = [
   ...['rip', 'cr3', 'gva', 'gpa', 'code', 'value', 'old', 'qualification', 'info2', 'vmcs', 'reason'],
   ...['intr_info', 'error_code'],
 ] as const;
-const COLUMNS = [...NUMBERS, 'kind', 'text'] as const;
+const COLUMNS = [...NUMBERS, 'kind', 'tracepoint', 'text'] as const;
 
 interface Word {
   /** Lower case; matched as part of names and of the event's text. Null: the number alone counts. */
@@ -45,6 +46,8 @@ interface Word {
   readonly column: string | null;
   /** `kind code` of the codes whose name has the part. */
   readonly codes: ReadonlySet<string>;
+  /** Numbers of the tracepoints whose name, or the name of a field in a column, has the part. */
+  readonly tracepoints: ReadonlySet<number>;
 }
 
 function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
@@ -58,6 +61,9 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
       if (holds(name)) for (const kind of kinds) codes.add(`${kind} ${code}`);
     }
   }
+  const tracepoints = new Set<number>();
+  for (const [code, { name, says }] of reader.dictionary('event'))
+    if ([name, ...fieldNames(says).values()].some(holds)) tracepoints.add(Number(code));
   const failed = part !== null && 'failed'.startsWith(part) && part.length > 2;
   return {
     part,
@@ -68,6 +74,7 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
     number: value === null ? null : { low: Number(value & 0xffff_ffffn), high: Number(value >> 32n) },
     column: column ?? null,
     codes,
+    tracepoints,
   };
 }
 
@@ -125,6 +132,8 @@ function hasWord(
   }
   if (word.codes.size > 0 && word.codes.has(`${columns.get('kind')?.numbers?.[i]} ${columns.get('code')?.big?.[i]}`))
     return true;
+  const tracepoint = columns.get('tracepoint');
+  if (tracepoint?.valid?.[i] === 1 && word.tracepoints.has(tracepoint.numbers?.[i] ?? -1)) return true;
   const text = word.part === null ? null : columns.get('text')?.values?.[i];
   return typeof text === 'string' && word.part !== null && text.toLowerCase().includes(word.part);
 }

@@ -40,7 +40,7 @@ function keepsNames(wanted: readonly string[]): Keeps {
   for (const name of wanted) {
     const tracepoint = Object.hasOwn(TRACEPOINTS, name) ? TRACEPOINTS[name] : undefined;
     if (Object.hasOwn(EVENT_KINDS, name)) kinds.add(name);
-    else if (tracepoint === undefined || tracepoint.whole) names.add(name);
+    else if (tracepoint === undefined || tracepoint.shared) names.add(name);
     else kinds.add(tracepoint.kind);
   }
   return ({ kind, name }) => kinds.has(kind) || names.has(name);
@@ -154,7 +154,7 @@ function run(call: Call): number {
     const printed: string[] = [];
     let size = 0;
     for (let i = Math.max(0, firstSeq - chunk.first); i < chunk.rows && chunk.first + i <= lastSeq && left > 0; i++) {
-      const event = listed(chunk.row(i), nameOf);
+      const event = listed(chunk.row(i), nameOf, saysOf);
       if (!keepsName(event) || !keepsTime(event)) continue;
       if (vcpu !== null && (vcpuNumber(event.lane, saysOf) ?? event.lane) !== vcpu) continue;
       const line = lay(event, nameOf('vcpu', BigInt(event.lane)) ?? `vCPU ${event.lane}`);

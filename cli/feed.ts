@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { notesOf, type Origin, originOf } from '../analyzer/origin.js';
 import { defineDictionaries } from '../recorder/import/dictionaries.js';
 import { importTrace } from '../recorder/import/import.js';
+import { saysOfEvent } from '../recorder/import/kvm/table.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
 import type { ImportOptions } from '../recorder/import/result.js';
@@ -105,6 +106,7 @@ export const fedBy = (reader: TraceReader): Fed => ({
 class ComingNames implements Names {
   readonly #writer: StreamWriter;
   lanes: readonly Lane[] = [];
+  tracepoints: readonly string[] = [];
   coined: () => readonly CoinedReason[] = () => [];
 
   constructor(writer: StreamWriter) {
@@ -114,12 +116,14 @@ class ComingNames implements Names {
 
   readonly nameOf = (domain: string, code: bigint): string | null => {
     if (domain === 'vcpu') return this.lanes[Number(code)]?.name ?? null;
+    if (domain === 'event') return this.tracepoints[Number(code)] ?? null;
     return this.#writer.dictionary(domain).get(code)?.name ?? coinedName(this.coined(), domain, code);
   };
 
   readonly saysOf = (domain: string, code: bigint): string | null => {
-    const lane = domain === 'vcpu' ? this.lanes[Number(code)] : undefined;
-    return lane === undefined ? (this.#writer.dictionary(domain).get(code)?.says ?? null) : lane.says;
+    if (domain === 'vcpu') return this.lanes[Number(code)]?.says ?? null;
+    if (domain === 'event') return saysOfEvent(this.tracepoints[Number(code)] ?? '');
+    return this.#writer.dictionary(domain).get(code)?.says ?? null;
   };
 }
 
@@ -135,6 +139,9 @@ function feedForeign(file: string, reading: Reading, take: Take, out: Output): F
       ...reading,
       lanes: (lanes) => {
         names.lanes = lanes;
+      },
+      tracepoints: (tracepoints) => {
+        names.tracepoints = tracepoints;
       },
       reasons: (coined) => {
         names.coined = coined;

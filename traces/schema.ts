@@ -20,8 +20,10 @@
  *   may hold cycles of a host's TSC.
  * - 5: the facts `stopped` and `damaged`; an import that ended before its source did is not complete.
  * - 6: the fact `silent`.
+ * - 7: `event.text` of an event that shares its kind no longer repeats its name and what its columns hold; the dictionary
+ *   says which fields those are.
  */
-export const FORMAT_VERSION = 6;
+export const FORMAT_VERSION = 7;
 
 /** Rows a chunk holds at the most; the last chunk of a table may hold fewer. */
 export const CHUNK_ROWS = { event: 8192, register: 8192, memory: 65_536, other: 1024 } as const;
@@ -97,7 +99,11 @@ export const TABLES: { readonly [name in TableName]: Table } = {
       column('domain', 'text', 'kind, reason.vmx, reason.svm, field, check, register, access, vcpu, msr, ...'),
       column('code', 'u64', 'the number'),
       column('name', 'text', 'its name'),
-      optional('says', 'text', 'a sentence, a citation, or JSON (domain vcpu: {"vm","thread","vcpu"})'),
+      optional(
+        'says',
+        'text',
+        'a sentence, a citation, or JSON (domain vcpu: {"vm","thread","vcpu"}; domain event: the fields by column or flag)',
+      ),
     ],
   },
   event: {
@@ -110,7 +116,11 @@ export const TABLES: { readonly [name in TableName]: Table } = {
       optional('step', 'u64', 'retired instructions of the vCPU (deterministic runs)'),
       optional('time_ns', 'i64', 'host time in nanoseconds (real hosts)'),
       column('kind', 'u8', 'dictionary domain kind'),
-      optional('tracepoint', 'u32', 'dictionary domain event: what the source calls an event whose text is kept whole'),
+      optional(
+        'tracepoint',
+        'u32',
+        'dictionary domain event: what the source calls an event whose kind does not say it',
+      ),
       optional('isa', 'u8', '1 VMX, 2 SVM: the table that decodes reason'),
       optional('from_level', 'u8', 'level that was running'),
       optional('to_level', 'u8', 'level that runs next'),

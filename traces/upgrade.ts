@@ -37,6 +37,10 @@ export const UPGRADERS: readonly Upgrader[] = [
   },
   { from: 4, says: 'an import says what of its source it could not read; one without a word of it may have been cut' },
   { from: 5, says: 'an import names the events that never came; one without a word of it knows none' },
+  {
+    from: 6,
+    says: 'the text of an event that shares its kind may begin with its name, and repeat what its columns hold',
+  },
 ];
 
 /** A fact of the `run` table as this version has it. */

@@ -95,12 +95,13 @@ export class Assembly {
   #firstRefused = 0;
 
   /** `open` is called with the first event, so that what is no trace writes nothing. */
-  constructor(open: () => TraceWriter, { columns, lanes, taker, tscHz }: ImportOptions = {}) {
+  constructor(open: () => TraceWriter, { columns, lanes, tracepoints, taker, tscHz }: ImportOptions = {}) {
     this.#open = open;
     this.#columns = columns ?? null;
     this.#taker = taker ?? null;
     this.#saysTscHz = tscHz !== undefined;
     lanes?.(this.lanes.all);
+    tracepoints?.(this.#names);
   }
 
   get events(): number {

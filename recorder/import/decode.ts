@@ -74,9 +74,20 @@ function skipAssignment(cursor: Cursor): void {
 
 export class Decoder {
   readonly #reason = new ReasonReader();
+  readonly #brief: boolean;
   /** vCPU number that the last line gave, or -1. */
   vcpu = -1;
   #text = 0;
+  /** Where the words that were kept last end, while no key came behind them; else -1. */
+  #kept = -1;
+  /** Signs that count if a word follows them at once: from where to where they are. */
+  #signs = -1;
+  #signsEnd = -1;
+
+  /** `brief`: what has no column is not wanted of events that share their kind. */
+  constructor(brief: boolean) {
+    this.#brief = brief;
+  }
 
   /** Names of reasons that no table of ours has. */
   get coined(): readonly CoinedReason[] {
@@ -94,7 +105,11 @@ export class Decoder {
     this.#skipApology(cursor);
     this.#text = cursor.at;
     if (spec.flags !== 0) row.put(FIELD.flags, spec.flags, 0);
-    if (spec.whole && cursor.accept(FAILED_TO_PARSE)) return true;
+    if (spec.shared && cursor.accept(FAILED_TO_PARSE)) {
+      cursor.at = this.#text;
+      this.#leftover(cursor, row);
+      return true;
+    }
     const done = spec.special === null ? this.#fields(spec, cursor, row, context) : this.#special(spec, cursor, row);
     if (!done || (row.mask & spec.needs) !== spec.needs) return false;
     if (row.kind === EVENT_KINDS.exit && (row.mask & INFORMED) === INFORMED) {
@@ -102,8 +117,7 @@ export class Decoder {
       const high = words[2 * FIELD.info2 + 1] as number;
       fillAbout(row, words[2 * FIELD.qualification] as number, words[2 * FIELD.info2] as number, high);
     }
-    if (spec.whole) row.textLength = 0;
-    else this.#leftover(cursor, row);
+    if (!spec.shared) this.#leftover(cursor, row);
     return true;
   }
 
@@ -117,6 +131,8 @@ export class Decoder {
 
   #fields(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     let expected = 0;
+    this.#kept = -1;
+    this.#signsEnd = -1;
     for (;;) {
       cursor.skipSeparators();
       if (cursor.at >= cursor.end) return true;
@@ -126,9 +142,9 @@ export class Decoder {
         const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
         index = end > start ? findKey(spec.keys, cursor.bytes, start, end) : -1;
         if (index < 0) {
-          if (!spec.whole) return true;
-          if (spec.unnamed === null || !this.#alone(spec.unnamed, cursor, row, context))
-            cursor.at = Math.max(end, start + 1);
+          if (!spec.shared) return true;
+          if (spec.unnamed !== null && this.#alone(spec.unnamed, cursor, row, context)) this.#kept = -1;
+          else this.#skip(start, end, cursor, row);
           continue;
         }
         cursor.at = end;
@@ -136,14 +152,40 @@ export class Decoder {
       expected = index + 1;
       const key = spec.keys[index] as Key;
       if (key.implies.length > 0) imply(key, row);
-      if (key.does === null) continue;
+      if (key.does === null) {
+        this.#kept = -1;
+        continue;
+      }
       const behind = cursor.at;
       skipAssignment(cursor);
-      if (!this.#value(key, cursor, row, context)) {
-        if (!spec.whole) return false;
+      const isTold = spec.shared && key.does === 'field' && (row.mask & (1 << key.field)) !== 0;
+      if (isTold || !this.#value(key, cursor, row, context)) {
+        if (!spec.shared) return false;
         cursor.at = behind;
-      }
+        this.#keep(start, cursor, row);
+      } else if (key.does === 'vector' && (cursor.high !== 0 || cursor.low >>> 0 > 0xff))
+        this.#keep(start, cursor, row);
+      else this.#kept = -1;
     }
+  }
+
+  /** Passes over what no key explains: a word, or a sign, which counts beside a word only. */
+  #skip(start: number, end: number, cursor: Cursor, row: EventRow): void {
+    cursor.at = Math.max(end, start + 1);
+    if (end > start || this.#kept === start) {
+      this.#keep(this.#signsEnd === start ? this.#signs : start, cursor, row);
+      return;
+    }
+    if (this.#signsEnd !== start) this.#signs = start;
+    this.#signsEnd = cursor.at;
+  }
+
+  /** Adds the words from `start` to the cursor as they are written. */
+  #keep(start: number, cursor: Cursor, row: EventRow): void {
+    if (this.#brief) return;
+    if (this.#kept < 0 && row.textLength > 0) row.addText(BLANK, 0, 1);
+    row.addText(cursor.bytes, this.#kept < 0 ? start : this.#kept, cursor.at);
+    this.#kept = cursor.at;
   }
 
   /** A number between blanks; the cursor stays where there is none. */

@@ -4,6 +4,7 @@ import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { APIC_REGISTERS } from './kvm/names.js';
+import { saysOfEvent } from './kvm/table.js';
 import { type CoinedReason, reasonDomain } from './reasons.js';
 
 /** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
@@ -65,5 +66,5 @@ export function defineDictionaries(
   for (const { isa, low, name } of coined) writer.define(reasonDomain(isa), low, name, COINED);
   for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
   for (const [name, code] of Object.entries(APIC_REGISTERS)) writer.define('apic', code, name);
-  for (const [code, name] of others.entries()) writer.define('event', code, name);
+  for (const [code, name] of others.entries()) writer.define('event', code, name, saysOfEvent(name) ?? undefined);
 }

@@ -62,8 +62,8 @@ export interface EventSpec {
   readonly keys: readonly Key[];
   /** What a number that stands alone is, if anything. */
   readonly unnamed: Key | null;
-  /** Keep the whole text, with the event's name; keys are looked for anywhere in it. */
-  readonly whole: boolean;
+  /** It shares its kind with others; its keys are looked for anywhere in the text. */
+  readonly shared: boolean;
   readonly special: Special | null;
   /** Fields that the event must have to be one. */
   readonly needs: number;
@@ -157,7 +157,7 @@ function compile(tracepoint: Tracepoint, index: number): EventSpec {
     flags: tracepoint.flags === 'write' ? EVENT_FLAGS.write : 0,
     keys: keys.filter(({ name }) => name.length > 0),
     unnamed: keys.find(({ name }) => name.length === 0) ?? null,
-    whole: tracepoint.whole,
+    shared: tracepoint.shared,
     special: tracepoint.special ?? null,
     needs: neededBy(tracepoint).reduce((mask, field) => mask | (1 << FIELD[field]), 0),
   };

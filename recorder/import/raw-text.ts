@@ -4,7 +4,7 @@
  */
 import { RecordDecoder } from './binary/decoder.js';
 import type { Field } from './binary/formats.js';
-import { compile, type Program } from './binary/program.js';
+import { compile, isText, type Program } from './binary/program.js';
 import { ascii, type Cursor, isBlank, isHex } from './cursor.js';
 import { TRACEPOINTS } from './kvm/table.js';
 import { CONVERSIONS, type Tracepoint, usesOf } from './kvm/tracepoint.js';
@@ -35,7 +35,9 @@ type Style = 'hex' | 'decimal' | 'bytes';
 interface Named {
   readonly name: Uint8Array;
   readonly style: Style;
-  /** The event has no column for it, and it stays text. */
+  /** The event has a column for it. */
+  readonly isRead: boolean;
+  /** Columns do not hold all of it, and it stays text. */
   readonly isText: boolean;
 }
 
@@ -102,6 +104,7 @@ interface NamePlace {
 
 export class RawText {
   readonly #decoder: RecordDecoder;
+  readonly #keepsText: boolean;
   readonly #shapes = new Map<string, Shape>();
   /** By the index of an event's spec, the shape of its last line. */
   readonly #last: (Shape | null)[] = [];
@@ -110,6 +113,7 @@ export class RawText {
   /** `text`: what has no column is wanted. */
   constructor(text: boolean) {
     this.#decoder = new RecordDecoder(true, { fields: null, text });
+    this.#keepsText = text;
   }
 
   /** vCPU that the last event named, or -1. */
@@ -158,7 +162,7 @@ export class RawText {
     }
     this.#decoder.decode(program, this.#record, 0, this.#record.byteLength, sink, row, lane ?? NOBODY);
     cursor.at = at;
-    if (program.heading === null) this.#keep(shape, cursor, row);
+    if (this.#keepsText) this.#keep(shape, cursor, row);
     return true;
   }
 
@@ -171,7 +175,7 @@ export class RawText {
       if (end >= 0) {
         const field = fields[count];
         if (field === undefined || !isAt(field.name, cursor.bytes, start, end)) return false;
-        if (!field.isText && !this.#value(field, SLOT * count, cursor)) return false;
+        if (field.isRead && !this.#value(field, SLOT * count, cursor)) return false;
         count += 1;
       }
       skipWord(cursor);
@@ -239,17 +243,23 @@ export class RawText {
 
 function shapeOf(event: string, names: readonly string[], number: () => number): Shape {
   const foreign: Shape = {
-    fields: names.map((name) => ({ name: ascii(name), style: 'decimal', isText: true })),
+    fields: names.map((name) => ({ name: ascii(name), style: 'decimal', isRead: false, isText: true })),
     program: null,
   };
   const tracepoint = TRACEPOINTS[event];
   if (tracepoint === undefined) return foreign;
   const fields = names.map((name): Named & { readonly text: string } => {
-    const isText = !(name in tracepoint.fields);
-    return { text: name, name: ascii(name), style: styleOf(tracepoint, name), isText };
+    const isRead = name in tracepoint.fields;
+    return {
+      text: name,
+      name: ascii(name),
+      style: styleOf(tracepoint, name),
+      isRead,
+      isText: isText(tracepoint, { name }),
+    };
   });
-  const columns = fields.flatMap(({ text: name, style, isText }, i): readonly Field[] => {
-    if (isText) return [];
+  const columns = fields.flatMap(({ text: name, style, isRead }, i): readonly Field[] => {
+    if (!isRead) return [];
     const [size, count] = style === 'bytes' ? [INSTRUCTION, INSTRUCTION] : [8, null];
     return [{ name, type: 'u64', offset: SLOT * i, size, signed: false, count, dynamic: null }];
   });

@@ -27,6 +27,8 @@ export interface ImportOptions {
   readonly live?: boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
+  /** Called before the first event with the names, by number, of the tracepoints so far that no kind names. */
+  readonly tracepoints?: (names: readonly string[]) => void;
   /** Called before the first event with what gives the reasons so far that only the input itself has names for. */
   readonly reasons?: (coined: () => readonly CoinedReason[]) => void;
 }

@@ -63,10 +63,15 @@ export class EventRow extends EventRecord {
     return true;
   }
 
-  /** Sets `gpa` to the address of a page of 4 KiB, where no better one is known; false where it has more than 64 bits. */
+  /**
+   * Sets `gpa` to the address of a page of 4 KiB, where no better one is known; false where that is of another page, or has
+   * more than 64 bits.
+   */
   putPage(low: number, high: number): boolean {
-    if ((this.mask & (1 << FIELD.gpa)) !== 0) return true;
-    return high >>> 20 === 0 && this.put(FIELD.gpa, (low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0);
+    if (high >>> 20 !== 0) return false;
+    const [from, upper] = [(low << 12) >>> 0, ((high << 12) | (low >>> 20)) >>> 0];
+    if ((this.mask & (1 << FIELD.gpa)) === 0) return this.put(FIELD.gpa, from, upper);
+    return this.words[2 * FIELD.gpa + 1] === upper && ((this.words[2 * FIELD.gpa] as number) & ~0xfff) >>> 0 === from;
   }
 
   /** The bytes of its instruction; null where it has none. */

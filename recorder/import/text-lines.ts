@@ -62,7 +62,7 @@ export class TextLines {
   readonly #prefix = new Prefix();
   readonly #verbose = new VerboseLine();
   readonly #cursor = new Cursor();
-  readonly #decoder = new Decoder();
+  readonly #decoder: Decoder;
   readonly #context: DecodeContext = {
     isa: 0,
     lane: (vcpu) => this.#known ?? this.#trace.lanes.seen(vcpu),
@@ -110,6 +110,7 @@ export class TextLines {
     this.#times = new Times(times, () => reader.ahead, options.tscHz);
     this.#rawText = new RawText(options.brief !== true);
     this.#brief = options.brief ?? false;
+    this.#decoder = new Decoder(this.#brief);
     this.#wraps = style === null ? null : new Unwrapper(style, isAlone);
     options.reasons?.(() => this.#decoder.coined);
   }
@@ -200,12 +201,11 @@ export class TextLines {
     const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
     this.#known = known;
     const cursor = this.#cursor.over(bytes, prefix.payload, end);
-    if (spec !== undefined && RawText.begins(cursor) && this.#raw(bytes, end, spec, row)) return;
+    if (spec !== undefined && RawText.begins(cursor) && this.#raw(spec, row)) return;
     const done = spec !== undefined && this.#decoder.decode(spec, cursor, row, this.#context);
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
-    else if (spec.whole && !this.#brief) this.#keepText(bytes, end, row);
     this.#place(known, done ? this.#decoder.vcpu : -1);
-    if (done && spec.whole) row.tracepoint = this.#numberOf(spec, bytes);
+    if (done && spec.shared) row.tracepoint = this.#numberOf(spec, bytes);
   }
 
   /** The event is of a thread, or of a vCPU, as far as it says. */
@@ -219,7 +219,7 @@ export class TextLines {
   readonly #numberOfSpec = (): number => (this.#spec === null ? -1 : this.#numberOf(this.#spec, this.#cursor.bytes));
 
   /** Fields by their names; false where they are not those of the event. They are written in place, and nothing joins them. */
-  #raw(bytes: Uint8Array, end: number, spec: EventSpec, row: EventRow): boolean {
+  #raw(spec: EventSpec, row: EventRow): boolean {
     const known = this.#known;
     const lane = known ?? this.#trace.lanes.seen(-1);
     this.#spec = spec;
@@ -228,10 +228,6 @@ export class TextLines {
     )
       return false;
     row.isRaw = true;
-    if (spec.whole && !this.#brief) {
-      row.textLength = 0;
-      this.#keepText(bytes, end, row);
-    }
     this.#place(known, this.#rawText.vcpu);
     return true;
   }
@@ -354,7 +350,7 @@ export class TextLines {
     const length = before.length + behind.length + (apart ? 1 : 0);
     if (!this.#prefix.parse(joined, 0, length)) return false;
     const spec = EVENTS.get(joined, this.#prefix.nameStart, this.#prefix.nameEnd);
-    if (spec === undefined || spec.whole) return false;
+    if (spec === undefined || spec.shared) return false;
     this.#decode(joined, length, spec, row);
     row.hasTime = held.hasTime;
     row.hasTick = held.hasTick;

@@ -223,7 +223,7 @@ describe('docs/query.md of an imported recording', () => {
       for (const { tracepoint, n } of host) assert.equal(n, counts(String(tracepoint)), String(tracepoint));
       assert.equal(
         total(host, () => true),
-        [...printed.matchAll(/^.{20,}?\d: (\w+):/gm)].filter(([, tracepoint = '']) => TRACEPOINTS[tracepoint]?.whole)
+        [...printed.matchAll(/^.{20,}?\d: (\w+):/gm)].filter(([, tracepoint = '']) => TRACEPOINTS[tracepoint]?.shared)
           .length,
       );
       const page = name.startsWith('svm') ? "name = 'NPF' and gpa is null" : "name = 'IO_INSTRUCTION' and code is null";

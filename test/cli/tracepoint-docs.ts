@@ -48,8 +48,9 @@ if (!converted) throw new Error('a conversion has no words');
 export const TRACEPOINT_DOCS = `## Tracepoints of KVM
 
 Imported events have these kinds, and the fields of the kernel's records in these columns. Where several share a kind,
-the column \`tracepoint\` tells them apart (dictionary domain \`event\`), and \`text\` has all of their fields. A tracepoint
-that is not listed has kind \`other\`, its name in \`tracepoint\` and its fields in \`text\`.
+the column \`tracepoint\` tells them apart: the dictionary, domain \`event\`, has its name, and as JSON the names of the
+fields by column. \`text\` has what no column holds: fields without one, and whole words of which a column holds a part. A
+tracepoint that is not listed has kind \`other\`, its name in \`tracepoint\`, and its name and all of its fields in \`text\`.
 
 | kind | tracepoint | columns |
 |---|---|---|

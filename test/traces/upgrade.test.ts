@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
+import { listed } from '../../analyzer/listing.js';
 import { inPackage } from '../../traces/guests/guest.js';
 import { openTrace } from '../../traces/open.js';
 import { FORMAT_VERSION, TABLES } from '../../traces/schema.js';
@@ -81,6 +82,25 @@ for (const name of ['version-5.sqlite', 'version-5.arrow']) {
       assert.equal(reader.run('format'), '5');
       assert.deepEqual([reader.rows('event'), reader.digest(), reader.complete], [59, reader.run('digest'), true]);
       assert.equal(reader.run('silent'), null);
+    } finally {
+      reader.close();
+    }
+  });
+}
+
+/** Imported by version 6: the first lines of vmx-basic.report.txt. */
+for (const name of ['version-6.sqlite', 'version-6.arrow']) {
+  test(`${name} lists an event that shares its kind as its text has it`, () => {
+    const reader = openTrace(join(inPackage('test', 'traces', 'fixtures'), name));
+    try {
+      assert.equal(reader.run('format'), '6');
+      assert.deepEqual([reader.digest(), reader.complete], [reader.run('digest'), true]);
+      const [chunk] = reader.chunks('event');
+      assert.ok(chunk !== undefined);
+      const names = (domain: string, code: bigint): string | null => reader.name(domain, code);
+      const all = Array.from({ length: chunk.rows }, (_, i) => listed(chunk.row(i), names, () => null));
+      const { values, text } = all.find((event) => event.name === 'kvm_fpu') ?? assert.fail();
+      assert.deepEqual([values, text], [[], 'load']);
     } finally {
       reader.close();
     }

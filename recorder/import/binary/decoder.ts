@@ -16,7 +16,6 @@ import { RecordText } from './record-text.js';
 
 const { exit, entry_failed } = EVENT_KINDS;
 
-const CHARS = { count: ascii('count='), address: ascii('address=') };
 const RESTART = ascii('restart');
 const ERROR = ascii('error');
 const FAILED = ascii('failed');
@@ -85,10 +84,7 @@ export class RecordDecoder {
     if (row.kind === exit) this.#about(program, view, at, row);
     if (program.special !== null) this.#special(program, view, at, row);
     if (this.#text === null) return;
-    if (program.heading !== null) {
-      row.textLength = 0; // what steps could not place is among all the fields
-      addBytes(row, program.heading);
-    }
+    if (program.heading !== null) addBytes(row, program.heading);
     if (program.text.length > 0) this.#text.add(program, view, at, length, row);
   }
 
@@ -132,7 +128,7 @@ export class RecordDecoder {
   }
 
   #step(does: number, label: number, row: EventRow, lane: Lane): void {
-    const low = this.#numbers.low;
+    const { low, high } = this.#numbers;
     switch (does) {
       case PUT:
         this.#store(row, label);
@@ -142,15 +138,16 @@ export class RecordDecoder {
         return;
       case DOES.isa:
         row.isa = low === ISA.vmx || low === ISA.svm ? low : 0;
+        if (row.isa === 0) this.#label(row, label);
         return;
       case DOES.reason:
         this.#reason(row);
         return;
       case DOES.address:
         lane.recall();
-        if (isPhysical(lane.exitIsa, lane.exitReason)) row.put(FIELD.gpa, low, this.#numbers.high);
-        else if (isLinear(lane.exitIsa, lane.exitReason)) row.put(FIELD.gva, low, this.#numbers.high);
-        else this.#label(row, CHARS.address);
+        if (isPhysical(lane.exitIsa, lane.exitReason)) row.put(FIELD.gpa, low, high);
+        else if (isLinear(lane.exitIsa, lane.exitReason)) row.put(FIELD.gva, low, high);
+        else this.#label(row, label);
         return;
       case DOES.fault:
         lane.recall();
@@ -161,26 +158,27 @@ export class RecordDecoder {
         if (low === 1) return;
         row.flag(EVENT_FLAGS.string);
         addSpace(row);
-        addBytes(row, CHARS.count);
+        addBytes(row, LABELS[label] as Uint8Array);
         addDecimal(row, low >>> 0);
         return;
       case DOES.rare:
-        if (low !== 0 || this.#numbers.high !== 0) this.#label(row, LABELS[label] as Uint8Array);
+        if (low !== 0 || high !== 0) this.#label(row, label);
         return;
       case DOES.write:
-        row.flag(low !== 0 ? EVENT_FLAGS.write : 0);
+        this.#truth(EVENT_FLAGS.write, label, row);
         return;
       case DOES.refused:
-        row.flag(low !== 0 ? EVENT_FLAGS.refused : 0);
+        this.#truth(EVENT_FLAGS.refused, label, row);
         return;
       case DOES.access:
         row.flag(low === 2 ? EVENT_FLAGS.write : low === 0 ? EVENT_FLAGS.refused : 0);
+        if (low >>> 0 > 2) this.#label(row, label);
         return;
       case DOES.on:
-        row.flag(low !== 0 || this.#numbers.high !== 0 ? EVENT_FLAGS.on : 0);
+        this.#truth(EVENT_FLAGS.on, label, row);
         return;
       case DOES.page:
-        row.putPage(low, this.#numbers.high);
+        if (!row.putPage(low, high)) this.#label(row, label);
         return;
       case DOES.level:
         row.put(FIELD.code, low & 15, 0);
@@ -189,10 +187,10 @@ export class RecordDecoder {
         row.put(FIELD.code, low & 0xff, 0);
         return;
       case DOES.destination:
-        row.put(FIELD.value, this.#numbers.high >>> 24, 0);
+        row.put(FIELD.value, high >>> 24, 0);
         return;
       case DOES.msi_destination:
-        row.put(FIELD.value, (((low >>> 12) & 0xff) | (this.#numbers.high & 0xffff_ff00)) >>> 0, 0);
+        row.put(FIELD.value, (((low >>> 12) & 0xff) | (high & 0xffff_ff00)) >>> 0, 0);
         return;
       case DOES.failure:
         if (low !== 0) row.put(FIELD.code, low, 0);
@@ -200,9 +198,16 @@ export class RecordDecoder {
     }
   }
 
-  #label(row: EventRow, label: Uint8Array): void {
+  /** A flag says no more than whether a value is zero. */
+  #truth(flag: number, label: number, row: EventRow): void {
+    const { low, high } = this.#numbers;
+    row.flag(low !== 0 || high !== 0 ? flag : 0);
+    if (high !== 0 || low >>> 0 > 1) this.#label(row, label);
+  }
+
+  #label(row: EventRow, label: number): void {
     addSpace(row);
-    addBytes(row, label);
+    addBytes(row, LABELS[label] as Uint8Array);
     addHex(row, this.#numbers.low, this.#numbers.high);
   }
 

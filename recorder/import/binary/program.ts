@@ -6,7 +6,7 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { ACTING } from '../assembly.js';
 import { ascii } from '../cursor.js';
 import { TRACEPOINTS } from '../kvm/table.js';
-import { type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
+import { holdsAll, type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
 import { FIELD } from '../row.js';
 import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
@@ -21,8 +21,17 @@ export const PUT = -1;
  */
 export const STEP = 8;
 
-/** Names of fields that are kept as text unless they are zero; steps refer to them by number. */
+/** Names of fields whose values are text where no column holds them; steps refer to them by number. */
 export const LABELS: Uint8Array[] = [];
+const labels = new Map<string, number>();
+
+function labelOf({ name }: Field): number {
+  const known = labels.get(name);
+  if (known !== undefined) return known;
+  const label = LABELS.push(ascii(`${name}=`)) - 1;
+  labels.set(name, label);
+  return label;
+}
 
 /** How a field that has no column is written. */
 export interface TextField {
@@ -49,6 +58,7 @@ export interface Program {
   readonly slots: Int32Array;
   /** Bytes of the instruction, 0 where the event has none. */
   readonly insnSize: number;
+  /** Its name, where that and its fields are all text. */
   readonly heading: Uint8Array | null;
   readonly text: readonly TextField[];
   readonly size: number;
@@ -79,6 +89,10 @@ function styleOf(field: Field): TextField['style'] {
   return HEXADECIMAL.test(field.type) ? 'hex' : 'decimal';
 }
 
+/** Columns do not hold all of a field of an event. */
+export const isText = ({ fields }: Tracepoint, { name }: Pick<Field, 'name'>): boolean =>
+  !(name in fields) || !holdsAll(fields[name] ?? []);
+
 function textOf(field: Field): TextField {
   const style = styleOf(field);
   const single = style === 'hex' || style === 'decimal';
@@ -106,8 +120,7 @@ function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonl
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
   if (does === DOES.rare && !text) return [];
-  if (does === DOES.rare) return [does, field.offset, width, LABELS.push(ascii(`${field.name}=`)) - 1, 0, 0, 0, 0];
-  if (does !== undefined) return [does, field.offset, width, 0, 0, 0, 0, 0];
+  if (does !== undefined) return [does, field.offset, width, labelOf(field), 0, 0, 0, 0];
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
   if (cells === null) return [];
@@ -193,7 +206,6 @@ export function compile(
   const named = TRACEPOINTS[format.name];
   const event = named !== undefined && fits(named, format) ? named : null;
   const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
-  const kept = event === null || event.whole ? own : own.filter(({ name }) => !(name in event.fields));
   const pid = format.fields.find(({ name }) => name === 'common_pid');
   const kind = event === null ? EVENT_KINDS.other : EVENT_KINDS[event.kind];
   return {
@@ -210,12 +222,12 @@ export function compile(
     special: event?.special ?? null,
     slots: slotsOf(own),
     insnSize: own.find(({ name }) => name === 'insn')?.size ?? 0,
-    heading: event === null || event.whole ? ascii(`${format.name}:`) : null,
-    text: kept.map(textOf),
+    heading: event === null ? ascii(`${format.name}:`) : null,
+    text: own.filter((field) => event === null || isText(event, field)).map(textOf),
     size: format.size,
     pid: pid?.size === 4 ? pid.offset : -1,
     pidSize: pid?.size ?? 0,
-    tracepoint: event === null || event.whole ? number(format.name) : -1,
+    tracepoint: event === null || event.shared ? number(format.name) : -1,
     nested: event !== null && EVENT_KINDS[event.kind] === EVENT_KINDS.nested_exit,
   };
 }

@@ -49,9 +49,11 @@ const VMGEXIT = member(
   ['exit_reason'],
 );
 
-const SMM = member('smm', { ...VCPU, entering: ['on', 'entering=1', 'leaving=0'], smbase: ['value', 'smbase %x'] }, [
-  'smbase',
-]);
+const SMM = member(
+  'smm',
+  { ...VCPU, entering: ['on', 'entering SMM=1', 'leaving SMM=0'], smbase: ['value', 'smbase %x'] },
+  ['smbase'],
+);
 
 const special = (...names: readonly string[]): Tracepoint['fields'] =>
   Object.fromEntries(names.map((name): [string, Filled] => [name, ['special']]));

@@ -72,12 +72,12 @@ export const INTERRUPTS: Tracepoints = {
   }),
   kvm_pic_set_irq: member('irq_line', { chip: ['info2', 'chip %u'], pin: ['code', 'pin %u'] }),
   kvm_ack_irq: member('irq_line', {
-    irqchip: ['info2', 'irqchip %x', 'PIC master=0', 'PIC slave=1', 'IOAPIC=2'],
+    irqchip: ['info2', 'irqchip PIC master=0', 'irqchip PIC slave=1', 'irqchip IOAPIC=2', 'irqchip %x'],
     pin: ['code', 'pin %u'],
   }),
 
   kvm_pi_irte_update: member('posted_irq', {
-    set: ['on', 'enabled=1', 'disabled=0'],
+    set: ['on', 'PI is enabled=1', 'PI is disabled=0'],
     vcpu_id: ['value', 'vcpu %d'],
     gsi: ['info2', 'gsi %x'],
     gvec: ['code', 'gvec %x'],
@@ -166,6 +166,6 @@ export const INTERRUPTS: Tracepoints = {
     ...HV_VCPU,
     ...TIMER,
     direct: ['on', 'direct %d'],
-    msg_send_result: ['value', 'result %d'],
+    msg_send_result: ['value', 'send result %d', 'result %d'],
   }),
 };

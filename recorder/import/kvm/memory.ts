@@ -22,7 +22,8 @@ const shadowPage = member('mmu_page', SHADOW_PAGE, ['gfn'], { needsText: [] });
 
 const WAITING = member('async_pf', { token: ['code', 'token %x'], ...same('gva') }, ['gva']);
 const ASKED = member('async_pf', { ...same('gva'), ...PAGE }, ['gva']);
-const HVA = member('mmu_notifier', { hva: ['code', 'hva %x'] });
+const notified = (what: string): Tracepoint =>
+  member('mmu_notifier', { hva: ['code', `mmu notifier ${what} hva %x`, 'hva %x'] });
 const TABLE_BIT = member('mmu_walk', same('gpa'), ['gpa']);
 const RING: Tracepoint['fields'] = {
   index: ['code', 'ring %d'],
@@ -34,7 +35,7 @@ export const MEMORY: Tracepoints = {
   kvm_tdp_mmu_spte_changed: member(
     'mmu',
     {
-      as_id: ['info2', 'id %d'],
+      as_id: ['info2', 'as id %d'],
       ...PAGE,
       ...LEVEL,
       old_spte: ['old', 'old_spte %x'],
@@ -101,11 +102,17 @@ export const MEMORY: Tracepoints = {
   kvm_async_pf_doublefault: ASKED,
   kvm_try_async_get_page: ASKED,
 
-  kvm_unmap_hva_range: member('mmu_notifier', { start: ['code', 'range %x'], end: ['value', '-- %x'] }),
-  kvm_age_hva: member('mmu_notifier', { start: ['code', 'hva %x'], end: ['value', '-- %x'] }),
-  kvm_test_age_hva: HVA,
-  kvm_unmap_hva: HVA,
-  kvm_set_spte_hva: HVA,
+  kvm_unmap_hva_range: member('mmu_notifier', {
+    start: ['code', 'mmu notifier unmap range %x', 'range %x'],
+    end: ['value', '-- %x'],
+  }),
+  kvm_age_hva: member('mmu_notifier', {
+    start: ['code', 'mmu notifier age hva %x', 'hva %x'],
+    end: ['value', '-- %x'],
+  }),
+  kvm_test_age_hva: notified('test age'),
+  kvm_unmap_hva: notified('unmap'),
+  kvm_set_spte_hva: notified('set pte'),
   kvm_age_page: member('mmu_notifier', {
     hva: ['code', 'hva %x'],
     ...PAGE,
@@ -129,5 +136,8 @@ export const MEMORY: Tracepoints = {
     address_space: ['cr3', 'address_space %x'],
     flags: ['value', 'flags %x'],
   }),
-  kvm_pv_tlb_flush: member('tlb_flush', { ...VCPU, need_flush_tlb: ['on', 'true=1', 'false=0'] }),
+  kvm_pv_tlb_flush: member('tlb_flush', {
+    ...VCPU,
+    need_flush_tlb: ['on', 'need_flush_tlb true=1', 'need_flush_tlb false=0'],
+  }),
 };

@@ -2,6 +2,12 @@
 import { EXITS } from './exits.js';
 import { INTERRUPTS } from './interrupts.js';
 import { MEMORY } from './memory.js';
-import type { Tracepoints } from './tracepoint.js';
+import { saysOf, type Tracepoints } from './tracepoint.js';
 
 export const TRACEPOINTS: Tracepoints = { ...EXITS, ...INTERRUPTS, ...MEMORY };
+
+/** What the trace's dictionary says of an event of this name; null where there is nothing to say. */
+export function saysOfEvent(name: string): string | null {
+  const tracepoint = Object.hasOwn(TRACEPOINTS, name) ? TRACEPOINTS[name] : undefined;
+  return tracepoint === undefined ? null : saysOf(tracepoint);
+}

@@ -2,7 +2,7 @@
  * How a tracepoint of KVM is described, once for binary records and for printed lines. The tables are in exits.ts,
  * interrupts.ts and memory.ts.
  */
-import type { EventField, EventKind } from '../../../engine/observer.js';
+import { EVENT_FIELDS, type EventField, type EventKind } from '../../../engine/observer.js';
 import type { Codes } from './names.js';
 
 /** What the value of a field does: it fills the column of that name as it is, or one of these. */
@@ -76,21 +76,21 @@ export interface Tracepoint {
   /** What the event itself says, whatever its fields. */
   readonly flags?: 'write';
   readonly special?: Special;
-  /** It shares its kind with others: the column `tracepoint` names it, and its text has all of its fields. */
-  readonly whole: boolean;
+  /** It shares its kind with others: the column `tracepoint` names it. */
+  readonly shared: boolean;
 }
 
 export interface Tracepoints {
   readonly [name: string]: Tracepoint;
 }
 
-/** A tracepoint of which text keeps only what has no column. */
+/** A tracepoint that is all of its kind, or whose kind says enough. */
 export const plain = (
   kind: EventKind,
   fields: Tracepoint['fields'],
   needs: readonly string[],
   more: Pick<Tracepoint, 'special' | 'flags' | 'needsText'> = {},
-): Tracepoint => ({ kind, fields, needs, whole: false, ...more });
+): Tracepoint => ({ kind, fields, needs, shared: false, ...more });
 
 /** One of several of a kind. */
 export const member = (
@@ -98,7 +98,7 @@ export const member = (
   fields: Tracepoint['fields'],
   needs: readonly string[] = [],
   more: Pick<Tracepoint, 'flags' | 'needsText'> = {},
-): Tracepoint => ({ kind, fields, needs, whole: true, ...more });
+): Tracepoint => ({ kind, fields, needs, shared: true, ...more });
 
 /** A field that does nothing but fill the column of its own name, printed in hexadecimal behind that name. */
 export const same = (...names: readonly EventField[]): Tracepoint['fields'] =>
@@ -110,3 +110,43 @@ export const VCPU = { vcpu_id: ['vcpu', 'vcpu %u'] } as const satisfies Tracepoi
 /** What a field does, one or several. */
 export const usesOf = (filled: Filled | readonly Filled[]): readonly Filled[] =>
   typeof filled[0] === 'string' ? [filled as Filled] : (filled as readonly Filled[]);
+
+/** Uses of which the column holds a part, by what that is. */
+const PART: { readonly [use in Use]?: string } = {
+  level: 'level',
+  vector: 'vector',
+  destination: 'destination',
+  msi_destination: 'destination',
+};
+
+/** Whether the columns hold all of a field of a record; else it is kept as text as well. */
+export const holdsAll = (filled: Filled | readonly Filled[]): boolean =>
+  usesOf(filled).every(([use]) => PART[use] === undefined);
+
+/** Columns and bits of `flags` that a use fills with what the field's name says. */
+const FILLS: { readonly [use in Use]?: readonly string[] } = {
+  ...Object.fromEntries(EVENT_FIELDS.map((name) => [name, [name]])),
+  address: ['gva', 'gpa'],
+  failure: ['code'],
+  on: ['on'],
+  write: ['write'],
+  refused: ['refused'],
+};
+
+/**
+ * What the columns of a tracepoint that shares its kind hold, as the trace's dictionary says it: JSON, the names of fields
+ * by column or by bit of `flags`. Null where the kind says it.
+ */
+export function saysOf({ shared, fields }: Tracepoint): string | null {
+  if (!shared) return null;
+  const said: { [column: string]: string } = {};
+  for (const [field, filled] of Object.entries(fields)) {
+    for (const [use] of usesOf(filled)) {
+      const part = PART[use];
+      const columns = part === undefined ? FILLS[use] : [CONVERSIONS[use as keyof typeof CONVERSIONS]];
+      const name = part ?? field;
+      for (const column of columns ?? []) said[column] = said[column] === undefined ? name : `${said[column]}|${name}`;
+    }
+  }
+  return JSON.stringify(said);
+}
