@@ -2,9 +2,8 @@
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { notesOf, type Origin, originOf } from '../analyzer/origin.js';
-import { defineDictionaries } from '../recorder/import/dictionaries.js';
+import { defineDictionaries, type NamedTracepoint } from '../recorder/import/dictionaries.js';
 import { importTrace } from '../recorder/import/import.js';
-import { saysOfEvent } from '../recorder/import/kvm/table.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
 import type { ImportOptions } from '../recorder/import/result.js';
@@ -106,7 +105,7 @@ export const fedBy = (reader: TraceReader): Fed => ({
 class ComingNames implements Names {
   readonly #writer: StreamWriter;
   lanes: readonly Lane[] = [];
-  tracepoints: readonly string[] = [];
+  tracepoints: readonly NamedTracepoint[] = [];
   coined: () => readonly CoinedReason[] = () => [];
 
   constructor(writer: StreamWriter) {
@@ -116,13 +115,13 @@ class ComingNames implements Names {
 
   readonly nameOf = (domain: string, code: bigint): string | null => {
     if (domain === 'vcpu') return this.lanes[Number(code)]?.name ?? null;
-    if (domain === 'event') return this.tracepoints[Number(code)] ?? null;
+    if (domain === 'event') return this.tracepoints[Number(code)]?.name ?? null;
     return this.#writer.dictionary(domain).get(code)?.name ?? coinedName(this.coined(), domain, code);
   };
 
   readonly saysOf = (domain: string, code: bigint): string | null => {
     if (domain === 'vcpu') return this.lanes[Number(code)]?.says ?? null;
-    if (domain === 'event') return saysOfEvent(this.tracepoints[Number(code)] ?? '');
+    if (domain === 'event') return this.tracepoints[Number(code)]?.says ?? null;
     return this.#writer.dictionary(domain).get(code)?.says ?? null;
   };
 }

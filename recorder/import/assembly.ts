@@ -6,8 +6,9 @@
 import { EVENT_KINDS } from '../../engine/observer.js';
 import { KVM_EXIT } from '../../traces/codes.js';
 import type { TraceWriter } from '../../traces/store.js';
-import { defineDictionaries } from './dictionaries.js';
+import { defineDictionaries, type NamedTracepoint } from './dictionaries.js';
 import type { ImportError } from './errors.js';
+import { saysOfEvent } from './kvm/table.js';
 import { type Lane, Lanes } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
@@ -84,7 +85,7 @@ export class Assembly {
   readonly #open: () => TraceWriter;
   readonly #columns: readonly string[] | null;
   readonly #taker: EventTaker | null;
-  readonly #names: string[] = [];
+  readonly #tracepoints: NamedTracepoint[] = [];
   readonly #kinds = new Float64Array(256);
   #sink: EventSink | null = null;
   #seq = 0;
@@ -101,16 +102,18 @@ export class Assembly {
     this.#taker = taker ?? null;
     this.#saysTscHz = tscHz !== undefined;
     lanes?.(this.lanes.all);
-    tracepoints?.(this.#names);
+    tracepoints?.(this.#tracepoints);
   }
 
   get events(): number {
     return this.#seq + (this.heldLane === null ? 0 : 1);
   }
 
-  /** Number, in the dictionary domain `event`, of a name that is new. */
-  nameEvent(name: string): number {
-    return this.#names.length >= MAX_NAMES ? MAX_NAMES : this.#names.push(name) - 1;
+  /** Number, in the dictionary domain `event`, of a name that is new; `fields` are those of its records, where known. */
+  nameEvent(name: string, fields: readonly string[] | null = null): number {
+    const tracepoints = this.#tracepoints;
+    if (tracepoints.length >= MAX_NAMES) return MAX_NAMES;
+    return tracepoints.push({ name, says: saysOfEvent(name, fields) }) - 1;
   }
 
   /** A nested exit right behind an exit of the same thread proves that it came from an L2. */
@@ -229,9 +232,10 @@ export class Assembly {
   #noExits({ events, entries, gaps }: ImportCounts, format: string): string {
     if (entries > 0) return entriesAlone(entries);
     const others = (this.#kinds[EVENT_KINDS.other] as number) + gaps;
-    if (this.#names.length > 0 && this.#names.every((name) => NAMELESS.test(name))) return noDescriptions(format);
-    const foreign = others === events && !this.#names.some((name) => name.includes('kvm'));
-    return foreign && this.#names.length > 0 ? noKvm(this.#names) : NO_EXITS;
+    const names = this.#tracepoints.map(({ name }) => name);
+    if (names.length > 0 && names.every((name) => NAMELESS.test(name))) return noDescriptions(format);
+    const foreign = others === events && !names.some((name) => name.includes('kvm'));
+    return foreign && names.length > 0 ? noKvm(names) : NO_EXITS;
   }
 
   /** Writes names and notes and closes the trace, which must have an event. */
@@ -266,7 +270,7 @@ export class Assembly {
     if (coined.length > 0) this.notes.add(null, unknownReasons(coined));
     const notes = this.notes.finish();
     this.#endLanes();
-    defineDictionaries(writer, this.#names, coined);
+    defineDictionaries(writer, this.#tracepoints, coined);
     this.lanes.define(writer);
     writer.setRun('source', format);
     writer.setRun('notes', JSON.stringify(notes));

@@ -4,7 +4,6 @@ import { SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { APIC_REGISTERS } from './kvm/names.js';
-import { saysOfEvent } from './kvm/table.js';
 import { type CoinedReason, reasonDomain } from './reasons.js';
 
 /** Reasons of returning to user space, by number: Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
@@ -54,10 +53,16 @@ const USERSPACE = [
 
 const COINED = 'exit reason of a newer kernel: the code is of Trapline, made of the name';
 
+/** A tracepoint that no kind names, and what the dictionary says of it. */
+export interface NamedTracepoint {
+  readonly name: string;
+  readonly says: string | null;
+}
+
 /** Writes the dictionaries of kinds, reasons, user-space exits, APIC registers, and of events by their tracepoint. */
 export function defineDictionaries(
   writer: TraceWriter,
-  others: readonly string[],
+  tracepoints: readonly NamedTracepoint[],
   coined: readonly CoinedReason[],
 ): void {
   for (const [name, code] of Object.entries(EVENT_KINDS)) writer.define('kind', code, name);
@@ -66,5 +71,5 @@ export function defineDictionaries(
   for (const { isa, low, name } of coined) writer.define(reasonDomain(isa), low, name, COINED);
   for (const [code, name] of USERSPACE.entries()) writer.define('kvm_exit', code, `KVM_EXIT_${name}`);
   for (const [name, code] of Object.entries(APIC_REGISTERS)) writer.define('apic', code, name);
-  for (const [code, name] of others.entries()) writer.define('event', code, name, saysOfEvent(name) ?? undefined);
+  for (const [code, { name, says }] of tracepoints.entries()) writer.define('event', code, name, says ?? undefined);
 }

@@ -1,5 +1,6 @@
 /** What an import came to. */
 import { printable } from '../../engine/errors.js';
+import type { NamedTracepoint } from './dictionaries.js';
 import type { ImportError } from './errors.js';
 import type { Lane } from './lanes.js';
 import type { CoinedReason } from './reasons.js';
@@ -27,8 +28,8 @@ export interface ImportOptions {
   readonly live?: boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
-  /** Called before the first event with the names, by number, of the tracepoints so far that no kind names. */
-  readonly tracepoints?: (names: readonly string[]) => void;
+  /** Called before the first event with the tracepoints so far, by number, that no kind names. */
+  readonly tracepoints?: (tracepoints: readonly NamedTracepoint[]) => void;
   /** Called before the first event with what gives the reasons so far that only the input itself has names for. */
   readonly reasons?: (coined: () => readonly CoinedReason[]) => void;
 }

@@ -7,7 +7,10 @@ import { after, describe, it } from 'node:test';
 import { readTimeline } from '../../analyzer/timeline.js';
 import type { Filter } from '../../analyzer/timeline-answers.js';
 import { EVENT_KINDS, type EventKind } from '../../engine/observer.js';
+import { importTrace } from '../../recorder/import/import.js';
+import { openSource } from '../../recorder/import/source.js';
 import { createTrace, openTrace } from '../../traces/open.js';
+import { fixturePath } from '../recorder/import-helpers.js';
 import { writeSynthetic } from '../web/synthetic.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'trapline-timeline-'));
@@ -42,6 +45,27 @@ describe('timeline of exits and entries', () => {
     const { index, overview } = await readTimeline(reader, 'pairs');
     assert.deepEqual([...index.end], [5, 0, 3, 0, 5, 0, 0, 0, 0, 0]);
     assert.equal(overview.gaps, 1);
+    reader.close();
+  });
+
+  it('finds events by their tracepoint, by the fields that its columns hold, and by the text beside them', async () => {
+    const path = join(folder, 'words.arrow');
+    importTrace(openSource(fixturePath('svm-two-vcpus.report.txt')), () => createTrace(path));
+    const lines = readFileSync(fixturePath('svm-two-vcpus.report.txt'), 'utf8').split('\n');
+    const reader = openTrace(path);
+    const timeline = await readTimeline(reader, 'words');
+    const range = { axis: 'seq', from: 0, to: lines.length, bins: 1 } as const;
+    const count = async (text: string): Promise<number> =>
+      (await timeline.view(range, { ...ALL, text })).totals.reduce(
+        (sum, value, i) => sum + (i % 2 === 1 ? value : 0),
+        0,
+      );
+    const printed = (word: string): number => lines.filter((line) => line.includes(word)).length;
+    assert.ok(printed('kvm_write_tsc_offset') > 10);
+    assert.equal(await count('write_tsc'), printed('kvm_write_tsc_offset'));
+    assert.equal(await count('previous_tsc_offset'), printed('kvm_write_tsc_offset'));
+    assert.equal(await count('vcpu_match GPA'), printed('vcpu_match_mmio'));
+    assert.equal(await count('code:1 write_tsc'), printed('kvm_write_tsc_offset: vcpu=1 '));
     reader.close();
   });
 

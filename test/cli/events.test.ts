@@ -42,6 +42,17 @@ const SAID: { readonly [event: string]: readonly (readonly [said: RegExp, name: 
   ],
   kvm_userspace_exit: [[/reason (\w+)/, 'kvm_exit']],
   kvm_nested_vmexit_inject: [[/reason EXIT_(\S+)/, 'reason']],
+  kvm_nested_vmenter: [
+    [/rip: (0x\w+)/, 'rip'],
+    [/vmcb: (0x\w+)/, 'vmcb'],
+    [/nested_rip: (0x\w+)/, 'nested_rip'],
+    [/event_inj: (0x\w+)/, 'event_inj'],
+    [/int_ctl: (0x\w+)/, 'int_ctl'],
+  ],
+  kvm_unmap_hva_range: [
+    [/range: (0x\w+)/, 'start'],
+    [/-- (0x\w+)/, 'end'],
+  ],
 };
 const hex = (text: string | undefined): string | undefined =>
   /^(0x)?[0-9a-f]+$/.test(text ?? '') ? BigInt(`0x${text?.replace('0x', '')}`).toString(16) : text;

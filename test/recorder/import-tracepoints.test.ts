@@ -158,6 +158,19 @@ function checkAll(descriptions: readonly Description[]): void {
   }
 }
 
+it('the dictionary names the fields in the columns, as the records have them', () => {
+  const exit = exitRecord(OLDER_FORMATS);
+  const said = (name: string): unknown => {
+    const described = OLDER_FORMATS.find(({ source }) => source.startsWith(`name: ${name}\n`)) ?? assert.fail(name);
+    const { writer } = importRecords([exit, recordOf(described, 'low')]);
+    return JSON.parse([...writer.dictionary('event').values()].find((event) => event.name === name)?.says ?? 'null');
+  };
+  assert.deepEqual(said('kvm_set_spte_hva'), { code: 'hva' });
+  assert.deepEqual(said('kvm_async_pf_doublefault'), { gva: 'gva' });
+  assert.deepEqual(said('kvm_apicv_update_request'), { on: 'activate', code: 'bit' });
+  assert.equal(said('kvm_page_fault'), null);
+});
+
 const folder = sharedPath('tracefs-6.18');
 describe('tracepoints of Linux 6.18', {
   skip: folder === null && 'the shared collection of real data is not here',

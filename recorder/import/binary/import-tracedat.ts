@@ -12,7 +12,7 @@ import { blockSize, CompressedPages, PlainPages } from './pages.js';
 import type { Program } from './program.js';
 import { Merge, type Pages, RingCursor } from './ring.js';
 import { Passage } from './rounds.js';
-import { Scanner } from './scanner.js';
+import { readAhead, Scanner } from './scanner.js';
 import { latency, TraceDat } from './tracedat.js';
 
 const FORMAT = 'trace-cmd';
@@ -125,7 +125,16 @@ class TraceDatImport implements Work {
       if (!isCut || error.code !== 'TRUNCATED') this.#damage(error); // that the file ends early was said
     };
     if (compressed && inflate !== null)
-      return new CompressedPages(bytes, data, pageSize, inflate, little, stop, growth, end);
+      return new CompressedPages(
+        readAhead(bytes, blockSize(1, cpus)),
+        data,
+        pageSize,
+        inflate,
+        little,
+        stop,
+        growth,
+        end,
+      );
     if (cpus * pageSize > HELD)
       throw new ImportError(
         'CORRUPT',

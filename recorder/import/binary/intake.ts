@@ -56,7 +56,7 @@ export class Intake {
   }
 
   #compile(id: number, format: EventFormat): Program {
-    const program = compile(format, (name) => this.trace.nameEvent(name), this.#isWanted);
+    const program = compile(format, (name, fields) => this.trace.nameEvent(name, fields), this.#isWanted);
     if (id < 0x1_0000) {
       while (this.#few.length <= id) this.#few.push(undefined); // an array with holes is a slow one
       this.#few[id] = program;

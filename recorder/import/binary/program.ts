@@ -200,7 +200,7 @@ const namesVcpu = (event: Tracepoint, fields: readonly Field[]): boolean =>
 /** `number` gives an event that its kind does not name its number in the dictionary; `isWanted` says which kinds are. */
 export function compile(
   format: EventFormat,
-  number: (name: string) => number,
+  number: (name: string, fields: readonly string[]) => number,
   isWanted: (kind: number) => boolean = () => true,
 ): Program {
   const named = TRACEPOINTS[format.name];
@@ -227,7 +227,13 @@ export function compile(
     size: format.size,
     pid: pid?.size === 4 ? pid.offset : -1,
     pidSize: pid?.size ?? 0,
-    tracepoint: event === null || event.shared ? number(format.name) : -1,
+    tracepoint:
+      event === null || event.shared
+        ? number(
+            format.name,
+            own.map(({ name }) => name),
+          )
+        : -1,
     nested: event !== null && EVENT_KINDS[event.kind] === EVENT_KINDS.nested_exit,
   };
 }

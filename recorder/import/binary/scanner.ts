@@ -21,6 +21,29 @@ export function bytesInMemory(bytes: Uint8Array, name: string): RandomBytes {
   };
 }
 
+/** The same bytes for who asks for little at a time, mostly in order: `block` bytes are read at once. */
+export function readAhead(bytes: RandomBytes, block: number): RandomBytes {
+  let held = new Uint8Array(0);
+  let from = 0;
+  let filled = 0;
+  return {
+    name: bytes.name,
+    size: bytes.size,
+    readAt(target, offset) {
+      if (target.length >= block) return bytes.readAt(target, offset);
+      const at = offset - from;
+      if (at < 0 || at + target.length > filled) {
+        if (held.length === 0) held = new Uint8Array(block);
+        from = offset;
+        filled = bytes.readAt(held, offset);
+      }
+      const part = held.subarray(offset - from, Math.min(filled, offset - from + target.length));
+      target.set(part);
+      return part.length;
+    },
+  };
+}
+
 const WINDOW = 1 << 16;
 const latin1 = new TextDecoder('latin1');
 

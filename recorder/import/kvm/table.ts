@@ -6,8 +6,8 @@ import { saysOf, type Tracepoints } from './tracepoint.js';
 
 export const TRACEPOINTS: Tracepoints = { ...EXITS, ...INTERRUPTS, ...MEMORY };
 
-/** What the trace's dictionary says of an event of this name; null where there is nothing to say. */
-export function saysOfEvent(name: string): string | null {
+/** What the trace's dictionary says of an event of this name, with these fields; null where there is nothing to say. */
+export function saysOfEvent(name: string, own: readonly string[] | null): string | null {
   const tracepoint = Object.hasOwn(TRACEPOINTS, name) ? TRACEPOINTS[name] : undefined;
-  return tracepoint === undefined ? null : saysOf(tracepoint);
+  return tracepoint === undefined ? null : saysOf(tracepoint, own);
 }

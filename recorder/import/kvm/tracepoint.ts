@@ -135,17 +135,17 @@ const FILLS: { readonly [use in Use]?: readonly string[] } = {
 
 /**
  * What the columns of a tracepoint that shares its kind hold, as the trace's dictionary says it: JSON, the names of fields
- * by column or by bit of `flags`. Null where the kind says it.
+ * by column or by bit of `flags`. Null where the kind says it. `own` are the fields that its records have, if that is known.
  */
-export function saysOf({ shared, fields }: Tracepoint): string | null {
+export function saysOf({ shared, fields }: Tracepoint, own: readonly string[] | null): string | null {
   if (!shared) return null;
   const said: { [column: string]: string } = {};
   for (const [field, filled] of Object.entries(fields)) {
+    if (own !== null && !own.includes(field)) continue;
     for (const [use] of usesOf(filled)) {
       const part = PART[use];
       const columns = part === undefined ? FILLS[use] : [CONVERSIONS[use as keyof typeof CONVERSIONS]];
-      const name = part ?? field;
-      for (const column of columns ?? []) said[column] = said[column] === undefined ? name : `${said[column]}|${name}`;
+      for (const column of columns ?? []) said[column] ??= part ?? field;
     }
   }
   return JSON.stringify(said);
