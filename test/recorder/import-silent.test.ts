@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fixturePath, importBytes, sharedPath } from './import-helpers.js';
-import { asPipe, asPlain } from './perf-files.js';
+import { asPipe, asPlain, withCommand } from './perf-files.js';
 
 const SAMPLE = 9;
 
@@ -17,6 +17,7 @@ describe('events that were recorded and never came', () => {
   /** Where struct perf_event_attr has its parts (include/uapi/linux/perf_event.h), and which bits its flags have. */
   const [SAMPLE_PERIOD, SAMPLE_TYPE, FLAGS] = [16, 24, 40];
   const [EXCLUDE_KERNEL, FREQ, SAMPLE_RAW] = [1 << 5, 1 << 10, 1 << 10];
+  const WRITE_BACKWARD = 1 << 27;
 
   /** The same file with each attribute changed. */
   function withAttributes(file: Buffer, change: (attribute: Buffer) => void): Buffer {
@@ -45,6 +46,62 @@ describe('events that were recorded and never came', () => {
     for (const [what, change] of Object.entries(changes))
       assert.equal(silentIn(withAttributes(one, change)), null, what);
     assert.equal(silentIn(withAttributes(one, () => {}))?.length, 1);
+  });
+
+  // perf-record(1), --overwrite: "the oldest data is overwritten"; perf sets write_backward of each event then (evsel.c)
+  it('are not known where newer events take the place of older ones, of which an unknown number is missing', () => {
+    const overwritten = withAttributes(one, (attribute) =>
+      attribute.writeUInt32LE(attribute.readUInt32LE(FLAGS) | WRITE_BACKWARD, FLAGS),
+    );
+    for (const file of [overwritten, asPipe(overwritten)]) {
+      assert.equal(silentIn(file), null);
+      const { events, result } = importBytes(file);
+      assert.deepEqual(
+        events.map(({ kind, value }) => (kind === 'lost' ? (value ?? null) : 'event')),
+        [null, 'event'],
+      );
+      assert.deepEqual([result.counts.gaps, result.counts.lost], [1, 0]);
+      assert.ok(result.notes.some(({ says }) => says.includes('--overwrite')));
+    }
+  });
+
+  it('are known of commands that record all of what they ask for', () => {
+    const known = [
+      '/usr/bin/perf record -e kvm:* -a -o perf.out -- sh -c {date;}',
+      '/usr/lib/linux-tools/5.15.0-91-generic/perf record -C 3 -D 500 --call-graph dwarf -e kvm:kvm_exit',
+      '/usr/bin/perf_6.1 record -g -p 1 --switch-output=1G',
+      '/usr/bin/perf kvm --host stat record -p 1',
+    ];
+    for (const words of known) assert.equal(silentIn(withCommand(one, words.split(' ')))?.length, 1, words);
+  });
+
+  /**
+   * perf writes the command that wrote a file, and `perf inject` writes it anew (write_cmdline of header.c); `perf trace
+   * record` and others add filters. perf-record(1): --control enables events by name, --cgroup takes one for each event.
+   */
+  it('are not known of other commands, nor where some of the events may have been left out', () => {
+    const unknown = [
+      '/usr/bin/perf inject -b -i a.data -o b.data',
+      '/usr/bin/perf inject record',
+      '/usr/bin/perf trace record',
+      '/usr/bin/perf',
+      '/usr/bin/simpleperf record -a',
+      '/usr/bin/perf record -D -1 --control fifo:ctl -e kvm:*',
+      '/usr/bin/perf record --contr=fd:3 -e kvm:*',
+      '/usr/bin/perf record -e kvm:kvm_exit -e kvm:kvm_entry -G a,b',
+      '/usr/bin/perf record -aGa -e kvm:*',
+      '/usr/bin/perf record --cgroup=a,b -e kvm:*',
+      '/usr/bin/perf record -e kvm:* --exclude-perf',
+      '/usr/bin/perf record -e {cycles,kvm:kvm_exit}',
+      '/usr/bin/perf record -e prog.o,kvm:*',
+      '/usr/bin/perf record -e prog.c/a=b/,kvm:*',
+      '/usr/bin/perf kvm stat record --filter a==b',
+    ];
+    for (const words of unknown) {
+      const file = withCommand(one, words.split(' '));
+      assert.equal(silentIn(file), null, words);
+      assert.equal(silentIn(asPipe(file)), null, words);
+    }
   });
 
   // perf sets a filter by PERF_EVENT_IOC_SET_FILTER: the attribute is the same with one and without

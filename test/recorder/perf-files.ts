@@ -10,6 +10,7 @@ const ATTRIBUTE = 64;
 const FEATURE = 80;
 /** Bits of features that a pipe has otherwise: the formats, the ids of builds. */
 const OTHERWISE = [1, 2];
+const COMMAND = 11;
 const TRACING_DATA = 66;
 const FINISHED_ROUND = 68;
 const MOST = 64 << 20;
@@ -145,6 +146,26 @@ function features(file: Buffer): { readonly bit: number; readonly from: number; 
   );
   const table = number(file, 40) + number(file, 48);
   return set.map((bit, i) => ({ bit, from: number(file, table + 16 * i), size: number(file, table + 16 * i + 8) }));
+}
+
+/** The same file as if another command had recorded it: its feature of the command line (HEADER_CMDLINE, 11) is another. */
+export function withCommand(file: Buffer, words: readonly string[]): Buffer {
+  const index = features(file).findIndex(({ bit }) => bit === COMMAND);
+  if (index < 0) throw new Error('a file without its command');
+  const count = Buffer.alloc(4);
+  count.writeUInt32LE(words.length);
+  const parts = words.map((word) => {
+    const text = Buffer.alloc(4 + (word.length + 1 + 63) - ((word.length + 1 + 63) % 64)); // perf fills words up (NAME_ALIGN)
+    text.writeUInt32LE(text.length - 4);
+    text.write(word, 4, 'latin1');
+    return text;
+  });
+  const command = Buffer.concat([count, ...parts]);
+  const out = Buffer.concat([file, command]);
+  const entry = number(file, 40) + number(file, 48) + 16 * index;
+  out.writeBigUInt64LE(BigInt(file.length), entry);
+  out.writeBigUInt64LE(BigInt(command.length), entry + 8);
+  return out;
 }
 
 /**

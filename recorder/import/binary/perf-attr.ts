@@ -23,7 +23,7 @@ const RAW = 1 << 10;
 /** The same of the identity that other records end with, where the attribute asks for it. */
 const TRAILER = [SAMPLE.tid, SAMPLE.time, SAMPLE.id, SAMPLE.streamId, SAMPLE.cpu, SAMPLE.identifier] as const;
 /** Flags of perf_event_attr by bit; with the first, a tracepoint of the kernel makes no sample (perf_tp_event_match). */
-const FLAG = { excludeKernel: 5, freq: 10, sampleIdAll: 18 } as const;
+const FLAG = { excludeKernel: 5, freq: 10, sampleIdAll: 18, writeBackward: 27 } as const;
 /** perf_event_attr of its first version; larger ones are read as far as they matter here. */
 const SMALLEST = 64;
 const LARGEST = 4096;
@@ -85,8 +85,10 @@ export interface Attribute {
   readonly id: number;
   readonly readFormat: number;
   readonly layout: SampleLayout;
-  /** Every event of it makes a sample: not those of user space alone, nor one of several. */
+  /** Every event of it makes a sample, and stays: not those of user space alone, nor one of several, nor the newest. */
   readonly isWhole: boolean;
+  /** `perf record --overwrite`: a ring that is full loses its oldest events, and no record tells of it. */
+  readonly isOverwritten: boolean;
   name: string;
 }
 
@@ -144,8 +146,9 @@ export function readAttribute(scanner: Scanner, size: number | null): Attribute 
   scanner.skip(start + length - scanner.at, 'an event attribute');
   const name = NAMES[type]?.[Number(config)] ?? `type ${type} config 0x${config.toString(16)}`;
   const layout = layoutOf(sampleType, has('sampleIdAll'));
-  const isWhole = period === 1n && !has('freq') && !has('excludeKernel') && layout.raw;
-  return { type, config, id: Number(config & 0xffff_ffffn), readFormat, layout, isWhole, name };
+  const isOverwritten = has('writeBackward');
+  const isWhole = period === 1n && !has('freq') && !has('excludeKernel') && layout.raw && !isOverwritten;
+  return { type, config, id: Number(config & 0xffff_ffffn), readFormat, layout, isWhole, isOverwritten, name };
 }
 
 const TIME_ENABLED = 1;

@@ -6,16 +6,14 @@ import { ImportError } from '../errors.js';
 import { Formats } from './formats.js';
 import { readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.js';
 import { type Attribute, readAttribute, TRACEPOINT } from './perf-attr.js';
+import { recordsAll } from './perf-command.js';
 import { type RandomBytes, Scanner } from './scanner.js';
 
 const FEATURE_TRACING_DATA = 1;
 const FEATURE_CMDLINE = 11;
 const FEATURE_EVENT_DESC = 12;
-/**
- * Words of a command of perf that leave out events, of which their attributes say nothing: `--filter`, which may be
- * abbreviated, and programs of BPF (perf-record(1)).
- */
-const LEAVES_OUT = /^--(?:fi|bpf)|\.(?:bpf|[co])$/;
+/** Words of a command that are looked at. */
+const MOST_WORDS = 1 << 16;
 export const FEATURE_BITS = 256;
 const UPDATE_NAME = 2;
 /** Names of events that never came; kernels have some thousands of tracepoints. */
@@ -33,8 +31,8 @@ export class PerfDescription {
   readonly #damage: (error: ImportError) => void;
   /** Attributes by id, as a number where it is exact. */
   readonly #byId = new Map<number | bigint, Attribute>();
-  /** The file has the command that recorded it, and that leaves out nothing. */
-  #isUnfiltered = false;
+  /** The file has the command that recorded it, and that left out nothing. */
+  #recordsAll = false;
 
   constructor(little: boolean, damage: (error: ImportError) => void) {
     this.#little = little;
@@ -52,9 +50,14 @@ export class PerfDescription {
     return first === undefined || this.attributes.length === 1 ? -1 : first.layout.id;
   }
 
+  /** Of tracepoints only the newest events are there, as many as a ring holds. */
+  get isOverwritten(): boolean {
+    return this.attributes.some(({ type, isOverwritten }) => type === TRACEPOINT && isOverwritten);
+  }
+
   /** Names, as `system:name`, of the tracepoints that the file says it has every event of, but for those that were met. */
   silent(isMet: (id: number) => boolean): string[] {
-    if (!this.#isUnfiltered) return [];
+    if (!this.#recordsAll) return [];
     const ids = this.attributes.flatMap(({ type, id, isWhole }) => (type === TRACEPOINT && isWhole ? [id] : []));
     const formats = [...new Set(ids)].flatMap((id) => (isMet(id) ? [] : (this.formats.get(id) ?? [])));
     return formats.slice(0, MOST_SILENT).map(({ system, name }) => `${system}:${name}`);
@@ -123,12 +126,12 @@ export class PerfDescription {
   }
 
   #readCommand(scanner: Scanner): void {
-    let isUnfiltered = true;
-    for (let left = scanner.u32('number of words of a command'); left > 0; left--) {
-      const length = scanner.u32('length of a word');
-      if (LEAVES_OUT.test(scanner.text(length, 'a word of a command'))) isUnfiltered = false;
-    }
-    this.#isUnfiltered = isUnfiltered;
+    const count = scanner.u32('number of words of a command');
+    if (count > MOST_WORDS) return;
+    const words = Array.from({ length: count }, () =>
+      scanner.text(scanner.u32('length of a word'), 'a word of a command'),
+    );
+    this.#recordsAll = recordsAll(words);
   }
 
   /** Names of the events, with their attributes once more. */

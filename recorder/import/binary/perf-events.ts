@@ -26,6 +26,9 @@ interface Fixed {
   readonly hasTime: boolean;
 }
 
+const OVERWRITTEN =
+  'recorded with --overwrite: where a ring was full, newer events took the place of the oldest; how many is unknown';
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class PerfEvents {
@@ -39,6 +42,7 @@ export class PerfEvents {
   /** Lost events by perf's counters, and those that records told of where they were. */
   #counted = 0;
   #told = 0;
+  #begun = false;
   #record: QueuedRecord | null = null;
   readonly #where = (): string => this.#place(this.#record?.offset ?? 0);
 
@@ -82,6 +86,15 @@ export class PerfEvents {
   #lostSamples(record: QueuedRecord, count: number): void {
     if (record.timeLow !== 0 || record.timeHigh !== 0) this.#lost(record, count);
     else if ((record.view.getUint16(record.at + 4, this.#little) & FILTERED) === 0) this.#counted += count;
+  }
+
+  /** Before the first event: what was before it and is there no more. */
+  #begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    if (!this.#description.isOverwritten) return;
+    this.#intake.trace.notes.add(null, OVERWRITTEN);
+    this.#intake.trace.lose(0, -1, this.#where);
   }
 
   /** Tells of what is lost by perf's counters beyond what records told of: nobody knows where in the trace that was. */
@@ -171,6 +184,7 @@ export class PerfEvents {
       this.#damage(record.offset, why);
       return;
     }
+    this.#begin();
     this.#intake.record(
       program,
       view,
@@ -225,6 +239,7 @@ export class PerfEvents {
   #plain(attribute: Attribute, record: QueuedRecord, thread: number, process: number, cpu: number): void {
     const { view, at } = record;
     const { layout, name } = attribute;
+    this.#begin();
     let code = this.#codes.get(attribute);
     if (code === undefined) {
       code = this.#intake.trace.nameEvent(name);
