@@ -5,7 +5,8 @@ import { createTrace, openTrace } from '../traces/open.js';
 import type { TraceWriter } from '../traces/store.js';
 import { type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { refuseSame } from './files.js';
-import { sayPlaced } from './placed.js';
+import { stepwise } from './interrupted.js';
+import { keptOf, sayPlaced } from './placed.js';
 import { KINDS_OPTION, parseMemory } from './run-options.js';
 import { formatDigest, formatNumber } from './table.js';
 
@@ -26,7 +27,8 @@ export const command: Command = {
   options: [OUTPUT_OPTION, REPLACE_OPTION, KINDS_OPTION, JSON_OPTION],
   details: [
     'Replays the run from its trace and writes it with the memory table that recording it with --memory RANGE would ' +
-      'have given. Exit code 1 where the replay diverged from the trace.',
+      'have given. Exit code 1 where the replay diverged from the trace. Where it is interrupted nothing is kept, and a ' +
+      'trace that it was to replace is as it was.',
   ],
   json: {
     path: 'the trace that was written',
@@ -39,11 +41,12 @@ export const command: Command = {
     { line: 'trapline memory run.sqlite 0x200000-0x201000 -o page.arrow', says: 'who touched this page, and when' },
     { line: 'trapline memory run.sqlite all --kinds fetch -o code.arrow', says: 'every instruction that ran' },
   ],
-  run(call) {
+  async run(call) {
     const [path = '', range = ''] = call.args;
     const memory = parseMemory(call, range, 'RANGE');
     const target = call.needed('output');
     refuseSame(path, target);
+    const kept = keptOf(target);
     const reader = openTrace(path);
     const progress = call.out.progress('replaying');
     let writer: TraceWriter | null = null;
@@ -53,7 +56,9 @@ export const command: Command = {
         writer = createTrace(target, { replace: call.flag('replace') });
         return writer;
       };
-      const { digest } = recordAgain(run, create, memory, (tick) => progress.update(tick, run.end));
+      const { digest } = await stepwise(recordAgain(run, create, memory), kept, (tick) =>
+        progress.update(tick, run.end),
+      );
       progress.end();
       const identical = !reader.complete || digest === reader.run('digest');
       const accesses = rowsOf(target);

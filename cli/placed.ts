@@ -1,4 +1,5 @@
 /** Where the trace came to lie that a command wrote. */
+import { existsSync } from 'node:fs';
 import { leftBeside } from '../traces/open.js';
 import type { Beside } from '../traces/place.js';
 import type { Output } from './output.js';
@@ -9,6 +10,9 @@ const SAYS: { readonly [what in keyof Beside]: string } = {
   old: 'moved away for a new one and never removed, or not yet',
   empty: 'folders without a trace, of commands that were ended or still go on',
 };
+
+/** What is kept where a command is interrupted that is about to write a trace there. */
+export const keptOf = (path: string): string => (existsSync(path) ? `${path} is as it was` : 'nothing is kept');
 
 /**
  * Says, of a trace that was asked for as `asked` and is at `path`, where it is if not there, and what earlier commands

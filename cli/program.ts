@@ -1,16 +1,21 @@
 /** Finds the command, runs it, and turns whatever is thrown into one line and an exit code. */
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { type CommandEntry, EXIT, HELP_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { printCommandHelp, printHelp } from './help.js';
+import { Interrupted } from './interrupted.js';
 import type { Output } from './output.js';
 import { makeCall, nearest, parse } from './parse.js';
 
 /** EX_SOFTWARE of sysexits(3): a defect of Trapline, never an answer about its input. */
 export const EXIT_DEFECT = 70;
 
-/** What a shell reports for a program that SIGPIPE ended: the reader went away before the answer was whole. */
-export const EXIT_SIGPIPE = 141;
+/** What a shell reports for a program that a signal ended, beyond the signal's number. */
+const BY_SIGNAL = 128;
+
+/** The reader went away before the answer was whole. */
+export const EXIT_SIGPIPE = BY_SIGNAL + constants.signals.SIGPIPE;
 
 const isBrokenPipe = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EPIPE';
 
@@ -57,6 +62,11 @@ export async function runProgram(
   } catch (error) {
     // a file that was written is a pipe, as /dev/stdout may be
     if (isBrokenPipe(error)) return EXIT_SIGPIPE;
+    if (error instanceof Interrupted) {
+      out.note(error.message);
+      process.kill(process.pid, error.signal); // as if nobody had heard it
+      return BY_SIGNAL + constants.signals[error.signal];
+    }
     const described = describeError(error);
     if (described !== null) {
       out.note(formatError(described));

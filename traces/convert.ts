@@ -12,18 +12,24 @@ const ORDER: readonly TableName[] = [...TABLE_NAMES.filter((name) => !LONG.inclu
 /** Facts that the writer sets by itself. */
 const OWN: ReadonlySet<string> = new Set(['format', 'digest', 'complete']);
 
+/** A copy as a trace says of itself. */
+interface Copy {
+  readonly digest: string;
+}
+
 /**
- * Copies all rows; the copy is complete if the original is. Returns its digest.
+ * Copies all rows, a chunk a step; the copy is complete if the original is. Returns its digest.
  * @throws TraceError after all that could be read is copied, where the original is damaged; at once, where the copy
  * cannot grow
  */
-export function convert(reader: TraceReader, writer: TraceWriter): { readonly digest: string } {
+export function* convert(reader: TraceReader, writer: TraceWriter): Generator<void, Copy> {
   const damage: TraceError[] = [];
   for (const table of ORDER) {
     const appender = writer.table(table);
     for (const chunk of readable(reader, table, damage)) {
       if (table === 'run') copyFacts(appender, chunk);
       else copyRows(appender, chunk);
+      yield;
     }
   }
   const [first] = damage;

@@ -16,32 +16,32 @@ export interface RecordedRun {
   readonly ending: EndKind;
 }
 
-/** Ticks between two calls of `progress`. */
-const SLICE = 4_000_000;
+/** Ticks from one step to the next: about a second of the slowest guests, all of whose accesses are recorded. */
+const SLICE = 100_000;
 
 /**
- * Records `run` into `writer`: the same trace, with the memory accesses that `memory` asks for.
+ * Records `run` into `writer`: the same trace, with the memory accesses that `memory` asks for. Steps are ticks.
  * @throws EngineError where the image or the configuration will not do
  */
-export function recordAgain(
+export function* recordAgain(
   run: RecordedRun,
   writer: () => TraceWriter,
   memory: MemoryFilter,
-  progress: (tick: number) => void,
-): { readonly outcome: Outcome; readonly digest: string } {
+): Generator<number, { readonly outcome: Outcome; readonly digest: string }> {
   const recording = new Recording(writer, { ...run, memory });
-  const runTo = (target: number): void => {
-    while (recording.machine.now < target) {
-      const stop = recording.runTo(Math.min(target, recording.machine.now + SLICE), false);
-      progress(recording.machine.now);
-      if (stop !== 'limit') return;
-    }
-  };
   for (const { tick, port, bytes } of run.inputs) {
     if (tick > run.end) break;
-    runTo(tick);
+    yield* runTo(recording, tick);
     recording.receive(port, bytes);
   }
-  runTo(limitOf(run.end, run.ending));
+  yield* runTo(recording, limitOf(run.end, run.ending));
   return recording.finish(run.ending);
+}
+
+function* runTo(recording: Recording, target: number): Generator<number, void> {
+  while (recording.machine.now < target) {
+    const stop = recording.runTo(Math.min(target, recording.machine.now + SLICE), false);
+    yield recording.machine.now;
+    if (stop !== 'limit') return;
+  }
 }

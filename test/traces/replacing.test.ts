@@ -27,6 +27,7 @@ import { type CreateOptions, createTrace, leftBeside, openTrace, traceKind } fro
 import type { TraceWriter } from '../../traces/store.js';
 import { MAIN } from '../cli/process.js';
 import { smallDisk } from '../disk.js';
+import { ended } from '../steps.js';
 import { fillLong, reading, rowsOf, scratch } from './rows.js';
 
 const STORES = ['sqlite', 'arrow'] as const;
@@ -265,7 +266,7 @@ for (const store of STORES) {
     const [from, to] = [join(folder, `from.${store}`), join(folder, `to.${store}`)];
     begun(from, 30).finish({ complete: false });
     written(to, 10);
-    reading(from, (reader) => convert(reader, createTrace(to, { replace: true })));
+    reading(from, (reader) => ended(convert(reader, createTrace(to, { replace: true }))));
     assert.equal(events(to), 30);
     assert.deepEqual(leftBeside(to).fresh, []);
   });

@@ -8,6 +8,7 @@ import { type AddressRange, ALL_KINDS, EVERYTHING, type MemoryFilter } from '../
 import { recordAgain } from '../../../recorder/run/again.js';
 import { createTrace } from '../../../traces/open.js';
 import type { Row } from '../../../traces/store.js';
+import { ended } from '../../steps.js';
 import { reading, rowsOf, scratch } from '../../traces/rows.js';
 import { brief, record, type Scene, STORES } from './scene.js';
 
@@ -54,12 +55,7 @@ for (const guest of ['echo', 'hypervisor', 'ymir-hello', 'backdoor', 'halt', 'tr
       const made = join(folder, `made${i}.${STORES[i % 2]}`);
       const first = await record(recorded, { ...sceneOf(guest), memory });
       const again = reading(without, (reader) =>
-        recordAgain(
-          recordedRun(reader),
-          () => createTrace(made),
-          memory,
-          () => {},
-        ),
+        ended(recordAgain(recordedRun(reader), () => createTrace(made), memory)),
       );
       assert.deepEqual([first.digest, again.digest], [digest, digest]);
       assert.deepEqual(again.outcome, outcome);
@@ -90,12 +86,7 @@ test('a run that was stopped while its guest waited is made again to the same ti
   const { digest, outcome } = await record(path, { ...scene, configuration: { checkpointEvery: 10_000 } });
   assert.equal(outcome.kind, 'budget');
   const again = reading(path, (reader) =>
-    recordAgain(
-      recordedRun(reader),
-      () => createTrace(join(folder, 'again.sqlite')),
-      EVERYTHING,
-      () => {},
-    ),
+    ended(recordAgain(recordedRun(reader), () => createTrace(join(folder, 'again.sqlite')), EVERYTHING)),
   );
   assert.deepEqual([again.digest, again.outcome], [digest, outcome]);
 });
