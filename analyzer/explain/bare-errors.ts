@@ -322,15 +322,20 @@ interface Report {
 }
 
 /** Every wording of a line that reports something, also where several are of one report. */
-const reportsIn = (line: string): Report[] =>
-  WORDINGS.flatMap(({ pattern, as, isOne, isHex, isBasic, isOwn, value: meant }) =>
-    [...line.matchAll(pattern)].flatMap((found): Report[] => {
+function reportsIn(line: string): Report[] {
+  const reports: Report[] = [];
+  for (const { pattern, as, isOne, isHex, isBasic, isOwn, value: meant } of WORDINGS) {
+    // `matchAll` would make a copy of each expression for each line.
+    pattern.lastIndex = 0;
+    for (let found = pattern.exec(line); found !== null; found = pattern.exec(line)) {
       const value = meant ?? numberOf(found[1] ?? '', isHex) | (isBasic ? FAILED : 0n);
       const [from, to] = [found.index, found.index + found[0].length];
-      const isReport = isOne(value) && (isOwn || isReportOf(line.slice(0, from), line.slice(to)));
-      return isReport ? [{ from, to, says: `${as} 0x${value.toString(16)}` }] : [];
-    }),
-  );
+      if (isOne(value) && (isOwn || isReportOf(line.slice(0, from), line.slice(to))))
+        reports.push({ from, to, says: `${as} 0x${value.toString(16)}` });
+    }
+  }
+  return reports;
+}
 
 /** The line in the spelling of BARE, where it reports such errors; else the line as it is. */
 export function respelled(line: string): string {

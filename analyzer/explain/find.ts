@@ -10,7 +10,7 @@ import { isOfOutput, markOf, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
-import { fold, plain } from './template.js';
+import { folded, plain } from './template.js';
 import { AHEAD, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
@@ -44,13 +44,21 @@ const HEADING = /^\s*#+\s*\S/;
 /** The names of commands are of small letters. */
 const PROMPT = /^\s*#\s*[a-z./]/;
 
+/** A line as it is looked at: its first characters, without what is for a terminal. */
+interface Seen extends Line {
+  /** Characters that it has in the log. */
+  readonly length: number;
+}
+
 /** A line that begins with the value of a row whose name the line before ends with. */
 const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
-  readonly #window: Line[] = [];
+  readonly #window: Seen[] = [];
   readonly #open = new Map<string, Builder>();
+  /** Those of the open dumps; every thread of a log may have begun one. */
+  #openFamilies: Set<Family> | null = null;
   /** Reports that stand before a dump. */
   readonly #announced = new WeakMap<Builder, Builder>();
   readonly #found: (dump: Dump) => void;
@@ -75,7 +83,12 @@ class Finder {
   find(lines: Iterable<Line>): void {
     let next = 0;
     for (const { text, number } of lines) {
-      this.#window.push({ text: unescaped(text), number });
+      const raw = unescaped(text);
+      this.#window.push({
+        text: plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw),
+        length: raw.length,
+        number,
+      });
       if (this.#window.length > AHEAD) this.#step(next++);
     }
     while (this.#window.length > 0) this.#step(next++);
@@ -89,11 +102,11 @@ class Finder {
     this.#window.shift();
   }
 
-  #line(i: number, { text: raw, number }: Line): void {
+  #line(i: number, { text: whole, length, number }: Seen): void {
     const at = this.#at;
-    this.#at += raw.length + 1;
+    this.#at += length + 1;
     if (i <= this.#joined) return;
-    const shown = this.#shown(plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw));
+    const shown = this.#shown(whole);
     const front = this.#withValue(i, shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(number, dropped);
@@ -103,7 +116,7 @@ class Finder {
       this.#between(front.trim());
       return;
     }
-    let text = fold(respelled(front));
+    let text = folded(respelled(front));
     let places = placesOf(text);
     let hits = this.#possible(hitsOf(text, places, front));
     if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#ahead(1)))
@@ -144,8 +157,8 @@ class Finder {
   #withValue(i: number, front: string): string {
     const next = this.#ahead(1);
     if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
-    const joined = `${front} ${next.slice(0, LONGEST).replace(QUOTE, '')}`;
-    if (placesOf(fold(joined)).length <= placesOf(fold(front)).length) return front;
+    const joined = `${front} ${next.replace(QUOTE, '')}`;
+    if (placesOf(folded(joined)).length <= placesOf(folded(front)).length) return front;
     this.#joined = i + 1;
     return joined;
   }
@@ -172,9 +185,14 @@ class Finder {
     this.#afterBlank = text === '';
   }
 
+  get #families(): ReadonlySet<Family> {
+    this.#openFamilies ??= new Set([...this.#open.values()].map(({ family }) => family));
+    return this.#openFamilies;
+  }
+
   /** Rows of open dumps that begin here and do not go on. */
   #unfinished(places: readonly Place[], hits: readonly Hit[]): Row[] {
-    const families = new Set([...this.#open.values()].map(({ family }) => family));
+    const families = this.#families;
     return places
       .filter(({ at }) => !hits.some(({ row, fit: { from, to } }) => families.has(row.family) && from <= at && at < to))
       .flatMap(({ rows }) => rows.filter(({ family, names }) => families.has(family) && names.length > 0));
@@ -182,7 +200,7 @@ class Finder {
 
   /** The last of the lines that were joined. */
   #lastOf(i: number, line: string): string {
-    return this.#joined > i ? plain(this.#ahead(this.#joined - i) ?? '') : line;
+    return this.#joined > i ? (this.#ahead(this.#joined - i) ?? '') : line;
   }
 
   /** The line ends in the first words of a row, or where others were broken. */
@@ -201,7 +219,7 @@ class Finder {
   #unwrap(i: number, broken: [line: string, last: string], text: string, hits: Hit[]): [text: string, hits: Hit[]] {
     let following = this.#window
       .slice(Math.max(1, this.#joined - i + 1))
-      .map(({ text: line }) => (unmarked(line, this.#mark) ?? line).slice(0, LONGEST));
+      .map(({ text: line }) => unmarked(line, this.#mark) ?? line);
     let found: [text: string, hits: Hit[]] = [text, hits];
     let [line, last] = broken;
     for (let isOpen = true; isOpen && following.length > 0; ) {
@@ -227,7 +245,7 @@ class Finder {
 
   /** Gives the rows that fit one place of a line to the dump they belong to; false where there is none. */
   #feed(rivals: readonly Hit[], text: string, context: LineContext & { readonly thread: string }): boolean {
-    for (const family of this.#families(rivals, context)) {
+    for (const family of this.#familiesOf(rivals, context)) {
       const own = rivals.filter(({ row }) => row.family === family);
       const id = key(family, context.thread);
       let builder = this.#open.get(id);
@@ -244,6 +262,7 @@ class Finder {
         builder = new Builder(family, context, this.#leave(id, builder, context));
         this.#announce(builder, context);
         this.#open.set(id, builder);
+        this.#openFamilies?.add(family);
       }
       builder.take(hit.row, hit.fit, text, context);
       this.#fed = { index: Math.max(context.index, this.#joined), thread: context.thread, mark: this.#mark };
@@ -256,7 +275,7 @@ class Finder {
    * The families whose lines these can be: those with an open dump, the last one that was fed first. Where there is none,
    * a line begins a dump of the family whose widths it has; one that two print alike is Xen's where the line says so.
    */
-  #families(rivals: readonly Hit[], { thread, xen }: LineContext & { readonly thread: string }): Family[] {
+  #familiesOf(rivals: readonly Hit[], { thread, xen }: LineContext & { readonly thread: string }): Family[] {
     const families = [...new Set(rivals.map(({ row }) => row.family))];
     if (families.length === 1) return families;
     const last = (family: Family): number => this.#open.get(key(family, thread))?.lastIndex ?? -1;
@@ -276,6 +295,7 @@ class Finder {
     if (report === undefined || context.index - report.lastIndex > ANNOUNCED || !report.announces(context)) return;
     this.#announced.set(builder, report);
     this.#open.delete(id);
+    this.#openFamilies = null;
   }
 
   /** Ends a dump before another. One that may be mixed with that is kept for as long as it goes on. */
@@ -291,6 +311,7 @@ class Finder {
   #close(id: string): void {
     const builder = this.#open.get(id);
     this.#open.delete(id);
+    this.#openFamilies = null;
     if (builder === undefined) return;
     this.#give(builder.release());
     this.#give(builder);

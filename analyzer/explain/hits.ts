@@ -78,6 +78,12 @@ export function placesOf(text: string): readonly Place[] {
   return places;
 }
 
+/** Whether a row that begins before a place of a folded line ends behind it: less than `hitsOf` tells, and told sooner. */
+export function mayGoOn(text: string, places: readonly Place[], end: number): boolean {
+  const anyCase = isOneCase(text);
+  return places.some(({ at, rows }) => at < end && rows.some((row) => (fit(row, text, at, anyCase)?.to ?? end) > end));
+}
+
 /** Rows that say by themselves that something failed. Those of bare errors are there only where a line reports one. */
 const SPEAKS: ReadonlySet<Row> = new Set(
   ROWS.filter(

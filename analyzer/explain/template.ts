@@ -24,12 +24,11 @@ const CONTROL = new RegExp(
 /** Takes out what is for a terminal. */
 export const plain = (line: string): string => line.replace(CONTROL, '');
 
-/** Folds what differs between printers: codes for a terminal, tabs, runs of blanks, blanks around `=`. */
-export const fold = (line: string): string =>
-  plain(line)
-    .replace(/[\s\u00a0]+/g, ' ')
-    .replace(/ ?= ?/g, '=')
-    .trim();
+/** Folds what differs between printers: tabs, runs of blanks, blanks around `=`. */
+export const folded = (line: string): string => line.replace(BLANKS, ' ').replace(AROUND_EQUALS, '=').trim();
+/** Blanks that are not one space already; what is folded is left alone. */
+const BLANKS = / ?[^\S ]\s*| {2,}\s*/g;
+const AROUND_EQUALS = / = ?|= /g;
 
 const UPPER = /[A-Z]/;
 const LOWER = /[a-z]/;
@@ -65,14 +64,14 @@ const WORDS: { readonly [slot: string]: string } = {
 
 /** @param bytesOf bytes that a field holds, by its name; undefined where it is not known */
 export function template(text: string, bytesOf: (name: string) => number | undefined): Template {
-  const folded = fold(text);
+  const whole = folded(text);
   const names: (string | null)[] = [];
   const digits: number[] = [];
   const most: number[] = [];
   let source = '';
   let at = 0;
-  for (const match of folded.matchAll(SLOT)) {
-    source += folded.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&').replace(/: $/, ': ?');
+  for (const match of whole.matchAll(SLOT)) {
+    source += whole.slice(at, match.index).replace(/0x$/, '').replace(LITERAL, '\\$&').replace(/: $/, ': ?');
     at = match.index + match[0].length;
     const [name = '', width = '0'] = (match[1] ?? '').split(':');
     const word = WORDS[match[1] ?? ''];
@@ -85,8 +84,8 @@ export function template(text: string, bytesOf: (name: string) => number | undef
       most.push(upper === undefined ? 2 * (bytesOf(name) ?? WIDEST / 2) : Number(upper));
     }
   }
-  source += folded.slice(at).replace(LITERAL, '\\$&');
-  const head = (folded.split('{')[0] ?? folded).replace(/0x$/, '');
+  source += whole.slice(at).replace(LITERAL, '\\$&');
+  const head = (whole.split('{')[0] ?? whole).replace(/0x$/, '');
   return { head, names, digits, most, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
 }
 

@@ -1,9 +1,9 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
-import { type Hit, hitsOf, placesOf } from './hits.js';
+import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
 import { momentOf } from './moments.js';
 import type { Row } from './row.js';
 import { ROWS } from './rows.js';
-import { fold, plain } from './template.js';
+import { folded, plain } from './template.js';
 
 /** A row goes on for at most this many lines. */
 export const WRAPPED = 2;
@@ -35,7 +35,7 @@ const MOST_WORDS = Math.max(...[...STARTS].map((start) => start.split(' ').lengt
 export function endsInHead(line: string, isOpen: boolean): boolean {
   const end = line.trimEnd();
   if (!LAST_WORDS.has(end.slice(Math.max(end.lastIndexOf(' '), end.lastIndexOf('\t')) + 1))) return false;
-  const words = fold(end.slice(-LONGEST_HEAD)).split(' ').slice(-MOST_WORDS);
+  const words = folded(end.slice(-LONGEST_HEAD)).split(' ').slice(-MOST_WORDS);
   const starts = isOpen ? STARTS : HEADING_STARTS;
   return words.some((_, i) => starts.has(words.slice(i).join(' ')));
 }
@@ -48,7 +48,7 @@ const DIGITS = /^\s*[\da-f]{1,8}\s*$/i;
 /** A line ends in a number by which a dump begins, and digits are all of the next: any number of them may be printed. */
 export const endsInNumber = (text: string, hits: readonly Hit[], next: string | undefined): boolean =>
   next !== undefined &&
-  DIGITS.test(plain(next)) &&
+  DIGITS.test(next) &&
   hits.some(({ row, fit }) => row.opens === 'dump' && fit.to === text.length && fit.taken.length > 0);
 
 /** A line as it was before it was broken, and everything of it that fits a row. */
@@ -78,23 +78,25 @@ interface Joined {
  * @param mayBeHard the line is as long as a terminal was wide, as far as that is known
  */
 export function unwrap(line: string, following: readonly string[], mayBeHard: boolean): Whole | null {
-  const end = fold(line).length;
+  const end = folded(line).length;
   let open: Joined[] = [{ line, isHard: false }];
   let used = 0;
   let incomplete: Whole | null = null;
-  for (const [n, raw] of following.entries()) {
-    const next = plain(raw);
+  for (const [n, next] of following.entries()) {
     if (next.trim() === '') continue;
     if (++used > WRAPPED) break;
+    // A terminal breaks what is for it as well.
     const isHard = mayBeHard && momentOf(next) === null;
     const soft = ` ${next.replace(QUOTE, '')}`;
     open = open.flatMap((before) => [
       { line: before.line + soft, isHard: before.isHard },
-      ...(isHard ? [{ line: before.line + next, isHard: before.isHard || used === 1 }] : []),
+      ...(isHard ? [{ line: plain(before.line + next), isHard: before.isHard || used === 1 }] : []),
     ]);
     for (const joined of open) {
-      const text = fold(joined.line);
-      const hits = hitsOf(text, placesOf(text));
+      const text = folded(joined.line);
+      const places = placesOf(text);
+      if (!mayGoOn(text, places, end)) continue;
+      const hits = hitsOf(text, places);
       const across = hits.filter(({ fit: { from, to } }) => from < end && to > end);
       const whole = { ...joined, text, hits, lines: n + 1 };
       if (across.some(isComplete)) return whole;
