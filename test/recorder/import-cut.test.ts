@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { constants, inflateSync } from 'node:zlib';
 import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
 import { ImportError } from '../../recorder/import/errors.js';
@@ -65,6 +66,33 @@ describe('a trace.dat of version 7 without its end', () => {
       }
     });
   }
+
+  for (const name of ['vmx-vmfail', 'vmx-failed-entry', 'svm-nested'])
+    it(`packed: keeps of its first chunk what the plain one has as far as zlib gives it out: ${name}`, () => {
+      const source = readFileSync(fixturePath(`${name}.trace.dat`));
+      const plain = asVersion7(source, false);
+      const whole = Buffer.from(asVersion7(source, true));
+      const [first, data] = [firstData(plain), firstData(whole)];
+      const head = data + 4 + 8; // the number of chunks, and the two sizes of the first
+      const packed = whole.readUInt32LE(data + 4);
+      const kept = (file: Uint8Array): string[] => {
+        try {
+          return importBytes(file).events.map(rowOf);
+        } catch (error) {
+          if (error instanceof ImportError && error.code === 'TRUNCATED') return [];
+          throw error;
+        }
+      };
+      let most = 0;
+      for (let length = 1; length < packed; length += 1 + (packed >> 7)) {
+        const start = inflateSync(whole.subarray(head, head + length), { finishFlush: constants.Z_SYNC_FLUSH });
+        const events = kept(whole.subarray(0, head + length));
+        assert.deepEqual(events, kept(plain.subarray(0, first + start.length)), `${length} of ${packed} bytes`);
+        assert.ok(events.length >= most, 'no fewer of more');
+        most = events.length;
+      }
+      assert.ok(most > 1);
+    });
 
   it('loses nothing where only its description is lost', () => {
     for (const packed of [false, true]) {

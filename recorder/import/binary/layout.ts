@@ -112,7 +112,7 @@ function chunksAt(file: Paged, offset: number, end: number, pageSize: number): C
   return count === 0 ? null : { end: scanner.at, missing: false, holds: true };
 }
 
-/** Whether a chunk, or of one that is cut its start, consists of pages. */
+/** Whether a chunk consists of pages; of one that is cut the start, which must have a record. */
 function holdsPages(file: Paged, packed: Uint8Array, size: number, pageSize: number, isCut: boolean): boolean {
   const { inflate } = file;
   if (inflate === null) return false;
@@ -123,7 +123,8 @@ function holdsPages(file: Paged, packed: Uint8Array, size: number, pageSize: num
   for (let at = 0; at + pageSize <= start; at += pageSize) {
     if (pageTimes(file, view, at, at + pageSize, false) === null) return false;
   }
-  return start >= pageSize;
+  if (start >= pageSize) return true;
+  return start >= file.page.dataAt && pageTimes(file, view, 0, start, true)?.first !== undefined;
 }
 
 function plainLayout(file: Paged, section: Section, pageSize: number): Layout | null {

@@ -101,6 +101,8 @@ export class CompressedPages extends BlockPages {
   #block = new Uint8Array(0);
   #at: number;
   #chunk: number;
+  /** The chunk at hand is the start of one. */
+  #started = false;
   /** Chunks left; -1 before their number was read. */
   #left = -1;
 
@@ -126,7 +128,7 @@ export class CompressedPages extends BlockPages {
   }
 
   get cut(): boolean {
-    return false;
+    return this.#started && this.end === this.filled && this.end - this.start < this.pageSize;
   }
 
   where(): string {
@@ -181,7 +183,7 @@ export class CompressedPages extends BlockPages {
     return true;
   }
 
-  /** The whole pages of a chunk that the file's end cuts. */
+  /** What there is of a chunk that the file's end cuts; its last page may be cut too. */
   #unpackStart(packed: number, unpacked: number): boolean {
     const inflate = INFLATE_START.get(this.#inflate);
     if (inflate === undefined || !this.#growth.allows(packed, unpacked)) return false;
@@ -192,8 +194,9 @@ export class CompressedPages extends BlockPages {
     this.#block = new Uint8Array(unpacked);
     const filled = inflate(data, this.#block);
     this.view = new DataView(this.#block.buffer);
-    this.filled = filled - (filled % this.pageSize);
-    return this.filled > 0;
+    this.filled = filled;
+    this.#started = true;
+    return filled > 0;
   }
 
   #count(): boolean {

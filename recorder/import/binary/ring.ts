@@ -147,7 +147,7 @@ export class RingCursor {
       const { view, start, end } = pages;
       const room = end - start - dataAt;
       if (room < 0) {
-        this.#damage(pages.where(), `a page of ${end - start} bytes`);
+        if (!pages.cut) this.#damage(pages.where(), `a page of ${end - start} bytes`);
         continue;
       }
       const word = start + commitAt;
