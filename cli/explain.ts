@@ -215,6 +215,8 @@ export const command: Command = {
       'again to have the VMCS as of that event, whole, and the last VMWRITE of each field in question is named.',
     'Of what trace-cmd, perf or tracefs recorded, every kind of failed entry is named, with its reason, or with the rule ' +
       'by which KVM refused a nested one, or as KVM_EXIT_FAIL_ENTRY tells it; the state itself is in no recording.',
+    'Dumps are held against each other before any is told, so that the input must end; of one that has no end take a ' +
+      'part: `timeout 60 cat /sys/kernel/tracing/trace_pipe | trapline explain -`.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
       'damaged or not whole, 2 where no dump was found.',
   ],
