@@ -7,7 +7,7 @@ import { bytesInMemory } from '../../recorder/import/binary/scanner.js';
 import { TraceDat } from '../../recorder/import/binary/tracedat.js';
 import { ImportError } from '../../recorder/import/errors.js';
 import { fixturePath, type Imported, importBytes, sharedPath } from './import-helpers.js';
-import { asVersion7, walkOptions } from './trace-dat-files.js';
+import { asVersion6, asVersion7, walkOptions } from './trace-dat-files.js';
 
 const TWO = readFileSync(fixturePath('svm-two-vcpus.trace.dat'));
 const PAGE = 4096;
@@ -48,6 +48,44 @@ function eventsBefore(bytes: Uint8Array, end: number): number {
   );
   return importBytes(file).events.filter(({ kind }) => kind !== 'lost').length;
 }
+
+/** Where the records with data of a page end: enum ring_buffer_type of include/linux/ring_buffer.h. */
+function recordEnds(page: Buffer): number[] {
+  const [ends, end]: [number[], number] = [[], 16 + (page.readUInt32LE(8) & 0x7ff_ffff)];
+  for (let at = 16; at < end; ) {
+    const type = page.readUInt32LE(at) & 31;
+    if (type === 29) break;
+    if (type === 0) at += 4 + page.readUInt32LE(at + 4);
+    else at += type < 29 ? 4 + 4 * type : 8;
+    if (type < 29) ends.push(at);
+  }
+  return ends;
+}
+
+describe('a trace.dat that ends in its only page', () => {
+  for (const name of ['vmx-vmfail', 'vmx-failed-entry'])
+    for (const [form, make] of [
+      ['6', asVersion6],
+      ['7', (source: Uint8Array) => asVersion7(source, false)],
+    ] as const)
+      it(`keeps the records before its end, wherever that is: version ${form}, ${name}`, () => {
+        const whole = Buffer.from(make(readFileSync(fixturePath(`${name}.trace.dat`))));
+        const page = firstData(whole);
+        const all = importBytes(whole).events.map(rowOf);
+        const ends = recordEnds(whole.subarray(page, page + PAGE));
+        assert.equal(ends.length, all.length);
+        for (let length = 1; length <= (ends.at(-1) ?? 0); length += 3) {
+          const count = ends.filter((end) => end <= length).length;
+          const cut = (): Imported => importBytes(whole.subarray(0, page + length));
+          if (count === 0) assert.throws(cut, { code: 'TRUNCATED' }, `${length} bytes`);
+          else {
+            const { events, result } = cut();
+            assert.deepEqual(events.map(rowOf), all.slice(0, count), `${length} bytes`);
+            assert.deepEqual([result.stopped?.code, result.counts.damaged], ['TRUNCATED', 1], `${length} bytes`);
+          }
+        }
+      });
+});
 
 describe('a trace.dat of version 7 without its end', () => {
   for (const packed of [false, true]) {
