@@ -11,7 +11,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { folded, plain } from './template.js';
-import { AHEAD, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
+import { AHEAD, endsAmidHead, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -203,15 +203,16 @@ class Finder {
     return this.#joined > i ? (this.#ahead(this.#joined - i) ?? '') : line;
   }
 
-  /** The line ends in the first words of a row, or where others were broken. */
+  /** The line ends in the first words of a row, where others were broken, or amid a word of one where none is longer. */
   #isBroken(line: string): boolean {
     const isOpen = this.#open.size > 0;
-    return (isOpen && line.length === this.#width) || endsInHead(line, isOpen);
+    if ((isOpen && line.length === this.#width) || endsInHead(line, isOpen)) return true;
+    return line.length >= this.#longest && endsAmidHead(line, isOpen);
   }
 
   /** A row of an open dump begins here and is not whole. */
   #isOpenEnded(text: string, places: readonly Place[], hits: readonly Hit[]): boolean {
-    const isCut = hits.some(({ fit: { to, taken } }) => to === text.length && taken.some(({ lost }) => lost === 'cut'));
+    const isCut = hits.some(({ fit: { to, taken } }) => to === text.length && taken.some(({ lost }) => lost !== null));
     return (isCut && this.#open.size > 0) || this.#unfinished(places, hits).length > 0;
   }
 

@@ -21,7 +21,9 @@ const NO_REPORT: readonly RegExp[] = [
   /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
   // statements
   /\bassert\w*!?\s*\(/i,
-  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`](?!\w{1,40}["'`]\): )|[;{]\s*$|['`],\s*$/,
+  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`](?!\w{1,40}["'`]\): )|\{\s*$|['`],\s*$/,
+  // of those that end in a semicolon, calls, assignments, strings and what returns or throws; a sentence may end so as well
+  /(?:[\w\])]\(|\s[-+|&]?=\s|^\s*[\w.>[\]-]+=|["'`]|\b(?:return|throw|case|goto)\b).*;\s*$/,
   // commands that look for an error
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
   // an entry of an enumeration, a setting of a file or of a command
@@ -59,7 +61,7 @@ const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\n(?:"[,}]|(?:\\n)?if you're run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you're run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|\\n(?:"[,}]|\\n|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

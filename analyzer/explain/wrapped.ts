@@ -15,9 +15,21 @@ const QUOTE = /^[>|#\s]+/;
 /** Heads by which a dump begins and that have as many words are unlike other text: what comes behind one is missed. */
 const SPEAKING = 3;
 
+/** What a line ends in that was broken in a head, between its words or amid one, and the last words of that. */
+interface Ends {
+  readonly all: ReadonlySet<string>;
+  readonly last: ReadonlySet<string>;
+}
+
+const lastWord = (text: string): string => text.slice(Math.max(text.lastIndexOf(' '), text.lastIndexOf('\t')) + 1);
+
+function endsOf(all: readonly string[]): Ends {
+  return { all: new Set(all), last: new Set(all.map(lastWord)) };
+}
+
 /** The first words of heads that have several, and all of those that speak for themselves. */
-const startsOf = (rows: readonly Row[]): ReadonlySet<string> =>
-  new Set(
+const startsOf = (rows: readonly Row[]): Ends =>
+  endsOf(
     rows.flatMap(({ head, opens }) => {
       const words = head.trim().split(' ');
       const most = opens === 'dump' && words.length >= SPEAKING ? words.length : words.length - 1;
@@ -25,25 +37,45 @@ const startsOf = (rows: readonly Row[]): ReadonlySet<string> =>
     }),
   );
 
-const STARTS = startsOf(ROWS);
-const HEADING_STARTS = startsOf(ROWS.filter(({ opens }) => opens !== undefined));
-const LAST_WORDS: ReadonlySet<string> = new Set([...STARTS].map((start) => start.slice(start.lastIndexOf(' ') + 1)));
-/** No head has more words. */
-const MOST_WORDS = Math.max(...[...STARTS].map((start) => start.split(' ').length));
+/** The first characters of heads; of those that speak for themselves more than a word. */
+const partsOf = (rows: readonly Row[], words: number): Ends =>
+  endsOf(
+    rows.flatMap(({ head }) =>
+      Array.from({ length: head.trim().length - 1 }, (_, i) => head.slice(0, i + 1)).filter(
+        (part) => !part.endsWith(' ') && part.split(' ').length > words,
+      ),
+    ),
+  );
 
-/** A line ends in the first words of a row, or of a heading that may begin a dump; most are told by their last word. */
-export function endsInHead(line: string, isOpen: boolean): boolean {
-  const end = line.trimEnd();
-  if (!LAST_WORDS.has(end.slice(Math.max(end.lastIndexOf(' '), end.lastIndexOf('\t')) + 1))) return false;
+const OPENING = ROWS.filter(({ opens }) => opens !== undefined);
+const STARTS = startsOf(ROWS);
+const OPENING_STARTS = startsOf(OPENING);
+const PARTS = partsOf(ROWS, 0);
+const OPENING_PARTS = partsOf(OPENING, 1);
+/** No head has more words. */
+const MOST_WORDS = Math.max(...[...PARTS.all].map((part) => part.split(' ').length));
+
+/** Most lines are told by their last word. */
+function endsIn(line: string, { all, last }: Ends): boolean {
+  const end = line.trimEnd().replace(PREFIX_OF_NUMBER, '');
+  if (!last.has(lastWord(end))) return false;
   const words = folded(end.slice(-LONGEST_HEAD)).split(' ').slice(-MOST_WORDS);
-  const starts = isOpen ? STARTS : HEADING_STARTS;
-  return words.some((_, i) => starts.has(words.slice(i).join(' ')));
+  return words.some((_, i) => all.has(words.slice(i).join(' ')));
 }
+
+/** A line ends in the first words of a row, or of a heading that may begin a dump. */
+export const endsInHead = (line: string, isOpen: boolean): boolean => endsIn(line, isOpen ? STARTS : OPENING_STARTS);
+
+/** A line ends amid the head of a row, or of a heading that may begin a dump, as a terminal breaks it. */
+export const endsAmidHead = (line: string, isOpen: boolean): boolean => endsIn(line, isOpen ? PARTS : OPENING_PARTS);
+
+/** What a line may have of the number behind a head. */
+const PREFIX_OF_NUMBER = /\s+0x?$/i;
 /** No head is longer. */
 const LONGEST_HEAD = 60;
 
 /** All that a terminal has left of a number for the next line. */
-const DIGITS = /^\s*[\da-f]{1,8}\s*$/i;
+const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
 
 /** A line ends in a number by which a dump begins, and digits are all of the next: any number of them may be printed. */
 export const endsInNumber = (text: string, hits: readonly Hit[], next: string | undefined): boolean =>

@@ -53,8 +53,21 @@ describe('errors beside other text', () => {
   // error: kvm run failed, target/i386/kvm/kvm.c: the advice stands behind an empty line.
   it('with the advice of QEMU in one string of JSON', () => {
     const head = 'KVM: entry failed, hardware error 0x7';
-    for (const rest of ["\\n\\nIf you're running a guest", '\\nEAX=00000000 EBX=00000000'])
+    for (const rest of [
+      "\\n\\nIf you're running a guest",
+      '\\n\\nIf you are running a guest',
+      '\\nEAX=00000000 EBX=00000000',
+    ])
       assert.deepEqual(errors(`{"message":"${head}${rest}"}`), [7n], rest);
+  });
+  it('in a sentence that ends in a semicolon', () => {
+    for (const line of [
+      'VMLAUNCH failed with VM-instruction error 7;',
+      '[hv] vmlaunch failed: VM-instruction error: 7 ; ',
+      'kernel: kvm [12]: VM-instruction error 7;',
+      'KVM: entry failed, hardware error 0x7;',
+    ])
+      assert.deepEqual(errors(line), [7n], line);
   });
   // The number of a line of DebugView is none of a commit.
   it('behind a number', () => assert.deepEqual(errors('00000024 2.18 [hv] VMLAUNCH failed with error 7'), [7n]));
@@ -91,6 +104,13 @@ describe('lines that report no error', () => {
     '    x = 1; /* VM-instruction error 7: */',
     '+	pr_err("vm-instruction error: 7");',
     'printf("vmlaunch error 7\\n")',
+    'int vm_instruction_error = 7;',
+    'vm_instruction_error=7;',
+    'vcpu->vm_instruction_error = 7;',
+    'const std::uint32_t vm_instruction_error = 7;',
+    'log(ERROR, VM-instruction error 7);',
+    'throw VM-instruction error 7;',
+    'if (failed) {',
     "  says: 'VMRUN failed: VMEXIT_INVALID (exit code -1)',",
     'VM-instruction error 7 names no field',
     '$ grep -n "VM-instruction error 7" log',

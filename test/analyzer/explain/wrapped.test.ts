@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
-import { fixture } from './helpers.js';
+import { fixture, REGISTERS } from './helpers.js';
 
 const values = (text: string): [string, bigint][] => {
   const [dump, ...others] = findDumps(text);
@@ -56,6 +56,9 @@ describe('wrapped lines', () => {
   });
 });
 
+/** As a terminal does. */
+const hard = (text: string, width: number): string => text.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
+
 describe('whole dumps that were wrapped', () => {
   const stamped = fixture('vmx-two-faults').trimEnd().split('\n');
   const PREFIXES: { readonly [name: string]: (line: string) => string } = {
@@ -74,9 +77,6 @@ describe('whole dumps that were wrapped', () => {
     }
     return lines.map((part) => part.trimEnd()).join('\n');
   };
-  /** As a terminal does. */
-  const hard = (line: string, width: number): string => line.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
-
   for (const [name, prefix] of Object.entries(PREFIXES)) {
     const lines = stamped.map(prefix);
     const expected = values(lines.join('\n'));
@@ -106,4 +106,29 @@ describe('whole dumps that were wrapped', () => {
       }
     });
   }
+});
+
+describe('dumps that a terminal broke amid words, numbers and heads', () => {
+  const head = 'KVM: entry failed, hardware error 0x80000021\n\nIf you are running a guest on an Intel machine\n\n';
+  const dumps: { readonly [name: string]: string } = {
+    'of QEMU': `${head}${REGISTERS}`,
+    'of KVM': old,
+    'of KVM on AMD': fixture('svm-cs').replace(/^\[ *[0-9.]+\] /gm, ''),
+  };
+  const PREFIXES = [
+    '',
+    'Nov 29 15:58:40 host kernel: [ 1234.100000] ',
+    'Nov 29 15:58:40 long.example.com kernel: [ 1234.1] kvm: ',
+  ];
+  for (const [name, text] of Object.entries(dumps))
+    it(name, () => {
+      for (const prefix of PREFIXES) {
+        const whole = text.trimEnd().replace(/^/gm, prefix);
+        for (let width = Math.max(60, prefix.length + 20); width <= 140; width += 3) {
+          const [dump, ...others] = findDumps(hard(whole, width));
+          assert.deepEqual([dump?.damage, others], [[], []], `${width} characters, ${prefix}`);
+          assert.deepEqual(values(hard(whole, width)), values(whole), `${width} characters, ${prefix}`);
+        }
+      }
+    });
 });
