@@ -3,7 +3,7 @@ import { kernels, validBits, validBytes } from './kernels.js';
 
 export interface Validity {
   readonly nulls: number;
-  /** Null where every row has a value, or none has. */
+  /** Null where every row has a value, or none has; good until validity is packed again. */
   readonly bits: Uint8Array | null;
 }
 
@@ -17,7 +17,7 @@ export function packValidity(valid: Uint8Array): Validity {
   validBytes.set(valid);
   validBytes.fill(0, rows, 16 * blocks);
   const values = kernels.pack(blocks);
-  return { nulls: rows - values, bits: validBits.slice(0, (rows + 7) >>> 3) };
+  return { nulls: rows - values, bits: validBits.subarray(0, (rows + 7) >>> 3) };
 }
 
 /** Eight bytes, each 0 or 1, for every byte of bits: as a number that is only copied, so that its bits stay. */

@@ -9,15 +9,19 @@ import { joinLanes, type Lane, laneRoom } from '../lanes.js';
 import type { TaggedColumn } from '../reader.js';
 import { type Column, TABLES } from '../schema.js';
 import { unpackValidity } from '../validity.js';
-import { compress, compressConstant, decompress } from './codec.js';
+import { compress, compressConstant, decompress, Workspace } from './codec.js';
 import { ABSENT, type Batch, type BatchParts, type BodyBuffer, batchMessage, readBatch } from './ipc.js';
 import { Malformed } from './malformed.js';
 import { description } from './manifest.js';
+
+/** Where the buffers of a record batch are made ready. */
+const workspace = new Workspace();
 
 /** The record batch of a chunk, and the tags of its columns. */
 export function encodeBatch(chunk: TableChunk): { message: Uint8Array; tags: Tags } {
   const parts: BatchParts = { nodes: [], buffers: [] };
   const tags = new Map<string, string>();
+  workspace.clear();
   for (const column of TABLES[chunk.table].columns) {
     const form = formOf(chunk.column(column.name));
     const tag = formTag(form);
@@ -49,9 +53,9 @@ const stored = (part: Lane, length: number): BodyBuffer =>
 /** Compressed, or as it is where that is no longer. */
 function folded(bytes: Uint8Array): BodyBuffer {
   if (bytes.length === 0) return ABSENT;
-  const frame = compress(bytes);
+  const frame = compress(bytes, workspace);
   if (frame.length < bytes.length) return { bytes: frame, unfolded: bytes.length };
-  return { bytes: bytes.slice(), unfolded: null };
+  return { bytes: workspace.copy(bytes), unfolded: null };
 }
 
 const constant = (byte: number, length: number): BodyBuffer => ({

@@ -31,35 +31,73 @@ const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
 
 const blocksFor = (length: number): (typeof BLOCKS)[number] => BLOCKS.find(({ most }) => length <= most) ?? LARGEST;
 
-/** A frame of these bytes, of which there must be some. */
-export function compress(bytes: Uint8Array): Uint8Array {
-  const { says, most, check } = blocksFor(bytes.length);
-  const blocks: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += most) blocks.push(blockOf(bytes.subarray(at, at + most)));
-  const frame = new Uint8Array(blocks.reduce((sum, { length }) => sum + length, HEAD + LENGTH));
-  viewOf(frame).setUint32(0, MAGIC, true);
-  frame.set([FLAGS, says, check], 4);
-  let end = HEAD;
-  for (const block of blocks) {
-    frame.set(block, end);
-    end += block.length;
+/**
+ * Memory for bytes of which many are needed together, one behind the other, and then none: a frame of its own for each lane
+ * would cost more than to make the frame.
+ */
+export class Workspace {
+  #bytes = new Uint8Array(0);
+  #used = 0;
+
+  /** Forgets what was taken: its bytes are overwritten from here on. */
+  clear(): void {
+    this.#used = 0;
   }
-  return frame;
+
+  /** Room for `most` bytes, of which `take` says how many are needed. */
+  room(most: number): Uint8Array {
+    if (this.#used + most > this.#bytes.length) {
+      this.#bytes = new Uint8Array(2 * (this.#used + most)); // what was taken stays where it is
+      this.#used = 0;
+    }
+    return this.#bytes.subarray(this.#used, this.#used + most);
+  }
+
+  /** The first `count` bytes of the room that was given last. */
+  take(count: number): Uint8Array {
+    this.#used += count;
+    return this.#bytes.subarray(this.#used - count, this.#used);
+  }
+
+  copy(bytes: Uint8Array): Uint8Array {
+    this.room(bytes.length).set(bytes);
+    return this.take(bytes.length);
+  }
 }
 
-/** A block behind its length: compressed, or as it is where that is no longer. */
-function blockOf(bytes: Uint8Array): Uint8Array {
-  // comes behind the length of `bytes`, in as many bytes as its own
-  const block = compressBlock(bytes);
-  const size = block.length - LENGTH;
-  if (size < bytes.length) {
-    viewOf(block).setUint32(0, size, true);
-    return block;
-  }
-  const stored = new Uint8Array(LENGTH + bytes.length);
-  viewOf(stored).setUint32(0, STORED + bytes.length, true);
-  stored.set(bytes, LENGTH);
-  return stored;
+/** A frame of these bytes, of which there must be some; in memory of its own unless there is a workspace. */
+export function compress(bytes: Uint8Array, workspace = new Workspace()): Uint8Array {
+  const { says, most, check } = blocksFor(bytes.length);
+  const frame = workspace.room(HEAD + bytes.length + LENGTH * (Math.ceil(bytes.length / most) + 1));
+  setLength(frame, 0, MAGIC);
+  frame[4] = FLAGS;
+  frame[5] = says;
+  frame[6] = check;
+  let end = HEAD;
+  for (let at = 0; at < bytes.length; at += most) end = putBlock(frame, end, bytes.subarray(at, at + most));
+  setLength(frame, end, 0);
+  return workspace.take(end + LENGTH);
+}
+
+/** Puts a block behind its length: compressed, or as it is where that is no longer. Returns where it ends. */
+function putBlock(frame: Uint8Array, at: number, bytes: Uint8Array): number {
+  const start = at + LENGTH;
+  const size = compressBlock(bytes, (block) => {
+    if (block.length < bytes.length) frame.set(block, start);
+    return block.length;
+  });
+  const isStored = size >= bytes.length;
+  if (isStored) frame.set(bytes, start);
+  setLength(frame, at, isStored ? STORED + bytes.length : size);
+  return start + Math.min(size, bytes.length);
+}
+
+/** Little-endian, 32 bits. */
+function setLength(frame: Uint8Array, at: number, length: number): void {
+  frame[at] = length;
+  frame[at + 1] = length >>> 8;
+  frame[at + 2] = length >>> 16;
+  frame[at + 3] = length >>> 24;
 }
 
 /** Frames of `length` times the same byte, for all bytes and the few lengths that there are. */
@@ -70,7 +108,7 @@ export function compressConstant(byte: number, length: number): Uint8Array {
   const key = length * 256 + byte;
   let frame = constants.get(key);
   if (frame === undefined) {
-    frame = compress(new Uint8Array(length).fill(byte));
+    frame = compress(new Uint8Array(length).fill(byte)).slice();
     if (constants.size >= MOST_CONSTANTS) constants.clear();
     constants.set(key, frame);
   }

@@ -80,17 +80,26 @@ function instance(): Exports {
   return running;
 }
 
-const bytesAt = ({ memory }: Exports, at: number, length: number): Uint8Array =>
-  new Uint8Array(memory.buffer, at, length);
+/** The memory as it was when it grew last: to make an array over it takes as long as to compress a few bytes. */
+let bytes = new Uint8Array(new ArrayBuffer(0));
+let words = new Uint32Array(bytes.buffer);
+
+function bytesAt({ memory }: Exports, at: number, length: number): Uint8Array {
+  if (bytes.buffer !== memory.buffer) {
+    bytes = new Uint8Array(memory.buffer);
+    words = new Uint32Array(memory.buffer);
+  }
+  return bytes.subarray(at, at + length);
+}
 
 /** Takes the bytes of an answer, which are good during the call only. */
 type Take<T> = (answer: Uint8Array) => T;
 
 /** Calls one of its functions with bytes, and returns what is made of the bytes that it answers. */
-function call<T>(what: 'compress' | 'decompress', bytes: Uint8Array, take: Take<T>): T {
+function call<T>(what: 'compress' | 'decompress', input: Uint8Array, take: Take<T>): T {
   const lz4 = instance();
   try {
-    return answered(lz4, what, bytes, take);
+    return answered(lz4, what, input, take);
   } catch (error) {
     if (!(error instanceof WebAssembly.RuntimeError)) throw error;
     // what it took of its memory is never free again
@@ -99,16 +108,18 @@ function call<T>(what: 'compress' | 'decompress', bytes: Uint8Array, take: Take<
   }
 }
 
-function answered<T>(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8Array, take: Take<T>): T {
+function answered<T>(lz4: Exports, what: 'compress' | 'decompress', input: Uint8Array, take: Take<T>): T {
   const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
   try {
-    const input = lz4.__wbindgen_malloc(bytes.length);
-    bytesAt(lz4, input, bytes.length).set(bytes);
-    lz4[what](answer, input, bytes.length); // frees its input
-    const [at = 0, length = 0, , failed = 0] = new Uint32Array(lz4.memory.buffer, answer, ANSWER / 4);
-    if (what === 'decompress' && failed !== 0) throw new Malformed(`a block: ${problem}`);
+    const place = lz4.__wbindgen_malloc(input.length);
+    bytesAt(lz4, place, input.length).set(input);
+    lz4[what](answer, place, input.length); // frees its input
+    bytesAt(lz4, 0, 0);
+    const at = words[answer >>> 2] as number;
+    const length = words[(answer >>> 2) + 1] as number;
+    if (what === 'decompress' && words[(answer >>> 2) + 3] !== 0) throw new Malformed(`a block: ${problem}`);
     try {
-      return take(bytesAt(lz4, at, length));
+      return take(bytes.subarray(at, at + length));
     } finally {
       lz4.__wbindgen_free(at, length);
     }
@@ -117,8 +128,12 @@ function answered<T>(lz4: Exports, what: 'compress' | 'decompress', bytes: Uint8
   }
 }
 
-/** A block of these bytes, of which there are 4 MiB at the most, behind their number in 32 bits, little-endian. */
-export const compressBlock = (bytes: Uint8Array): Uint8Array => call('compress', bytes, (block) => block.slice());
+/** The number of the bytes in 32 bits, little-endian, before what lz4_flex makes of them. */
+const SIZED = 4;
+
+/** Makes a block of these bytes, of which there are 4 MiB at the most, and returns what is made of it. */
+export const compressBlock = <T>(bytes: Uint8Array, take: Take<T>): T =>
+  call('compress', bytes, (block) => take(block.subarray(SIZED)));
 
 /**
  * Fills `target` from a block that stands behind the number of its bytes, at most 4 MiB.
