@@ -74,6 +74,7 @@ export class Builder {
   readonly #lines = new Map<Row, Where>();
   /** Which line each value stands in. */
   readonly #indexes = new Map<string, number>();
+  readonly #garbled = new Set<Row>();
   readonly #sections = new Set<string>();
   /** Names that a line had, whichever of its forms it was printed in. */
   readonly #given = new Set<string>();
@@ -228,7 +229,10 @@ export class Builder {
 
   /** A line that begins like a row and does not go on like it; one that is quoted below the dump loses nothing of it. */
   garble(line: number, row: Row): void {
-    if (!hasGiven(this.#read, row)) this.#hurt('garbled', line, row.head);
+    if (hasGiven(this.#read, row)) return;
+    // Forms of one line begin alike.
+    if (![...this.#garbled].some(({ head }) => head === row.head)) this.#hurt('garbled', line, row.head);
+    this.#garbled.add(row);
   }
 
   /** A line of another dump stands amid those of this one: of the others it is not known any more whose they are. */
@@ -378,6 +382,7 @@ export class Builder {
       first: this.first,
       lines: this.#lines,
       given: this.#given,
+      garbled: this.#garbled,
       sections: this.#sections,
       value: (name) => this.#values.get(name)?.value ?? null,
     };

@@ -50,11 +50,11 @@ const ALWAYS_PRINTED: ReadonlySet<string | null> = new Set(
   ROWS.filter(({ optional }) => !optional).flatMap(({ names }) => names),
 );
 
-/** Undecidable checks that would explain the failure, and want a line that is missing. */
+/** Undecidable checks that would explain the failure, and want a line that is missing or that cannot be read. */
 const goneOf = ({ damage }: Dump, outcome: Outcome, judged: readonly Judged[]): Judged[] =>
   judged.filter(
     (one) =>
-      damage.some(({ kind }) => kind === 'missing') &&
+      damage.some(({ kind }) => kind === 'missing' || kind === 'garbled') &&
       one.answer === 'undecidable' &&
       one.missing.some(({ kind, name }) => kind === 'field' && ALWAYS_PRINTED.has(name)) &&
       explains(outcome, one),

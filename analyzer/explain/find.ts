@@ -119,7 +119,11 @@ class Finder {
     let text = folded(respelled(front));
     let places = placesOf(text);
     let hits = this.#possible(hitsOf(text, places, front));
-    if (isBroken || this.#isOpenEnded(text, places, hits) || endsInNumber(text, hits, this.#ahead(1)))
+    if (
+      isBroken ||
+      this.#isOpenEnded(text, places, hits) ||
+      endsInNumber(text, hits, this.#ahead(1), shown.length >= this.#longest)
+    )
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
     places = placesOf(text);
     if (places.length === 0) {
@@ -136,6 +140,7 @@ class Finder {
       if (taken.has(hit.fit.from)) continue;
       if (this.#feed(rivals, text, context)) taken.add(hit.fit.from);
     }
+    if (this.#open.size > 0) this.#longest = Math.max(this.#longest, shown.length);
     this.#garbled(places, hits, context);
   }
 

@@ -20,6 +20,8 @@ export interface Read {
   readonly lines: ReadonlyMap<Row, Where>;
   /** Names that a line had, whichever of its forms it was printed in. */
   readonly given: ReadonlySet<string>;
+  /** Lines that begin as they should and do not go on so: they are there. */
+  readonly garbled: ReadonlySet<Row>;
   readonly sections: ReadonlySet<string>;
   readonly value: Shown['value'];
 }
@@ -63,7 +65,7 @@ export function missingFrom(read: Read): { readonly line: number; readonly what:
   const shown = shownOf(read);
   const isDue = ({ optional, when, unless }: Row): boolean =>
     unless?.(shown) !== true && (!optional || when?.(shown) === true);
-  const due = new Set(lackingOf(read, isDue));
+  const due = new Set(lackingOf(read, (row) => isDue(row) && !read.garbled.has(row)));
   const gaps = new Map<string, Gap>();
   let after: Where | null = null;
   for (const row of ROWS) {

@@ -77,11 +77,19 @@ const LONGEST_HEAD = 60;
 /** All that a terminal has left of a number for the next line. */
 const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
 
-/** A line ends in a number by which a dump begins, and digits are all of the next: any number of them may be printed. */
-export const endsInNumber = (text: string, hits: readonly Hit[], next: string | undefined): boolean =>
+/**
+ * A line ends in a number of a row, and digits are all of the next: any number of them may be printed. So does one by which
+ * a dump begins, and where no line is longer any of a dump.
+ */
+export const endsInNumber = (
+  text: string,
+  hits: readonly Hit[],
+  next: string | undefined,
+  isLongest: boolean,
+): boolean =>
   next !== undefined &&
   DIGITS.test(next) &&
-  hits.some(({ row, fit }) => row.opens === 'dump' && fit.to === text.length && fit.taken.length > 0);
+  hits.some(({ row, fit }) => (isLongest || row.opens === 'dump') && fit.to === text.length && fit.taken.length > 0);
 
 /** A line as it was before it was broken, and everything of it that fits a row. */
 export interface Whole {

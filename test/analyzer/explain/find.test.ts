@@ -254,6 +254,24 @@ describe('damage', () => {
     const report = only(fixture('vmx-two-faults').replace('CR4: actual=0x', 'CR4: actual=0xz'));
     assert.ok(report.damage.some(({ kind, what }) => kind === 'garbled' && what.startsWith('CR4')));
   });
+  it('a line is either garbled or missing, and told once', () => {
+    const garbled: readonly (readonly [from: string | RegExp, to: string, head: string])[] = [
+      ['CR4: actual=0x', 'CR4: actual=0xz', 'CR4: actual='],
+      [/(Sysenter RSP=)f/, '$1?', 'Sysenter RSP='],
+      [/CS: ( *)sel=0x/, 'CS: $1sel=', 'CS: sel='],
+      ['VMEntry: intr_info=', 'VMEntry: intr_info=~', 'VMEntry: intr_info='],
+      ['IDTVectoring: info=', 'IDTVectoring: info=#', 'IDTVectoring: info='],
+    ];
+    for (const [from, to, head] of garbled) {
+      const text = fixture('vmx-two-faults').replace(from, to.replace('sel=', 'sel=@'));
+      const line = text.split('\n').findIndex((one, i) => one !== lines[i]) + 1;
+      assert.deepEqual(
+        only(text).damage.map(({ kind, line: at, what }) => [kind, at, what]),
+        [['garbled', line, head]],
+      );
+      assert.ok(only(text).next.some((one) => one.startsWith('Lines of the dump are broken')));
+    }
+  });
   it('missing lines are named', () => {
     const text = lines.filter((line) => !line.includes(' FS: ')).join('\n');
     const at = lines.findIndex((line) => line.includes(' FS: '));

@@ -59,6 +59,20 @@ describe('wrapped lines', () => {
 /** As a terminal does. */
 const hard = (text: string, width: number): string => text.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
 
+describe('numbers that are printed with as many digits as they need', () => {
+  // svm_vmcb_dump of xen/arch/x86/hvm/svm/svmdebug.c: %#x
+  it('of Xen, which the longest line breaks in', () => {
+    const said = '(XEN) general1_intercepts = 0xbdc4800f general2_intercepts = 0x2e7f\n';
+    const long = '(XEN) cr_intercepts = 0xfbfb0010 dr_intercepts = 0xffff0000 exception_intercepts = 0x60042\n';
+    for (const at of ['0x6', '0x600', '0x6004']) {
+      const broken = long.replace('0x60042', `${at}\n${'0x60042'.slice(at.length)}`);
+      assert.deepEqual(values(said + broken), values(said + long), at);
+    }
+    // A line that is shorter than another was not broken by a terminal.
+    assert.deepEqual(values(`${long}${said}2\n`), values(long + said));
+  });
+});
+
 describe('whole dumps that were wrapped', () => {
   const stamped = fixture('vmx-two-faults').trimEnd().split('\n');
   const PREFIXES: { readonly [name: string]: (line: string) => string } = {

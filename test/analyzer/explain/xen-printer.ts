@@ -1,6 +1,6 @@
 /**
- * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.0 to 4.5, 4.7, 4.13 and 4.20, for tests of the reader: which lines, in which
- * order and under which control. Nothing of it is shared with the code that it tests.
+ * `vmcs_dump_vcpu` of Xen (xen/arch/x86/hvm/vmx/vmcs.c) of 4.0 to 4.5, 4.7, 4.13 and 4.20, for tests of the reader: which
+ * lines, in which order and under which control. Nothing of it is shared with the code that it tests.
  */
 import { type Line, type Machine, printLines } from './kvm-printer.js';
 
