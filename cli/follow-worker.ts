@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { RollingProfile } from '../analyzer/profile/rolling.js';
 import { COLUMNS } from '../analyzer/profile/view.js';
 import { printable } from '../engine/errors.js';
+import { ImportError, type ImportErrorCode } from '../recorder/import/errors.js';
 import { importTrace } from '../recorder/import/import.js';
 import type { Lane } from '../recorder/import/lanes.js';
 import { type CoinedReason, coinedName } from '../recorder/import/reasons.js';
@@ -22,6 +23,15 @@ import { withAdvice } from './log.js';
 
 /** Columns that a rolling profile reads: texts and bytes need not be decoded. */
 const NUMBERS = COLUMNS.filter((name) => name !== 'bytes' && name !== 'text');
+
+/** Errors of an input that was ended before its first event. */
+const OF_NOTHING: ReadonlySet<string> = new Set<ImportErrorCode>([
+  'EMPTY_INPUT',
+  'INTERRUPTED',
+  'NO_EVENTS',
+  'NOT_A_TRACE',
+  'TRUNCATED',
+]);
 
 /** Rows of a snapshot, the busiest first. */
 const MOST_ROWS = 500;
@@ -83,7 +93,8 @@ class Follower {
       const look = { live: true, lanes, reasons, progress: this.#tick, ...(tscHz === null ? {} : { tscHz }) };
       return importTrace(source, open, output === null ? { ...look, columns: NUMBERS, brief: true } : look);
     } catch (error) {
-      if (this.#control.stopped && this.#tap === null) return null;
+      const isOfNothing = error instanceof ImportError && OF_NOTHING.has(error.code);
+      if (this.#control.stopped && this.#tap === null && isOfNothing) return null;
       throw error;
     }
   }
@@ -96,10 +107,7 @@ class Follower {
       return;
     }
     const { stopped, ...rest } = result;
-    // who ends the input anywhere cuts a record
-    const cut = this.#control.stopped && stopped?.code === 'TRUNCATED';
-    const said = stopped === null || cut ? null : describeError(stopped);
-    send({ kind: 'end', end: { snapshot, result: rest, stopped: said } });
+    send({ kind: 'end', end: { snapshot, result: rest, stopped: stopped === null ? null : describeError(stopped) } });
   }
 
   /** Sends a snapshot when it is time, unless the one before still waits to be shown. */

@@ -4,6 +4,7 @@
  */
 import { isatty } from 'node:tty';
 import { printable } from '../engine/errors.js';
+import { checkPlace } from '../traces/open.js';
 import { type Call, EXIT } from './command.js';
 import { CliError, formatError } from './errors.js';
 import { Control, type FollowEnd, type FollowStart, GROUPS, type Group, type Snapshot } from './follow-protocol.js';
@@ -209,6 +210,7 @@ export async function follow(call: Call, file: string): Promise<number> {
   if (file === '-' && isatty(0))
     throw new CliError('BAD_VALUE', 'import -', 'standard input is a terminal', 'pipe a recorder into it');
   const output = call.value('output');
+  if (output !== null) checkPlace(output, { replace: call.flag('replace') });
   const memory = Control.create();
   const control = new Control(memory);
   control.group = group;

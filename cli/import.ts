@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { isatty } from 'node:tty';
 import { importTrace } from '../recorder/import/import.js';
 import { openSource } from '../recorder/import/source.js';
-import { createTrace } from '../traces/open.js';
+import { checkPlace, createTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION, OUTPUT_OPTION, REPLACE_OPTION } from './command.js';
 import { CliError, type Described, describeError, formatError } from './errors.js';
 import type { FollowedResult } from './follow-protocol.js';
@@ -112,6 +112,7 @@ async function importPiped(call: Call, file: string): Promise<number> {
   const output = call.needed('output');
   if (file === '-' && isatty(0))
     throw new CliError('BAD_VALUE', 'import -', 'standard input is a terminal', 'pipe a recording into it');
+  checkPlace(output, { replace: call.flag('replace') });
   const { out } = call;
   const progress = out.progress(file === '-' ? 'standard input' : basename(file));
   try {
@@ -128,6 +129,7 @@ async function importPiped(call: Call, file: string): Promise<number> {
 function importFile(call: Call, file: string): number {
   const path = call.needed('output');
   const tscHz = readTscHz(call);
+  checkPlace(path);
   const source = openSource(file);
   const progress = call.out.progress(basename(source.name));
   try {

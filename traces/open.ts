@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { filesOf } from './arrow/manifest.js';
 import { ArrowSource } from './arrow/source.js';
 import { diskFullSays, TraceError, traceError } from './errors.js';
-import { type Beside, beginAt, lyingBeside, type Place } from './place.js';
+import { type Beside, beginAt, checkBeside, lyingBeside, type Place } from './place.js';
 import { StoreReader } from './reader.js';
 import type { Store } from './sink.js';
 import { isWrittenHere } from './sqlite/lock.js';
@@ -95,6 +95,33 @@ function replaceable(path: string, target: string, store: Store, replace: boolea
   throw new TraceError('TRACE_EXISTS', beside, null, 'SQLite would take it for changes of the new trace');
 }
 
+/** Where a trace is to come, and what of: nothing is made yet. */
+interface Plan {
+  readonly target: string;
+  readonly store: Store;
+  /** The store of the trace that it replaces. */
+  readonly old: Store['name'] | null;
+}
+
+function planned(path: string, { replace = false }: CreateOptions): Plan {
+  const target = targetOf(path);
+  const store = storeFor(path.replace(/\/+$/, ''));
+  if (!isThere(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
+  return { target, store, old: replaceable(path, target, store, replace) };
+}
+
+/**
+ * Makes sure that a trace could begin now, for who has much to read before it does.
+ * @throws TraceError as createTrace
+ */
+export function checkPlace(path: string, options: CreateOptions = {}): void {
+  try {
+    checkBeside(planned(path, options).target);
+  } catch (error) {
+    throw diskFullSays(traceError(error, path, 'write'), 'nothing is kept');
+  }
+}
+
 /**
  * Begins a trace; the name's end (.sqlite or .arrow) says in which store. With `replace`, a trace that is there stays
  * until the new one is whole (place.ts): who is killed before has both. Anything else that is there stays.
@@ -103,10 +130,7 @@ function replaceable(path: string, target: string, store: Store, replace: boolea
 export function createTrace(path: string, options: CreateOptions = {}): TraceWriter {
   let place: Place | null = null;
   try {
-    const target = targetOf(path);
-    const store = storeFor(path.replace(/\/+$/, ''));
-    if (!isThere(dirname(target))) throw new TraceError('TRACE_UNWRITABLE', path, null, 'its folder does not exist');
-    const old = replaceable(path, target, store, options.replace === true);
+    const { target, store, old } = planned(path, options);
     place = beginAt(path, target, store, old);
     const threads = options.threads ?? availableParallelism() > 1;
     return new StoreWriter(place, new ThreadedSink(store, place.written, threads));

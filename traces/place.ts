@@ -82,15 +82,15 @@ export function lyingBeside(target: string): Beside {
   };
 }
 
-/** Begins a trace in a new folder beside the target, which nobody else has: a number of a process may come again. */
-function beginBeside(target: string, store: Store): string {
+/** Makes a new folder beside the target, which nobody else has: a number of a process may come again. */
+function makeBeside(target: string, begin: (fresh: string) => void): string {
   const prefix = besideOf(target, WORDS.fresh);
   let fresh = `${prefix}${RANDOM}`; // so the system calls it where it cannot be made
   let folder: string | null = null;
   try {
     folder = mkdtempSync(prefix);
     fresh = join(folder, basename(target));
-    store.begin(fresh);
+    begin(fresh);
     return folder;
   } catch (error) {
     if (folder !== null) rmSync(folder, { recursive: true, force: true });
@@ -98,6 +98,14 @@ function beginBeside(target: string, store: Store): string {
     if (error instanceof Error) error.message = error.message.replaceAll(fresh, target);
     throw error;
   }
+}
+
+/** Begins a trace in a new folder beside the target. */
+const beginBeside = (target: string, store: Store): string => makeBeside(target, (fresh) => store.begin(fresh));
+
+/** Throws the system's error where nothing can be made beside the target, as a trace is before it has its name. */
+export function checkBeside(target: string): void {
+  tidy(makeBeside(target, () => {}));
 }
 
 /** Removes what nobody needs any more. All is done by then, and what cannot be removed is told as lying beside. */

@@ -5,7 +5,7 @@ import { importPerf } from './binary/perf.js';
 import { importXentrace } from './binary/xentrace.js';
 import { ImportError } from './errors.js';
 import type { ImportOptions, ImportResult } from './result.js';
-import { type ByteSource, peek } from './source.js';
+import { type ByteSource, isEnded, peek } from './source.js';
 import { importText } from './text.js';
 import { causeOf } from './work.js';
 
@@ -49,7 +49,8 @@ export function importTrace(given: ByteSource, open: () => TraceWriter, options:
   const magic = binary === undefined ? MAGIC.find(starts) : undefined;
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
   try {
-    return binary === undefined ? importText(source, open, options) : binary.imports(source, open, options, head);
+    if (binary === undefined) return importText(source, open, options);
+    return binary.imports(source, open, { isEnded: () => isEnded(source), ...options }, head);
   } catch (error) {
     throw error instanceof ImportError ? ofNothing(causeOf(error, source)) : error;
   }

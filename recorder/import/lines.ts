@@ -1,6 +1,6 @@
 /** Lines of a byte source in place: no copies, no strings, bounded memory. */
 import { ImportError } from './errors.js';
-import type { ByteSource } from './source.js';
+import { type ByteSource, isEnded } from './source.js';
 
 /** Longer lines occur in no trace; a bound keeps hostile input from filling the memory. */
 export const MAX_LINE = 65_536;
@@ -111,6 +111,8 @@ export class LineReader {
       feed = this.#search.indexOf(LF, scanned);
     }
     if (feed < 0 || feed >= this.#filled) feed = this.#filled;
+    // the rest of a line that somebody did not wait for
+    if (feed === this.#filled && this.#ended && isEnded(this.#source)) return false;
     if (this.start >= this.#filled) return false;
     if (this.#begun) this.#begun = false;
     else this.line += 1;

@@ -26,6 +26,8 @@ export interface ImportOptions {
   readonly tscHz?: number;
   /** The input still grows: what is there is not to wait for what comes. */
   readonly live?: boolean;
+  /** True once somebody ended the reading, from when on an end amid its data is no damage of an input; as its source says. */
+  readonly isEnded?: () => boolean;
   /** Called before the first event with the lanes, to which each thread that appears is added: for who looks on. */
   readonly lanes?: (lanes: readonly Lane[]) => void;
   /** Called before the first event with the tracepoints so far, by number, that no kind names. */

@@ -18,8 +18,14 @@ export interface ByteSource {
   readonly readAt: ((target: Uint8Array, offset: number) => number) | null;
   /** Why reading was ended before the end of the input; null where it was not. */
   readonly cut?: () => ImportError | null;
+  /** True once somebody ended the reading, whether that is an error or not. */
+  readonly isStopped?: () => boolean;
   close(): void;
 }
+
+/** Reading was ended before the end of the input: that it ends amid its data is no damage of it. */
+export const isEnded = (source: Pick<ByteSource, 'cut' | 'isStopped'>): boolean =>
+  source.isStopped?.() === true || (source.cut?.() ?? null) !== null;
 
 /** As much as there is; a read of a regular file may still come short. */
 function readFrom(fd: number, target: Uint8Array, offset: number): number {
@@ -147,6 +153,7 @@ export function peek(source: ByteSource, count: number): { readonly head: Uint8A
     },
     readAt: source.readAt,
     cut: () => source.cut?.() ?? null,
+    isStopped: () => isEnded(source),
     close: () => source.close(),
   };
   return { head, whole };
@@ -175,6 +182,7 @@ export function spool(source: ByteSource): ByteSource {
     read: (target, at) => readSync(fd, target, at, target.length - at, null),
     readAt: (target, offset) => readFrom(fd, target, offset),
     cut: () => source.cut?.() ?? null,
+    isStopped: () => isEnded(source),
     close: () => closeSync(fd),
   };
 }

@@ -8,7 +8,7 @@ import { isAlone } from './between.js';
 import { ImportError } from './errors.js';
 import { LineReader } from './lines.js';
 import type { ImportOptions, ImportResult } from './result.js';
-import { type ByteSource, memorySource } from './source.js';
+import { type ByteSource, isEnded, memorySource } from './source.js';
 import { StreamWriter } from './stream.js';
 import { TextLines } from './text-lines.js';
 import { type TimeStyle, tellsTimes, timeStyleOf } from './times.js';
@@ -82,6 +82,10 @@ class Patience implements ByteSource {
     this.#read += count;
     this.isOver = !this.found && count > 0 && this.#read > PATIENCE;
     return this.isOver ? 0 : count;
+  }
+
+  isStopped(): boolean {
+    return isEnded(this.#source);
   }
 
   close(): void {

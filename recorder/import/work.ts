@@ -23,7 +23,10 @@ export function carryOut(work: Work, source: ByteSource, read: () => void): Impo
       const cut = source.cut?.() ?? null;
       if (cut !== null) throw cut;
     } catch (error) {
-      work.halt(error instanceof ImportError ? causeOf(error, source) : error);
+      const cause = error instanceof ImportError ? causeOf(error, source) : error;
+      // where to be stopped is no error, neither is that the input ends there
+      const isMeant = cause instanceof ImportError && cause.code === 'TRUNCATED' && source.isStopped?.() === true;
+      if (!isMeant) work.halt(cause);
     }
     return work.finish(source);
   } catch (error) {

@@ -115,6 +115,7 @@ export function openLive(path: string, { waits, tick, stopped }: LiveHooks): Liv
     read: roomy(read),
     readAt: isRegular && path !== '-' ? readAt : null,
     cut,
+    isStopped: stopped,
     close,
   };
 }

@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fixturePath } from '../recorder/import-helpers.js';
+import { asPipe, asPlain } from '../recorder/perf-files.js';
 import { MAIN, type Ran, Running, start, trapline } from './process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'trapline-interrupt-'));
@@ -70,6 +71,51 @@ for (const signals of [['SIGTERM'], ['SIGINT', 'SIGINT']] as const) {
     assert.match(ran.err, /INTERRUPTED.*what came before is kept$/m);
   });
 }
+
+test('a trace that cannot be begun is told before its input is read', async () => {
+  writeFileSync(join(folder, 'foreign.sqlite'), 'of another program');
+  for (const [output, code] of [
+    ['foreign.sqlite', 'TRACE_EXISTS'],
+    [join('nowhere', 'a.arrow'), 'TRACE_UNWRITABLE'],
+    [join('foreign.sqlite', 'a.arrow'), 'TRACE_UNWRITABLE'],
+  ] as const) {
+    for (const follow of [[], ['--follow']]) {
+      const running = start(['import', '-', '-o', output, ...follow], folder); // whose input stays open
+      const ran = await endedBy(running, []);
+      assert.equal(ran.code, 2, ran.err);
+      assert.match(ran.err, new RegExp(`^trapline: ${code} [^\n]*\n$`));
+    }
+  }
+  assert.equal(readFileSync(join(folder, 'foreign.sqlite'), 'latin1'), 'of another program');
+});
+
+test('a look whose trace cannot be begun any more when it ends says so', async () => {
+  const running = start(['import', '-', '--follow', '-o', 'late.sqlite'], folder);
+  // no round ends in it, so that its events wait
+  const file = asPipe(
+    asPlain(readFileSync(fixturePath('svm-exit-entry.zstd.perf.data')), (type) =>
+      type === 68 ? 0 : Number.POSITIVE_INFINITY,
+    ),
+  );
+  running.child.stdin?.write(file.subarray(0, file.length - 9));
+  await running.idle();
+  assert.ok(!existsSync(join(folder, 'late.sqlite')));
+  writeFileSync(join(folder, 'late.sqlite'), 'of another program');
+  const ran = await endedBy(running, ['SIGTERM']);
+  assert.equal(ran.code, 2, ran.err);
+  assert.match(ran.err, /^trapline: TRACE_EXISTS .*late\.sqlite/m);
+});
+
+test('a look at a recorder that is interrupted amid a record has no damage', async () => {
+  const running = start(['import', '-', '--follow', '-o', 'amid.sqlite'], folder);
+  const file = asPipe(asPlain(readFileSync(fixturePath('svm-exit-entry.zstd.perf.data'))));
+  running.child.stdin?.write(file.subarray(0, file.length - 9));
+  await running.idle();
+  const ran = await endedBy(running, ['SIGTERM']);
+  assert.equal(ran.code, 0, ran.err);
+  assert.doesNotMatch(ran.out + ran.err, /damaged|ends before/);
+  assert.match((await trapline(['verify', 'amid.sqlite'], folder)).out, /intact/);
+});
 
 test('a recorder that ends before it wrote anything is told from one that is yet to come', async () => {
   const fifo = join(folder, 'empty.fifo');

@@ -33,10 +33,12 @@ export class Intake {
   readonly #few: (Program | undefined)[] = [];
   readonly #isWanted: (kind: number) => boolean;
   readonly #taker: EventTaker | null;
+  readonly #isEnded: () => boolean;
   #where: () => string = () => '';
 
   constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
-    const { columns, fields = null, brief = false, kinds = null, taker = null } = options;
+    const { columns, fields = null, brief = false, kinds = null, taker = null, isEnded = () => false } = options;
+    this.#isEnded = isEnded;
     this.#isWanted = (kind) => kinds === null || kinds.has(kind);
     this.#taker = taker;
     this.leavesOut = kinds !== null || taker !== null;
@@ -157,6 +159,7 @@ export class Intake {
 
   /** Remembers the first thing that is wrong with the file, and goes on. */
   damage(error: ImportError): void {
+    if (error.code === 'TRUNCATED' && this.#isEnded()) return; // by who ended the reading
     this.trace.damaged += 1;
     if (this.stopped === null) this.stopped = error;
     else this.trace.notes.add(null, error.message);

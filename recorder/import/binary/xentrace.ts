@@ -178,7 +178,8 @@ class XenImport implements Work {
   }
 
   #cut(window: Window, needed: number): void {
-    this.#damage('TRUNCATED', window.offset, `a record needs ${needed} bytes, ${window.left} are left`);
+    if (this.#options.isEnded?.() !== true)
+      this.#damage('TRUNCATED', window.offset, `a record needs ${needed} bytes, ${window.left} are left`);
     window.consume(window.left);
   }
 
