@@ -41,6 +41,12 @@ const isInvalid = (value: bigint): boolean => value === 0xffff_ffffn || value ==
 /** What VMLAUNCH and VMRESUME give, in SMM as well; SDM volume 3C, "VM Instruction Error Numbers". */
 const isEntryError = (value: bigint): boolean => [4n, 5n, 6n, 7n, 8n, 16n, 17n, 18n, 25n, 26n].includes(value);
 const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(value) || isInvalid(value);
+/**
+ * What KVM tells of a failed entry (hardware_entry_failure_reason; arch/x86/kvm/vmx/vmx.c, svm/svm.c): an error of the
+ * entry, or what has more digits and cannot be taken for anything else.
+ */
+export const isToldInFull = (value: bigint): boolean => isEntryFailure(value) || isInvalid(value);
+export const isToldByKvm = (value: bigint): boolean => isEntryError(value) || isToldInFull(value);
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
 

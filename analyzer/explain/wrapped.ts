@@ -1,4 +1,5 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
+import { isToldByKvm, isToldInFull } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
 import { momentOf } from './moments.js';
 import type { Row } from './row.js';
@@ -76,20 +77,37 @@ const LONGEST_HEAD = 60;
 
 /** All that a terminal has left of a number for the next line. */
 const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
+/** The digits that a line ends in, and those that the next begins with. */
+const LAST_DIGITS = /[\da-f]{1,16}$/i;
+const FIRST_DIGITS = /^[\da-f]{1,16}(?!\w)/i;
+
+/** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
+function goesOnAsTold(text: string, next: string): boolean {
+  const rest = FIRST_DIGITS.exec(next)?.[0];
+  const digits = LAST_DIGITS.exec(text)?.[0];
+  if (rest === undefined || digits === undefined) return false;
+  const joined = BigInt(`0x${digits}${rest}`);
+  return isToldInFull(joined) || (isToldByKvm(joined) && !isToldByKvm(BigInt(`0x${digits}`)));
+}
 
 /**
- * A line ends in a number of a row, and digits are all of the next: any number of them may be printed. So does one by which
- * a dump begins, and where no line is longer any of a dump.
+ * A line ends amid a number: in that of a failed entry, where the next makes it one that KVM gives; in one of a row that may
+ * have any number of digits, where they are all of the next line and no line is longer any of a dump.
  */
-export const endsInNumber = (
+export function endsInNumber(
   text: string,
   hits: readonly Hit[],
   next: string | undefined,
   isLongest: boolean,
-): boolean =>
-  next !== undefined &&
-  DIGITS.test(next) &&
-  hits.some(({ row, fit }) => (isLongest || row.opens === 'dump') && fit.to === text.length && fit.taken.length > 0);
+): boolean {
+  if (next === undefined) return false;
+  return hits.some(({ row, fit: { to, taken } }) => {
+    if (to !== text.length || taken.length === 0) return false;
+    return row.opens === 'dump'
+      ? row.names.includes('error.hardware') && goesOnAsTold(text, next)
+      : isLongest && DIGITS.test(next);
+  });
+}
 
 /** A line as it was before it was broken, and everything of it that fits a row. */
 export interface Whole {

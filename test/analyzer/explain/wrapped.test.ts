@@ -54,6 +54,21 @@ describe('wrapped lines', () => {
       for (const rest of ['', registers]) assert.deepEqual(values(text + rest), values(said + rest), text);
     assert.deepEqual(values(`${said}${prefix}00000000\n`), values(said));
   });
+  // The numbers of hardware_entry_failure_reason: SDM volume 3C, "VM Instruction Error Numbers" and "Basic Exit Reasons";
+  // APM volume 2, VMEXIT_INVALID.
+  it('a number that KVM gives takes nothing of the next line, and one that it does not give what makes it one', () => {
+    const head = 'KVM: entry failed, hardware error 0x';
+    for (const number of ['80000021', '80000022', '7', '8', '1a', 'ffffffffffffffff'])
+      for (const next of ['12345', '0', '7', '00000000', 'f', 'deadbeef', '123456789'])
+        assert.deepEqual(values(`${head}${number}\n${next}\n`), values(`${head}${number}\n`), `${number} ${next}`);
+    for (const number of ['80000021', '80000022', '80000029', '1a', '10', 'ffffffff', 'ffffffffffffffff'])
+      for (let at = 1; at < number.length; at++) {
+        const text = `${head}${number.slice(0, at)}\n${number.slice(at)}\n`;
+        assert.deepEqual(values(text), values(`${head}${number}\n`), text);
+      }
+    const suberror = 'KVM internal error. Suberror: 1\n';
+    assert.deepEqual(values(`${suberror}7\n`), values(suberror));
+  });
 });
 
 /** As a terminal does. */
