@@ -14,7 +14,9 @@ const END = String.raw`(?!\w|\.(?!["'\x60]|\s*$))`;
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})${END}`;
 const HEX = `((?:0x)?[0-9a-f]{1,8})${END}`;
 /** ` code: `, `=`, ` number is `, a blank, or what ends a name in JSON. */
-const TO = String.raw`(?:[ _](?:code|number|field|status))?["']?\s*(?:[:=]|\bis\b|\bwas\b)?\s*["'(]?`;
+const TO = String.raw`(?:[ _](?:code|number|field|status))?["']?\s*(?:[:=]|->|\bis\b|\bwas\b)?\s*["'(#]?`;
+/** The encoding of the field that holds it; SDM volume 3D, appendix B, "Field Encoding in VMCS". */
+const FIELD = String.raw`[([]0x0*4400[)\]]`;
 
 interface Wording {
   readonly pattern: RegExp;
@@ -60,7 +62,7 @@ const OF_KVM = { as: BARE.entry, isOne: isReasonOrNone } as const;
 
 const VIRTUALBOX = String.raw`(?:HM: CPU\[\d{1,5}\]|VERR_VMX_UNABLE_TO_(?:START|RESUME)_VM: CPU\d{1,5})`;
 
-/** The manual's words for errors of an entry, with which Bareflank tells them. */
+/** The manual's words for errors of an entry: Bareflank tells them with these alone, others with the number beside. */
 const WORDS: readonly (readonly [words: string, error: bigint])[] = [
   ['VMLAUNCH with non-clear VMCS', 4n],
   ['VMRESUME with non-launched VMCS', 5n],
@@ -77,11 +79,15 @@ const anyCase = (text: TemplateStringsArray, ...parts: readonly string[]): RegEx
 
 const WORDINGS: readonly Wording[] = [
   {
-    pattern: anyCase`\bvm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error${TO}${NUMBER}`,
+    pattern: anyCase`\b(?:vmcs[._])?vm(?:x|cs)?[-_ ]?instr(?:uction)?[-_ ]?error(?: ?${FIELD})?${TO}${NUMBER}`,
     ...OF_ANY,
   },
   {
-    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume)\b(?:\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
+    pattern: anyCase`\b(?:__vmx_)?vmread ?${FIELD}${TO}${NUMBER}`,
+    ...OF_ANY,
+  },
+  {
+    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume)\b(?::?\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
     ...OF_ENTRY,
   },
   {
@@ -216,6 +222,11 @@ const WORDINGS: readonly Wording[] = [
     isOwn: true,
   },
   ...WORDS.map(([words, value]) => ({ pattern: anyCase`\bvm_instruction_error: ${words}`, ...OF_ENTRY, value })),
+  ...WORDS.map(([words, error]) => ({
+    pattern: anyCase`\berr(?:or)?${TO}${NUMBER}(?=[):,;]*\s*[-–(["']*${words})`,
+    as: BARE.error,
+    isOne: (value: bigint) => value === error,
+  })),
   {
     // ksm: what MSVC's intrinsic returned, and the error.
     pattern: printed`\b__vmx_vmlaunch\(\): failed \d ${NUMBER}`,
@@ -307,7 +318,7 @@ const WORDINGS: readonly Wording[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>|(?:ptrld|clear|xon|read|write) failed|x-(?:instrux|exit-reason)-error)|fail(?:ure_reason|_?entry|ed launch|ed to enter vm| err_inst=)|hw run failure|ins(?:t_error\s|n error|truction error)|exit[ _]reason(?: is)?\W+(?:0x)?(?:8000002|21474836)|unhandled exit|\) errorcode=/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>|read ?[([]0x0*4400|(?:ptrld|clear|xon|read|write) failed|x-(?:instrux|exit-reason)-error)|fail(?:ure_reason|_?entry|ed launch|ed to enter vm| err_inst=)|hw run failure|ins(?:t_error\s|n error|truction error)|exit[ _]reason(?: is)?\W+(?:0x)?(?:8000002|21474836)|unhandled exit|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);

@@ -126,6 +126,19 @@ describe('bare VM-instruction errors', () => {
     ['VM-instruction error 7 returned by vmlaunch', 7],
     ['VMCS field VM_INSTRUCTION_ERROR = 7', 7],
     ['vmx_run("vm1"): VM-instruction error 7', 7],
+    // the field that holds it, by its names and by its encoding
+    ['VMCS_VM_INSTRUCTION_ERROR = 7', 7],
+    ['vmcs.vm_instruction_error = 7', 7],
+    ['VM_INSTRUCTION_ERROR (0x4400) = 7', 7],
+    ['vmread(0x4400) = 7', 7],
+    ['[ 12.3] myhv: __vmx_vmread(0x00004400): 0x8', 8],
+    ['VM-instruction error #7', 7],
+    ['VM-instruction error -> 7', 7],
+    ['vmlaunch: failed, error 7', 7],
+    // the words of the manual
+    ['error 7 (VM entry with invalid control field(s))', 7],
+    ['myhv: err=8: VM entry with invalid host-state field(s)', 8],
+    ['kvm: error code 5, "VMRESUME with non-launched VMCS"', 5],
     // SDM volume 3C, "VM Instruction Error Numbers": an entry in SMM
     ['vmresume failed with error 25', 25],
   ];
