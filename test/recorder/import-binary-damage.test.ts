@@ -213,6 +213,27 @@ describe('damage', () => {
     assert.ok(result.counts.exits > 0);
   });
 
+  it('records that come too late are told of, and whether rounds say how long to wait for them', () => {
+    const FINISHED_ROUND = 68;
+    const without = asPlain(PERF, (type) => (type === FINISHED_ROUND ? 0 : Number.POSITIVE_INFINITY));
+    const pipe = asPipe(without);
+    const { layout } = readAttribute(new Scanner(bytesInMemory(pipe, 'pipe'), 24, pipe.length, true), null);
+    // a lost record, whose time is by far the first
+    const late = Buffer.alloc(24 + layout.trailer.size);
+    late.writeUInt32LE(2, 0);
+    late.writeUInt16LE(late.length, 6);
+    late.writeBigUInt64LE(1n, late.length + layout.trailer.time);
+    const round = Buffer.alloc(8);
+    round.writeUInt32LE(FINISHED_ROUND, 0);
+    round.writeUInt16LE(round.length, 6);
+    const notesOf = (...records: readonly Buffer[]): readonly string[] =>
+      importBytes(Buffer.concat([pipe, ...records])).result.notes.flatMap(({ says }) =>
+        /came so late/.test(says) ? [says] : [],
+      );
+    assert.deepEqual(notesOf(late), []);
+    assert.match(notesOf(round, round, late).join(), /^1 records .* more than a round/);
+  });
+
   it('what perf counts as lost at its end is not lost once more where records told of it', () => {
     const pipe = asPipe(PERF);
     const attribute = readAttribute(new Scanner(bytesInMemory(pipe, 'pipe'), 24, pipe.length, true), null);

@@ -158,6 +158,21 @@ for (const store of STORES) {
       assert.equal(rowsOf(reader, 'event').length, reader.rows('event'));
     });
   });
+
+  // setrlimit(2): a write beyond RLIMIT_FSIZE fails with EFBIG, of which SQLite tells no more than of a disk that fails
+  test(`${store}: the limit of a file's size ends the recording as a full disk does`, async (t) => {
+    const path = join(scratch(t), `limited.${store}`);
+    const limited = ['-c', 'ulimit -f 16384; exec "$@"', 'sh', process.execPath, recorder, path];
+    const child = spawn('sh', limited, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let says = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      says += text;
+    });
+    await once(child, 'close');
+    assert.match(says, /TraceError: .*no space left: EFBIG: .*; what was written opens up to its last whole chunk/);
+    reading(path, (reader) => assert.ok(!reader.complete && reader.rows('event') > 0));
+    assert.deepEqual(readdirSync(join(path, '..')), [`limited.${store}`]);
+  });
 }
 
 test('a name says which store', () => {

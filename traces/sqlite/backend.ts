@@ -3,11 +3,12 @@
  * killed process loses the chunk it was writing and no more (SQLite rolls it back when the file is next opened); loss
  * of power may lose what the operating system had not yet written.
  */
-import { closeSync, linkSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, linkSync, mkdtempSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ColumnVector, TableChunk } from '../column.js';
 import { chunkTags } from '../digest.js';
-import { traceError } from '../errors.js';
+import { TraceError, traceError } from '../errors.js';
 import { identityOf } from '../identity.js';
 import { newRows, prepareSegment } from '../prepare.js';
 import { FORMAT_VERSION, type TableName } from '../schema.js';
@@ -72,11 +73,12 @@ class SqliteBackend implements Backend {
 
   write({ table, first, rows, tags }: Prepared, segment: Segment | null): void {
     if (rows === 0 || segment === null || this.#failed) return;
+    let length = 0;
     try {
       this.#db.exec('BEGIN');
       const chunk = newRows(segment);
       const columns = [...tags.keys()].map((name) => chunk.column(name));
-      const length = columns.reduce((sum, column) => sum + sizeOf(column), 0);
+      length = columns.reduce((sum, column) => sum + sizeOf(column), 0);
       // Before the rows, so that no cut leaves rows without their description.
       this.#chunk.run(table, first, rows, length, JSON.stringify(Object.fromEntries(tags)));
       this.#insert(chunk, columns);
@@ -84,7 +86,8 @@ class SqliteBackend implements Backend {
     } catch (error) {
       this.#failed = true;
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
-      throw traceError(error, this.#path, 'write', `table ${table}, row ${first}`);
+      const place = `table ${table}, row ${first}`;
+      throw traceError(causeOf(error, this.#path, 2 * length + MORE), this.#path, 'write', place);
     }
   }
 
@@ -119,6 +122,31 @@ class SqliteBackend implements Backend {
       this.#inserts.set(key, statement);
     }
     return statement;
+  }
+}
+
+/** Bytes of b-trees and heads that a chunk takes besides its cells. */
+const MORE = 1 << 20;
+
+/**
+ * Of what stopped a write SQLite tells a full disk (ENOSPC) alone, neither a quota nor the limit of a file's size: a file
+ * beside is asked, as long as the database would have become at the most. The same error where that can be written.
+ */
+function causeOf(error: unknown, path: string, growth: number): unknown {
+  if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_IOERR')) return error;
+  let folder: string | null = null;
+  let file: number | null = null;
+  try {
+    folder = mkdtempSync(`${path}.`);
+    file = openSync(join(folder, 'space'), 'wx');
+    writeSync(file, Uint8Array.of(0), 0, 1, statSync(path).size + growth);
+    return error;
+  } catch (cause) {
+    const failure = traceError(cause, path, 'write');
+    return failure instanceof TraceError && failure.code === 'TRACE_DISK_FULL' ? cause : error;
+  } finally {
+    if (file !== null) closeSync(file);
+    if (folder !== null) rmSync(folder, { recursive: true, force: true });
   }
 }
 

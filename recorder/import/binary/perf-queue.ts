@@ -154,6 +154,8 @@ export class PerfQueue {
   /** Bytes of the runs. */
   #waiting = 0;
   readonly #rounds = new Rounds();
+  /** Rounds that ended. */
+  rounds = 0;
   /** Time of the record that came last. */
   #lastLow = 0;
   #lastHigh = 0;
@@ -248,6 +250,7 @@ export class PerfQueue {
 
   /** Ends a round. */
   round(): void {
+    this.rounds += 1;
     this.#flush(this.#rounds.limitHigh, this.#rounds.limitLow);
     this.#rounds.end();
   }

@@ -278,10 +278,11 @@ class PerfImport implements Work {
   }
 
   finish(source: ByteSource): ImportResult {
-    const { late } = this.#queue;
+    const { late, rounds } = this.#queue;
     if (late > 0) {
-      const says = `${late} records came so late that later ones stand before them: the file has no rounds to go by`;
-      this.#intake.trace.notes.add(null, says);
+      const why =
+        rounds === 0 ? 'the file has no rounds to go by' : 'by more than a round of perf, which waits no longer';
+      this.#intake.trace.notes.add(null, `${late} records came so late that later ones stand before them: ${why}`);
     }
     this.#intake.trace.silent = this.#description.silent((id) => this.#intake.isMet(id));
     return this.#intake.finish(source, FORMAT);
