@@ -37,7 +37,7 @@ export const command: Command = {
     'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
       'ends the import there, with exit code 2, and so does one where a file or a device is read, which has nobody at its other end: ' +
-      'what came is kept, and the trace is INCOMPLETE. Text without an event in its first 64 MiB is refused: it may have no end.',
+      'what came is kept, and the trace is INCOMPLETE. A file of up to 64 MiB that replaces nothing is ended by the signal itself. Text without an event in its first 64 MiB is refused: it may have no end.',
     'With --replace the trace that is there stays until the new one is whole. One that lacks its end does not replace it, ' +
       'but lies beside it in a folder: `.NAME.incomplete-XXXXXX/NAME`, or, where the import was killed, `.NAME.new-XXXXXX/NAME`; ' +
       'where it was killed while the new one took the place, the old one is at `.NAME.new-XXXXXX/old/NAME`. ' +
@@ -93,19 +93,22 @@ export const command: Command = {
     for (const name of ['interval', 'by']) {
       if (call.value(name) !== null) throw new CliError('BAD_VALUE', `import --${name}`, 'it goes with --follow');
     }
-    // a trace that is only beside must be named to who ends the import, which needs a thread that listens
-    return isPipe(file) || call.flag('replace') ? importPiped(call, file) : importFile(call, file);
+    // who ends an import is told what is there, which needs a thread that listens; to start one takes a moment
+    return takesLong(file) || call.flag('replace') ? importPiped(call, file) : importFile(call, file);
   },
 };
 
+/** Bytes of a file that is read in about a second. */
+const MOMENT = 64 << 20;
+
 /**
  * Standard input, a FIFO, a device, or a file of tracefs, which counts as empty although it is not: whatever writes it
- * may go on for long.
+ * may go on for long. So may the reading of a large file.
  */
-function isPipe(file: string): boolean {
+function takesLong(file: string): boolean {
   if (file === '-') return true;
   const stat = statSync(file, { throwIfNoEntry: false });
-  return stat !== undefined && !stat.isDirectory() && (!stat.isFile() || stat.size === 0);
+  return stat !== undefined && !stat.isDirectory() && (!stat.isFile() || stat.size === 0 || stat.size > MOMENT);
 }
 
 async function importPiped(call: Call, file: string): Promise<number> {

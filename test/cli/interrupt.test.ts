@@ -117,6 +117,19 @@ test('a look at a recorder that is interrupted amid a record has no damage', asy
   assert.match((await trapline(['verify', 'amid.sqlite'], folder)).out, /intact/);
 });
 
+test('an import of a large file ends at SIGINT, and keeps what came', async () => {
+  const file = join(folder, 'large.txt');
+  writeFileSync(file, LINES.repeat(Math.ceil((96 << 20) / LINES.length)), 'latin1');
+  const running = start(['import', 'large.txt', '-o', 'large.arrow'], folder);
+  await running.until(() => existsSync(join(folder, 'large.arrow')));
+  const ran = await endedBy(running, ['SIGINT']);
+  rmSync(file);
+  assert.equal(ran.code, 2, ran.err);
+  assert.match(ran.out, /large\.txt: [\d,]+ events/);
+  assert.match(ran.err, /INTERRUPTED.*what came before is kept$/m);
+  assert.doesNotMatch(ran.out, /damaged/);
+});
+
 test('a recorder that ends before it wrote anything is told from one that is yet to come', async () => {
   const fifo = join(folder, 'empty.fifo');
   execFileSync('mkfifo', [fifo]);
