@@ -11,7 +11,7 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { folded, plain } from './template.js';
-import { AHEAD, endsAmidHead, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
+import { AHEAD, endsAmidError, endsAmidHead, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -111,7 +111,7 @@ class Finder {
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(number, dropped);
     this.#longest = this.#open.size === 0 ? 0 : Math.max(this.#longest, shown.length);
-    const isBroken = this.#isBroken(this.#lastOf(i, shown));
+    const isBroken = this.#isBroken(this.#lastOf(i, shown), this.#ahead(Math.max(1, this.#joined - i + 1)));
     if (!isBroken && !mayBeRow(front)) {
       this.#between(front.trim());
       return;
@@ -147,7 +147,13 @@ class Finder {
   /** One of the lines behind the one that is looked at, without the mark of that. */
   #ahead(n: number): string | undefined {
     const line = this.#window[n]?.text;
-    return line === undefined ? undefined : (unmarked(line, this.#mark) ?? line);
+    return line === undefined ? undefined : this.#unmarked(line);
+  }
+
+  /** A line behind the one that is looked at, without as much as it has of the mark of that, and the blank behind it. */
+  #unmarked(line: string): string {
+    const own = markOf(line);
+    return unmarked(line, this.#mark.startsWith(own) ? own : this.#mark)?.replace(/^ /, '') ?? line;
   }
 
   /** A line without its mark, where that of a dump goes on, or what follows tells that it is one of a dump. */
@@ -209,9 +215,9 @@ class Finder {
   }
 
   /** The line ends in the first words of a row, where others were broken, or amid a word of one where none is longer. */
-  #isBroken(line: string): boolean {
+  #isBroken(line: string, next: string | undefined): boolean {
     const isOpen = this.#open.size > 0;
-    if ((isOpen && line.length === this.#width) || endsInHead(line, isOpen)) return true;
+    if ((isOpen && line.length === this.#width) || endsInHead(line, isOpen) || endsAmidError(line, next)) return true;
     return line.length >= this.#longest && endsAmidHead(line, isOpen);
   }
 
@@ -223,9 +229,7 @@ class Finder {
 
   /** The line with those that it was broken into, and what of it fits a row. */
   #unwrap(i: number, broken: [line: string, last: string], text: string, hits: Hit[]): [text: string, hits: Hit[]] {
-    let following = this.#window
-      .slice(Math.max(1, this.#joined - i + 1))
-      .map(({ text: line }) => unmarked(line, this.#mark) ?? line);
+    let following = this.#window.slice(Math.max(1, this.#joined - i + 1)).map(({ text: line }) => this.#unmarked(line));
     let found: [text: string, hits: Hit[]] = [text, hits];
     let [line, last] = broken;
     for (let isOpen = true; isOpen && following.length > 0; ) {
@@ -237,7 +241,11 @@ class Finder {
       following = following.slice(whole.lines);
       line = whole.line;
       found = [whole.text, this.#possible(whole.hits)];
-      isOpen = this.#isBroken(last) || this.#isOpenEnded(whole.text, placesOf(whole.text), whole.hits);
+      const [next] = following;
+      isOpen =
+        this.#isBroken(last, next) ||
+        this.#isOpenEnded(whole.text, placesOf(whole.text), whole.hits) ||
+        endsInNumber(whole.text, whole.hits, next, last.length >= this.#longest);
     }
     return found;
   }

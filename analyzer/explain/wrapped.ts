@@ -70,6 +70,18 @@ export const endsInHead = (line: string, isOpen: boolean): boolean => endsIn(lin
 /** A line ends amid the head of a row, or of a heading that may begin a dump, as a terminal breaks it. */
 export const endsAmidHead = (line: string, isOpen: boolean): boolean => endsIn(line, isOpen ? PARTS : OPENING_PARTS);
 
+/** By which QEMU begins what it says of a failed entry. Nothing else is like them, so that no width of a terminal is needed. */
+const isError = ({ family, opens }: Row): boolean => family === 'qemu' && opens === 'dump';
+const ERRORS = ROWS.filter(isError).map(({ head }) => head.trim());
+const ERROR_PARTS = partsOf(ROWS.filter(isError), 0);
+
+/** A line ends amid such a head, and the next goes on with the rest of it. */
+export const endsAmidError = (line: string, next = ''): boolean =>
+  ERROR_PARTS.last.has(lastWord(line)) &&
+  ERRORS.some((head) =>
+    Array.from(head).some((_, i) => i > 0 && line.endsWith(head.slice(0, i)) && next.startsWith(head.slice(i))),
+  );
+
 /** What a line may have of the number behind a head. */
 const PREFIX_OF_NUMBER = /\s+0x?$/i;
 /** No head is longer. */
@@ -127,6 +139,8 @@ const isComplete = ({ fit: { taken } }: Hit): boolean => taken.every(({ lost }) 
 interface Joined {
   readonly line: string;
   readonly isHard: boolean;
+  /** No break was amid a word. */
+  readonly isSoft: boolean;
 }
 
 /**
@@ -137,25 +151,27 @@ interface Joined {
  */
 export function unwrap(line: string, following: readonly string[], mayBeHard: boolean): Whole | null {
   const end = folded(line).length;
-  let open: Joined[] = [{ line, isHard: false }];
+  let open: Joined[] = [{ line, isHard: false, isSoft: true }];
   let used = 0;
   let incomplete: Whole | null = null;
   for (const [n, next] of following.entries()) {
     if (next.trim() === '') continue;
     if (++used > WRAPPED) break;
     // A terminal breaks what is for it as well.
-    const isHard = mayBeHard && momentOf(next) === null;
+    const isHard = momentOf(next) === null;
     const soft = ` ${next.replace(QUOTE, '')}`;
     open = open.flatMap((before) => [
-      { line: before.line + soft, isHard: before.isHard },
-      ...(isHard ? [{ line: plain(before.line + next), isHard: before.isHard || used === 1 }] : []),
+      { ...before, line: before.line + soft },
+      ...(isHard ? [{ line: plain(before.line + next), isHard: before.isHard || used === 1, isSoft: false }] : []),
     ]);
     for (const joined of open) {
       const text = folded(joined.line);
       const places = placesOf(text);
       if (!mayGoOn(text, places, end)) continue;
       const hits = hitsOf(text, places);
-      const across = hits.filter(({ fit: { from, to } }) => from < end && to > end);
+      const across = hits.filter(
+        ({ row, fit: { from, to } }) => from < end && to > end && (mayBeHard || joined.isSoft || isError(row)),
+      );
       const whole = { ...joined, text, hits, lines: n + 1 };
       if (across.some(isComplete)) return whole;
       if (across.length > 0 && !joined.isHard) incomplete ??= whole;

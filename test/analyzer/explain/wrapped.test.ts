@@ -74,6 +74,43 @@ describe('wrapped lines', () => {
 /** As a terminal does. */
 const hard = (text: string, width: number): string => text.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
 
+describe('what QEMU says of a failed entry, broken at every place', () => {
+  const error = 'KVM: entry failed, hardware error 0x80000021';
+  const prefixes = [
+    '',
+    'qemu-system-x86_64: ',
+    'Nov 29 15:58:40 pve QEMU[1234567]: ',
+    '2026-11-29 10:00:00.123+0000: ',
+  ];
+  const found = (text: string): (bigint | undefined)[] =>
+    findDumps(text).map(({ values: of }) => of.get('error.hardware')?.value);
+  for (const prefix of prefixes) {
+    const whole = `${prefix}${error}\n`;
+    const registers = REGISTERS.replace(/^(?=.)/gm, prefix);
+    const places = Array.from(error.slice(1), (_, i) => {
+      const at = prefix.length + i + 1;
+      return `${whole.slice(0, at)}\n${whole.slice(at)}`;
+    });
+    it(`${prefix}alone, and with registers`, () => {
+      for (const text of places)
+        for (const rest of ['', registers]) assert.deepEqual(found(text + rest), [0x8000_0021n], text);
+    });
+    it(`${prefix}behind lines that are longer, those of a dump among them`, () => {
+      for (const text of places) {
+        assert.deepEqual(found(`${'a'.repeat(120)}\n${text}${registers}`), [0x8000_0021n], text);
+        assert.deepEqual(found(whole + registers + text + registers), [0x8000_0021n, 0x8000_0021n], text);
+      }
+    });
+    it(`${prefix}quoted since`, () => {
+      for (const text of places) assert.deepEqual(found((text + registers).replace(/^/gm, '> ')), [0x8000_0021n], text);
+    });
+    it(`${prefix}by a narrow terminal`, () => {
+      for (let width = prefix.length + 13; width < 60; width++)
+        assert.deepEqual(found(hard(whole + registers, width)), [0x8000_0021n], String(width));
+    });
+  }
+});
+
 describe('numbers that are printed with as many digits as they need', () => {
   // svm_vmcb_dump of xen/arch/x86/hvm/svm/svmdebug.c: %#x
   it('of Xen, which the longest line breaks in', () => {
