@@ -55,34 +55,40 @@ export function hasPhrase(log: Log, pattern: RegExp): boolean {
   return false;
 }
 
-/** A line, or a part of one that a string spells as a line of its own. */
+/** A line, or a part of one: what a string spells as a line of its own, or what a terminal showed over it. */
 export interface Line {
   readonly text: string;
   /** Its line of the log, from 1. */
   readonly number: number;
 }
 
-/** The end of a line, of any system. */
-const END = /\r\n|\n|\r/;
-/** The same within a string, as JSON and languages spell it; at its end it ends no line. */
-const SPELLED_END = /(?:\\{1,4}r)?\\{1,4}n(?!["'])/;
+/** The end of a line, as `wc -l`, `grep -n` and editors count them; and of one where a log has no such end. */
+const END = /\r?\n/;
+const RETURN = /\r/;
+/** What ends a part, where a string may spell an end too, as JSON and languages do; at its end that ends none. */
+const RETURN_OR_SPELLED_END = /\r|(?:\\{1,4}r)?\\{1,4}n(?!["'])/;
 /** What may be the beginning of an end that goes on in the next block. */
 const BEGINS_END = /(?:\r|(?:\\{1,4}r)?\\{1,4}n?)$/;
 /** No end is longer. */
 const LONGEST_END = 10;
 
 /**
- * Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept.
- * @param isEscaped ends that are spelled within a string end lines as well, and do not count
+ * Lines without their ends, which may be those of any system; of one beyond 5,000 characters as many are kept. A return
+ * alone ends one as well, and does not count where other ends do: serial consoles have `\r\r\n`.
+ * @param isEscaped so do ends that are spelled within a string
  */
 export function* linesOf(log: Log, isEscaped = false): Generator<Line> {
-  const partsOf = (line: string): string[] => (isEscaped ? line.split(SPELLED_END) : [line]);
+  const end = hasPhrase(log, END) ? END : RETURN;
+  const partsOf = (line: string): string[] => {
+    if (isEscaped) return line.split(RETURN_OR_SPELLED_END);
+    return line.includes('\r') ? line.split(RETURN) : [line];
+  };
   let number = 1;
   let open = '';
   for (const block of blocksOf(log)) {
     const text = open + block;
     const whole = text.length - (BEGINS_END.exec(text.slice(-LONGEST_END))?.[0].length ?? 0);
-    const lines = text.slice(0, whole).split(END);
+    const lines = text.slice(0, whole).split(end);
     const parts = partsOf(lines.pop() ?? '');
     for (const line of lines) {
       for (const part of partsOf(line)) yield { text: part, number };
@@ -92,7 +98,7 @@ export function* linesOf(log: Log, isEscaped = false): Generator<Line> {
     for (const part of parts) yield { text: part, number };
     open = (last.length > KEPT ? last.slice(0, KEPT) : last) + text.slice(whole);
   }
-  for (const line of open.split(END)) {
+  for (const line of open.split(end)) {
     for (const part of partsOf(line)) yield { text: part, number };
     number++;
   }

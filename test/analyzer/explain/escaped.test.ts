@@ -89,6 +89,13 @@ describe('escaped dumps', () => {
       assert.equal(only(JSON.stringify(valid)).verdict, 'valid');
       assert.equal(only(valid).verdict, 'valid');
     });
+    it('of a serial console are those that other tools count', () => {
+      const [dump] = findDumps(plain.replaceAll('\n', '\r\r\n'));
+      assert.deepEqual([dump?.first, dump?.last, dump?.damage], [failed?.first, failed?.last, []]);
+      assert.equal(dump?.values.get('GUEST_CR4')?.line, failed?.values.get('GUEST_CR4')?.line);
+      const [returns] = findDumps(plain.replaceAll('\n', '\r'));
+      assert.deepEqual([returns?.first, returns?.last], [failed?.first, failed?.last]);
+    });
     it('of many dumps in a string are one as well', () => {
       const text = `${`${JSON.stringify(plain).slice(0, -1)}\\n`.repeat(30)}\n${plain}`;
       const dumps = findDumps(text);
