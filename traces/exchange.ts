@@ -29,5 +29,5 @@ export interface WorkerStart {
   readonly shared: SharedArrayBuffer;
 }
 
-/** Words that both threads see: how many answers there are, to wait for, and whether the worker can be asked. */
-export const SHARED = { answered: 0, ready: 1 } as const;
+/** Words that both threads see: how many answers there are, to wait for, and whether the worker can be asked, or has ended. */
+export const SHARED = { answered: 0, ready: 1, ended: 2 } as const;

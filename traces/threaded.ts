@@ -17,6 +17,11 @@ import type { Backend, Prepared, Segment, Sink, Store } from './sink.js';
 const AHEAD = 2;
 const MOST_AHEAD = 6;
 
+/** Milliseconds of a wait for an answer, and how many of them no worker takes that lives: disks may stall for minutes. */
+const WAIT = 1000;
+const MOST_WAITS = 1200;
+const ENDED = 'the thread that writes it ended early, as where memory is short';
+
 export class ThreadedSink implements Sink {
   readonly #store: Store;
   readonly #path: string;
@@ -103,6 +108,7 @@ export class ThreadedSink implements Sink {
 
 /** The worker as its owner sees it. Requests and answers are counted, so that the owner can wait without an event loop. */
 class Helper {
+  readonly #path: string;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #shared: Int32Array;
@@ -114,6 +120,7 @@ class Helper {
 
   constructor(store: Store['name'], path: string, take: (answer: Answer) => void) {
     const { port1, port2 } = new MessageChannel();
+    this.#path = path;
     const shared = new SharedArrayBuffer(4 * Object.keys(SHARED).length);
     this.#shared = new Int32Array(shared);
     this.#take = take;
@@ -122,12 +129,17 @@ class Helper {
     const options = { workerData, transferList: [port2], execArgv: [] };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), options);
     this.#worker.unref();
+    this.#worker.on('error', () => {}); // what is asked of it fails then
     this.#port.unref();
   }
 
   /** It can be asked. */
   get isReady(): boolean {
-    return Atomics.load(this.#shared, SHARED.ready) === 1;
+    return Atomics.load(this.#shared, SHARED.ready) === 1 && !this.#isOver;
+  }
+
+  get #isOver(): boolean {
+    return Atomics.load(this.#shared, SHARED.ended) === 1;
   }
 
   /** Whole chunks that the worker has not yet answered. */
@@ -165,21 +177,30 @@ class Helper {
     try {
       this.settle();
     } finally {
-      this.ask({ kind: 'close', end });
-      while (this.#received < this.#asked) this.#wait();
-      this.#port.close();
-      void this.#worker.terminate();
+      try {
+        this.ask({ kind: 'close', end });
+        while (this.#received < this.#asked) this.#wait();
+      } finally {
+        this.dismiss();
+      }
     }
   }
 
-  /** Ends it where nothing was asked of it. */
+  /** Ends it where nothing is asked of it any more. */
   dismiss(): void {
     this.#port.close();
     void this.#worker.terminate();
   }
 
+  /** @throws TraceError where no answer will come */
   #wait(): void {
-    Atomics.wait(this.#shared, SHARED.answered, this.#received);
+    const isAnswered = (): boolean => Atomics.load(this.#shared, SHARED.answered) !== this.#received;
+    for (let waits = 0; !isAnswered(); waits++) {
+      // its answers come before its end
+      if ((this.#isOver && !isAnswered()) || waits === MOST_WAITS)
+        throw new TraceError('TRACE_UNWRITABLE', this.#path, null, ENDED);
+      Atomics.wait(this.#shared, SHARED.answered, this.#received, WAIT);
+    }
     this.#receive();
   }
 

@@ -159,6 +159,21 @@ for (const store of STORES) {
     });
   });
 
+  test(`${store}: a worker that ends early ends the recording with an error, and nobody waits for it`, async (t) => {
+    const path = join(scratch(t), `orphan.${store}`);
+    const dying = new URL('./dying.js', import.meta.url).href;
+    const child = spawn(process.execPath, ['--import', dying, recorder, path], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+    let says = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      says += text;
+    });
+    await once(child, 'close');
+    clearTimeout(late);
+    assert.match(says, /TraceError: .*cannot be written: the thread that writes it ended early/);
+    reading(path, (reader) => assert.ok(!reader.complete && reader.rows('event') > 0));
+  });
+
   // setrlimit(2): a write beyond RLIMIT_FSIZE fails with EFBIG, of which SQLite tells no more than of a disk that fails
   test(`${store}: the limit of a file's size ends the recording as a full disk does`, async (t) => {
     const path = join(scratch(t), `limited.${store}`);
