@@ -284,7 +284,11 @@ const WORDINGS: readonly Wording[] = [
     isOwn: true,
     isHex: true,
   },
-  { pattern: printed`\b\w{0,40}V[Mm][Ff]ailValid\(${NUMBER}\)`, ...OF_ANY },
+  {
+    // The manual's name for it, as functions, structures and sentences give its number.
+    pattern: printed`\b\w{0,40}V[Mm][Ff]ailValid(?:\(|\s*\{\s*|[:,]?\s+\(?)(?:error(?: code)?[:=]?\s*)?${NUMBER}`,
+    ...OF_ANY,
+  },
   // Other instructions than entries, with their own errors alone: what MSVC's intrinsics return is 1 or 2 here too.
   ...Object.entries(INSTRUCTION_ERRORS).map(([name, errors]) => ({
     pattern: anyCase`\b(?:__vmx_)?${name} failed(?:,|:| with)? (?:vm[- ]instruction )?error(?: code)?[:=]? ?${NUMBER}`,

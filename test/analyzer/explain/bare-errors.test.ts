@@ -135,6 +135,11 @@ describe('bare VM-instruction errors', () => {
     ['VM-instruction error #7', 7],
     ['VM-instruction error -> 7', 7],
     ['vmlaunch: failed, error 7', 7],
+    ['VMfailValid(8)', 8],
+    ['myhv: VMfailValid: 8', 8],
+    ['vmxon failed with VMfailValid, error 15', 15],
+    ['VMfailValid (error code 7)', 7],
+    ['Error: VmFailValid { error: 7 }', 7],
     // the words of the manual
     ['error 7 (VM entry with invalid control field(s))', 7],
     ['myhv: err=8: VM entry with invalid host-state field(s)', 8],
