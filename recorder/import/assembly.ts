@@ -133,12 +133,22 @@ export class Assembly {
     this.heldLane = lane;
   }
 
-  /** Writes the row that was held back, and lets it change the state of its lane. */
+  /** Ends the filled row: an exit is held back, as the next may say more of it. The one before must have been flushed. */
+  end(lane: Lane): void {
+    if (this.row.kind === EXIT) this.hold(lane);
+    else this.#complete(this.row, lane);
+  }
+
+  /** Writes the row that was held back. */
   flush(): void {
     const lane = this.heldLane;
     if (lane === null) return;
-    const row = this.held;
     this.heldLane = null;
+    this.#complete(this.held, lane);
+  }
+
+  /** Writes a row, and lets it change the state of its lane. */
+  #complete(row: EventRow, lane: Lane): void {
     lane.recall();
     row.vcpu = lane.id;
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));

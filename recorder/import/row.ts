@@ -15,6 +15,9 @@ const LIMITS = EVENT_FIELDS.map((name) => LIMIT[name] ?? Number.POSITIVE_INFINIT
 /** Fields whose column holds all 64 bits. */
 const WIDE = EVENT_FIELDS.reduce((mask, name, i) => (LIMIT[name] === undefined ? mask | (1 << i) : mask), 0);
 
+/** The column of a field holds all 64 bits. */
+export const isWide = (field: number): boolean => (WIDE & (1 << field)) !== 0;
+
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class EventRow extends EventRecord {

@@ -11,7 +11,7 @@ import type { EventSink } from '../sink.js';
 import { addBytes, addDecimal, addHex, addSpace } from './ink.js';
 import { DOES } from './kvm.js';
 import { NumberReader } from './number-reader.js';
-import { bind, LABELS, type Program, PUT, SLOT, STEP, STORE, type Wanted } from './program.js';
+import { bind, LABELS, type Program, PUT, PUT_WIDE, SLOT, STEP, STORE, type Wanted } from './program.js';
 import { RecordText } from './record-text.js';
 
 const { exit, entry_failed } = EVENT_KINDS;
@@ -78,6 +78,7 @@ export class RecordDecoder {
     this.vcpu = -1;
     row.kind = program.kind;
     row.tracepoint = program.tracepoint;
+    if (program.isBare && lane.vcpu !== null) return;
     if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
     if (program.flags !== 0) row.put(FIELD.flags, program.flags, 0);
     this.#steps(program.steps, view, at, sink, row, lane);
@@ -95,6 +96,13 @@ export class RecordDecoder {
     for (let i = 0; i < steps.length; i += STEP) {
       const does = steps[i] as number;
       numbers.read(view, at + (steps[i + 1] as number), steps[i + 2] as number);
+      if (does === PUT_WIDE) {
+        const field = steps[i + 3] as number;
+        row.mask |= 1 << field;
+        row.words[2 * field] = numbers.low;
+        row.words[2 * field + 1] = numbers.high;
+        continue;
+      }
       if (does !== STORE) {
         this.#step(does, steps[i + 3] as number, row, lane);
         continue;

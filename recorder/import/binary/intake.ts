@@ -100,7 +100,7 @@ export class Intake {
     row.timeHigh = timeHigh;
     decoder.decode(program, view, at, length, trace.sink(), row, lane);
     if (decoder.vcpu >= 0 && lane.vcpu === null) lane.vcpu = decoder.vcpu;
-    trace.hold(lane);
+    trace.end(lane);
   }
 
   /** Nobody wants a record, and nothing is to be learnt from it. */

@@ -7,14 +7,16 @@ import { ACTING } from '../assembly.js';
 import { ascii } from '../cursor.js';
 import { TRACEPOINTS } from '../kvm/table.js';
 import { holdsAll, type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
-import { FIELD } from '../row.js';
+import { FIELD, isWide } from '../row.js';
 import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
 import { DOES } from './kvm.js';
 
-/** Beyond DOES: the value goes into its column as it is, in place or by way of the row. */
+/** Beyond DOES, which are above: the value goes into its column as it is, in place or by way of the row. */
 export const STORE = 0;
 export const PUT = -1;
+/** The same by way of the row, into a column that holds all 64 bits. */
+export const PUT_WIDE = -2;
 /**
  * Integers a step: what to do; offset and width of the field, a width below zero where it is signed; the field of
  * EVENT_FIELDS, or a label; and for STORE where the cells of its column lie: width, first, validity, column.
@@ -73,6 +75,8 @@ export interface Program {
   readonly mute: boolean;
   /** Its records name the vCPU of their lane. */
   readonly namesVcpu: boolean;
+  /** Nothing else is wanted of its records. */
+  isBare: boolean;
 }
 
 const HEXADECIMAL = /\b(u64|unsigned long|gpa_t|gva_t|gfn_t|hpa_t|phys_addr_t|size_t|pfn_t|__u64|dma_addr_t)\b|\*/;
@@ -124,7 +128,7 @@ function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonl
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
   if (cells === null) return [];
-  if (cells === 'row') return [PUT, field.offset, width, column, 0, 0, 0, 0];
+  if (cells === 'row') return [isWide(column) ? PUT_WIDE : PUT, field.offset, width, column, 0, 0, 0, 0];
   return [STORE, field.offset, width, column, cells.width, cells.first, cells.valid, cells.column];
 }
 
@@ -136,12 +140,10 @@ const order = (steps: readonly (readonly number[])[]): number[] => [
 
 /** True for a step that fills what is wanted of its kind; a vCPU names the lane, and other doings may fill any column. */
 function isWanted(step: readonly number[], kind: number, { fields }: Wanted): boolean {
-  const [does, , , column = -1] = step;
+  const [does = STORE, , , column = -1] = step;
   if (fields === null || does === DOES.vcpu) return true;
   const wanted = fields[kind] ?? [];
-  return does === STORE || does === PUT
-    ? wanted.some((name) => column === (FIELD as Record<string, number>)[name])
-    : wanted.length > 0;
+  return does <= STORE ? wanted.some((name) => column === (FIELD as Record<string, number>)[name]) : wanted.length > 0;
 }
 
 /** Makes a program ready for the columns of a trace. */
@@ -152,6 +154,9 @@ export function bind(program: Program, sink: EventSink, wanted: Wanted): void {
   const steps = own.flatMap((field) => stepsOf(event, field, sink, wanted.text));
   program.steps = Int32Array.from(order(steps.filter((step) => isWanted(step, kind, wanted))));
   if (wanted.fields !== null && (wanted.fields[kind] ?? []).length === 0) program.special = null;
+  const isBare = program.steps.every((does, i) => i % STEP !== 0 || does === DOES.vcpu);
+  program.isBare =
+    isBare && !wanted.text && program.special === null && program.flags === 0 && kind !== EVENT_KINDS.exit;
 }
 
 /** Fields that the special readers know, by their slot. */
@@ -219,6 +224,7 @@ export function compile(
     own,
     steps: new Int32Array(0),
     bound: false,
+    isBare: false,
     special: event?.special ?? null,
     slots: slotsOf(own),
     insnSize: own.find(({ name }) => name === 'insn')?.size ?? 0,
