@@ -6,22 +6,24 @@
 /** A line of a program that matches one, not what it printed. */
 const MATCHED = /=>/;
 
-const TIME = String.raw`\d[:.,]\d{1,9}(?: ?[A-Z]{1,4})?`;
+/** The end of a time: of a day or in seconds, with the half of the day or the zone, and the year that `date` puts behind. */
+const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{1,9})(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
 /** A test, but no program that is called so: its name stands behind a time, or the host behind that. */
 const TEST = new RegExp(
   String.raw`(?<!\S)(?:sub|(?<!${TIME}\]?\s+(?:(?!\w+ing\s|unit\s)[a-z][\w.-]*\s+)?))test:\s`,
   'i',
 );
 /** What was expected, but no name of a host, and no success in whose place an error came. */
-const EXPECTED = /\bexpect(?:s|ed)?\b(?!-|:? 0(?!\w)|(?:no error|(?!err|fail|invalid).){0,80}\bgot\b)/i;
+const EXPECTED =
+  /\bexpect(?:s|ed)?\b(?!-|:? (?:0(?!\w)|success\b|no error\b)|(?:no error|(?!err|fail|invalid).){0,80}\b(?:got|to (?:fix|pass|succeed|work))\b)/i;
 
 /** Lines that speak of errors and report none, by what they are. */
 const NO_REPORT: readonly RegExp[] = [
   // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
-  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}|"""|'''|REM\b)/,
+  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}(?!\[)|"""|'''|REM\b)/,
   // statements
   /\bassert\w*!?\s*\(/i,
-  /(?<![\w.])[a-z][\w.]*!?\(\s*["'`](?!\w{1,40}["'`]\): )|\{\s*$|['`],\s*$/,
+  /(?<![\w.])[a-z][\w.]*!?\(\s*b?["'`](?!\w{1,40}["'`]\): )|\{\s*$|['`],\s*$/,
   // of those that end in a semicolon, calls, assignments, strings and what returns or throws; a sentence may end so as well
   /(?:[\w\])]\(|\s[-+|&]?=\s|^\s*[\w.>[\]-]+=|["'`]|\b(?:return|throw|case|goto)\b).*;\s*$/,
   // commands that look for an error
@@ -29,7 +31,7 @@ const NO_REPORT: readonly RegExp[] = [
   // an entry of an enumeration, a setting of a file or of a command
   /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +[^\s=]*\//,
   // what a test is called, expects, or passed
-  /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?)\s*(?:ok|pass(?:ed)?)\s*$/i,
+  /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?>?|=>)\s*(?:ok|pass(?:ed)?)\s*$/i,
   TEST,
   EXPECTED,
   /\((?:injected|simulated)\)/i,
@@ -53,15 +55,15 @@ const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|[:=(\[{,]["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ADDRESS}) ?$`,
+  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ADDRESS}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */
-const TALK = /\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for example|such as)\b/i;
+const TALK = /\bnot: *$|\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for example|such as)\b/i;
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\n(?:"[,}]|\\n|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

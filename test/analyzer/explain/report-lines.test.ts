@@ -47,8 +47,45 @@ describe('errors beside other text', () => {
       'FAIL: expected success, got VM-instruction error 7',
       'FAIL: expected no error, but got VM-instruction error 7',
       'VMLAUNCH failed with VM-instruction error 7 (expected 0)',
+      'kvm_intel: VMLAUNCH failed with VM-instruction error 7 (expected success)',
+      'VMLAUNCH: VM-instruction error 7 (expected no error)',
+      'expected VM entry to work: VM-instruction error 7',
+      'VM exit: vm-instruction error=7 qual=0x2 expect to fix',
     ])
       assert.deepEqual(errors(line), [7n], line);
+  });
+  // Times as ISO 8601, RFC 3339, syslog, `date`, `ts` of moreutils, `docker logs -t` and clocks since the boot give them.
+  it('behind a time alone', () => {
+    for (const time of [
+      '2026-11-29T10:00:00Z',
+      '2026-11-29T10:00:00.123456789Z',
+      '2026-11-29T10:00:00.123+01:00',
+      '2026-11-29T10:00:00+0100',
+      '2026-11-29 10:00:00,123',
+      '2026-11-29 10:00:00 CET',
+      'Nov 29 10:00:00',
+      'Nov 29 10:00:59',
+      'Sun Nov 29 10:00:00 2026',
+      'Sun Nov 29 10:00:00 CET 2026',
+      'Sun 29 Nov 2026 10:00:00 PM',
+      '10:00',
+      '12.345678',
+      '1796000000.123',
+    ]) {
+      assert.deepEqual(errors(`${time} KVM: entry failed, hardware error 0x7`), [7n], time);
+      assert.deepEqual(errors(`${time} VM-instruction error 7`), [7n], time);
+    }
+  });
+  it('in the logs of builds and in strings of Python', () => {
+    const error = 'KVM: entry failed, hardware error 0x80000021';
+    for (const line of [
+      `##[error]${error}`,
+      `2026-11-29T10:00:00.1234567Z ##[error]${error}`,
+      `pexpect.exceptions.EOF: buffer: '${error}\\r\\n'`,
+      `buffer (last 100 chars): b'${error}\\r\\n'`,
+      `CompletedProcess(args=['qemu'], returncode=1, stderr=b'${error}\\n')`,
+    ])
+      assert.deepEqual(errors(line), [0x8000_0021n], line);
   });
   // error: kvm run failed, target/i386/kvm/kvm.c: the advice stands behind an empty line.
   it('with the advice of QEMU in one string of JSON', () => {
@@ -76,6 +113,13 @@ describe('errors beside other text', () => {
 describe('lines that report no error', () => {
   for (const line of [
     '#define KVM_EXIT_FAIL_ENTRY 9',
+    'was not: VM-instruction error 7',
+    'exit reason: 0x80000021 -> ok',
+    'exit reason: 0x80000021 => PASS',
+    "print('KVM: entry failed, hardware error 0x7\\n')",
+    "sys.stderr.write(b'KVM: entry failed, hardware error 0x7\\r\\n')",
+    '    "KVM: entry failed, hardware error 0x7\\n"',
+    '## KVM: entry failed, hardware error 0x7',
     'this.failEntry(7, error)',
     'FailEntry(1234, 0)',
     'enum vmcs_field { VM_INSTRUCTION_ERROR = 0x00004400,',
