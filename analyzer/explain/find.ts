@@ -11,7 +11,16 @@ import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
 import { folded, plain } from './template.js';
-import { AHEAD, endsAmidError, endsAmidHead, endsInHead, endsInNumber, unwrap, WRAPPED } from './wrapped.js';
+import {
+  AHEAD,
+  endsAmidError,
+  endsAmidHead,
+  endsInHead,
+  endsInNumber,
+  mayEndInHead,
+  unwrap,
+  WRAPPED,
+} from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
@@ -159,9 +168,10 @@ class Finder {
   /** A line without its mark, where that of a dump goes on, or what follows tells that it is one of a dump. */
   #shown(line: string): string {
     const rest = unmarked(line, this.#fed.mark);
-    if (rest === null && line.trim() !== '') this.#fed.mark = '';
+    if (rest === null && this.#fed.mark !== '' && line.trim() !== '') this.#fed.mark = '';
     this.#mark = rest === null ? markOf(line) : this.#fed.mark;
-    return rest ?? (isOfOutput(line, this.#window) ? unmarked(line, this.#mark) : null) ?? line;
+    if (rest !== null || this.#mark === '' || !isOfOutput(line, this.#window)) return rest ?? line;
+    return unmarked(line, this.#mark) ?? line;
   }
 
   /** The line with the next one, where a row was broken before its `=`. */
@@ -217,7 +227,9 @@ class Finder {
   /** The line ends in the first words of a row, where others were broken, or amid a word of one where none is longer. */
   #isBroken(line: string, next: string | undefined): boolean {
     const isOpen = this.#open.size > 0;
-    if ((isOpen && line.length === this.#width) || endsInHead(line, isOpen) || endsAmidError(line, next)) return true;
+    if (isOpen && line.length === this.#width) return true;
+    if (!mayEndInHead(line)) return false;
+    if (endsInHead(line, isOpen) || endsAmidError(line, next)) return true;
     return line.length >= this.#longest && endsAmidHead(line, isOpen);
   }
 

@@ -82,6 +82,15 @@ export const endsAmidError = (line: string, next = ''): boolean =>
     Array.from(head).some((_, i) => i > 0 && line.endsWith(head.slice(0, i)) && next.startsWith(head.slice(i))),
   );
 
+/** The last words of all lines that end so; most lines have none of them. */
+const LAST_WORDS: ReadonlySet<string> = new Set([
+  ...[STARTS, OPENING_STARTS, PARTS, OPENING_PARTS, ERROR_PARTS].flatMap(({ last }) => [...last]),
+  ...['0', '0x', '0X'],
+]);
+
+/** Whether a line may end in a head or amid one. */
+export const mayEndInHead = (line: string): boolean => LAST_WORDS.has(lastWord(line.trimEnd()));
+
 /** What a line may have of the number behind a head. */
 const PREFIX_OF_NUMBER = /\s+0x?$/i;
 /** No head is longer. */
