@@ -4,7 +4,7 @@ import { Builder, type LineContext } from './builder.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
-import { type Hit, hitsOf, mayBeRow, type Place, placesOf } from './hits.js';
+import { type Hit, hitsOf, isSpeaking, mayBeRow, type Place, placesOf, starts } from './hits.js';
 import type { Line, Log } from './lines.js';
 import { isOfOutput, markOf, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
@@ -17,6 +17,7 @@ import {
   endsAmidHead,
   endsInHead,
   endsInNumber,
+  lostError,
   mayEndInHead,
   unwrap,
   WRAPPED,
@@ -24,25 +25,12 @@ import {
 
 /** Other lines that may stand between two lines of a dump. */
 const GAP = 200;
-/** An error that Xen reports goes with the dump that follows this closely. */
+/** An error that Xen or QEMU reports goes with the dump that follows this closely. */
 const ANNOUNCED = 12;
 /** The time of a line stands in its first characters, behind the names of hosts and of programs. */
 const FRONT = 300;
 /** Lines longer than this are no line of a dump; the rest of one is not looked at. */
 const LONGEST = 2000;
-/** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
-const SPEAKING = 9;
-
-/** Of a VMCB that Xen prints: other programs print two registers in a line as well, but without its mark. */
-const startsVmcb = ({ head, names, section }: Row, xen: boolean): boolean =>
-  names.length > 1 && section !== 'segments' && (xen || head.length >= SPEAKING || names.length > 2);
-
-const starts = (row: Row, xen: boolean): boolean =>
-  row.opens !== undefined ||
-  row.family === 'xen-check' ||
-  (row.family === 'vmcs' && (row.head.length >= SPEAKING || row.names.length > 1)) ||
-  (row.family === 'xen-vmcb' && startsVmcb(row, xen));
-
 const THREAD = /\[ *([TC]\d{1,9})\]/i;
 /** Xen prints it in front of what it refuses, with the name of the function that does. */
 const VCPU = /\bd\d{1,5}v\d{1,5}(?=\[)/;
@@ -65,6 +53,8 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
   readonly #window: Seen[] = [];
+  /** Those before it that may have announced a dump. */
+  readonly #past: Seen[] = [];
   readonly #open = new Map<string, Builder>();
   /** Those of the open dumps; every thread of a log may have begun one. */
   #openFamilies: Set<Family> | null = null;
@@ -109,6 +99,7 @@ class Finder {
     const line = this.#window[0];
     if (line !== undefined) this.#line(i, line);
     this.#window.shift();
+    if (line !== undefined && this.#past.push(line) > ANNOUNCED) this.#past.shift();
   }
 
   #line(i: number, { text: whole, length, number }: Seen): void {
@@ -265,7 +256,7 @@ class Finder {
   #garbled(places: readonly Place[], hits: readonly Hit[], context: { line: number; thread: string }): void {
     for (const row of this.#unfinished(places, hits)) {
       const builder = this.#open.get(key(row.family, context.thread));
-      if (row.head.length >= SPEAKING || row.head.includes(': sel')) builder?.garble(context.line, row);
+      if (isSpeaking(row) || row.head.includes(': sel')) builder?.garble(context.line, row);
     }
   }
 
@@ -286,6 +277,7 @@ class Finder {
       if (builder === undefined || relation === 'next') {
         if (!starts(hit.row, context.xen)) continue;
         builder = new Builder(family, context, this.#leave(id, builder, context));
+        if (family === 'qemu' && hit.row.opens !== 'dump') this.#miss(builder);
         this.#announce(builder, context);
         this.#open.set(id, builder);
         this.#openFamilies?.add(family);
@@ -311,6 +303,12 @@ class Finder {
     const widest = Math.max(...whole.map(({ row }) => widthOf(row)));
     const closest = new Set(whole.filter(({ row }) => widthOf(row) === widest).map(({ row }) => row.family));
     return [...closest].filter((family) => closest.size === 1 || (family === 'xen-vmcb') === xen);
+  }
+
+  /** QEMU prints registers behind the error that they are of: what is left of one above them shows that it is lost. */
+  #miss(builder: Builder): void {
+    const lost = lostError(this.#past);
+    if (lost !== null) builder.garble(lost.line, lost.row);
   }
 
   /** Xen says `VMLAUNCH error: 0x7` before it dumps; whether this was it is known when the dump is. */

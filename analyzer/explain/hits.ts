@@ -121,3 +121,18 @@ export function hitsOf(text: string, places: readonly Place[], line = text): Hit
       ),
   );
 }
+
+/** Heads of at least this length are unlike other text, and may begin a dump whose first lines are lost. */
+const SPEAKING = 9;
+export const isSpeaking = ({ head }: Row): boolean => head.length >= SPEAKING;
+
+/** Of a VMCB that Xen prints: other programs print two registers in a line as well, but without its mark. */
+const startsVmcb = (row: Row, xen: boolean): boolean =>
+  row.names.length > 1 && row.section !== 'segments' && (xen || isSpeaking(row) || row.names.length > 2);
+
+/** Whether a dump may begin with a row. */
+export const starts = (row: Row, xen: boolean): boolean =>
+  row.opens !== undefined ||
+  row.family === 'xen-check' ||
+  (row.family === 'vmcs' && (isSpeaking(row) || row.names.length > 1)) ||
+  (row.family === 'xen-vmcb' && startsVmcb(row, xen));

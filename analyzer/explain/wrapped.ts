@@ -1,10 +1,11 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
 import { isToldByKvm, isToldInFull } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
+import type { Line } from './lines.js';
 import { momentOf } from './moments.js';
 import type { Row } from './row.js';
 import { ROWS } from './rows.js';
-import { folded, plain } from './template.js';
+import { fit, folded, plain } from './template.js';
 
 /** A row goes on for at most this many lines. */
 export const WRAPPED = 2;
@@ -90,6 +91,23 @@ const LAST_WORDS: ReadonlySet<string> = new Set([
 
 /** Whether a line may end in a head or amid one. */
 export const mayEndInHead = (line: string): boolean => LAST_WORDS.has(lastWord(line.trimEnd()));
+
+/** So much of one, from its first or to its last character, no other line has. */
+const FRONT = 7;
+const BACK = 22;
+
+/** The last of the lines that has a part of such a head and is not whole: what it said is lost. */
+export function lostError(lines: readonly Line[]): { readonly line: number; readonly row: Row } | null {
+  const isLost = ({ text }: Line, row: Row): boolean => {
+    const whole = folded(text);
+    const at = whole.indexOf(row.head.slice(0, FRONT));
+    return at < 0 ? whole.includes(row.head.trim().slice(-BACK)) : fit(row, whole, at, false) === null;
+  };
+  const rows = ROWS.filter(isError);
+  const line = lines.findLast((one) => rows.some((row) => isLost(one, row)));
+  const row = line && rows.find((one) => isLost(line, one));
+  return row === undefined ? null : { line: line?.number ?? 0, row };
+}
 
 /** What a line may have of the number behind a head. */
 const PREFIX_OF_NUMBER = /\s+0x?$/i;

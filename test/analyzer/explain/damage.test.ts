@@ -89,6 +89,24 @@ describe('registers of QEMU', () => {
     assert.notEqual(short, REGISTERS);
     assert.deepEqual(damageOf(`${word}\n${short}`), []);
   });
+  // kvm_cpu_exec of accel/kvm/kvm-all.c prints them behind the error, and target/i386/kvm/kvm.c its advice between the two.
+  it('say that the error above them is lost where a part of it is left', () => {
+    const advice =
+      "\nIf you're running a guest on an Intel machine without unrestricted mode\nsupport, the failure\n\n";
+    for (const left of [
+      'KVM: entry failed',
+      'qemu-system-x86_64: KVM: entry failed, hardw',
+      'KVM: entry failed, hardware error 0x',
+      'entry failed, hardware error 0x80000021',
+      'KVM internal error. Sub',
+    ])
+      for (const between of ['\n', `\n${advice}`]) {
+        const { verdict, damage } = only(`${left}${between}${REGISTERS}`);
+        assert.deepEqual([verdict, damage.map(({ kind, line }) => [kind, line])], ['damaged', [['garbled', 1]]], left);
+      }
+    for (const other of ['', 'KVM: Entry point', 'entry failed', `${word} twice\n`.repeat(2)])
+      assert.deepEqual(damageOf(`${other}\n${REGISTERS}`), [], other);
+  });
   it('know nothing of messages that a kernel lost', () => {
     const text = `${word}\n${REGISTERS}`.replace('GDT=', '** 3 printk messages dropped **\nGDT=');
     assert.deepEqual(damageOf(text), []);
