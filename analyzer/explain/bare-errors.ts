@@ -122,7 +122,7 @@ const WORDINGS: readonly Wording[] = [
   },
   {
     // bhyve, xhyve and hvt, a line for each; PAL and others the reason with a colon. In a line of Xen it is part of more.
-    pattern: anyCase`(?<!failed vm entry \()\b(?:vm[- ]?)?exit[ _]reason(?: is)?\s*[:=]?\s*${NUMBER}`,
+    pattern: anyCase`(?<!failed vm entry \()\b(?:vm[- ]?)?exit:?[ _]reason(?: is)?\s*[:=]?\s*${NUMBER}`,
     ...OF_REASON,
   },
   {
@@ -322,7 +322,7 @@ const WORDINGS: readonly Wording[] = [
 
 /** Any of them has one of these words, and most lines of a log have none. */
 const WORTH_A_LOOK =
-  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>|read ?[([]0x0*4400|(?:ptrld|clear|xon|read|write) failed|x-(?:instrux|exit-reason)-error)|fail(?:ure_reason|_?entry|ed launch|ed to enter vm| err_inst=)|hw run failure|ins(?:t_error\s|n error|truction error)|exit[ _]reason(?: is)?\W+(?:0x)?(?:8000002|21474836)|unhandled exit|\) errorcode=/i;
+  /vm(?:(?:x|cs)?[-_ ]?instr|launch|resume|[-_ ]?ent(?:ry|er)|run failed|failvalid|_(?:launch|resume)_fail>|read ?[([]0x0*4400|(?:ptrld|clear|xon|read|write) failed|x-(?:instrux|exit-reason)-error)|fail(?:ure_reason|_?entry|ed launch|ed to enter vm| err_inst=)|hw run failure|ins(?:t_error\s|n error|truction error)|exit:?[ _]reason(?: is)?\W+(?:0x)?(?:8000002|21474836)|unhandled exit|\) errorcode=/i;
 
 /** Whether a line is worth a closer look. */
 export const mayReport = (line: string): boolean => WORTH_A_LOOK.test(line);

@@ -6,8 +6,8 @@
 /** A line of a program that matches one, not what it printed. */
 const MATCHED = /=>/;
 
-/** The end of a time: of a day or in seconds, with the half of the day or the zone, and the year that `date` puts behind. */
-const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{1,9})(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
+/** The end of a time: of a day, or in seconds, which no section or version has so many decimals of; with the half of the day or the zone, and the year that `date` puts behind. */
+const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{3,9}|(?<=^[\d\s[]*)\d{1,10}[.,]\d\d?)(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
 /** A test, but no program that is called so: its name stands behind a time, or the host behind that. */
 const TEST = new RegExp(
   String.raw`(?<!\S)(?:sub|(?<!${TIME}\]?\s+(?:(?!\w+ing\s|unit\s)[a-z][\w.-]*\s+)?))test:\s`,
@@ -36,7 +36,7 @@ const NO_REPORT: readonly RegExp[] = [
   EXPECTED,
   /\((?:injected|simulated)\)/i,
   // headings of mails, of pages and of changes, with the name of a commit in front or in brackets, and questions
-  /^\W*(?:subject|re|fwd?|fixes|title|summary|applying):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
+  /^\W*(?:subject|re|fwd?|fixes|title|name|summary|applying):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
   // a container is named by twelve such digits, which its program or a bar follows
   /^(?!0000|ffff|[0-9a-f]{12} +(?:\| |qemu(?:-kvm|-system-\w+)?: |[\w-]+\[\d+\]: ))[*|\\/_ ]*(?:commit |pick |fixup |squash |reword |HEAD is now at )?(?=\d*[a-f])[0-9a-f]{7,40}(?: \([^)]*\)|:| HEAD@\S+)* (?!\d)/,
   /^\W*\[(?:patch|rfc)\b|^\[\S+ [0-9a-f]{7,40}\]|\?\s*$/i,
@@ -46,8 +46,11 @@ const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug
 /** `d1v0` is the vCPU of a domain of Xen, which begins each line about it (`%pv`). */
 const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
 const FAILED = '(?:fail(?:ed|ure)|unable)(?: (?:on|for) (?:p?v?cpu|core|guest|vm) ?#?\\d{1,5})?(?: with| due to| by)?';
-/** A counter or an address of the kernel; a commit begins so once in 32768. */
-const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
+/**
+ * Without a sign behind it: a counter or an address of the kernel, as a commit begins once in 32768; seconds of the epoch;
+ * what pytest puts in front of each line of an exception.
+ */
+const ALONE = '^(?:(?:0000|ffff)[0-9a-f]{4,12}|1\\d{9}|E)';
 
 /**
  * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
@@ -55,7 +58,7 @@ const ADDRESS = '^(?:0000|ffff)[0-9a-f]{4,12}';
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ADDRESS}) ?$`,
+  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ALONE}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */
@@ -63,7 +66,7 @@ const TALK = /\bnot: *$|\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

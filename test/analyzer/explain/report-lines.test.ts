@@ -50,9 +50,12 @@ describe('errors beside other text', () => {
       'kvm_intel: VMLAUNCH failed with VM-instruction error 7 (expected success)',
       'VMLAUNCH: VM-instruction error 7 (expected no error)',
       'expected VM entry to work: VM-instruction error 7',
-      'VM exit: vm-instruction error=7 qual=0x2 expect to fix',
     ])
       assert.deepEqual(errors(line), [7n], line);
+  });
+  it('of an exit, named by its number', () => {
+    for (const line of ['VM exit: reason=0x80000021 qual=0x2', 'VM exit: reason=0x80000021 qual=0x2 expect to fix'])
+      assert.deepEqual(errors(line), [0x8000_0021n], line);
   });
   // Times as ISO 8601, RFC 3339, syslog, `date`, `ts` of moreutils, `docker logs -t` and clocks since the boot give them.
   it('behind a time alone', () => {
@@ -71,6 +74,9 @@ describe('errors beside other text', () => {
       '10:00',
       '12.345678',
       '1796000000.123',
+      '1796000000',
+      '00000024 2.18',
+      '12.3s',
     ]) {
       assert.deepEqual(errors(`${time} KVM: entry failed, hardware error 0x7`), [7n], time);
       assert.deepEqual(errors(`${time} VM-instruction error 7`), [7n], time);
@@ -82,6 +88,9 @@ describe('errors beside other text', () => {
       `##[error]${error}`,
       `2026-11-29T10:00:00.1234567Z ##[error]${error}`,
       `pexpect.exceptions.EOF: buffer: '${error}\\r\\n'`,
+      `E       ${error}`,
+      `qemu-kvm: ${error}\\r`,
+      `${error}^M`,
       `buffer (last 100 chars): b'${error}\\r\\n'`,
       `CompletedProcess(args=['qemu'], returncode=1, stderr=b'${error}\\n')`,
     ])
@@ -114,6 +123,10 @@ describe('lines that report no error', () => {
   for (const line of [
     '#define KVM_EXIT_FAIL_ENTRY 9',
     'was not: VM-instruction error 7',
+    'SDM 30.4 VM-instruction error 7',
+    'Table 30.1 VM-instruction error 7',
+    "  - name: 'VM-instruction error 7'",
+    'VM exit: reason=0x30 qual=0x2',
     'exit reason: 0x80000021 -> ok',
     'exit reason: 0x80000021 => PASS',
     "print('KVM: entry failed, hardware error 0x7\\n')",
