@@ -118,13 +118,14 @@ const LONGEST_HEAD = 60;
 const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
 /** The digits that a line ends in, and those that the next begins with. */
 const LAST_DIGITS = /[\da-f]{1,16}$/i;
-const FIRST_DIGITS = /^[\da-f]{1,16}(?!\w)/i;
+const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
 
 /** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
 function goesOnAsTold(text: string, next: string): boolean {
   const rest = FIRST_DIGITS.exec(next)?.[0];
   const digits = LAST_DIGITS.exec(text)?.[0];
   if (rest === undefined || digits === undefined) return false;
+  if (/^x/i.test(rest)) return digits === '0';
   const joined = BigInt(`0x${digits}${rest}`);
   return isToldInFull(joined) || (isToldByKvm(joined) && !isToldByKvm(BigInt(`0x${digits}`)));
 }

@@ -104,6 +104,10 @@ describe('what QEMU says of a failed entry, broken at every place', () => {
     it(`${prefix}quoted since`, () => {
       for (const text of places) assert.deepEqual(found((text + registers).replace(/^/gm, '> ')), [0x8000_0021n], text);
     });
+    it(`${prefix}twice, before its number and in the 0x of that`, () => {
+      for (const text of places.filter((place) => place.endsWith(' 0x80000021\n')))
+        assert.deepEqual(found(text.replace(' 0x', ' 0\nx')), [0x8000_0021n], text);
+    });
     it(`${prefix}by a narrow terminal`, () => {
       for (let width = prefix.length + 13; width < 60; width++)
         assert.deepEqual(found(hard(whole + registers, width)), [0x8000_0021n], String(width));
