@@ -7,7 +7,7 @@
 const MATCHED = /=>/;
 
 /** The end of a time: of a day, or in seconds, which no section or version has so many decimals of; with the half of the day or the zone, and the year that `date` puts behind. */
-const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{3,9}|(?<=^[\d\s[]*)\d{1,10}[.,]\d\d?)(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
+const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{3,9}|\d{1,10}[.,]\d\d?(?<=^[\d\s[]*[.,]\d\d?))(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
 /** A test, but no program that is called so: its name stands behind a time, or the host behind that. */
 const TEST = new RegExp(
   String.raw`(?<!\S)(?:sub|(?<!${TIME}\]?\s+(?:(?!\w+ing\s|unit\s)[a-z][\w.-]*\s+)?))test:\s`,
