@@ -1,6 +1,6 @@
 /** Exact statistics over durations that lie sorted in the pieces of one array, a piece a cell. */
 import { relativeError } from '../histogram.js';
-import { sortDurations } from './sort.js';
+import { DurationSorter, sortDurations } from './sort.js';
 
 /** Of a set of durations. Percentiles are by nearest rank: values that were measured, never between two. */
 export interface Times {
@@ -158,6 +158,9 @@ export function sortCells(cells: Uint32Array, durations: Float64Array, count: nu
     values[at] = durations[i] as number;
     next[cell] = at + 1;
   }
-  for (let c = 0; c < count; c++) sortDurations(values.subarray(starts[c], starts[c + 1]));
+  let longest = 0;
+  for (let c = 0; c < count; c++) longest = Math.max(longest, (starts[c + 1] as number) - (starts[c] as number));
+  const sorter = new DurationSorter(longest);
+  for (let c = 0; c < count; c++) sorter.sort(values.subarray(starts[c], starts[c + 1]));
   return withSums(starts, values);
 }
