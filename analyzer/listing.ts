@@ -80,13 +80,21 @@ function valuesOf(row: Row, kind: number, nameOf: NameOf, fields: FieldNames): L
     const cell = wide(row[name]);
     if (cell === null) return [];
     if (name === 'reason') return reasonValues(Number(row.isa ?? 0), cell, nameOf);
-    const label = fields.get(name) ?? (name === 'code' ? codeLabel(row, kind) : name);
+    const label = labelOf(row, kind, name, fields);
     if (name === 'code') return [[label, nameOfCode(row, kind, cell, nameOf) ?? hex(cell)]];
     if (name === 'flags') return flagValues(cell, fields);
     return [[label, name === 'size' ? String(cell) : hex(cell)]];
   });
   const instruction = instructionOf(row);
   return instruction === null ? values : [...values, ['instruction', instruction]];
+}
+
+/** What a column is called: as its field, unless another column of the row is called so. */
+function labelOf(row: Row, kind: number, name: string, fields: FieldNames): string {
+  const field = fields.get(name);
+  const isTaken = field !== undefined && field !== name && (row[field] ?? null) !== null;
+  if (field !== undefined && !isTaken) return field;
+  return name === 'code' ? codeLabel(row, kind) : name;
 }
 
 function flagValues(flags: bigint, fields: FieldNames): [string, string][] {

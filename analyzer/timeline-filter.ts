@@ -1,4 +1,5 @@
 /** Which events a filter lets through: a mask of categories, a choice of lanes, and for words a mask of rows. */
+import { EVENT_FLAGS } from '../engine/observer.js';
 import { CODE_DOMAINS } from '../traces/codes.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import { fieldNames } from './fields.js';
@@ -32,7 +33,7 @@ const NUMBERS = [
   ...['rip', 'cr3', 'gva', 'gpa', 'code', 'value', 'old', 'qualification', 'info2', 'vmcs', 'reason'],
   ...['intr_info', 'error_code'],
 ] as const;
-const COLUMNS = [...NUMBERS, 'kind', 'tracepoint', 'text'] as const;
+const COLUMNS = [...NUMBERS, 'kind', 'tracepoint', 'flags', 'text'] as const;
 
 interface Word {
   /** Lower case; matched as part of names and of the event's text. Null: the number alone counts. */
@@ -44,6 +45,8 @@ interface Word {
   readonly number: { readonly low: number; readonly high: number } | null;
   /** The column that the number has to be in; null: any. */
   readonly column: string | null;
+  /** By number of a tracepoint, the columns or flags that hold a field of that name. */
+  readonly fields: ReadonlyMap<number, readonly string[]>;
   /** `kind code` of the codes whose name has the part. */
   readonly codes: ReadonlySet<string>;
   /** Numbers of the tracepoints whose name, or the name of a field in a column, has the part. */
@@ -51,9 +54,10 @@ interface Word {
 }
 
 function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
-  const [, column, digits] = /^(?:([a-z_0-9]+):)?(0x[0-9a-f]{1,16}|[0-9]{1,19})$/.exec(word) ?? [];
+  const [, column, digits] = /^(?:([a-z_0-9]+)[:=])?(0x[0-9a-f]{1,16}|[0-9]{1,20})$/.exec(word) ?? [];
   const value = digits === undefined ? null : BigInt.asUintN(64, BigInt(digits));
-  const part = column === undefined ? word : null;
+  // a field that no column holds is in the text, where it is written so
+  const part = column === undefined || word.includes('=') ? word : null;
   const holds = (name: string | null): boolean => part !== null && (name ?? '').toLowerCase().includes(part);
   const codes = new Set<string>();
   for (const { kinds, domain } of CODE_DOMAINS) {
@@ -62,8 +66,13 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
     }
   }
   const tracepoints = new Set<number>();
-  for (const [code, { name, says }] of reader.dictionary('event'))
-    if ([name, ...fieldNames(says).values()].some(holds)) tracepoints.add(Number(code));
+  const fields = new Map<number, string[]>();
+  for (const [code, { name, says }] of reader.dictionary('event')) {
+    const named = [...fieldNames(says)];
+    if ([name, ...named.map(([, field]) => field)].some(holds)) tracepoints.add(Number(code));
+    const holding = named.flatMap(([place, field]) => (field.toLowerCase() === column ? [place] : []));
+    if (holding.length > 0) fields.set(Number(code), holding);
+  }
   const failed = part !== null && 'failed'.startsWith(part) && part.length > 2;
   return {
     part,
@@ -73,6 +82,7 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
     lanes: new Set(index.lanes.flatMap(({ name }, at) => (holds(name) ? [at] : []))),
     number: value === null ? null : { low: Number(value & 0xffff_ffffn), high: Number(value >> 32n) },
     column: column ?? null,
+    fields,
     codes,
     tracepoints,
   };
@@ -129,6 +139,7 @@ function hasWord(
     for (const name of NUMBERS) {
       if ((word.column === null || word.column === name) && holdsNumber(columns.get(name), i, low, high)) return true;
     }
+    if (hasField(word.fields, word.number, columns, i)) return true;
   }
   if (word.codes.size > 0 && word.codes.has(`${columns.get('kind')?.numbers?.[i]} ${columns.get('code')?.big?.[i]}`))
     return true;
@@ -136,6 +147,25 @@ function hasWord(
   if (tracepoint?.valid?.[i] === 1 && word.tracepoints.has(tracepoint.numbers?.[i] ?? -1)) return true;
   const text = word.part === null ? null : columns.get('text')?.values?.[i];
   return typeof text === 'string' && word.part !== null && text.toLowerCase().includes(word.part);
+}
+
+/** A field of the event's tracepoint, which may be a flag, is the number. */
+function hasField(
+  fields: Word['fields'],
+  { low, high }: NonNullable<Word['number']>,
+  columns: ReadonlyMap<string, ColumnData>,
+  i: number,
+): boolean {
+  const tracepoint = columns.get('tracepoint');
+  const places = tracepoint?.valid?.[i] === 1 ? fields.get(tracepoint.numbers?.[i] ?? -1) : undefined;
+  if (places === undefined) return false;
+  const flags = columns.get('flags');
+  return places.some((place) => {
+    const mask = (EVENT_FLAGS as { readonly [flag: string]: number })[place];
+    if (mask === undefined) return holdsNumber(columns.get(place), i, low, high);
+    const isOn = ((flags?.numbers?.[i] ?? 0) & mask) !== 0;
+    return flags?.valid?.[i] === 1 && high === 0 && low === (isOn ? 1 : 0);
+  });
 }
 
 function holdsNumber(column: ColumnData | undefined, i: number, low: number, high: number): boolean {

@@ -202,8 +202,8 @@ export const command: Command = {
   details: [
     'A line has the number of the event, its time (seconds of the host, or ticks of the deterministic machine), its vCPU ' +
       'or thread, the levels that it leaves and goes to, its name, and its values. Columns stand two spaces or more apart. ' +
-      'An event whose kind others share has the name of its tracepoint and its fields as the source has them; numbers that ' +
-      'have a name stand before them by it. `query` has the numbers themselves.',
+      'An event whose kind others share has the name of its tracepoint, and values by the names of its fields; what no ' +
+      'column holds stands behind them as the source has it. `query` has the numbers themselves.',
     'Lines are written as the file is read, however long it is. Columns of `event` in docs/query.md say what each value is.',
   ],
   json: {

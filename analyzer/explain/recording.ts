@@ -58,7 +58,7 @@ const bigOf = (cell: unknown): bigint | null =>
 const messageOf = (text: string): string =>
   text
     .replace(/^kvm_nested_vmenter_failed: */, '')
-    .replace(/^msg=(.*) err=\d+$/, '$1')
+    .replace(/^msg=(.*?)(?: err=\d+)?$/, '$1')
     .replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\ufffd') // of a text that anyone may have written
     .trim();
 

@@ -3,8 +3,10 @@ import { EVENT_FLAGS, EVENT_KINDS } from '../../engine/observer.js';
 import { fillAbout } from './about.js';
 import { ascii, type Cursor, isBlank, isHex, isWord, NameTable } from './cursor.js';
 import { type EventSpec, type Key, REFUSED } from './events.js';
+import { findKey, imply, nextKey, skipAssignment } from './keys.js';
 import { EXCEPTION_NAMES } from './kvm/names.js';
 import type { Lane } from './lanes.js';
+import { Leftover } from './leftover.js';
 import { type CoinedReason, isLinear, isPhysical, ReasonReader } from './reasons.js';
 import { type EventRow, FIELD } from './row.js';
 import { readNumber } from './values.js';
@@ -30,63 +32,21 @@ const GREATER = 0x3e;
 
 const EXCEPTIONS = new NameTable<number>(Object.entries(EXCEPTION_NAMES));
 
-/** Index of the key at the cursor if it is the expected one or one of the two behind it, which is then skipped; else -1. */
-function nextKey(keys: readonly Key[], expected: number, cursor: Cursor): number {
-  const { bytes, at, end } = cursor;
-  for (let i = expected; i < keys.length && i < expected + 3; i++) {
-    const { name } = keys[i] as Key;
-    const to = at + name.length;
-    if (to > end || (to < end && isWord(bytes[to] as number) && isWord(name[name.length - 1] as number))) continue;
-    let same = 0;
-    while (same < name.length && bytes[at + same] === name[same]) same += 1;
-    if (same < name.length) continue;
-    cursor.at = to;
-    return i;
-  }
-  return -1;
-}
-
-/** Index of a key by its bytes, or -1. */
-function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, end: number): number {
-  for (let k = 0; k < keys.length; k++) {
-    const { name } = keys[k] as Key;
-    if (name.length !== end - start) continue;
-    let same = 0;
-    while (same < name.length && bytes[start + same] === name[same]) same += 1;
-    if (same === name.length) return k;
-  }
-  return -1;
-}
-
-function imply({ implies }: Key, row: EventRow): void {
-  for (const { field, value } of implies) {
-    if (field === FIELD.flags) row.flag(value);
-    else row.put(field, value, 0);
-  }
-}
-
-function skipAssignment(cursor: Cursor): void {
-  const { bytes, end } = cursor;
-  let i = cursor.at;
-  while (i < end && (isBlank(bytes[i] as number) || bytes[i] === COLON || bytes[i] === EQUALS)) i += 1;
-  cursor.at = i;
-}
-
 export class Decoder {
   readonly #reason = new ReasonReader();
-  readonly #brief: boolean;
+  readonly #left: Leftover;
   /** vCPU number that the last line gave, or -1. */
   vcpu = -1;
   #text = 0;
-  /** Where the words that were kept last end, while no key came behind them; else -1. */
-  #kept = -1;
-  /** Signs that count if a word follows them at once: from where to where they are. */
-  #signs = -1;
-  #signsEnd = -1;
+  /** Targets of the keys that the event had so far. */
+  #told = 0;
+  #isShared = false;
+  /** Where the value of the last key begins. */
+  #valueAt = 0;
 
   /** `brief`: what has no column is not wanted of events that share their kind. */
   constructor(brief: boolean) {
-    this.#brief = brief;
+    this.#left = new Leftover(brief);
   }
 
   /** Names of reasons that no table of ours has. */
@@ -100,6 +60,7 @@ export class Decoder {
    */
   decode(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     this.vcpu = -1;
+    this.#isShared = spec.shared;
     row.kind = spec.kind;
     cursor.skipBlanks();
     this.#skipApology(cursor);
@@ -131,8 +92,9 @@ export class Decoder {
 
   #fields(spec: EventSpec, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     let expected = 0;
-    this.#kept = -1;
-    this.#signsEnd = -1;
+    const { shared, unnamed } = spec;
+    this.#told = 0;
+    this.#left.begin();
     for (;;) {
       cursor.skipSeparators();
       if (cursor.at >= cursor.end) return true;
@@ -142,50 +104,47 @@ export class Decoder {
         const end = cursor.peek() === EQUALS ? start + 1 : cursor.wordEnd();
         index = end > start ? findKey(spec.keys, cursor.bytes, start, end) : -1;
         if (index < 0) {
-          if (!spec.shared) return true;
-          if (spec.unnamed !== null && this.#alone(spec.unnamed, cursor, row, context)) this.#kept = -1;
-          else this.#skip(start, end, cursor, row);
+          if (!shared) return true;
+          if (unnamed !== null && this.#alone(unnamed, cursor, row, context)) this.#left.explained();
+          else this.#left.skip(start, end, cursor, row);
           continue;
         }
         cursor.at = end;
       }
       expected = index + 1;
       const key = spec.keys[index] as Key;
-      if (key.implies.length > 0) imply(key, row);
-      if (key.does === null) {
-        this.#kept = -1;
-        continue;
-      }
-      const behind = cursor.at;
-      skipAssignment(cursor);
-      const isTold = spec.shared && key.does === 'field' && (row.mask & (1 << key.field)) !== 0;
-      if (isTold || !this.#value(key, cursor, row, context)) {
-        if (!spec.shared) return false;
-        cursor.at = behind;
-        this.#keep(start, cursor, row);
-      } else if (key.does === 'vector' && (cursor.high !== 0 || cursor.low >>> 0 > 0xff))
-        this.#keep(start, cursor, row);
-      else this.#kept = -1;
+      if (!shared) {
+        if (!this.#explains(key, cursor, row, context)) return false;
+      } else this.#shared(key, start, cursor, row, context);
     }
   }
 
-  /** Passes over what no key explains: a word, or a sign, which counts beside a word only. */
-  #skip(start: number, end: number, cursor: Cursor, row: EventRow): void {
-    cursor.at = Math.max(end, start + 1);
-    if (end > start || this.#kept === start) {
-      this.#keep(this.#signsEnd === start ? this.#signs : start, cursor, row);
-      return;
-    }
-    if (this.#signsEnd !== start) this.#signs = start;
-    this.#signsEnd = cursor.at;
+  /** Takes what a key says, and the value behind it, if it wants one; false where there is none. */
+  #explains(key: Key, cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
+    if (key.implies.length > 0) imply(key, row);
+    if (key.does === null) return true;
+    skipAssignment(cursor);
+    this.#valueAt = cursor.at;
+    return this.#value(key, cursor, row, context);
   }
 
-  /** Adds the words from `start` to the cursor as they are written. */
-  #keep(start: number, cursor: Cursor, row: EventRow): void {
-    if (this.#brief) return;
-    if (this.#kept < 0 && row.textLength > 0) row.addText(BLANK, 0, 1);
-    row.addText(cursor.bytes, this.#kept < 0 ? start : this.#kept, cursor.at);
-    this.#kept = cursor.at;
+  /** The same of an event that shares its kind, where what a column does not hold is text; the key begins at `start`. */
+  #shared(key: Key, start: number, cursor: Cursor, row: EventRow, context: DecodeContext): void {
+    const behind = cursor.at;
+    const isTold = (this.#told & key.targets) !== 0;
+    const isExplained = !isTold && this.#explains(key, cursor, row, context);
+    if (!isExplained) cursor.at = behind;
+    else this.#told |= key.targets;
+    if (isExplained && !this.#isMore(key, cursor)) this.#left.explained();
+    else this.#left.keep(start, cursor, row);
+  }
+
+  /** What is written of a value is more than its column holds: the rest of a number, or names. */
+  #isMore({ does, style, keeps }: Key, { bytes, low, high }: Cursor): boolean {
+    if (does === 'vector') return high !== 0 || low >>> 0 > 0xff;
+    if (does === 'flag') return high !== 0 || low >>> 0 > 1;
+    if (does === null) return false;
+    return keeps || ((style === 'names' || style === 'bits') && !isHex(bytes[this.#valueAt] as number));
   }
 
   /** A number between blanks; the cursor stays where there is none. */
@@ -193,7 +152,10 @@ export class Decoder {
     const end = cursor.wordEnd();
     if (end < cursor.end && !isBlank(cursor.bytes[end] as number)) return false;
     const { at } = cursor;
-    if (this.#value(key, cursor, row, context)) return true;
+    if ((this.#told & key.targets) === 0 && this.#value(key, cursor, row, context)) {
+      this.#told |= key.targets;
+      return true;
+    }
     cursor.at = at;
     return false;
   }
@@ -267,6 +229,7 @@ export class Decoder {
   #address(cursor: Cursor, row: EventRow, context: DecodeContext): boolean {
     if (this.#serves(isPhysical, context)) return row.put(FIELD.gpa, cursor.low, cursor.high);
     if (this.#serves(isLinear, context)) return row.put(FIELD.gva, cursor.low, cursor.high);
+    if (this.#isShared) return false;
     row.addText(cursor.bytes, this.#text, cursor.at);
     return true;
   }

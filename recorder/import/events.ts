@@ -3,7 +3,7 @@
  * the table's prints: the `print fmt` lines of events/kvm/ and events/kvmmmu/ in tracefs, and libtraceevent's
  * plugin_kvm.c.
  */
-import { EVENT_FLAGS, EVENT_KINDS, type EventField } from '../../engine/observer.js';
+import { EVENT_FIELDS, EVENT_FLAGS, EVENT_KINDS, type EventField } from '../../engine/observer.js';
 import { ascii, NameTable } from './cursor.js';
 import { BITS, NAMES } from './kvm/names.js';
 import { TRACEPOINTS } from './kvm/table.js';
@@ -50,6 +50,10 @@ export interface Key {
   readonly codes: NameTable<number> | null;
   /** Column that it fills; of a flag, its bit. */
   readonly field: number;
+  /** Bits for all that it fills: no two words of a line can tell the same. */
+  readonly targets: number;
+  /** What is written stays text as well. */
+  readonly keeps: boolean;
 }
 
 export interface EventSpec {
@@ -107,6 +111,19 @@ const DOES: { readonly [use in Use]?: Key['does'] } = {
   on: 'flag',
 };
 
+const VCPU_TARGET = 1 << 30;
+const ADDRESS_TARGET = 1 << 29;
+
+/** A page may stand beside its address. */
+function targetsOf(use: Use): number {
+  const flag = FLAG[use];
+  if (flag !== undefined) return flag << EVENT_FIELDS.length;
+  if (use === 'vcpu') return VCPU_TARGET;
+  if (use === 'address') return ADDRESS_TARGET;
+  const column = use === 'page' ? null : columnOf(use);
+  return column === null ? 0 : 1 << FIELD[column];
+}
+
 function impliedBy(use: Use, value: number): Implied {
   if (use === 'access') return { field: FIELD.flags, value: ACCESS_FLAGS[value] ?? 0 };
   const flag = FLAG[use];
@@ -119,12 +136,15 @@ function keyOf(use: Use, print: Print): Key & { readonly word: string } {
   if (table === undefined) {
     const [name = '', value = ''] = print.split('=');
     const implies = [impliedBy(use, Number(value))];
-    return { word: name, name: ascii(name), implies, does: null, style: 'hex', codes: null, field: 0 };
+    const rest = { does: null, style: 'hex', codes: null, field: 0, keeps: false } as const;
+    return { word: name, name: ascii(name), implies, targets: targetsOf(use), ...rest };
   }
   const style = STYLES[table] ?? (table in BITS ? 'bits' : 'names');
   const field = FLAG[use] ?? FIELD[columnOf(use) ?? 'value'];
   const codes = CODES[table] ?? null;
-  return { word, name: ascii(word), implies: [], does: DOES[use] ?? 'field', style, codes, field };
+  const does = DOES[use] ?? 'field';
+  const targets = targetsOf(use);
+  return { word, name: ascii(word), implies: [], does, style, codes, field, targets, keeps: use === 'failure' };
 }
 
 /** The keys of an event; a word may stand for a value and have one behind it. */
@@ -135,7 +155,8 @@ function keysOf(fields: Tracepoint['fields']): Key[] {
       const key = keyOf(use, print);
       const before = keys.get(key.word);
       const value = before === undefined || before.does === null ? key : before;
-      keys.set(key.word, { ...value, implies: [...(before?.implies ?? []), ...key.implies] });
+      const implies = [...(before?.implies ?? []), ...key.implies];
+      keys.set(key.word, { ...value, implies, targets: (before?.targets ?? 0) | key.targets });
     }
   }
   return [...keys.values()];

@@ -105,6 +105,8 @@ interface NamePlace {
 export class RawText {
   readonly #decoder: RecordDecoder;
   readonly #keepsText: boolean;
+  /** The line has words that belong to no field. */
+  #strays = false;
   readonly #shapes = new Map<string, Shape>();
   /** By the index of an event's spec, the shape of its last line. */
   readonly #last: (Shape | null)[] = [];
@@ -169,6 +171,8 @@ export class RawText {
   /** Puts the values of a line into the record; false where its fields are others, or no numbers. */
   #fill({ fields }: Shape, cursor: Cursor): boolean {
     let count = 0;
+    let isText = false;
+    this.#strays = false;
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
       const start = cursor.at;
       const end = skipName(cursor);
@@ -176,8 +180,9 @@ export class RawText {
         const field = fields[count];
         if (field === undefined || !isAt(field.name, cursor.bytes, start, end)) return false;
         if (field.isRead && !this.#value(field, SLOT * count, cursor)) return false;
+        isText = !field.isRead;
         count += 1;
-      }
+      } else if (!isText) this.#strays = true;
       skipWord(cursor);
     }
     return count === fields.length;
@@ -205,16 +210,18 @@ export class RawText {
     return true;
   }
 
-  /** Adds what has no column as it is written. */
+  /** Adds what has no column as it is written, and the words that belong to no field. */
   #keep({ fields }: Shape, cursor: Cursor, row: EventRow): void {
-    if (!fields.some(({ isText }) => isText)) return;
+    if (!this.#strays && !fields.some(({ isText }) => isText)) return;
     let count = -1;
-    let isText = false;
     for (cursor.skipBlanks(); cursor.at < cursor.end; cursor.skipBlanks()) {
       const { at } = cursor;
+      let isText = true;
       if (skipName(cursor) >= 0) {
         count += 1;
-        isText = fields[count]?.isText === true;
+        const field = fields[count];
+        isText = field?.isText === true;
+        if (field?.isRead === true) this.#value(field, SLOT * count, cursor);
       }
       skipWord(cursor);
       if (!isText) continue;
@@ -234,7 +241,9 @@ export class RawText {
     const key = `${event} ${names.join(' ')}`;
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
-    if (this.#shapes.size >= MOST_SHAPES || names.length > MOST_FIELDS) return null;
+    // two lines in one, or what only looks like fields
+    const isTwice = new Set(names).size < names.length && TRACEPOINTS[event]?.shared === true;
+    if (this.#shapes.size >= MOST_SHAPES || names.length > MOST_FIELDS || isTwice) return null;
     const shape = shapeOf(event, names, number);
     this.#shapes.set(key, shape);
     return shape;

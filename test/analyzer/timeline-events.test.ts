@@ -66,6 +66,10 @@ describe('timeline of exits and entries', () => {
     assert.equal(await count('previous_tsc_offset'), printed('kvm_write_tsc_offset'));
     assert.equal(await count('vcpu_match GPA'), printed('vcpu_match_mmio'));
     assert.equal(await count('code:1 write_tsc'), printed('kvm_write_tsc_offset: vcpu=1 '));
+    assert.equal(await count('next_tsc_offset=0'), printed('next=0'));
+    assert.equal(await count('previous_tsc_offset:18446744051901653896'), printed('prev=18446744051901653896 '));
+    assert.equal(await count('load=1'), printed('kvm_fpu:              load'));
+    assert.equal(await count('load:0 fpu'), printed('kvm_fpu:              unload'));
     reader.close();
   });
 

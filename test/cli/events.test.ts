@@ -89,6 +89,15 @@ describe('events', () => {
     assert.deepEqual([...seen].sort(), Object.keys(SAID).sort());
   });
 
+  it('have no name twice, where an address lies in a page', async (t) => {
+    const path = join(scratch(t), 'shadow.txt');
+    const line = (text: string): string => ` qemu-1 [000] 1.0: ${text}\n`;
+    const exit = line('kvm_exit: vcpu 0 reason EXCEPTION_NMI rip 0x1 info1 0x5123 info2 0x0 intr_info 0x80000b0e');
+    writeFileSync(path, exit + line('handle_mmio_page_fault: addr:5123 gfn 77 access 6'));
+    const [, event] = linesOf((await call('events', path, '--json')).out).map((text) => JSON.parse(text));
+    assert.deepEqual(event.values, { access: '0x6', addr: '0x5123', gpa: '0x77000' });
+  });
+
   it('are chosen by kind and tracepoint, by number and time, and bounded in number', async () => {
     const count = async (...words: string[]): Promise<number> =>
       linesOf((await call('events', RECORDING, ...words)).out).length;

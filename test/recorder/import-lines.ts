@@ -345,6 +345,50 @@ export const TEXTS: readonly (readonly [text: string, row: Expected])[] = [
   ],
   ['kvm_hv_send_ipi: vector d1 processor_mask 0x3', { kind: 'irq', code: 0xd1, value: 3, tracepoint: 0 }],
   ['kvm_mmu_set_dirty_bit: gpa fee00000', { kind: 'mmu_walk', tracepoint: 0, gpa: 0xfee0_0000 }],
+  [
+    'kvm_nested_vmenter_failed: early hardware check VM-instruction error: 7',
+    { kind: 'entry_failed', tracepoint: 0, code: 7, text: 'early hardware check VM-instruction error: 7' },
+  ],
+  // what a flag cannot hold, what is told twice, and what no key explains
+  [
+    'kvm_set_irq: gsi 4 level 2 source 0',
+    { kind: 'irq_line', code: 4, info2: 0, flags: 32, tracepoint: 0, text: 'level 2' },
+  ],
+  [
+    'kvm_set_irq: gsi 4 level -1 source 0 (MSI)',
+    { kind: 'irq_line', code: 4, info2: 0, flags: 32, tracepoint: 0, text: 'level -1 (MSI)' },
+  ],
+  [
+    'kvm_apic_ipi: dst 1 vec 253 (Fixed) dst 2 vec 254 (Fixed)',
+    { kind: 'irq', code: 253, value: 1, tracepoint: 0, text: '(Fixed) dst 2 vec 254 (Fixed)' },
+  ],
+  ['kvm_fpu: load unload', { kind: 'fpu', flags: 32, tracepoint: 0, text: 'unload' }],
+  [
+    'kvm_set_irq: gsi=4 level=1 irq_source_id=0 gsi=5 level=0 irq_source_id=1',
+    {
+      kind: 'irq_line',
+      code: 4,
+      flags: 32,
+      tracepoint: 0,
+      text: 'irq_source_id=0 gsi=5 level=0 irq_source_id=1',
+    },
+  ],
+  [
+    'kvm_set_irq: gsi=4 level=1 irq_source_id=0 and more',
+    { kind: 'irq_line', code: 4, info2: 0, flags: 32, tracepoint: 0, text: 'and more' },
+  ],
+  [
+    'kvm_mmu_set_spte: gfn 65 spte 66 (----) level 4 at 67',
+    { kind: 'mmu', gpa: 0x6_5000, value: 0x66, code: 4, info2: 0x67, tracepoint: 0, text: '(----)' },
+  ],
+  [
+    'handle_mmio_page_fault: addr:5123 gfn 77 access 6 级别',
+    { kind: 'mmio_cache', gpa: 0x7_7000, code: 6, tracepoint: 0, text: 'addr:5123 级别' },
+  ],
+  [
+    'kvm_update_master_clock: masterclock 1 hostclock tsc offsetmatched 0',
+    { kind: 'clock', flags: 32, info2: 1, value: 0, tracepoint: 0, text: 'hostclock tsc' },
+  ],
   ['kvm_fpu: load', { kind: 'fpu', flags: 32, tracepoint: 0 }],
   [
     'sched:sched_switch: prev_comm=x ==> next_comm=y',

@@ -169,6 +169,13 @@ it('the dictionary names the fields in the columns, as the records have them', (
   assert.deepEqual(said('kvm_async_pf_doublefault'), { gva: 'gva' });
   assert.deepEqual(said('kvm_apicv_update_request'), { on: 'activate', code: 'bit' });
   assert.equal(said('kvm_page_fault'), null);
+  assert.deepEqual(said('fast_page_fault'), {
+    gva: 'gva',
+    gpa: 'gva',
+    error_code: 'error_code',
+    old: 'old_spte',
+    value: 'new_spte',
+  });
 });
 
 const folder = sharedPath('tracefs-6.18');

@@ -119,9 +119,12 @@ const PART: { readonly [use in Use]?: string } = {
   msi_destination: 'destination',
 };
 
-/** Whether the columns hold all of a field of a record; else it is kept as text as well. */
+/**
+ * Whether the columns hold all of a field of a record; else it is kept as text as well. An error number is what the message
+ * beside it ends in.
+ */
 export const holdsAll = (filled: Filled | readonly Filled[]): boolean =>
-  usesOf(filled).every(([use]) => PART[use] === undefined);
+  usesOf(filled).every(([use]) => PART[use] === undefined && use !== 'failure');
 
 /** Columns and bits of `flags` that a use fills with what the field's name says. */
 const FILLS: { readonly [use in Use]?: readonly string[] } = {
@@ -135,18 +138,19 @@ const FILLS: { readonly [use in Use]?: readonly string[] } = {
 
 /**
  * What the columns of a tracepoint that shares its kind hold, as the trace's dictionary says it: JSON, the names of fields
- * by column or by bit of `flags`. Null where the kind says it. `own` are the fields that its records have, if that is known.
+ * by column or by bit of `flags`, no name twice in a row. Null where the kind says it. `own` are the fields that its records
+ * have, if that is known; a column that one of several may fill has no other name then.
  */
 export function saysOf({ shared, fields }: Tracepoint, own: readonly string[] | null): string | null {
   if (!shared) return null;
-  const said: { [column: string]: string } = {};
-  for (const [field, filled] of Object.entries(fields)) {
-    if (own !== null && !own.includes(field)) continue;
-    for (const [use] of usesOf(filled)) {
-      const part = PART[use];
-      const columns = part === undefined ? FILLS[use] : [CONVERSIONS[use as keyof typeof CONVERSIONS]];
-      for (const column of columns ?? []) said[column] ??= part ?? field;
-    }
+  const said = new Map<string, string | null>();
+  const present = Object.entries(fields).filter(([field]) => own === null || own.includes(field));
+  const uses = present.flatMap(([field, filled]) => usesOf(filled).map(([use]) => ({ field, use })));
+  for (const { field, use } of uses) {
+    const part = PART[use];
+    const columns = part === undefined ? FILLS[use] : [CONVERSIONS[use as keyof typeof CONVERSIONS]];
+    for (const column of columns ?? []) said.set(column, said.has(column) ? null : (part ?? field));
   }
-  return JSON.stringify(said);
+  if (uses.some(({ use }) => use === 'page')) said.delete('gpa');
+  return JSON.stringify(Object.fromEntries([...said].filter(([, name]) => name !== null)));
 }
