@@ -55,7 +55,8 @@ interface Word {
 
 function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
   const [, column, digits] = /^(?:([a-z_0-9]+)[:=])?(0x[0-9a-f]{1,16}|[0-9]{1,20})$/.exec(word) ?? [];
-  const value = digits === undefined ? null : BigInt.asUintN(64, BigInt(digits));
+  const number = BigInt(digits ?? -1);
+  const value = number >= 0n && number >> 64n === 0n ? number : null;
   // a field that no column holds is in the text, where it is written so
   const part = column === undefined || word.includes('=') ? word : null;
   const holds = (name: string | null): boolean => part !== null && (name ?? '').toLowerCase().includes(part);
