@@ -13,8 +13,11 @@ export const BARE = { error: 'vm-instruction-error:', entry: 'vm-entry-failure:'
 const END = String.raw`(?!\w|\.(?!["'\x60]|\s*$))`;
 const NUMBER = String.raw`(0x[0-9a-f]{1,16}|\d{1,20})${END}`;
 const HEX = `((?:0x)?[0-9a-f]{1,8})${END}`;
-/** ` code: `, `=`, ` number is `, a blank, or what ends a name in JSON. */
-const TO = String.raw`(?:[ _](?:code|number|field|status))?["']?\s*(?:[:=]|->|\bis\b|\bwas\b)?\s*["'(#]?`;
+/**
+ * ` code: `, `=`, ` number is `, a blank, or what ends a name in JSON. No blanks may stand next to others that are optional
+ * too, here and below: a line of many would be tried with every division of them.
+ */
+const TO = String.raw`(?:[ _](?:code|number|field|status))?["']?\s*(?:(?:[:=]|->|\bis\b|\bwas\b)\s*)?["'(#]?`;
 /** The encoding of the field that holds it; SDM volume 3D, appendix B, "Field Encoding in VMCS". */
 const FIELD = String.raw`[([]0x0*4400[)\]]`;
 
@@ -87,7 +90,7 @@ const WORDINGS: readonly Wording[] = [
     ...OF_ANY,
   },
   {
-    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume)\b(?::?\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:\(|with |due to |- )?\s*(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
+    pattern: anyCase`\b(?:__vmx_)?vm(?:launch|resume)\b(?::?\s+(?:has\s+)?failed|\s+failure)?[,:;.!]?\s*(?:(?:\(|with |due to |- )\s*)?(?:vm[- ]?)?(?:instruction )?err(?:or)?${TO}${NUMBER}`,
     ...OF_ENTRY,
   },
   {
@@ -122,7 +125,7 @@ const WORDINGS: readonly Wording[] = [
   },
   {
     // bhyve, xhyve and hvt, a line for each; PAL and others the reason with a colon. In a line of Xen it is part of more.
-    pattern: anyCase`(?<!failed vm entry \()\b(?:vm[- ]?)?exit:?[ _]reason(?: is)?\s*[:=]?\s*${NUMBER}`,
+    pattern: anyCase`(?<!failed vm entry \()\b(?:vm[- ]?)?exit:?[ _]reason(?: is)?\s*(?:[:=]\s*)?${NUMBER}`,
     ...OF_REASON,
   },
   {

@@ -1,6 +1,7 @@
 /** Errors that a log reports in one line, without a dump. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { respelled } from '../../../analyzer/explain/bare-errors.js';
 import { only } from './helpers.js';
 
 describe('bare VM-instruction errors', () => {
@@ -270,5 +271,48 @@ describe('failed VMX instructions other than entries', () => {
       ['invvpid failed: ext=0x2 vpid=0 gva=0x0', /lacks this type/],
     ];
     for (const [line, wanted] of SAID) assert.match(says(`kvm_intel: ${line}`), wanted);
+  });
+});
+
+describe('lines of many blanks', () => {
+  const BLANKS = ' '.repeat(20_000);
+  /** The shortest of some: others may use the machine. */
+  const milliseconds = (line: string): number =>
+    Math.min(
+      ...[1, 2, 3].map(() => {
+        const before = performance.now();
+        respelled(line);
+        return performance.now() - before;
+      }),
+    );
+  const STARTS = [
+    ...[
+      'vm-instruction error',
+      'vmread(0x4400)',
+      'vmlaunch',
+      'vmlaunch failed',
+      'vmlaunch err',
+      'vm entry',
+      'VM exit reason',
+    ],
+    ...[
+      'vm entry failed',
+      'vm entry failed with',
+      'FailEntry',
+      'FailEntry {',
+      'FAIL_ENTRY reason',
+      'inst_error',
+      'VMfailValid',
+    ],
+    ...['VMfailValid {', 'VMfailValid(error', 'hardware_entry_failure_reason', 'vmptrld failed', 'vmxon failed: error'],
+    ...['HM: CPU[0] Instruction error', 'HM: Last instruction error', 'd1v0', 'vmlaunch failed with code'],
+  ];
+  // A word of each kind that is worth a look, so that every wording is tried on the line.
+  const WORTH = 'exit reason 80000021, vm-instruction error';
+  it('take no longer than their length asks for', () => {
+    for (const start of STARTS)
+      for (const end of ['', '7', '8 x', '-', '= x', ': 7 (', '7.'])
+        for (const line of [`${start}${BLANKS}${end}`, `${start} =${BLANKS}${end}`, `${start} 7${BLANKS}${end}`])
+          assert.ok(milliseconds(`${line} ${WORTH}`) < 100, JSON.stringify(line.replace(BLANKS, '  ')));
   });
 });
