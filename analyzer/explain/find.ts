@@ -6,7 +6,7 @@ import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
 import { type Hit, hitsOf, isSpeaking, mayBeRow, type Place, placesOf, starts } from './hits.js';
 import type { Line, Log } from './lines.js';
-import { isOfOutput, markOf, unmarked } from './marks.js';
+import { isOfOutput, markOf, unglued, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
 import type { Family, Row } from './row.js';
@@ -53,7 +53,7 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
   readonly #window: Seen[] = [];
-  /** Those before it that may have announced a dump. */
+  /** Those before it that may have announced a dump, empty where one has them. */
   readonly #past: Seen[] = [];
   readonly #open = new Map<string, Builder>();
   /** Those of the open dumps; every thread of a log may have begun one. */
@@ -74,6 +74,8 @@ class Finder {
   #fed = { index: -1, thread: '', mark: '' };
   /** What marks the line as one of a comment or of a quote. */
   #mark = '';
+  /** What follows the line tells that QEMU printed the error in it. */
+  #isPrinted = false;
 
   constructor(found: (dump: Dump) => void) {
     this.#found = found;
@@ -99,15 +101,18 @@ class Finder {
     const line = this.#window[0];
     if (line !== undefined) this.#line(i, line);
     this.#window.shift();
-    if (line !== undefined && this.#past.push(line) > ANNOUNCED) this.#past.shift();
+    if (line === undefined) return;
+    const isFed = this.#fed.index >= i;
+    if (this.#past.push(isFed ? { ...line, text: '' } : line) > ANNOUNCED) this.#past.shift();
   }
 
   #line(i: number, { text: whole, length, number }: Seen): void {
     const at = this.#at;
     this.#at += length + 1;
     if (i <= this.#joined) return;
+    this.#isPrinted = isOfOutput(whole, this.#window);
     const shown = this.#shown(whole);
-    const front = this.#withValue(i, shown);
+    const front = this.#withValue(i, this.#isPrinted ? unglued(shown) : shown);
     const dropped = this.#open.size > 0 ? droppedBy(front) : null;
     if (dropped !== null) for (const builder of this.#open.values()) builder.drop(number, dropped);
     this.#longest = this.#open.size === 0 ? 0 : Math.max(this.#longest, shown.length);
@@ -118,7 +123,7 @@ class Finder {
     }
     let text = folded(respelled(front));
     let places = placesOf(text);
-    let hits = this.#possible(hitsOf(text, places, front));
+    let hits = this.#possible(hitsOf(text, places, front, this.#isPrinted));
     if (
       isBroken ||
       this.#isOpenEnded(text, places, hits) ||
@@ -161,7 +166,7 @@ class Finder {
     const rest = unmarked(line, this.#fed.mark);
     if (rest === null && this.#fed.mark !== '' && line.trim() !== '') this.#fed.mark = '';
     this.#mark = rest === null ? markOf(line) : this.#fed.mark;
-    if (rest !== null || this.#mark === '' || !isOfOutput(line, this.#window)) return rest ?? line;
+    if (rest !== null || this.#mark === '' || !this.#isPrinted) return rest ?? line;
     return unmarked(line, this.#mark) ?? line;
   }
 
@@ -236,7 +241,7 @@ class Finder {
     let found: [text: string, hits: Hit[]] = [text, hits];
     let [line, last] = broken;
     for (let isOpen = true; isOpen && following.length > 0; ) {
-      const whole = unwrap(line, following, last.length >= this.#longest);
+      const whole = unwrap(line, following, last.length >= this.#longest, this.#isPrinted);
       if (whole === null) break;
       if (whole.isHard) this.#width = last.length;
       this.#joined = Math.max(i, this.#joined) + whole.lines;

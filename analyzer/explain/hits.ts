@@ -103,8 +103,9 @@ const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string)
 /**
  * Everything of a folded line that fits a row, left to right.
  * @param line the same before it was folded
+ * @param isPrinted an error of QEMU is a report, whatever stands beside it
  */
-export function hitsOf(text: string, places: readonly Place[], line = text): Hit[] {
+export function hitsOf(text: string, places: readonly Place[], line = text, isPrinted = false): Hit[] {
   const anyCase = isOneCase(text);
   const hits = places.flatMap(({ at, rows }) =>
     rows.flatMap((row): Hit[] => {
@@ -115,7 +116,7 @@ export function hitsOf(text: string, places: readonly Place[], line = text): Hit
   // A row inside a longer one is part of it: `CR3=` of `CR0= CR3= CR4=`.
   return hits.filter(
     (hit) =>
-      !isSpokenOf(hit, text, line) &&
+      ((isPrinted && hit.row.family === 'qemu') || !isSpokenOf(hit, text, line)) &&
       !hits.some(
         ({ fit: { from, to } }) => from <= hit.fit.from && hit.fit.to <= to && to - from > hit.fit.to - hit.fit.from,
       ),

@@ -5,7 +5,7 @@ import type { Line } from './lines.js';
 import { momentOf } from './moments.js';
 import type { Row } from './row.js';
 import { ROWS } from './rows.js';
-import { fit, folded, plain } from './template.js';
+import { folded, plain } from './template.js';
 
 /** A row goes on for at most this many lines. */
 export const WRAPPED = 2;
@@ -96,12 +96,11 @@ export const mayEndInHead = (line: string): boolean => LAST_WORDS.has(lastWord(l
 const FRONT = 7;
 const BACK = 22;
 
-/** The last of the lines that has a part of such a head and is not whole: what it said is lost. */
+/** The last of the lines, none of which is of a dump, that has such a head or a part of one: what it said is lost. */
 export function lostError(lines: readonly Line[]): { readonly line: number; readonly row: Row } | null {
   const isLost = ({ text }: Line, row: Row): boolean => {
     const whole = folded(text);
-    const at = whole.indexOf(row.head.slice(0, FRONT));
-    return at < 0 ? whole.includes(row.head.trim().slice(-BACK)) : fit(row, whole, at, false) === null;
+    return whole.includes(row.head.slice(0, FRONT)) || whole.includes(row.head.trim().slice(-BACK));
   };
   const rows = ROWS.filter(isError);
   const line = lines.findLast((one) => rows.some((row) => isLost(one, row)));
@@ -176,8 +175,14 @@ interface Joined {
  * them, of which the next line has no time of its own: that would look like the rest of a value.
  * @param following the lines after it
  * @param mayBeHard the line is as long as a terminal was wide, as far as that is known
+ * @param isPrinted as for `hitsOf`
  */
-export function unwrap(line: string, following: readonly string[], mayBeHard: boolean): Whole | null {
+export function unwrap(
+  line: string,
+  following: readonly string[],
+  mayBeHard: boolean,
+  isPrinted: boolean,
+): Whole | null {
   const end = folded(line).length;
   let open: Joined[] = [{ line, isHard: false, isSoft: true }];
   let used = 0;
@@ -196,7 +201,7 @@ export function unwrap(line: string, following: readonly string[], mayBeHard: bo
       const text = folded(joined.line);
       const places = placesOf(text);
       if (!mayGoOn(text, places, end)) continue;
-      const hits = hitsOf(text, places);
+      const hits = hitsOf(text, places, text, isPrinted);
       const across = hits.filter(
         ({ row, fit: { from, to } }) => from < end && to > end && (mayBeHard || joined.isSoft || isError(row)),
       );

@@ -81,3 +81,62 @@ describe('a comment that speaks of an error', () => {
     }
   });
 });
+
+// kvm_cpu_exec of accel/kvm/kvm-all.c prints the registers behind the error, and target/i386/kvm/kvm.c its advice between.
+describe('an error of QEMU with its advice or registers below', () => {
+  const ERRORS = {
+    'KVM: entry failed, hardware error 0x80000021': 0x8000_0021n,
+    'KVM internal error. Suberror: 1': 1n,
+  };
+  const told = (text: string): unknown =>
+    findDumps(text).map(({ values, damage }) => [
+      (values.get('error.hardware') ?? values.get('error.internal'))?.value,
+      values.get('qemu.rip')?.value,
+      damage,
+    ]);
+  const FRONTS = [
+    'Booting from Hard Disk...',
+    'BUILDID git-9346e',
+    '[    0.000000] Linux version',
+    '\0\0',
+    'vm-test ',
+    '12 ',
+  ];
+  const WRITERS = ['2024-05-01T10:11:12.123456Z 01O ', '<system-out><![CDATA[', 'stderr was "', 'qemu exited with '];
+  for (const [error, number] of Object.entries(ERRORS))
+    it(`is a report behind anything: ${error}`, () => {
+      for (const front of [...FRONTS, ...WRITERS])
+        for (const between of ['', ADVICE])
+          assert.deepEqual(told(`${front}${error}\n${between}${REGISTERS}`), [[number, 0xfff0n, []]], front);
+    });
+  it('is one where each line has a number or a name in front, or is a string of a list', () => {
+    const lines = `KVM: entry failed, hardware error 0x80000021\n${ADVICE}\n${REGISTERS}`.trimEnd().split('\n');
+    for (const write of [
+      (line: string, i: number) => `${i + 1}\t${line}`.padStart(7),
+      (line: string) => `vm-test ${line}`,
+      (line: string) => ` '${line}\\n'`,
+      (line: string) => `'${line}',`,
+    ])
+      assert.deepEqual(told(lines.map(write).join('\n')), [[0x8000_0021n, 0xfff0n, []]], write('', 0));
+  });
+  it('is one in a string of Python', () => {
+    const text = `KVM: entry failed, hardware error 0x80000021\n${ADVICE}\n${REGISTERS}`.replaceAll('\n', '\\n');
+    assert.deepEqual(told(`E   AssertionError: assert 'Linux' in "${text}"`), [[0x8000_0021n, 0xfff0n, []]]);
+  });
+  it('is one where a terminal broke its number', () => {
+    const text = `vm-test KVM: entry failed, hardware error 0x8\n0000021\n${ADVICE}\n${REGISTERS}`;
+    assert.deepEqual(told(text), [[0x8000_0021n, 0xfff0n, []]]);
+  });
+  it('is the last before them; another speaks of it', () => {
+    const text = `about KVM: entry failed, hardware error 0x7\nKVM: entry failed, hardware error 0x80000021\n${REGISTERS}`;
+    assert.deepEqual(told(text), [[0x8000_0021n, 0xfff0n, []]]);
+  });
+  it('is lost where that is too far away to tell, so that they are damaged', () => {
+    const text = `vm-test KVM: entry failed, hardware error 0x80000021\n${'tick\n'.repeat(6)}${REGISTERS}`;
+    const [dump] = findDumps(text);
+    assert.deepEqual(
+      dump?.damage.map(({ kind, line }) => [kind, line]),
+      [['garbled', 1]],
+    );
+  });
+});
