@@ -25,9 +25,14 @@ export interface WorkerStart {
   readonly store: Store['name'];
   readonly path: string;
   readonly port: MessagePort;
+  /** Carries no messages: it is closed when the worker ends. */
+  readonly life: MessagePort;
   /** Words of 32 bits, in the order of SHARED. */
   readonly shared: SharedArrayBuffer;
 }
 
-/** Words that both threads see: how many answers there are, to wait for, and whether the worker can be asked, or has ended. */
+/** What the thread that watches a worker is given: the other end of its `life`. */
+export type Watch = Pick<WorkerStart, 'life' | 'shared'>;
+
+/** Words that all threads see: how many answers there are, to wait for, and whether the worker can be asked, or has ended. */
 export const SHARED = { answered: 0, ready: 1, ended: 2 } as const;

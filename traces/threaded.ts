@@ -9,7 +9,7 @@ import { type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_thre
 import { type ChunkBuffer, copyChunkBuffer, layoutOf, newSharedBuffer } from './column.js';
 import { TraceDigest } from './digest.js';
 import { TraceError } from './errors.js';
-import { type Answer, type Request, SHARED, type WorkerStart } from './exchange.js';
+import { type Answer, type Request, SHARED, type Watch, type WorkerStart } from './exchange.js';
 import type { TableName } from './schema.js';
 import type { Backend, Prepared, Segment, Sink, Store } from './sink.js';
 
@@ -17,9 +17,8 @@ import type { Backend, Prepared, Segment, Sink, Store } from './sink.js';
 const AHEAD = 2;
 const MOST_AHEAD = 6;
 
-/** Milliseconds of a wait for an answer, and how many of them no worker takes that lives: disks may stall for minutes. */
+/** Milliseconds of a wait for an answer until the owner doubts that the worker lives, and asks again whether it does. */
 const WAIT = 1000;
-const MOST_WAITS = 1200;
 const ENDED = 'the thread that writes it ended early, as where memory is short';
 
 export class ThreadedSink implements Sink {
@@ -111,7 +110,9 @@ class Helper {
   readonly #path: string;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #shared: Int32Array;
+  readonly #shared: Int32Array<SharedArrayBuffer>;
+  /** Closed when the worker ends; null once a thread was started that waits for that. */
+  #life: MessagePort | null;
   readonly #take: (answer: Answer) => void;
   readonly #free = new Map<TableName, ChunkBuffer[]>();
   #asked = 0;
@@ -120,13 +121,15 @@ class Helper {
 
   constructor(store: Store['name'], path: string, take: (answer: Answer) => void) {
     const { port1, port2 } = new MessageChannel();
+    const { port1: life, port2: workersLife } = new MessageChannel();
     this.#path = path;
     const shared = new SharedArrayBuffer(4 * Object.keys(SHARED).length);
     this.#shared = new Int32Array(shared);
+    this.#life = life;
     this.#take = take;
     this.#port = port1;
-    const workerData: WorkerStart = { store, path, port: port2, shared };
-    const options = { workerData, transferList: [port2], execArgv: [] };
+    const workerData: WorkerStart = { store, path, port: port2, life: workersLife, shared };
+    const options = { workerData, transferList: [port2, workersLife], execArgv: [] };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), options);
     this.#worker.unref();
     this.#worker.on('error', () => {}); // what is asked of it fails then
@@ -135,11 +138,7 @@ class Helper {
 
   /** It can be asked. */
   get isReady(): boolean {
-    return Atomics.load(this.#shared, SHARED.ready) === 1 && !this.#isOver;
-  }
-
-  get #isOver(): boolean {
-    return Atomics.load(this.#shared, SHARED.ended) === 1;
+    return Atomics.load(this.#shared, SHARED.ready) === 1;
   }
 
   /** Whole chunks that the worker has not yet answered. */
@@ -192,16 +191,30 @@ class Helper {
     void this.#worker.terminate();
   }
 
-  /** @throws TraceError where no answer will come */
+  /**
+   * However long the worker takes, it is waited for while it lives: a disk may stall for minutes.
+   * @throws TraceError where no answer will come
+   */
   #wait(): void {
     const isAnswered = (): boolean => Atomics.load(this.#shared, SHARED.answered) !== this.#received;
-    for (let waits = 0; !isAnswered(); waits++) {
+    while (!isAnswered()) {
       // its answers come before its end
-      if ((this.#isOver && !isAnswered()) || waits === MOST_WAITS)
+      if (Atomics.load(this.#shared, SHARED.ended) === 1 && !isAnswered())
         throw new TraceError('TRACE_UNWRITABLE', this.#path, null, ENDED);
-      Atomics.wait(this.#shared, SHARED.answered, this.#received, WAIT);
+      if (Atomics.wait(this.#shared, SHARED.answered, this.#received, WAIT) === 'timed-out') this.#watch();
     }
     this.#receive();
+  }
+
+  /** Has a thread look for the worker's end, from the first long wait on: few traces have one. */
+  #watch(): void {
+    if (this.#life === null) return;
+    const watch: Watch = { life: this.#life, shared: this.#shared.buffer };
+    this.#life = null;
+    const watcher = new Worker(new URL('./watch.js', import.meta.url), { execArgv: [] });
+    watcher.unref();
+    watcher.on('error', () => {}); // the trace may be written all the same
+    watcher.postMessage(watch, [watch.life]);
   }
 
   #receive(): void {

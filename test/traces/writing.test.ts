@@ -24,6 +24,22 @@ async function killed(path: string, milliseconds: number, ...words: readonly str
   await once(child, 'exit');
 }
 
+/** How a recorder ends to whose store's worker `fault` happens, and what it says; null where it had to be killed. */
+async function faulty(fault: string, ...words: readonly string[]): Promise<{ code: number | null; says: string }> {
+  const worker = new URL(`./faulty-worker.js?${fault}`, import.meta.url).href;
+  const child = spawn(process.execPath, ['--import', worker, recorder, ...words], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  let says = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    says += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  clearTimeout(late);
+  return { code, says };
+}
+
 for (const store of STORES) {
   test(`${store}: kill -9 while recording leaves a trace that opens up to its last whole chunk`, async (t) => {
     const folder = scratch(t);
@@ -159,19 +175,20 @@ for (const store of STORES) {
     });
   });
 
-  test(`${store}: a worker that ends early ends the recording with an error, and nobody waits for it`, async (t) => {
-    const path = join(scratch(t), `orphan.${store}`);
-    const dying = new URL('./dying.js', import.meta.url).href;
-    const child = spawn(process.execPath, ['--import', dying, recorder, path], { stdio: ['ignore', 'ignore', 'pipe'] });
-    const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
-    let says = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      says += text;
+  // ERR_WORKER_OUT_OF_MEMORY is told to the owner's event loop alone, which does not run while the owner waits
+  for (const fault of ['exit', 'heap'])
+    test(`${store}: a worker that ends early (${fault}) ends the recording with an error, and nobody waits for it`, async (t) => {
+      const path = join(scratch(t), `orphan.${store}`);
+      const { says } = await faulty(fault, path);
+      assert.match(says, /TraceError: .*cannot be written: the thread that writes it ended early/);
+      reading(path, (reader) => assert.ok(!reader.complete && reader.rows('event') > 0));
     });
-    await once(child, 'close');
-    clearTimeout(late);
-    assert.match(says, /TraceError: .*cannot be written: the thread that writes it ended early/);
-    reading(path, (reader) => assert.ok(!reader.complete && reader.rows('event') > 0));
+
+  test(`${store}: a worker that stands still for seconds is waited for`, async (t) => {
+    const path = join(scratch(t), `slow.${store}`);
+    const chunks = 100;
+    assert.deepEqual(await faulty('stall', path, 'new', String(chunks)), { code: 0, says: 'stalled\n' });
+    reading(path, (reader) => assert.ok(reader.complete && reader.rows('event') === chunks * CHUNK_ROWS.event));
   });
 
   // setrlimit(2): a write beyond RLIMIT_FSIZE fails with EFBIG, of which SQLite tells no more than of a disk that fails
