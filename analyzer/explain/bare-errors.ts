@@ -106,8 +106,8 @@ const WORDINGS: readonly Wording[] = [
     ...OF_REASON,
   },
   {
-    // kvm-ioctls as {:?}, in Cloud Hypervisor and others: a pair once, and a structure since.
-    pattern: printed`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}`,
+    // kvm-ioctls as {:?}, in Cloud Hypervisor and others: a pair once, and a structure since. Its number always has an end.
+    pattern: printed`\b\w{0,40}FailEntry\s*(?:\(|\{\s*hardware_entry_failure_reason:)\s*${NUMBER}(?=\s*[,)}])`,
     ...OF_KVM,
     isOwn: true,
   },
@@ -342,12 +342,14 @@ function numberOf(number: string, isHex = false): bigint {
 interface Report {
   readonly from: number;
   readonly to: number;
+  readonly value: bigint;
   readonly says: string;
 }
 
 /** Every wording of a line that reports something, also where several are of one report. */
-function reportsIn(line: string): Report[] {
+export function reportsIn(line: string): Report[] {
   const reports: Report[] = [];
+  if (!mayReport(line) || reportsNothing(line)) return reports;
   for (const { pattern, as, isOne, isHex, isBasic, isOwn, value: meant } of WORDINGS) {
     // `matchAll` would make a copy of each expression for each line.
     pattern.lastIndex = 0;
@@ -355,7 +357,7 @@ function reportsIn(line: string): Report[] {
       const value = meant ?? numberOf(found[1] ?? '', isHex) | (isBasic ? FAILED : 0n);
       const [from, to] = [found.index, found.index + found[0].length];
       if (isOne(value) && (isOwn || isReportOf(line.slice(0, from), line.slice(to))))
-        reports.push({ from, to, says: `${as} 0x${value.toString(16)}` });
+        reports.push({ from, to, value, says: `${as} 0x${value.toString(16)}` });
     }
   }
   return reports;
@@ -363,7 +365,6 @@ function reportsIn(line: string): Report[] {
 
 /** The line in the spelling of BARE, where it reports such errors; else the line as it is. */
 export function respelled(line: string): string {
-  if (!mayReport(line) || reportsNothing(line)) return line;
   let [said, end] = ['', 0];
   for (const { from, to, says } of reportsIn(line).sort((a, b) => a.from - b.from || b.to - a.to)) {
     if (from < end) continue;

@@ -17,6 +17,7 @@ import {
   endsAmidHead,
   endsInHead,
   endsInNumber,
+  endsInReport,
   lostError,
   mayEndInHead,
   unwrap,
@@ -170,9 +171,13 @@ class Finder {
     return unmarked(line, this.#mark) ?? line;
   }
 
-  /** The line with the next one, where a row was broken before its `=`. */
+  /** The line with the next one, where a report was broken amid its number, or a row before its `=`. */
   #withValue(i: number, front: string): string {
     const next = this.#ahead(1);
+    if (next !== undefined && endsInReport(front, next)) {
+      this.#joined = i + 1;
+      return front + next;
+    }
     if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
     const joined = `${front} ${next.replace(QUOTE, '')}`;
     if (placesOf(folded(joined)).length <= placesOf(folded(front)).length) return front;

@@ -1,5 +1,5 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
-import { isToldByKvm, isToldInFull } from './bare-errors.js';
+import { isToldByKvm, isToldInFull, reportsIn } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
 import type { Line } from './lines.js';
 import { momentOf } from './moments.js';
@@ -115,18 +115,49 @@ const LONGEST_HEAD = 60;
 
 /** All that a terminal has left of a number for the next line. */
 const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
-/** The digits that a line ends in, and those that the next begins with. */
+/** The digits that a line ends in, those that the next begins with, and the same where they are all of it: no time does. */
 const LAST_DIGITS = /[\da-f]{1,16}$/i;
 const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
+const ONLY_DIGITS = /^x?[\da-f]{1,16}\W*$/i;
 
 /** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
+const isToldOnlyAs = (joined: bigint, alone: bigint, next: string): boolean =>
+  isToldInFull(joined) || (ONLY_DIGITS.test(next) && isToldByKvm(joined) && !isToldByKvm(alone));
+
 function goesOnAsTold(text: string, next: string): boolean {
   const rest = FIRST_DIGITS.exec(next)?.[0];
   const digits = LAST_DIGITS.exec(text)?.[0];
   if (rest === undefined || digits === undefined) return false;
   if (/^x/i.test(rest)) return digits === '0';
-  const joined = BigInt(`0x${digits}${rest}`);
-  return isToldInFull(joined) || (isToldByKvm(joined) && !isToldByKvm(BigInt(`0x${digits}`)));
+  return isToldOnlyAs(BigInt(`0x${digits}${rest}`), BigInt(`0x${digits}`), next);
+}
+
+/** A line ends in digits, or in what stands before them. */
+const AT_NUMBER = /[\da-fx]$/i;
+/** What ends a number and with it a bracket or a string, or is followed by more of them. */
+const IN_BRACKETS = /^x?[\da-f]{1,16}(?:[)\]}]|,(?!\d))/i;
+const IN_STRING = /^x?[\da-f]{1,16}["'\x60]/i;
+
+const count = (text: string, of: RegExp): number => text.split(of).length - 1;
+
+/** The next line ends a bracket or a string that is open where a line ends. */
+const closes = (line: string, next: string): boolean =>
+  (IN_BRACKETS.test(next) && count(line, /[([{]/) > count(line, /[)\]}]/)) ||
+  (IN_STRING.test(next) && count(line, /["'\x60]/) % 2 === 1);
+
+/**
+ * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
+ * brackets that the next line closes it goes on, whatever it comes to.
+ */
+export function endsInReport(line: string, next: string): boolean {
+  if (!FIRST_DIGITS.test(next) || !AT_NUMBER.test(line)) return false;
+  const end = line.length;
+  const joined = reportsIn(line + next).find(({ from, to }) => from < end && to > end);
+  const alone = reportsIn(line).find(({ to }) => to === end);
+  const isClosed = closes(line, next);
+  if (alone === undefined)
+    return joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined.value));
+  return isClosed || (joined !== undefined && isToldOnlyAs(joined.value, alone.value, next));
 }
 
 /**

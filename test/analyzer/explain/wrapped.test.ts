@@ -71,6 +71,68 @@ describe('wrapped lines', () => {
   });
 });
 
+describe('reports broken amid their number', () => {
+  // What each program prints: dosemu2, Cloud Hypervisor, Firecracker, qemu-kvm until 1.2, Linux until 5.0, Xen, bhyve.
+  const REPORTS: readonly (readonly [front: string, number: string, rest: string])[] = [
+    ['ERROR: KVM_EXIT_FAIL_ENTRY: hardware_entry_failure_reason = ', '0x80000021', ''],
+    ['Unexpected VM exit: FailEntry(', '2147483681', ', 0)'],
+    ['VCPU generated error: FailEntry(', '0x80000021', ', 3)'],
+    ['VcpuExitFailEntry { hardware_entry_failure_reason: ', '26', ', cpu: 2 }'],
+    ['FailEntry(', '7', ')'],
+    ['Received KVM_EXIT_FAIL_ENTRY signal: ', '2147483681', ' on cpu 3'],
+    ['kvm: vm entry failed with error ', '0xffffffff', ''],
+    ['nested_vmx_exit_reflected failed vm entry ', '1a', ''],
+    ['[    5.123456] kvm: VMLAUNCH failed with VM-instruction error ', '26', ''],
+    ['VM-instruction error ', '26', ''],
+    ['(XEN) VMRESUME error: ', '0x1a', ''],
+    ['vm exit[0]\n\texit_reason\t33 (entry failure)\n\tinst_error\t', '18', ''],
+    ['{"level":"error","vm_instruction_error":', '25', '}'],
+    ['{"cpus":[1,2],"vm_instruction_error":', '12', ',"cpu":3}'],
+    ['{"msg":"VM-instruction error ', '12', '"}'],
+    ['VmFailValid(', '12', ')'],
+  ];
+  for (const [front, number, rest] of REPORTS)
+    it(`${front}${number}${rest}`, () => {
+      const whole = values(`boot\n${front}${number}${rest}\nbye\n`);
+      for (let at = 1; at < number.length; at++) {
+        const text = `boot\n${front}${number.slice(0, at)}\n${number.slice(at)}${rest}\nbye\n`;
+        for (const by of ['', '> ']) assert.deepEqual(values(text.replace(/^(?=.)/gm, by)), whole, text);
+      }
+    });
+  it('are none where the bracket that the next line closes has no number of one', () => {
+    for (const text of [
+      '{"vm_instruction_error":2\n6214405}',
+      'FailEntry(7\n7, 0)',
+      'FailEntry(7',
+      'VmFailValid(7\n7)',
+    ])
+      assert.deepEqual(findDumps(`boot\n${text}\nbye\n`), [], text);
+  });
+  it('end with their line where the next begins with a time, an item or a number of its own', () => {
+    const nexts = [
+      '1:00:05 up',
+      '10:00:01 kvm: bye',
+      '2026-11-29T10:00:00Z bye',
+      '1) retry',
+      '2, 3 and 4',
+      '0: foo',
+      '5.5',
+    ];
+    for (const front of [
+      'VM-instruction error 1',
+      'hardware_entry_failure_reason = 1',
+      '[ 1.5] (XEN) VMRESUME error: 0x5',
+    ])
+      for (const next of nexts) assert.deepEqual(values(`${front}\n${next}\n`), values(`${front}\n`), next);
+    for (const next of nexts)
+      assert.deepEqual(
+        values(`KVM: entry failed, hardware error 0x1\n${next}\n`),
+        values('KVM: entry failed, hardware error 0x1\n'),
+        next,
+      );
+  });
+});
+
 /** As a terminal does. */
 const hard = (text: string, width: number): string => text.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
 
