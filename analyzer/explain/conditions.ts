@@ -6,8 +6,10 @@ import type { FieldName } from '../../engine/vmx/fields.js';
 export interface Shown {
   /** A field; null where it is not there. */
   readonly value: (name: string) => bigint | null;
-  /** Whether a line is there that begins so, up to its first value. */
-  readonly has: (head: string) => boolean;
+  /** Whether a line is there that begins so, up to its first value, or whose row is this one. */
+  readonly has: (text: string) => boolean;
+  /** Who printed it, as far as what is there tells. */
+  readonly program: 'kvm' | 'xen';
 }
 export type Condition = (shown: Shown) => boolean;
 
@@ -49,8 +51,13 @@ export const gives =
   ({ value }) =>
     names.some((name) => value(name) !== null);
 
-/** A line is there that begins so. */
+/** A line is there that begins so, or in this form. */
 export const line =
-  (head: string): Condition =>
+  (text: string): Condition =>
   ({ has }) =>
-    has(head);
+    has(text);
+
+export const printedBy =
+  (program: Shown['program']): Condition =>
+  (shown) =>
+    shown.program === program;

@@ -31,9 +31,9 @@ export const hasGiven = ({ lines, given }: Pick<Read, 'lines' | 'given'>, row: R
   lines.has(row) || row.names.some((name) => name !== null && given.has(name));
 
 /** What is there of a dump, for conditions. */
-export function shownOf({ lines, value }: Pick<Read, 'lines' | 'value'>): Shown {
-  const heads = new Set([...lines.keys()].map(({ head }) => head));
-  return { value, has: (head) => heads.has(head) };
+export function shownOf({ lines, value, program }: Pick<Read, 'lines' | 'value' | 'program'>): Shown {
+  const printed = new Set([...lines.keys()].flatMap(({ head, text }) => [head, text]));
+  return { value, program, has: (text) => printed.has(text) };
 }
 
 const lackingOf = (read: Read, isPrinted: (row: Row) => boolean): Row[] =>
@@ -46,7 +46,10 @@ const lackingOf = (read: Read, isPrinted: (row: Row) => boolean): Row[] =>
   );
 
 /** What a printer always prints and a dump lacks. */
-export const lacking = (read: Read): Row[] => lackingOf(read, ({ optional }) => !optional);
+export function lacking(read: Read): Row[] {
+  const shown = shownOf(read);
+  return lackingOf(read, ({ optional, unless }) => !optional && unless?.(shown) !== true);
+}
 
 /** Lines that stand together and are missing. */
 interface Gap {

@@ -265,7 +265,7 @@ export function printVmcs(as: PrintedAs, vmcs: Printed, error: bigint | null): s
   const value = (name: string): bigint | null => other[name] ?? vmcs.fields.get(name) ?? null;
   const prefix = as === 'xen' ? '(XEN) ' : '';
   const body = LAYOUTS[as]
-    .filter((line) => line.when?.({ value, has: () => false }) ?? true)
+    .filter((line) => line.when?.({ value, has: () => false, program: 'kvm' }) ?? true)
     .map(({ text }) => {
       const filled = text.replace(SLOT, (_, name: string, digits: string) =>
         (value(name) ?? 0n).toString(16).padStart(Number(digits), '0'),

@@ -4,7 +4,8 @@
  * in `%08lx`, are at most what the field holds, and begin with a 0 only where a printer pads to all of that.
  *
  * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{:n}` one that is
- * no field, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or not. Blanks count for nothing around `=` and
+ * no field, `{NAME:=n}` one of n digits and no `0x`, which tells a form from others, `{*}` any word, `{@}` a pointer as
+ * the kernel prints it, hashed or not. Blanks count for nothing around `=` and
  * for one elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be
  * none, where a name is wider than its column (`%-20s`).
  */
@@ -50,12 +51,13 @@ export interface Template {
   readonly anyCase: RegExp;
 }
 
-const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:\d+(?:-\d+)?)\}/g;
+const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:(?:=?\d+|\d+-\d+))\}/g;
 const LITERAL = /[.*+?^${}()|[\]\\]/g;
 
 /** No register is wider. */
 const WIDEST = 16;
 const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
+const exactly = (digits: number): string => `([0-9a-fA-F]{${digits}})(?![0-9a-zA-Z])`;
 
 const WORDS: { readonly [slot: string]: string } = {
   '*': '[^ ]{1,80}',
@@ -77,9 +79,9 @@ export function template(text: string, bytesOf: (name: string) => number | undef
     const word = WORDS[match[1] ?? ''];
     if (word !== undefined) source += word;
     else {
-      source += HEX;
+      const [least = '', upper] = width.replace('=', '').split('-');
+      source += width.startsWith('=') ? exactly(Number(least)) : HEX;
       names.push(name === '' ? null : name);
-      const [least = '', upper] = width.split('-');
       digits.push(Number(least));
       most.push(upper === undefined ? 2 * (bytesOf(name) ?? WIDEST / 2) : Number(upper));
     }

@@ -16,11 +16,15 @@ import {
   not,
   pin,
   primary,
+  printedBy,
   secondary,
 } from './conditions.js';
 import { may, must, only, type RowSpec, when as whenever } from './row.js';
 
 const SEGMENTS = ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'] as const;
+/** With a selector, and without. */
+const SELECTED = [...SEGMENTS, 'LDTR', 'TR'] as const;
+const TABLES = ['GDTR', 'IDTR'] as const;
 const kvmSegment = (name: string): string =>
   `${name}: sel=0x{GUEST_${name}_SELECTOR:4}, attr=0x{GUEST_${name}_AR_BYTES:5}, limit=0x{GUEST_${name}_LIMIT:8}, base=0x{GUEST_${name}_BASE:16}`;
 const kvmTable = (name: string): string => `${name}: limit=0x{GUEST_${name}_LIMIT:8}, base=0x{GUEST_${name}_BASE:16}`;
@@ -33,13 +37,52 @@ const EFER_LMA = 1 << 10;
 const EPT = secondary(SECONDARY.ept);
 const TPR_SHADOW = primary(PRIMARY.tprShadow);
 
+const XEN_PREFIX = /\(XEN\)/i;
+const NO_XEN_PREFIX = /^(?!.*\(XEN\))/i;
+const EXCEPTIONS =
+  'ExceptionBitmap={EXCEPTION_BITMAP:8} PFECmask={PAGE_FAULT_ERROR_CODE_MASK:8} PFECmatch={PAGE_FAULT_ERROR_CODE_MATCH:8}';
+
+/** Lines that Xen 4.0 to 4.5 alone print so, in the order of each section: their form tells it where others are lost. */
+const FORMS_4_5 = {
+  guest: {
+    pat: 'Guest PAT = 0x{GUEST_IA32_PAT:16}',
+    tsc: 'TSC Offset = {TSC_OFFSET:=16}',
+    debug: 'DebugCtl = {GUEST_IA32_DEBUGCTL:=16} DebugExceptions = {GUEST_PENDING_DBG_EXCEPTIONS:=16}',
+    activity: 'Interruptibility = {GUEST_INTERRUPTIBILITY_INFO:=4} ActivityState = {GUEST_ACTIVITY_STATE:=4}',
+  },
+  host: {
+    selectors:
+      'CS={HOST_CS_SELECTOR:4} DS={HOST_DS_SELECTOR:4} ES={HOST_ES_SELECTOR:4} FS={HOST_FS_SELECTOR:4} GS={HOST_GS_SELECTOR:4} SS={HOST_SS_SELECTOR:4} TR={HOST_TR_SELECTOR:4}',
+    pat: 'Host PAT = 0x{HOST_IA32_PAT:16}',
+  },
+} as const;
+/** Of KVM; behind the prefix of Xen it is the host's in another form. */
+const GUEST_STACK = 'RSP = 0x{GUEST_RSP:16} RIP = 0x{GUEST_RIP:16}';
+const HOST_STACK_4_5 = 'RSP = 0x{HOST_RSP:16} RIP = 0x{HOST_RIP:16}';
+/** The lower half alone, which is all of what a failed entry gives. */
+const QUALIFICATION_4_5 = 'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:=8}';
+
 /**
  * Xen 4.0 to 4.5, which print the same lines of every VMCS: several in a form, with a width and at a place of their own,
  * segments as KVM does, and no EFER.
  */
-const XEN_4_5 = either(line('CR3: actual='), line('target0='), line('target2='));
+const XEN_4_5 = either(
+  ...['CR3: actual=', 'target0=', 'target2='].map(line),
+  ...[...Object.values(FORMS_4_5.guest), ...Object.values(FORMS_4_5.host), HOST_STACK_4_5, QUALIFICATION_4_5].map(line),
+  both(
+    printedBy('xen'),
+    not(line('CR3=')),
+    either(...SELECTED.map((name) => line(`${name}: sel=`)), ...TABLES.map((name) => line(`${name}: limit=`))),
+  ),
+);
+const XEN_4_6 = both(printedBy('xen'), not(XEN_4_5));
+/** A line of those since 4.6. */
+const IS_4_6 = either(line('CR3='), line(EXCEPTIONS), ...[...SELECTED, ...TABLES].map((name) => line(`${name}: `)));
 const asXen45 = (section: string, ...texts: readonly string[]): RowSpec[] =>
   only('xen', may(section, ...texts)).map((row) => ({ ...row, within: XEN_4_5 }));
+/** The same of lines of a section that has few of a form of its own: where all others are lost, they may be of any version. */
+const maybeXen45 = (section: string, ...texts: readonly string[]): RowSpec[] =>
+  asXen45(section, ...texts).map((row) => ({ ...row, within: either(XEN_4_5, both(printedBy('xen'), not(IS_4_6))) }));
 const when = (condition: Condition, section: string, ...texts: readonly string[]): RowSpec[] =>
   whenever(both(not(XEN_4_5), condition), section, ...texts);
 /** The same of lines that those print whatever the controls are. */
@@ -138,7 +181,8 @@ export const VMCS_ROWS: readonly RowSpec[] = [
       'target2={CR3_TARGET_VALUE2:16}, target3={CR3_TARGET_VALUE3:16}',
     ),
   ),
-  { section: 'guest', text: 'CR3 = 0x{GUEST_CR3:16}', unless: XEN_4_5 },
+  // Amid a dump alone, so that a part of the host's line is none of another printer's.
+  { section: 'guest', text: 'CR3 = 0x{GUEST_CR3:16}', unless: XEN_4_5, within: not(XEN_4_5) },
   ...only(
     'kvm',
     when(
@@ -162,22 +206,34 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     ...must('guest', 'RFLAGS=0x{GUEST_RFLAGS:8} (0x{:1}) DR7 = 0x{GUEST_DR7:16}'),
   ]),
   ...only('kvm', [
-    ...must('guest', 'RSP = 0x{GUEST_RSP:16} RIP = 0x{GUEST_RIP:16}'),
+    { section: 'guest', text: GUEST_STACK, behind: NO_XEN_PREFIX },
+    { section: 'guest', text: GUEST_STACK, within: not(XEN_4_5), optional: true },
     ...must('guest', 'RFLAGS=0x{GUEST_RFLAGS:8} DR7 = 0x{GUEST_DR7:16}'),
   ]),
   ...must('guest', 'Sysenter RSP={GUEST_SYSENTER_ESP:16} CS:RIP={GUEST_SYSENTER_CS:4}:{GUEST_SYSENTER_EIP:16}'),
-  ...only('kvm', [
-    ...must('guest', ...SEGMENTS.map(kvmSegment)),
-    ...must('guest', kvmTable('GDTR'), kvmSegment('LDTR'), kvmTable('IDTR'), kvmSegment('TR')),
-  ]),
-  ...only('xen', [
-    ...must('guest', ...SEGMENTS.map(xenSegment)),
-    ...must('guest', xenTable('GDTR'), xenSegment('LDTR'), xenTable('IDTR'), xenSegment('TR')),
-  ]),
+  ...must(
+    'guest',
+    ...SEGMENTS.map(kvmSegment),
+    kvmTable('GDTR'),
+    kvmSegment('LDTR'),
+    kvmTable('IDTR'),
+    kvmSegment('TR'),
+  ).map((row) => ({ ...row, unless: XEN_4_6 })),
+  ...only(
+    'xen',
+    must(
+      'guest',
+      ...SEGMENTS.map(xenSegment),
+      xenTable('GDTR'),
+      xenSegment('LDTR'),
+      xenTable('IDTR'),
+      xenSegment('TR'),
+    ),
+  ).map((row) => ({ ...row, unless: XEN_4_5 })),
   ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}'),
   ...may('guest', 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}', 'EFER(MSR LL) = 0x{efer.list:16}'),
   ...whenOrXen45(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),
-  ...asXen45('guest', 'TSC Offset = {TSC_OFFSET:16}'),
+  ...only('xen', whenever(XEN_4_5, 'guest', ...Object.values(FORMS_4_5.guest))),
   ...may('guest', 'PreemptionTimer = 0x{VMX_PREEMPTION_TIMER_VALUE:8} SM Base = 0x{GUEST_SMBASE:8}'),
   ...must('guest', 'DebugCtl = 0x{GUEST_IA32_DEBUGCTL:16}', 'DebugExceptions = 0x{GUEST_PENDING_DBG_EXCEPTIONS:16}'),
   ...when(entry(ENTRY.loadPerf), 'guest', 'PerfGlobCtl = 0x{GUEST_IA32_PERF_GLOBAL_CTRL:16}'),
@@ -195,11 +251,9 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ),
   { section: 'host', text: '*** Host State ***', opens: 'section', optional: true },
   ...only('xen', must('host', 'RIP = 0x{HOST_RIP:16} ({*}) RSP = 0x{HOST_RSP:16}')),
-  ...asXen45(
-    'host',
-    'RSP = 0x{HOST_RSP:16} RIP = 0x{HOST_RIP:16}',
-    'CS={HOST_CS_SELECTOR:4} DS={HOST_DS_SELECTOR:4} ES={HOST_ES_SELECTOR:4} FS={HOST_FS_SELECTOR:4} GS={HOST_GS_SELECTOR:4} SS={HOST_SS_SELECTOR:4} TR={HOST_TR_SELECTOR:4}',
-  ),
+  ...only('xen', may('host', HOST_STACK_4_5)).map((row) => ({ ...row, behind: XEN_PREFIX })),
+  ...asXen45('host', HOST_STACK_4_5),
+  ...only('xen', may('host', ...Object.values(FORMS_4_5.host))),
   ...only('kvm', must('host', 'RIP = 0x{HOST_RIP:16} RSP = 0x{HOST_RSP:16}')),
   ...must(
     'host',
@@ -225,26 +279,25 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ...must('control', 'SecondaryExec={SECONDARY_VM_EXEC_CONTROL:8}'),
   ...when(primary(PRIMARY.tertiary), 'control', 'TertiaryExec={TERTIARY_VM_EXEC_CONTROL:16}'),
   ...must('control', 'EntryControls={VM_ENTRY_CONTROLS:8}', 'ExitControls={VM_EXIT_CONTROLS:8}'),
-  ...asXen45('control', 'ExceptionBitmap={EXCEPTION_BITMAP:8}'),
+  ...maybeXen45('control', 'ExceptionBitmap={EXCEPTION_BITMAP:8}'),
   ...must(
     'control',
-    'ExceptionBitmap={EXCEPTION_BITMAP:8} PFECmask={PAGE_FAULT_ERROR_CODE_MASK:8} PFECmatch={PAGE_FAULT_ERROR_CODE_MATCH:8}',
+    EXCEPTIONS,
     'VMEntry: intr_info={VM_ENTRY_INTR_INFO_FIELD:8} errcode={VM_ENTRY_EXCEPTION_ERROR_CODE:8} ilen={VM_ENTRY_INSTRUCTION_LEN:8}',
   ),
   // Its length is that of the entry.
-  ...asXen45('control', 'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={:8}'),
+  ...maybeXen45('control', 'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={:8}'),
   ...must(
     'control',
     'VMExit: intr_info={VM_EXIT_INTR_INFO:8} errcode={VM_EXIT_INTR_ERROR_CODE:8} ilen={VM_EXIT_INSTRUCTION_LEN:8}',
   ),
-  // Its lower half alone, which is all of what a failed entry gives.
-  ...asXen45('control', 'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:8-8}'),
+  ...maybeXen45('control', QUALIFICATION_4_5),
   ...must(
     'control',
     'reason={VM_EXIT_REASON:8} qualification={EXIT_QUALIFICATION:16}',
     'IDTVectoring: info={IDT_VECTORING_INFO_FIELD:8} errcode={IDT_VECTORING_ERROR_CODE:8}',
-    'TSC Offset = 0x{TSC_OFFSET:16}',
   ),
+  { section: 'control', text: 'TSC Offset = 0x{TSC_OFFSET:16}', unless: XEN_4_5 },
   ...when(secondary(SECONDARY.tscScaling), 'control', 'TSC Multiplier = 0x{TSC_MULTIPLIER:16}'),
   ...only('kvm', [
     ...when(

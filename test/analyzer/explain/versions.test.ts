@@ -130,6 +130,56 @@ describe('vmcs_dump_vcpu of 4.5', () => {
       assert.equal(dump?.values.has('VM_EXIT_INSTRUCTION_LEN'), false);
     }
   });
+  const whole = new Map([...(findDumps(lines.join('\n'))[0]?.values ?? [])].map(([name, { value }]) => [name, value]));
+  const isTrue = (log: readonly string[], about: string): void => {
+    const [dump, ...others] = findDumps(log.join('\n'));
+    assert.deepEqual([dump?.format, others], ['xen-vmcs', []], about);
+    for (const [name, { value }] of dump?.values ?? []) assert.equal(value, whole.get(name), `${name} ${about}`);
+    assert.deepEqual(
+      dump?.damage.filter(({ kind }) => kind !== 'missing'),
+      [],
+      about,
+    );
+  };
+  // The ring of the console holds 16 KiB, so that `xl dmesg` gives what is left of a dump.
+  it('gives no value but its own and mixes none, where it is cut', () => {
+    for (const [i, line] of lines.entries()) {
+      if (i > 1) isTrue(lines.slice(0, i), `up to ${line}`);
+      // The stack is printed alike of a VMCB, and the last lines of the exit alike by others.
+      if (!/RSP = 0x\w+ {2}RIP = 0x\w+$|VMExit|reason=/.test(line)) isTrue(lines.slice(i), `from ${line}`);
+    }
+  });
+  it('nor where a line is lost, or two', () => {
+    for (const i of lines.keys()) {
+      for (let j = i; j < lines.length; j++) isTrue(lines.toSpliced(j, 1).toSpliced(i, i === j ? 0 : 1), `${i}, ${j}`);
+    }
+  });
+  it('nor where a character of the line of the host’s CR3 is lost', () => {
+    const broken = lines.map((line) => line.replace(/(CR3=\w+) CR4=/, '$1 C#4='));
+    const [dump] = findDumps(broken.join('\n'));
+    assert.equal(dump?.values.get('GUEST_CR3')?.value, 0x12345000n);
+    assert.deepEqual(
+      dump?.damage.map(({ kind }) => kind),
+      ['missing'],
+    );
+  });
+  it('tells of a segment that is broken once, at its line', () => {
+    for (const name of ['CS', 'DS', 'SS', 'ES', 'FS', 'GS', 'LDTR', 'TR']) {
+      const at = lines.findIndex((line) => line.startsWith(`(XEN) ${name}: `));
+      const broken = lines.map((line, i) => (i === at ? line.replace('attr=', 'at#r=') : line));
+      assert.deepEqual(
+        findDumps(broken.join('\n')).flatMap(({ damage }) => damage.map(({ kind, line }) => `${kind} ${line}`)),
+        [`garbled ${at + 1}`],
+      );
+    }
+  });
+  it('lacks TSC Offset where it was printed', () => {
+    const [dump] = findDumps(lines.filter((line) => !line.includes('TSC Offset')).join('\n'));
+    assert.deepEqual(
+      dump?.damage.map(({ what }) => what),
+      ['guest: TSC Offset (between lines 20 and 21)'],
+    );
+  });
   it('without the line that tells it from others, lacks that line and mixes none', () => {
     const [dump] = findDumps(lines.filter((line) => !line.includes('CR3: actual')).join('\n'));
     assert.deepEqual(
