@@ -3,8 +3,14 @@
  * control and mails say of changes, and sentences.
  */
 
-/** A line of a program that matches one, not what it printed. */
-const MATCHED = /=>/;
+/** A line of a program that matches a value of a type, or that makes one, not what it printed. */
+const MATCHED: { readonly [type: string]: RegExp } = {
+  FailEntry: /=>/,
+  ailValid:
+    /ailValid\s*[({][^=]{0,80}=>|=>.{0,80}::\s*\w{0,40}ailValid|^\s+(?:\w+::)*\w{0,40}ailValid\(\w+\)+(?:,| \|)$/,
+};
+/** What a program gives a string to, with one blank around the sign; pytest puts those of a failed test below each other. */
+const ASSIGNED = String.raw`(?:(?:export|pub|public|private|static|const(?:expr)?|let|var|val|final|auto|char|string|my|local)\b[^="'\x60]{1,80}|[a-z_][\w.]*(?:: ?(?:str|string|bytes))?(?: :)?) ?= [[({]*b?["'\x60]`;
 
 /** The end of a time: of a day, or in seconds, which no section or version has so many decimals of; with the half of the day or the zone, and the year that `date` puts behind. */
 const TIME = String.raw`(?:\d{1,2}:\d\d(?:[.,]\d{1,9})?|\d{1,10}[.,]\d{3,9}|\d{1,10}[.,]\d\d?(?<=^[\d\s[]*[.,]\d\d?))(?: ?(?:[A-Z]{1,4}|[+-]\d\d:?\d\d))?(?: \d{4})?`;
@@ -20,15 +26,18 @@ const EXPECTED =
 /** Lines that speak of errors and report none, by what they are. */
 const NO_REPORT: readonly RegExp[] = [
   // comments, of which each line may have a mark of its own; lines that a change adds, and commands that a shell traces
-  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}(?!\[)|"""|'''|REM\b)/,
-  // statements
-  /\bassert\w*!?\s*\(/i,
+  /(?:^|\s)(?:\/\/|\/\*)|\*\/\s*$|^[+-]?\s+\*|^\s*(?:\+|;|--|<!--|#{2,}(?!\[)|"""|'''|REM\b)|^\s+#\s/,
+  // statements, of which a string may have a method, or be all that a path is called with
+  /\bassert\w*!?\s*\(|\bexpect_\w+\s*\([^"'\x60]*["'\x60]/i,
+  /["'\x60]\.\w+\(|^\s+(?:\w+(?:::|\.))+\w+\(\s*b?["'\x60].*["'\x60]\)+[.,;]?$|^\s+\w+\(\s*b?["'\x60].*["'\x60]\)+(?:[,;]$|\.\w+\()/,
+  new RegExp(String.raw`^\s*${ASSIGNED}(?!.*\\n["'\x60]\s*$)`, 'i'),
   /(?<![\w.])[a-z][\w.]*!?\(\s*b?["'`](?!\w{1,40}["'`]\): )|\{\s*$|['`],\s*$/,
   // of those that end in a semicolon, calls, assignments, strings and what returns or throws; a sentence may end so as well
   /(?:[\w\])]\(|\s[-+|&]?=\s|^\s*[\w.>[\]-]+=|["'`]|\b(?:return|throw|case|goto)\b).*;\s*$/,
   // commands that look for an error
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
   // an entry of an enumeration, a setting of a file or of a command
+  /^\s*["']?(?:pattern|reg(?:ular[ _-]?)?exp?|match(?:es)?|contains|substring|needle|search)["']?: ?["'\x60]/i,
   /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +[^\s=]*\//,
   // what a test is called, expects, or passed
   /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?>?|=>)\s*(?:ok|pass(?:ed)?)\s*$/i,
@@ -52,13 +61,16 @@ const FAILED = '(?:fail(?:ed|ure)|unable)(?: (?:on|for) (?:p?v?cpu|core|guest|vm
  */
 const ALONE = '^(?:(?:0000|ffff)[0-9a-f]{4,12}|1\\d{9}|E)';
 
+/** A test that failed may have no sign in front of what it is called (Test Anything Protocol 14, "Test Points"). */
+const NOT_OK = '^\\s*not ok(?: \\d{1,6})?';
+
 /**
  * What stands in front of a report: nothing, or what a log writes before its text, by which programs name themselves, a
  * name of JSON, the stream of a container, a level, a time, whose error it is, and what failed. Words of a sentence that
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${ALONE}) ?$`,
+  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${NOT_OK}|${ALONE}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */
@@ -72,6 +84,21 @@ const REST =
 const OF_SYSTEM =
   /^\W{0,3}(?:E(?:INTR|IO|NXIO|2BIG|NOEXEC|BUSY|EXIST|XDEV|NOTTY|TXTBSY)\b|interrupted system call|(?:input\/output|i\/o|exec format) error|no such device|device not configured|argument list too long|(?:device or )?resource busy|file exists|(?:invalid )?cross-device link|inappropriate ioctl|not a tty|text file busy)/i;
 
+/**
+ * Behind a comma, a full stop or what is quoted a sentence goes on in the next line: what ends there is neither in brackets
+ * nor behind a colon, where a report says what its number means, and no name of an error ("VM entry with invalid control
+ * field(s)") that a reader of mails broke.
+ */
+const GOES_ON =
+  /^\s*(?=[,.;("'\x60\])])[^:(]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\)[^:(]*)*\b(?:and|or|the|an?|of|in|is|which|that|(?<!\bvm\w*(?:[- ]entry)? )with|(?<!\bblocked )by|for|as)$/i;
+const LAST_WORD = /\b(?:and|or|the|an?|of|in|is|which|that|with|by|for|as)$/i;
+
+/** Whether what stands behind a number is a part of a sentence. */
+function goesOn(rest: string): boolean {
+  const end = rest.trimEnd();
+  return LAST_WORD.test(end) && GOES_ON.test(end);
+}
+
 /** Whether a report may begin behind this part of a line. */
 export function mayBeginAfter(front: string): boolean {
   const trimmed = front.trimEnd();
@@ -80,8 +107,9 @@ export function mayBeginAfter(front: string): boolean {
 
 /** Whether a line is a report of what stands between these parts of it, and not a sentence about it. */
 export const isReportOf = (front: string, rest: string): boolean =>
-  REST.test(rest) && !OF_SYSTEM.test(rest.trimStart()) && mayBeginAfter(front);
+  REST.test(rest) && !OF_SYSTEM.test(rest.trimStart()) && !goesOn(rest) && mayBeginAfter(front);
 
 /** Whether a line is by its kind none that reports anything. */
 export const reportsNothing = (line: string): boolean =>
-  (line.includes('FailEntry') && MATCHED.test(line)) || NO_REPORT.some((pattern) => pattern.test(line));
+  Object.entries(MATCHED).some(([type, pattern]) => line.includes(type) && pattern.test(line)) ||
+  NO_REPORT.some((pattern) => pattern.test(line));
