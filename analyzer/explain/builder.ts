@@ -10,9 +10,9 @@ import {
   type ListedMsr,
   type Value,
 } from './dump.js';
-import { hasGiven, lacking, missingFrom, type Read, shownOf, type Where } from './missing.js';
+import { brokenOff, hasGiven, lacking, missingFrom, type Read, shownOf, type Where } from './missing.js';
 import { type Jump, jumpBetween, type Moment } from './moments.js';
-import type { Family, Row } from './row.js';
+import { type Family, FORMAT_OF, type Row } from './row.js';
 import { ROWS } from './rows.js';
 import type { Fit } from './template.js';
 import { WORDS } from './xen-vmcb.js';
@@ -50,14 +50,6 @@ const CONCURRENT: ReadonlyMap<Family, string> = new Map([
 /** The row by which a dump without a head begins. */
 const headingOf = (family: Family): Row | undefined =>
   ROWS.find((row) => row.family === family && row.opens === 'section');
-
-const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
-  vmcb: 'kvm-vmcb',
-  'xen-vmcb': 'xen-vmcb',
-  'xen-check': 'xen-check',
-  qemu: 'qemu',
-  report: 'report',
-};
 
 const SOURCE = /^ ?\((effective|autoload)\)/i;
 
@@ -209,8 +201,9 @@ export class Builder {
     this.#sections.add(row.section);
     this.#xen ||= xen || row.only === 'xen';
     this.#clock(row, context);
-    const before = this.#seen.get(row);
     const now = spell(found);
+    if (this.#seen.get(row) !== now) this.#unbreak(row);
+    const before = this.#seen.get(row);
     if (before !== undefined && !row.repeats) {
       if (before !== now && !this.#isMixed) this.#hurt('conflict', line, row.head);
       return;
@@ -233,6 +226,16 @@ export class Builder {
     // Forms of one line begin alike.
     if (![...this.#garbled].some(({ head }) => head === row.head)) this.#hurt('garbled', line, row.head);
     this.#garbled.add(row);
+  }
+
+  /** Gives up what the next line shows to be the end of another. */
+  #unbreak(next: Row): void {
+    const { end, of } = brokenOff(this.#read, next) ?? {};
+    if (end === undefined || of === undefined) return;
+    this.garble(this.#lines.get(end)?.line ?? this.first, of);
+    for (const name of end.names)
+      for (const kept of [this.#values, this.#indexes, this.#given]) kept.delete(name ?? '');
+    for (const kept of [this.#seen, this.#lines]) kept.delete(end);
   }
 
   /** A line of another dump stands amid those of this one: of the others it is not known any more whose they are. */

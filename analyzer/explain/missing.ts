@@ -30,6 +30,32 @@ export interface Read {
 export const hasGiven = ({ lines, given }: Pick<Read, 'lines' | 'given'>, row: Row): boolean =>
   lines.has(row) || row.names.some((name) => name !== null && given.has(name));
 
+const TABLE = /^[GLI]DTR: /i;
+const TASK = /^TR: /i;
+
+/**
+ * A line of TR that is the end of another: every printer has it behind GDTR, LDTR and IDTR, so that one that is followed
+ * by one of those or by itself, where one of those is lost, is what a break amid its name left, `LD` and `TR: sel=`.
+ */
+export function brokenOff(
+  { family, lines, given }: Pick<Read, 'family' | 'lines' | 'given'>,
+  next: Row,
+): { readonly end: Row; readonly of: Row } | null {
+  if (next.family !== family || !(TASK.test(next.head) || TABLE.test(next.head))) return null;
+  const end = [...lines.keys()].find(({ head }) => TASK.test(head));
+  if (end === undefined) return null;
+  const of = ROWS.find(
+    (row) =>
+      row.family === family &&
+      TABLE.test(row.head) &&
+      row.head.endsWith(end.head) &&
+      row.names.length === end.names.length &&
+      row !== next &&
+      !hasGiven({ lines, given }, row),
+  );
+  return of === undefined ? null : { end, of };
+}
+
 /** What is there of a dump, for conditions. */
 export function shownOf({ lines, value, program }: Pick<Read, 'lines' | 'value' | 'program'>): Shown {
   const printed = new Set([...lines.keys()].flatMap(({ head, text }) => [head, text]));

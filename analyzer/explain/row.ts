@@ -1,8 +1,18 @@
 /** What a line of a dump is described by. */
 import type { Condition } from './conditions.js';
+import type { Format } from './dump.js';
 import type { Template } from './template.js';
 
 export type Family = 'vmcs' | 'vmcb' | 'xen-vmcb' | 'xen-check' | 'qemu' | 'report';
+
+/** What a dump of each family is; one of a VMCS is of Xen or of KVM. */
+export const FORMAT_OF: { readonly [family in Exclude<Family, 'vmcs'>]: Format } = {
+  vmcb: 'kvm-vmcb',
+  'xen-vmcb': 'xen-vmcb',
+  'xen-check': 'xen-check',
+  qemu: 'qemu',
+  report: 'report',
+};
 
 export interface RowSpec {
   readonly section: string;

@@ -1,7 +1,8 @@
 /** A dump of which anything is lost is not called valid, whatever happened last. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { damageOf, explained, healthy, only, REGISTERS, random } from './helpers.js';
+import { findDumps } from '../../../analyzer/explain/find.js';
+import { damageOf, explained, fixture, healthy, only, REGISTERS, random } from './helpers.js';
 import { anyMachine } from './kvm-printer.js';
 import { printAsXen } from './xen-printer.js';
 
@@ -156,4 +157,29 @@ describe('messages that were lost', () => {
     ])
       assert.deepEqual([only(text).verdict, damageOf(text)], ['valid', []]);
   });
+});
+
+describe('a name that ends in that of another line', () => {
+  const broken = (lines: readonly string[], name: string, part: string): string =>
+    lines
+      .flatMap((line) =>
+        line.includes(`${name}:`) ? line.replace(name, `${part}\n${name.slice(2)}`).split('\n') : [line],
+      )
+      .join('\n');
+  const next = random(0x7a);
+  const dumps: readonly (readonly [says: string, lines: readonly string[], name: string])[] = [
+    ['KVM', LINES, 'LDTR'],
+    ['Xen 4.4', printAsXen(404, anyMachine(next, 404), next), 'LDTR'],
+    ['Xen 4.20', printAsXen(420, anyMachine(next, 420), next), 'LDTR'],
+    ...['gdtr', 'ldtr', 'idtr'].map((name) => ['KVM on AMD', fixture('svm-cs').trimEnd().split('\n'), name] as const),
+  ];
+  for (const [says, lines, name] of dumps) {
+    it(`is none, where a break left it: ${says}, ${name}`, () => {
+      const [whole] = findDumps(lines.join('\n'));
+      const [dump, ...others] = findDumps(broken(lines, name, name.slice(0, 2)));
+      assert.deepEqual(others, []);
+      for (const [field, { value }] of dump?.values ?? []) assert.equal(value, whole?.values.get(field)?.value, field);
+      assert.deepEqual(dump?.damage.map(({ kind }) => kind) ?? [], ['garbled']);
+    });
+  }
 });
