@@ -17,11 +17,11 @@ import {
   endsAmidHead,
   endsInHead,
   endsInNumber,
-  endsInReport,
   lostError,
   mayEndInHead,
   unwrap,
   WRAPPED,
+  withValue,
 } from './wrapped.js';
 
 /** Other lines that may stand between two lines of a dump. */
@@ -36,7 +36,6 @@ const THREAD = /\[ *([TC]\d{1,9})\]/i;
 /** Xen prints it in front of what it refuses, with the name of the function that does. */
 const VCPU = /\bd\d{1,5}v\d{1,5}(?=\[)/;
 const XEN = /\(XEN\)/i;
-const QUOTE = /^[>|#\s]+/;
 /** A heading between fragments that were put together, or a prompt of root. */
 const HEADING = /^\s*#+\s*\S/;
 /** The names of commands are of small letters. */
@@ -47,9 +46,6 @@ interface Seen extends Line {
   /** Characters that it has in the log. */
   readonly length: number;
 }
-
-/** A line that begins with the value of a row whose name the line before ends with. */
-const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
@@ -174,15 +170,9 @@ class Finder {
   /** The line with the next one, where a report was broken amid its number, or a row before its `=`. */
   #withValue(i: number, front: string): string {
     const next = this.#ahead(1);
-    if (next !== undefined && endsInReport(front, next)) {
-      this.#joined = i + 1;
-      return front + next;
-    }
-    if (this.#open.size === 0 || next === undefined || !VALUE.test(next)) return front;
-    const joined = `${front} ${next.replace(QUOTE, '')}`;
-    if (placesOf(folded(joined)).length <= placesOf(folded(front)).length) return front;
-    this.#joined = i + 1;
-    return joined;
+    const joined = next === undefined ? null : withValue(front, next, this.#open.size > 0);
+    if (joined !== null) this.#joined = i + 1;
+    return joined ?? front;
   }
 
   /** Without forms of a line that no open dump has. */

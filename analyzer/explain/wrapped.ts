@@ -115,10 +115,12 @@ const LONGEST_HEAD = 60;
 
 /** All that a terminal has left of a number for the next line. */
 const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
-/** The digits that a line ends in, those that the next begins with, and the same where they are all of it: no time does. */
+/** The digits that a line ends in, those that the next begins with, and the same where nothing but where it was follows. */
 const LAST_DIGITS = /[\da-f]{1,16}$/i;
 const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
-const ONLY_DIGITS = /^x?[\da-f]{1,16}\W*$/i;
+const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)\b)/i;
+/** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
+const REST_OF_REPORT = /^(?=\s*\S)x?[\da-f]{0,16}(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
 /** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
 const isToldOnlyAs = (joined: bigint, alone: bigint, next: string): boolean =>
@@ -149,7 +151,7 @@ const closes = (line: string, next: string): boolean =>
  * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
  * brackets that the next line closes it goes on, whatever it comes to.
  */
-export function endsInReport(line: string, next: string): boolean {
+function endsInReport(line: string, next: string): boolean {
   if (!FIRST_DIGITS.test(next) || !AT_NUMBER.test(line)) return false;
   const end = line.length;
   const joined = reportsIn(line + next).find(({ from, to }) => from < end && to > end);
@@ -157,12 +159,29 @@ export function endsInReport(line: string, next: string): boolean {
   const isClosed = closes(line, next);
   if (alone === undefined)
     return joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined.value));
-  return isClosed || (joined !== undefined && isToldOnlyAs(joined.value, alone.value, next));
+  if (isClosed || joined === undefined) return isClosed;
+  // An error that no entry has is of one digit or of two.
+  return isToldOnlyAs(joined.value, alone.value, next) || (ONLY_DIGITS.test(next) && !isToldByKvm(alone.value));
+}
+
+/** A line that begins with the value of a row whose name the line before ends with. */
+const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
+
+/**
+ * A line with the next one, where a report was broken amid its number, or a row of an open dump before its `=`; null where
+ * neither was.
+ */
+export function withValue(line: string, next: string, isOpen: boolean): string | null {
+  if (endsInReport(line, next)) return line + next;
+  if (!isOpen || !VALUE.test(next)) return null;
+  const joined = `${line} ${next.replace(QUOTE, '')}`;
+  return placesOf(folded(joined)).length > placesOf(folded(line)).length ? joined : null;
 }
 
 /**
- * A line ends amid a number: in that of a failed entry, where the next makes it one that KVM gives; in one of a row that may
- * have any number of digits, where they are all of the next line and no line is longer any of a dump.
+ * A line ends amid a number: in that of a failed entry, where the next makes it one that KVM gives; in that of an
+ * instruction, where the next is the rest; in one of a row that may have any number of digits, where they are all of the
+ * next line and no line is longer any of a dump.
  */
 export function endsInNumber(
   text: string,
@@ -173,9 +192,9 @@ export function endsInNumber(
   if (next === undefined) return false;
   return hits.some(({ row, fit: { to, taken } }) => {
     if (to !== text.length || taken.length === 0) return false;
-    return row.opens === 'dump'
-      ? row.names.includes('error.hardware') && goesOnAsTold(text, next)
-      : isLongest && DIGITS.test(next);
+    if (row.opens !== 'dump') return isLongest && DIGITS.test(next);
+    if (row.family === 'report') return REST_OF_REPORT.test(next);
+    return row.names.includes('error.hardware') && goesOnAsTold(text, next);
   });
 }
 
@@ -234,7 +253,8 @@ export function unwrap(
       if (!mayGoOn(text, places, end)) continue;
       const hits = hitsOf(text, places, text, isPrinted);
       const across = hits.filter(
-        ({ row, fit: { from, to } }) => from < end && to > end && (mayBeHard || joined.isSoft || isError(row)),
+        ({ row, fit: { from, to } }) =>
+          from < end && to > end && (mayBeHard || joined.isSoft || isError(row) || row.family === 'report'),
       );
       const whole = { ...joined, text, hits, lines: n + 1 };
       if (across.some(isComplete)) return whole;

@@ -90,6 +90,18 @@ describe('reports broken amid their number', () => {
     ['{"cpus":[1,2],"vm_instruction_error":', '12', ',"cpu":3}'],
     ['{"msg":"VM-instruction error ', '12', '"}'],
     ['VmFailValid(', '12', ')'],
+    ['VM-instruction error ', '12', ''],
+    ['VMWRITE failed with VM-instruction error ', '13', ' for field 0x4402'],
+    // KVM on instructions, arch/x86/kvm/vmx/vmx.c
+    ['kvm: vmread failed: field=', '2032', ''],
+    ['kvm: vmwrite failed: field=2032 val=1000 err=', '12', ''],
+    ['kvm: vmwrite failed: field=2032 val=1000 err=', '26214405', ''],
+    ['kvm_intel: vmclear failed: 00000000e8a1c0de/', '123450000', ''],
+    ['kvm_intel: vmptrld failed: 00000000e8a1c0de/', '123450000', ' err=11'],
+    ['kvm_intel: vmptrld failed: 00000000e8a1c0de/123450000 err=', '11', ''],
+    ['kvm: invept failed: ext=0x1 eptp=', '1234501d', ''],
+    ['kvm: invept failed: ext=0x1 eptp=', '1234501d', ' gpa=0x0'],
+    ['kvm: invvpid failed: ext=0x0 vpid=12 gva=0x', '8000000000000000', ''],
   ];
   for (const [front, number, rest] of REPORTS)
     it(`${front}${number}${rest}`, () => {
@@ -99,6 +111,11 @@ describe('reports broken amid their number', () => {
         for (const by of ['', '> ']) assert.deepEqual(values(text.replace(/^(?=.)/gm, by)), whole, text);
       }
     });
+  it('an address of KVM that ends with its line, before the error', () => {
+    const front = 'kvm_intel: vmptrld failed: 00000000e8a1c0de/123450000';
+    assert.deepEqual(values(`${front}\n err=11\n`), values(`${front} err=11\n`));
+    assert.deepEqual(values(`${front}\n\n`), values(`${front}\n`));
+  });
   it('are none where the bracket that the next line closes has no number of one', () => {
     for (const text of [
       '{"vm_instruction_error":2\n6214405}',
@@ -121,6 +138,7 @@ describe('reports broken amid their number', () => {
     for (const front of [
       'VM-instruction error 1',
       'hardware_entry_failure_reason = 1',
+      'kvm: vmread failed: field=2032',
       '[ 1.5] (XEN) VMRESUME error: 0x5',
     ])
       for (const next of nexts) assert.deepEqual(values(`${front}\n${next}\n`), values(`${front}\n`), next);
