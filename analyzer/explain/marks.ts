@@ -4,9 +4,12 @@ import type { Line } from './lines.js';
 /** Signs of comments in any language, of quotes, and of lines that a change adds or takes away. Headings have three stars. */
 const MARK = /^(?:\s*(?:[>|#%;!+]+|\/\/+|::|--?|\*(?=\s|$)|(?:REM|dnl)(?=\s|$)))+/;
 
-/** By which QEMU begins, and what it prints behind (target/i386/kvm/kvm.c, accel/kvm/kvm-all.c): advice, details, registers. */
+/**
+ * By which QEMU begins, and what it prints behind (target/i386/kvm/kvm.c, accel/kvm/kvm-all.c): advice, of which a string
+ * may spell the apostrophe in any way, details, registers.
+ */
 const ERROR = /KVM: entry failed|KVM internal error/i;
-const BEHIND = /\b(?:if you're run+ing a guest|extra data\[|emulation failure|[er]ax ?= ?[\da-f]{8})/i;
+const BEHIND = /\b(?:if you.{1,6}re run+ing a guest|extra data\[|emulation failure|[er]ax ?= ?[\da-f]{8})/i;
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
 const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
 

@@ -116,6 +116,9 @@ describe('an error of QEMU with its advice or registers below', () => {
       (line: string) => `vm-test ${line}`,
       (line: string) => ` '${line}\\n'`,
       (line: string) => `'${line}',`,
+      (line: string) => `- '${line.replaceAll("'", "''")}'`,
+      (line: string) => `    '${line.replaceAll("'", "\\'")}\\n'`,
+      (line: string) => `vm-test ${line.replaceAll("'", '&#39;')}<br>`,
     ])
       assert.deepEqual(told(lines.map(write).join('\n')), [[0x8000_0021n, 0xfff0n, []]], write('', 0));
   });
