@@ -177,9 +177,11 @@ const QEMU_ROWS: readonly RowSpec[] = [
     'GDT= {qemu.gdt.base:8} {qemu.gdt.limit:8-8}',
     'IDT= {qemu.idt.base:8} {qemu.idt.limit:8-8}',
     'CR0={qemu.cr0:8} CR2={qemu.cr2:8} CR3={qemu.cr3:8} CR4={qemu.cr4:8}',
-    'DR6={qemu.dr6:8} DR7={qemu.dr7:8}',
-    'EFER={qemu.efer:16}',
+    // Of QEMU for 64 bits; both have as many digits, so that a DR7 of 8 behind a DR6 of 16 was broken off.
+    'DR6={qemu.dr6:=16} DR7={qemu.dr7:16}',
   ),
+  ...may('registers', 'DR6={qemu.dr6:=8} DR7={qemu.dr7:8-8}'),
+  ...must('registers', 'EFER={qemu.efer:16}'),
 ];
 
 /** A line that says that an instruction or an entry failed, and needs no dump around it. */

@@ -183,3 +183,23 @@ describe('a name that ends in that of another line', () => {
     });
   }
 });
+
+// target/i386/cpu-dump.c: `DR6=` and `DR7=` are both TARGET_FMT_lx, 16 digits of QEMU for 64 bits and 8 of that for 32.
+describe('DR7 of QEMU', () => {
+  const lines = REGISTERS.split('\n');
+  const at = lines.findIndex((line) => line.startsWith('DR6='));
+  const line = lines[at] ?? '';
+  it('is no part of the number that a terminal broke', () => {
+    for (let i = 1; i < line.length; i++) {
+      const broken = lines.toSpliced(at, 1, line.slice(0, i), line.slice(i)).join('\n');
+      for (const { values, damage } of findDumps(broken)) {
+        const dr7 = values.get('qemu.dr7')?.value;
+        assert.ok(dr7 === 0x400n || (dr7 === undefined && damage.length > 0), `${line.slice(0, i)}|${line.slice(i)}`);
+      }
+    }
+  });
+  it('has eight digits of QEMU for 32 bits', () => {
+    const [dump] = findDumps(lines.with(at, 'DR6=ffff0ff0 DR7=00000400').join('\n'));
+    assert.deepEqual([dump?.values.get('qemu.dr7')?.value, dump?.damage], [0x400n, []]);
+  });
+});
