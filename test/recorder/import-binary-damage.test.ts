@@ -390,3 +390,14 @@ describe('binary and text of one recording', () => {
     assert.deepEqual(key(binary), key(text));
   });
 });
+
+it('a perf.data that ends in a description of itself says where, and how much of it is there', () => {
+  const bytes = readFileSync(fixturePath('svm-kvm-stat.perf.data'));
+  for (const cut of [bytes.length - 1, bytes.length - 1000]) {
+    const said = importBytes(bytes.subarray(0, cut)).result.stopped?.message ?? '';
+    const [, offset, needs, left] =
+      /\(offset (\d+)\): .* needs (\d+) bytes, (\d+) are left/.exec(said) ?? assert.fail(said);
+    assert.equal(Number(offset) + Number(left), cut, said);
+    assert.ok(Number(needs) > Number(left), said);
+  }
+});

@@ -110,8 +110,9 @@ export class PerfDescription {
         if (((bits[byte] ?? 0) & (1 << (feature & 7))) === 0) continue;
         const offset = table.u64('offset of a feature');
         const size = table.u64('size of a feature');
-        if (offset + size > bytes.size) throw table.truncated('a feature', size);
-        this.#readFeature(feature, new Scanner(bytes, offset, offset + size, this.#little));
+        const data = new Scanner(bytes, offset, offset + size, this.#little);
+        if (data.left < size) throw data.truncated('a feature', size);
+        this.#readFeature(feature, data);
       }
     } catch (error) {
       if (!(error instanceof ImportError)) throw error;
