@@ -1,5 +1,4 @@
 /** What a comparison says, for a person at a terminal. */
-
 import type { Diff, Divergence, ExitLine, Match, ReasonDelta, TimeChange } from '../analyzer/diff.js';
 import { aloneWords, exitsMissing, failuresOf, remarksOf, verdictOf } from '../analyzer/diff-outcome.js';
 import { SHIFTING } from '../analyzer/diff-times.js';

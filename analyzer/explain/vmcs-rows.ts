@@ -31,6 +31,14 @@ const kvmTable = (name: string): string => `${name}: limit=0x{GUEST_${name}_LIMI
 const xenSegment = (name: string): string =>
   `${name}: {GUEST_${name}_SELECTOR:4} {GUEST_${name}_AR_BYTES:5} {GUEST_${name}_LIMIT:8} {GUEST_${name}_BASE:16}`;
 const xenTable = (name: string): string => `${name}: {GUEST_${name}_LIMIT:8} {GUEST_${name}_BASE:16}`;
+/** All segments and tables, in the order of every printer. */
+const segments = (segment: (name: string) => string, table: (name: string) => string): string[] => [
+  ...SEGMENTS.map(segment),
+  table('GDTR'),
+  segment('LDTR'),
+  table('IDTR'),
+  segment('TR'),
+];
 
 const CR4_PAE = 1 << 5;
 const EFER_LMA = 1 << 10;
@@ -211,25 +219,8 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     ...must('guest', 'RFLAGS=0x{GUEST_RFLAGS:8} DR7 = 0x{GUEST_DR7:16}'),
   ]),
   ...must('guest', 'Sysenter RSP={GUEST_SYSENTER_ESP:16} CS:RIP={GUEST_SYSENTER_CS:4}:{GUEST_SYSENTER_EIP:16}'),
-  ...must(
-    'guest',
-    ...SEGMENTS.map(kvmSegment),
-    kvmTable('GDTR'),
-    kvmSegment('LDTR'),
-    kvmTable('IDTR'),
-    kvmSegment('TR'),
-  ).map((row) => ({ ...row, unless: XEN_4_6 })),
-  ...only(
-    'xen',
-    must(
-      'guest',
-      ...SEGMENTS.map(xenSegment),
-      xenTable('GDTR'),
-      xenSegment('LDTR'),
-      xenTable('IDTR'),
-      xenSegment('TR'),
-    ),
-  ).map((row) => ({ ...row, unless: XEN_4_5 })),
+  ...must('guest', ...segments(kvmSegment, kvmTable)).map((row) => ({ ...row, unless: XEN_4_6 })),
+  ...only('xen', must('guest', ...segments(xenSegment, xenTable))).map((row) => ({ ...row, unless: XEN_4_5 })),
   ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}'),
   ...may('guest', 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}', 'EFER(MSR LL) = 0x{efer.list:16}'),
   ...whenOrXen45(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),

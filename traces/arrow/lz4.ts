@@ -63,7 +63,8 @@ function start(): Exports {
   const imports = {
     __wbindgen_placeholder__: {
       __wbindgen_string_new(at: number, length: number): number {
-        problem = Buffer.from(bytesAt(instance(), at, length)).toString('latin1');
+        look(instance());
+        problem = Buffer.from(bytes.subarray(at, at + length)).toString('latin1');
         return 0;
       },
     },
@@ -84,12 +85,11 @@ function instance(): Exports {
 let bytes = new Uint8Array(new ArrayBuffer(0));
 let words = new Uint32Array(bytes.buffer);
 
-function bytesAt({ memory }: Exports, at: number, length: number): Uint8Array {
-  if (bytes.buffer !== memory.buffer) {
-    bytes = new Uint8Array(memory.buffer);
-    words = new Uint32Array(memory.buffer);
-  }
-  return bytes.subarray(at, at + length);
+/** To be called behind whatever may have made the memory grow. */
+function look({ memory }: Exports): void {
+  if (bytes.buffer === memory.buffer) return;
+  bytes = new Uint8Array(memory.buffer);
+  words = new Uint32Array(memory.buffer);
 }
 
 /** Takes the bytes of an answer, which are good during the call only. */
@@ -112,9 +112,10 @@ function answered<T>(lz4: Exports, what: 'compress' | 'decompress', input: Uint8
   const answer = lz4.__wbindgen_add_to_stack_pointer(-ANSWER);
   try {
     const place = lz4.__wbindgen_malloc(input.length);
-    bytesAt(lz4, place, input.length).set(input);
+    look(lz4);
+    bytes.set(input, place);
     lz4[what](answer, place, input.length); // frees its input
-    bytesAt(lz4, 0, 0);
+    look(lz4);
     const at = words[answer >>> 2] as number;
     const length = words[(answer >>> 2) + 1] as number;
     if (what === 'decompress' && words[(answer >>> 2) + 3] !== 0) throw new Malformed(`a block: ${problem}`);

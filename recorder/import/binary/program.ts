@@ -211,6 +211,7 @@ export function compile(
   const named = TRACEPOINTS[format.name];
   const event = named !== undefined && fits(named, format) ? named : null;
   const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
+  const names = own.map(({ name }) => name);
   const pid = format.fields.find(({ name }) => name === 'common_pid');
   const kind = event === null ? EVENT_KINDS.other : EVENT_KINDS[event.kind];
   return {
@@ -233,13 +234,7 @@ export function compile(
     size: format.size,
     pid: pid?.size === 4 ? pid.offset : -1,
     pidSize: pid?.size ?? 0,
-    tracepoint:
-      event === null || event.shared
-        ? number(
-            format.name,
-            own.map(({ name }) => name),
-          )
-        : -1,
+    tracepoint: event === null || event.shared ? number(format.name, names) : -1,
     nested: event !== null && EVENT_KINDS[event.kind] === EVENT_KINDS.nested_exit,
   };
 }
