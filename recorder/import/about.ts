@@ -7,12 +7,15 @@ import { type EventRow, FIELD } from './row.js';
 
 /** Access types of the qualification of a CR access: 0 MOV to CR, 1 MOV from CR; CLTS and LMSW are about CR0. */
 const MOVES = 2;
+const CR_ACCESS = 28;
+const DR_ACCESS = 29;
+const IO = 30;
 
 /** Intel SDM volume 3C, "Exit Qualification" tables for control-register, MOV DR and I/O exits; -1: it says nothing. */
 function codeOfVmx(reason: number, qualification: number): number {
-  if (reason === 30) return qualification >>> 16;
-  if (reason === 28) return ((qualification >>> 4) & 3) < MOVES ? qualification & 15 : 0;
-  return reason === 29 ? qualification & 7 : -1;
+  if (reason === IO) return qualification >>> 16;
+  if (reason === CR_ACCESS) return ((qualification >>> 4) & 3) < MOVES ? qualification & 15 : 0;
+  return reason === DR_ACCESS ? qualification & 7 : -1;
 }
 
 const IOIO = 0x7b;
@@ -20,6 +23,14 @@ const IOIO = 0x7b;
 const EXCEPTIONS = 0x40;
 const BEHIND_EXCEPTIONS = 0x60;
 const NPF = 0x400;
+
+/** False where the architecture and the reason of an exit tell that nothing else of it says what it is about. */
+export function isAbout({ isa, words }: EventRow): boolean {
+  const reason = (words[2 * FIELD.reason] as number) & 0xffff;
+  return isa === ISA.vmx
+    ? reason >= CR_ACCESS && reason <= IO
+    : reason < BEHIND_EXCEPTIONS || reason === IOIO || reason === NPF;
+}
 
 /**
  * Fills `code` and `gpa` of an exit. `info1` is the low half of its qualification or EXITINFO1, the others are the halves

@@ -14,7 +14,6 @@ import type { CoinedReason } from './reasons.js';
 import { type ImportCounts, type ImportOptions, type ImportResult, Notes } from './result.js';
 import { EventRow, FIELD } from './row.js';
 import { type EventSink, type EventTaker, RowSink, TableSink } from './sink.js';
-import { later } from './time.js';
 
 /** Names of events that have no kind of their own; the last number stands for all beyond. */
 export const MAX_NAMES = 4096;
@@ -154,18 +153,19 @@ export class Assembly {
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row, lane);
     place(row, lane, this.#seq);
-    if (row.hasTime || row.hasTick) reach(lane, -1, row.timeLow, row.timeHigh, row.hasTick && !row.hasTime);
+    if (row.hasTime || row.hasTick) lane.reach(-1, row.timeLow, row.timeHigh, row.hasTick && !row.hasTime);
     this.#write(row);
   }
 
   /**
-   * Counts an event of a kind that is not ACTING, and leaves it out; the one before must have been flushed. Only the
-   * last of a lane leaves a trace, so that none may be passed that is late.
+   * Counts an event of a kind that is not ACTING, and leaves it out; the one before must have been flushed. False where
+   * it may not be left out: only the last of a lane leaves a trace, so that neither the first nor one that is late may.
    */
-  pass(lane: Lane, kind: number, timeLow: number, timeHigh: number, inTicks: boolean): void {
-    reach(lane, kind, timeLow, timeHigh, inTicks);
+  pass(lane: Lane, kind: number, timeLow: number, timeHigh: number, inTicks: boolean): boolean {
+    if (!lane.seen || !lane.reach(kind, timeLow, timeHigh, inTicks)) return false;
     this.#kinds[kind] = (this.#kinds[kind] as number) + 1;
     this.#seq += 1;
+    return true;
   }
 
   /** Writes the last event of each lane that was left out. */
@@ -294,20 +294,6 @@ export class Assembly {
 
 /** An error as a trace keeps it. */
 const factOf = ({ code, what, where, why, advice }: ImportError) => ({ code, what, where, why, advice });
-
-/** A time is before the latest of its lane: the recording is out of order. */
-export const isLate = ({ seen, lastLow, lastHigh }: Lane, low: number, high: number): boolean =>
-  seen && later(lastHigh, lastLow, high | 0, low | 0);
-
-/** An event of a lane has a time; `passed` is its kind where it was left out, else -1. */
-function reach(lane: Lane, passed: number, low: number, high: number, inTicks: boolean): void {
-  if (isLate(lane, low, high)) return;
-  lane.seen = true;
-  lane.passed = passed;
-  lane.lastLow = low | 0;
-  lane.lastHigh = high | 0;
-  lane.lastInTicks = inTicks;
-}
 
 const serves = (row: EventRow, parent: number): void => {
   row.setAt(FIELD.parent, parent >>> 0, parent > 0xffff_ffff ? Math.floor(parent / 0x1_0000_0000) : 0);

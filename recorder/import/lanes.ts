@@ -4,6 +4,7 @@
  */
 import type { TraceWriter } from '../../traces/store.js';
 import { ImportError } from './errors.js';
+import { later } from './time.js';
 
 /** More threads than any host runs at once; a bound keeps hostile input from filling the memory. */
 const MAX_LANES = 65_536;
@@ -74,6 +75,20 @@ export class Lane {
   get says(): string {
     const { vm, thread, vcpu, cpu, task } = this;
     return JSON.stringify({ vm, thread, vcpu, cpu, task });
+  }
+
+  /**
+   * An event has a time; `passed` is its kind where it is left out, else -1. False where it is before the latest of the
+   * lane, which stays: the recording is out of order.
+   */
+  reach(passed: number, low: number, high: number, inTicks: boolean): boolean {
+    if (this.seen && later(this.lastHigh, this.lastLow, high | 0, low | 0)) return false;
+    this.seen = true;
+    this.passed = passed;
+    this.lastLow = low | 0;
+    this.lastHigh = high | 0;
+    this.lastInTicks = inTicks;
+    return true;
   }
 
   /** Forgets what it was doing before the last gap: nothing is known of what a thread did in it. */

@@ -114,7 +114,7 @@ export class RawText {
 
   /** `text`: what has no column is wanted. */
   constructor(text: boolean) {
-    this.#decoder = new RecordDecoder(true, { fields: null, text });
+    this.#decoder = new RecordDecoder(true, { fields: null, text, vcpus: true });
     this.#keepsText = text;
   }
 

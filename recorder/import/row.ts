@@ -15,8 +15,9 @@ const LIMITS = EVENT_FIELDS.map((name) => LIMIT[name] ?? Number.POSITIVE_INFINIT
 /** Fields whose column holds all 64 bits. */
 const WIDE = EVENT_FIELDS.reduce((mask, name, i) => (LIMIT[name] === undefined ? mask | (1 << i) : mask), 0);
 
-/** The column of a field holds all 64 bits. */
-export const isWide = (field: number): boolean => (WIDE & (1 << field)) !== 0;
+/** The column of a field holds all numbers of `width` bytes; a width below zero is that of numbers with a sign. */
+export const holdsWhole = (field: number, width: number): boolean =>
+  (WIDE & (1 << field)) !== 0 || (width > 0 && 256 ** width - 1 <= (LIMITS[field] as number));
 
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 

@@ -140,7 +140,7 @@ export function importRecords(records: readonly Made[]): {
     formats.add(format.system, source);
     const program = intake.program(format.id, formats);
     const time = { timeLow: 1_000_000_000 + 1000 * i, timeHigh: 0 };
-    intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0, () => 'test');
+    intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0);
   });
   intake.finish(memorySource(new Uint8Array(0)), 'test');
   return { rows, writer };

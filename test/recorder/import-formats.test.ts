@@ -27,7 +27,7 @@ function textOf(format: EventFormat, source: string): string {
   const intake = new Intake(() => writer, true, {});
   const time = { timeLow: 0, timeHigh: 0 };
   const program = intake.program(format.id, formats);
-  intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0, () => 'test');
+  intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0);
   intake.finish(memorySource(bytes), 'test');
   return text;
 }

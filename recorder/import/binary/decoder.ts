@@ -2,7 +2,7 @@
 import { EVENT_FIELDS, EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { VM_ENTRY_FAILURE } from '../../../engine/vmx/exit-reasons.js';
 import { Recent } from '../../../traces/recent.js';
-import { fillAbout } from '../about.js';
+import { fillAbout, isAbout } from '../about.js';
 import { ascii } from '../cursor.js';
 import type { Lane } from '../lanes.js';
 import { ISA, isLinear, isPhysical } from '../reasons.js';
@@ -11,7 +11,7 @@ import type { EventSink } from '../sink.js';
 import { addBytes, addDecimal, addHex, addSpace } from './ink.js';
 import { DOES } from './kvm.js';
 import { NumberReader } from './number-reader.js';
-import { bind, LABELS, type Program, PUT, PUT_WIDE, SLOT, STEP, STORE, type Wanted } from './program.js';
+import { bind, LABELS, type Program, PUT, SLOT, STEP, STORE, type Wanted } from './program.js';
 import { RecordText } from './record-text.js';
 
 const { exit, entry_failed } = EVENT_KINDS;
@@ -33,7 +33,7 @@ const MODES: readonly (Uint8Array | null)[] = Array.from({ length: 16 }, (_, fla
 
 export class RecordDecoder {
   readonly little: boolean;
-  /** vCPU that the last record named, or -1. */
+  /** vCPU that the last record named, where that was looked at, or -1. */
   vcpu = -1;
   readonly #numbers: NumberReader;
   readonly #text: RecordText | null;
@@ -81,28 +81,37 @@ export class RecordDecoder {
     if (program.isBare && lane.vcpu !== null) return;
     if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
     if (program.flags !== 0) row.put(FIELD.flags, program.flags, 0);
-    this.#steps(program.steps, view, at, sink, row, lane);
-    if (row.kind === exit) this.#about(program, view, at, row);
+    if (program.copied !== 0) this.#copy(program, view, at, row);
+    this.#steps(program.steps, lane.vcpu === null ? program.long : program.short, view, at, sink, row, lane);
+    if (row.kind === exit && isAbout(row)) this.#about(program, view, at, row);
     if (program.special !== null) this.#special(program, view, at, row);
     if (this.#text === null) return;
     if (program.heading !== null) addBytes(row, program.heading);
     if (program.text.length > 0) this.#text.add(program, view, at, length, row);
   }
 
-  #steps(steps: Int32Array, view: DataView, at: number, sink: EventSink, row: EventRow, lane: Lane): void {
+  #copy({ copies, copied }: Program, view: DataView, at: number, row: EventRow): void {
+    const { little } = this;
+    const { words } = row;
+    for (let i = 0; i < copies.length; i += 3) {
+      const from = at + (copies[i] as number);
+      const to = copies[i + 1] as number;
+      const isLong = copies[i + 2] !== 4;
+      const first = view.getInt32(from, little);
+      const second = isLong ? view.getInt32(from + 4, little) : 0;
+      words[to] = little || !isLong ? first : second;
+      words[to + 1] = little || !isLong ? second : first;
+    }
+    row.mask |= copied;
+  }
+
+  #steps(steps: Int32Array, end: number, view: DataView, at: number, sink: EventSink, row: EventRow, lane: Lane): void {
     const { words, bytes, touched } = sink.slab;
     const index = sink.row;
     const numbers = this.#numbers;
-    for (let i = 0; i < steps.length; i += STEP) {
+    for (let i = 0; i < end; i += STEP) {
       const does = steps[i] as number;
       numbers.read(view, at + (steps[i + 1] as number), steps[i + 2] as number);
-      if (does === PUT_WIDE) {
-        const field = steps[i + 3] as number;
-        row.mask |= 1 << field;
-        row.words[2 * field] = numbers.low;
-        row.words[2 * field + 1] = numbers.high;
-        continue;
-      }
       if (does !== STORE) {
         this.#step(does, steps[i + 3] as number, row, lane);
         continue;

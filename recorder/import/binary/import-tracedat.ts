@@ -47,13 +47,14 @@ class TraceDatImport implements Work {
   /** It is known which CPU each buffer's data is of. */
   readonly #numbered: boolean;
   readonly #order = new Passage();
-  #cursor: RingCursor | null = null;
-  readonly #where = (): string => this.#cursor?.where() ?? this.#file.bytes.name;
+  #merge: Merge<ClockedCursor> | null = null;
+  readonly #where = (): string => this.#merge?.first()?.where() ?? this.#file.bytes.name;
 
   constructor(file: TraceDat, open: () => TraceWriter, options: ImportOptions) {
     this.#options = options;
     this.#file = file;
     this.#intake = new Intake(open, file.little, options, file.commands);
+    this.#intake.where = this.#where;
     for (const problem of file.problems) this.#intake.damage(problem);
     for (const says of file.inferred) this.#intake.trace.notes.add(null, says);
     this.#numbered = file.buffers.every(({ numbered }) => numbered);
@@ -88,9 +89,10 @@ class TraceDatImport implements Work {
     const alone = new Set(areas.map(({ buffer }) => this.#clockName(buffer))).size === 1;
     const growth = new Growth(areas.length);
     const damage = (where: string, why: string): void => this.#damage(new ImportError('CORRUPT', where, why));
+    const back = (low: number, high: number): void => this.#order.loosen(low, high);
     return areas.map(({ buffer, data, end }) => {
       const pages = this.#pages(buffer, data, areas.length, end, growth);
-      return new ClockedCursor(this.#clock(buffer, alone), data.cpu, pages, page, little, damage);
+      return new ClockedCursor(this.#clock(buffer, alone), data.cpu, pages, page, little, damage, back);
     });
   }
 
@@ -155,14 +157,15 @@ class TraceDatImport implements Work {
       throw new ImportError('CORRUPT', bytes.name, 'no event format that says where common_type is');
     }
     const merge = new Merge(this.#cursors());
+    this.#merge = merge;
     const intake = this.#intake;
+    const order = this.#order;
     const typeAt = type.offset;
     const typeEnd = typeAt + 2;
     const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
-      if (this.#cursor !== cursor) this.#cursor = cursor;
-      this.#order.passes(cursor.timeLow, cursor.timeHigh);
+      if (order.isLoose) order.passes(cursor.timeLow, cursor.timeHigh);
       if (cursor.missed !== 0) this.#missed(cursor);
       if (cursor.length >= typeEnd) {
         const id = cursor.view.getUint16(cursor.at + typeAt, little);
@@ -172,7 +175,6 @@ class TraceDatImport implements Work {
       count += 1;
       if ((count & PROGRESS) === 0) this.#options.progress?.(Math.min(total, count * 40), total);
     }
-    this.#cursor = null;
     this.#remainder();
   }
 
@@ -185,7 +187,7 @@ class TraceDatImport implements Work {
     }
     const thread = this.#intake.decoder.thread(program, view, at);
     const time = clock.at(cursor.timeLow, cursor.timeHigh);
-    this.#intake.record(program, view, at, length, time, clock.hasTime, thread, -1, cursor.cpu, this.#where);
+    this.#intake.record(program, view, at, length, time, clock.hasTime, thread, -1, cursor.cpu);
   }
 
   #missed(cursor: RingCursor): void {

@@ -1,7 +1,7 @@
 /** Records of a binary recording on their way into the trace: what trace.dat and perf.data share. */
 import { EVENT_KINDS } from '../../../engine/observer.js';
 import type { TraceWriter } from '../../../traces/store.js';
-import { Assembly, isLate } from '../assembly.js';
+import { Assembly } from '../assembly.js';
 import { ImportError } from '../errors.js';
 import type { Lane } from '../lanes.js';
 import type { ImportOptions, ImportResult } from '../result.js';
@@ -34,7 +34,8 @@ export class Intake {
   readonly #isWanted: (kind: number) => boolean;
   readonly #taker: EventTaker | null;
   readonly #isEnded: () => boolean;
-  #where: () => string = () => '';
+  /** Where the record at hand is, for people; whoever reads the records says it. */
+  where: () => string = () => '';
 
   constructor(open: () => TraceWriter, little: boolean, options: ImportOptions, commands = new Map<number, string>()) {
     const { columns, fields = null, brief = false, kinds = null, taker = null, isEnded = () => false } = options;
@@ -43,7 +44,11 @@ export class Intake {
     this.#taker = taker;
     this.leavesOut = kinds !== null || taker !== null;
     this.trace = new Assembly(open, options);
-    this.decoder = new RecordDecoder(little, { fields, text: !brief && (columns?.includes('text') ?? true) });
+    this.decoder = new RecordDecoder(little, {
+      fields,
+      text: !brief && (columns?.includes('text') ?? true),
+      vcpus: false,
+    });
     this.commands = commands;
   }
 
@@ -66,7 +71,10 @@ export class Intake {
     return program;
   }
 
-  /** Takes one record; `thread` -1 where it has none, `process` -1 where that is unknown. */
+  /**
+   * Takes one record of at least the bytes that its format says; `thread` -1 where it has none, `process` -1 where that is
+   * unknown.
+   */
   record(
     program: Program,
     view: DataView,
@@ -77,20 +85,14 @@ export class Intake {
     thread: number,
     process: number,
     cpu: number,
-    where: () => string,
   ): void {
     const { trace, decoder } = this;
-    if (this.#where !== where) this.#where = where;
     if (program.nested) trace.learnNested(thread);
     trace.flush();
     const hasTick = this.cycles && !hasTime;
     const lane = this.lane(thread, process, cpu);
-    if (length < program.size) this.#short(program, length);
-    const isPassive =
-      this.leavesOut && !program.acts && lane.seen && (hasTime || hasTick) && !isLate(lane, timeLow, timeHigh);
-    if (isPassive && this.#isIdle(program, view, at, lane)) {
-      trace.pass(lane, program.kind, timeLow, timeHigh, hasTick);
-      return;
+    if (!program.acts && this.leavesOut && (hasTime || hasTick) && this.#isIdle(program, view, at, lane)) {
+      if (trace.pass(lane, program.kind, timeLow, timeHigh, hasTick)) return;
     }
     const { row } = trace;
     row.clear();
@@ -120,9 +122,7 @@ export class Intake {
     thread: number,
     process: number,
     cpu: number,
-    where: () => string,
   ): void {
-    this.#where = where;
     this.trace.flush();
     const { row } = this.trace;
     row.clear();
@@ -138,23 +138,18 @@ export class Intake {
 
   lane(thread: number, process: number, cpu: number): Lane {
     const { lanes } = this.trace;
-    if (thread < 0) return lanes.ofCpu(cpu, this.#where);
+    if (thread < 0) return lanes.ofCpu(cpu, this.where);
     return lanes.known(thread) ?? this.#meet(thread, process);
   }
 
   #meet(thread: number, process: number): Lane {
-    const lane = this.trace.lanes.ofThread(thread, process, () => this.#task(thread), this.#where);
+    const lane = this.trace.lanes.ofThread(thread, process, () => this.#task(thread), this.where);
     lane.vcpu = this.vcpus.get(thread) ?? null;
     return lane;
   }
 
   #task(thread: number): string {
     return this.commands.get(thread) ?? (thread === 0 ? '<idle>' : '<...>');
-  }
-
-  #short(program: Program, length: number): never {
-    const needs = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
-    throw new ImportError('CORRUPT', this.#where(), needs);
   }
 
   /** Remembers the first thing that is wrong with the file, and goes on. */

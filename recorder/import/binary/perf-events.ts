@@ -51,6 +51,7 @@ export class PerfEvents {
     this.#intake = intake;
     this.#description = description;
     this.#place = place;
+    intake.where = this.#where;
   }
 
   #damage(offset: number, why: string): void {
@@ -153,7 +154,6 @@ export class PerfEvents {
       tid < 0 ? -1 : view.getInt32(at + tid + 4, true),
       tid < 0 ? -1 : view.getInt32(at + tid, true),
       cpu < 0 ? -1 : view.getInt32(at + cpu, true),
-      this.#where,
     );
     return true;
   }
@@ -185,18 +185,7 @@ export class PerfEvents {
       return;
     }
     this.#begin();
-    this.#intake.record(
-      program,
-      view,
-      at + raw + 4,
-      length,
-      record,
-      attribute.layout.time >= 0,
-      thread,
-      process,
-      cpu,
-      this.#where,
-    );
+    this.#intake.record(program, view, at + raw + 4, length, record, attribute.layout.time >= 0, thread, process, cpu);
     this.#meet(attribute, program, record);
   }
 
@@ -248,6 +237,6 @@ export class PerfEvents {
     const part = (label: string, where: number): string =>
       where < 0 ? '' : ` ${label}=0x${view.getBigUint64(at + where, this.#little).toString(16)}`;
     const text = `${name}:${part('ip', layout.ip)}${part('addr', layout.addr)}${part('period', layout.period)}`;
-    this.#intake.plain(code, text, record, layout.time >= 0, thread, process, cpu, this.#where);
+    this.#intake.plain(code, text, record, layout.time >= 0, thread, process, cpu);
   }
 }

@@ -7,7 +7,7 @@ import { ACTING } from '../assembly.js';
 import { ascii } from '../cursor.js';
 import { TRACEPOINTS } from '../kvm/table.js';
 import { holdsAll, type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
-import { FIELD, isWide } from '../row.js';
+import { FIELD, holdsWhole } from '../row.js';
 import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
 import { DOES } from './kvm.js';
@@ -15,8 +15,8 @@ import { DOES } from './kvm.js';
 /** Beyond DOES, which are above: the value goes into its column as it is, in place or by way of the row. */
 export const STORE = 0;
 export const PUT = -1;
-/** The same by way of the row, into a column that holds all 64 bits. */
-export const PUT_WIDE = -2;
+/** The same by way of the row, of a number without a sign that its column holds whatever it is. */
+const COPY = -2;
 /**
  * Integers a step: what to do; offset and width of the field, a width below zero where it is signed; the field of
  * EVENT_FIELDS, or a label; and for STORE where the cells of its column lie: width, first, validity, column.
@@ -51,8 +51,14 @@ export interface Program {
   readonly own: readonly Field[];
   readonly kind: number;
   readonly flags: number;
-  /** Steps of the fields; empty until the first record binds them to the trace's columns. */
+  /** Steps of the fields, those that name the vCPU last; empty until the first record binds them to the trace's columns. */
   steps: Int32Array;
+  /** Integers of `steps`, and of them where the vCPU of the lane is known: V8 takes the length of an array as a double. */
+  long: number;
+  short: number;
+  /** Fields of 4 or 8 bytes that are copied into the row: offset, first of its words, width. They fill those of `copied`. */
+  copies: Int32Array;
+  copied: number;
   bound: boolean;
   /** How fields are read that steps cannot; none where nobody wants them. */
   special: Special | null;
@@ -113,6 +119,8 @@ export interface Wanted {
   readonly fields: { readonly [kind: number]: readonly string[] } | null;
   /** What has no column. */
   readonly text: boolean;
+  /** The vCPU of every record, not only that which its lane lacks. */
+  readonly vcpus: boolean;
 }
 
 /** The steps of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
@@ -128,15 +136,14 @@ function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonl
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
   if (cells === null) return [];
-  if (cells === 'row') return [isWide(column) ? PUT_WIDE : PUT, field.offset, width, column, 0, 0, 0, 0];
+  const isCopied = (width === 4 || field.size === 8) && holdsWhole(column, width);
+  if (cells === 'row') return [isCopied ? COPY : PUT, field.offset, width, column, 0, 0, 0, 0];
   return [STORE, field.offset, width, column, cells.width, cells.first, cells.valid, cells.column];
 }
 
-/** Which architecture a reason belongs to must be known before the reason is read. */
-const order = (steps: readonly (readonly number[])[]): number[] => [
-  ...steps.filter(([does]) => does === DOES.isa).flat(),
-  ...steps.filter(([does]) => does !== DOES.isa).flat(),
-];
+/** Which architecture a reason belongs to must be known before the reason is read; once it is known, the vCPU need not be. */
+const FIRST: { readonly [does: number]: number } = { [DOES.isa]: -1, [DOES.vcpu]: 1 };
+const placeOf = ([does = STORE]: readonly number[]): number => FIRST[does] ?? 0;
 
 /** True for a step that fills what is wanted of its kind; a vCPU names the lane, and other doings may fill any column. */
 function isWanted(step: readonly number[], kind: number, { fields }: Wanted): boolean {
@@ -151,12 +158,21 @@ export function bind(program: Program, sink: EventSink, wanted: Wanted): void {
   const { event, own, kind } = program;
   program.bound = true;
   if (event === null) return;
-  const steps = own.flatMap((field) => stepsOf(event, field, sink, wanted.text));
-  program.steps = Int32Array.from(order(steps.filter((step) => isWanted(step, kind, wanted))));
+  const all = own.flatMap((field) => stepsOf(event, field, sink, wanted.text));
+  const steps = all.filter((step) => isWanted(step, kind, wanted)).sort((a, b) => placeOf(a) - placeOf(b));
+  const isCopy = ([does]: readonly number[]): boolean => does === COPY;
+  const copies = steps.filter(isCopy);
+  const rest = steps.filter((step) => !isCopy(step));
+  program.copies = Int32Array.from(
+    copies.flatMap(([, offset = 0, width = 0, field = 0]) => [offset, 2 * field, width]),
+  );
+  program.copied = copies.reduce((mask, [, , , field = 0]) => mask | (1 << field), 0);
+  program.steps = Int32Array.from(rest.flat());
+  program.long = STEP * rest.length;
+  program.short = STEP * rest.filter(([does]) => wanted.vcpus || does !== DOES.vcpu).length;
   if (wanted.fields !== null && (wanted.fields[kind] ?? []).length === 0) program.special = null;
-  const isBare = program.steps.every((does, i) => i % STEP !== 0 || does === DOES.vcpu);
-  program.isBare =
-    isBare && !wanted.text && program.special === null && program.flags === 0 && kind !== EVENT_KINDS.exit;
+  const isBare = copies.length === 0 && program.short === 0 && program.special === null;
+  program.isBare = isBare && !wanted.text && program.flags === 0 && kind !== EVENT_KINDS.exit;
 }
 
 /** Fields that the special readers know, by their slot. */
@@ -224,6 +240,10 @@ export function compile(
     event,
     own,
     steps: new Int32Array(0),
+    long: 0,
+    short: 0,
+    copies: new Int32Array(0),
+    copied: 0,
     bound: false,
     isBare: false,
     special: event?.special ?? null,

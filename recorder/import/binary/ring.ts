@@ -34,6 +34,7 @@ export class RingCursor {
   readonly #layout: PageLayout;
   readonly #little: boolean;
   readonly #damage: (where: string, why: string) => void;
+  readonly #back: (low: number, high: number) => void;
   view: DataView = new DataView(new ArrayBuffer(0));
   /** The current record: its data, and its time in two halves (time.ts). */
   at = 0;
@@ -45,19 +46,24 @@ export class RingCursor {
   #next = 0;
   #end = 0;
 
-  /** `damage` is told of pages that contradict themselves; the rest of such a page is skipped. */
+  /**
+   * `damage` is told of pages that contradict themselves; the rest of such a page is skipped. `back` is told the time of
+   * the current record where that of the next may be before it; elsewhere times rise.
+   */
   constructor(
     cpu: number,
     pages: Pages,
     layout: PageLayout,
     little: boolean,
     damage: (where: string, why: string) => void,
+    back: (low: number, high: number) => void = () => {},
   ) {
     this.cpu = cpu;
     this.#pages = pages;
     this.#layout = layout;
     this.#little = little;
     this.#damage = damage;
+    this.#back = back;
   }
 
   where(): string {
@@ -67,8 +73,12 @@ export class RingCursor {
   /** Moves to the next record; false at the end. */
   next(): boolean {
     const little = this.#little;
+    const { timeLow, timeHigh } = this;
     for (;;) {
-      if (this.#next + 4 > this.#end && !this.#page()) return false;
+      if (this.#next + 4 > this.#end) {
+        if (!this.#page()) return false;
+        this.#compare(timeLow, timeHigh);
+      }
       const { view } = this;
       const head = this.#next;
       if (head + 4 > this.#end) continue;
@@ -91,7 +101,9 @@ export class RingCursor {
         this.#next = this.#end;
         continue;
       }
-      if (this.#long(type, delta, head, view.getUint32(head + 4, little))) return true;
+      const isRecord = this.#long(type, delta, head, view.getUint32(head + 4, little));
+      this.#compare(timeLow, timeHigh);
+      if (isRecord) return true;
     }
   }
 
@@ -127,11 +139,19 @@ export class RingCursor {
     }
   }
 
+  /** Says where time went back behind that of the current record, as it can with a page or a record of time. */
+  #compare(low: number, high: number): void {
+    if (later(high, low, this.timeHigh, this.timeLow)) this.#back(low, high);
+  }
+
   #advance(low: number, high: number): void {
-    const sum = (this.timeLow + low) | 0;
+    const { timeLow, timeHigh } = this;
+    const sum = (timeLow + low) | 0;
     const carry = later(0, low, 0, sum) ? 1 : 0;
     this.timeLow = sum;
-    this.timeHigh = (this.timeHigh + high + carry) | 0;
+    if ((carry | high) === 0) return;
+    this.timeHigh = (timeHigh + high + carry) | 0;
+    if (later(timeHigh, 0, this.timeHigh, 0)) this.#back(timeLow, timeHigh); // beyond 64 bits
   }
 
   #broken(why: string): void {
@@ -188,10 +208,10 @@ export interface Timed {
   next(): boolean;
 }
 
-const before = (a: Timed, b: Timed): boolean =>
-  a.timeHigh === b.timeHigh && a.timeLow === b.timeLow
-    ? a.cpu < b.cpu
-    : later(b.timeHigh, b.timeLow, a.timeHigh, a.timeLow);
+function before(a: Timed, b: Timed): boolean {
+  if (a.timeHigh !== b.timeHigh) return later(b.timeHigh, 0, a.timeHigh, 0);
+  return a.timeLow === b.timeLow ? a.cpu < b.cpu : later(0, b.timeLow, 0, a.timeLow);
+}
 
 /** Sources in the order of time: a heap whose root is the earliest. */
 export class Merge<T extends Timed> {
@@ -232,6 +252,6 @@ export class Merge<T extends Timed> {
       heap[at] = heap[child] as T;
       at = child;
     }
-    heap[at] = moved;
+    if (at !== from) heap[at] = moved;
   }
 }

@@ -7,8 +7,18 @@ import { later } from '../time.js';
 /** Records that go by: how many are older than one before them. */
 export class Passage {
   late = 0;
+  /** One may be late: those that come must be looked at. */
+  isLoose = false;
   #low = 0;
   #high = 0;
+
+  /** What went by so far was in order, the last at this time; what comes may not be. */
+  loosen(low: number, high: number): void {
+    if (this.isLoose) return;
+    this.isLoose = true;
+    this.#low = low;
+    this.#high = high;
+  }
 
   /** Takes note of the time of the record that goes by next. */
   passes(low: number, high: number): void {
