@@ -131,35 +131,43 @@ function impliedBy(use: Use, value: number): Implied {
   return { field: FIELD[columnOf(use) ?? 'value'], value };
 }
 
-function keyOf(use: Use, print: Print): Key & { readonly word: string } {
+/** What a print says of its word. */
+interface Said extends Omit<Key, 'name'> {
+  readonly word: string;
+}
+
+function saidBy(use: Use, print: Print): Said {
+  const targets = targetsOf(use);
   const [, word = '', table] = /^(.*) %(\w+)$/.exec(print) ?? [];
   if (table === undefined) {
     const [name = '', value = ''] = print.split('=');
     const implies = [impliedBy(use, Number(value))];
-    const rest = { does: null, style: 'hex', codes: null, field: 0, keeps: false } as const;
-    return { word: name, name: ascii(name), implies, targets: targetsOf(use), ...rest };
+    return { word: name, implies, does: null, style: 'hex', codes: null, field: 0, targets, keeps: false };
   }
   const style = STYLES[table] ?? (table in BITS ? 'bits' : 'names');
   const field = FLAG[use] ?? FIELD[columnOf(use) ?? 'value'];
   const codes = CODES[table] ?? null;
   const does = DOES[use] ?? 'field';
-  const targets = targetsOf(use);
-  return { word, name: ascii(word), implies: [], does, style, codes, field, targets, keeps: use === 'failure' };
+  return { word, implies: [], does, style, codes, field, targets, keeps: use === 'failure' };
 }
 
 /** The keys of an event; a word may stand for a value and have one behind it. */
 function keysOf(fields: Tracepoint['fields']): Key[] {
-  const keys = new Map<string, Key>();
+  const words = new Map<string, Said[]>();
   for (const [use, ...prints] of Object.values(fields).flatMap((filled): readonly Filled[] => usesOf(filled))) {
     for (const print of prints) {
-      const key = keyOf(use, print);
-      const before = keys.get(key.word);
-      const value = before === undefined || before.does === null ? key : before;
-      const implies = [...(before?.implies ?? []), ...key.implies];
-      keys.set(key.word, { ...value, implies, targets: (before?.targets ?? 0) | key.targets });
+      const said = saidBy(use, print);
+      words.set(said.word, [...(words.get(said.word) ?? []), said]);
     }
   }
-  return [...keys.values()];
+  return [...words].map(([word, all]) => {
+    const value = all.find(({ does }) => does !== null) ?? all.at(-1);
+    const implies = all.flatMap((said) => said.implies);
+    const targets = all.reduce((mask, said) => mask | said.targets, 0);
+    // made in one place, so that V8 sees one shape
+    const { does = null, style = 'hex', codes = null, field = 0, keeps = false } = value ?? {};
+    return { name: ascii(word), implies, does, style, codes, field, targets, keeps };
+  });
 }
 
 function neededBy({ fields, needs = [], needsText }: Tracepoint): readonly EventField[] {
