@@ -47,6 +47,10 @@ function ofNames({ sizes, flags, isOfLinux }: CpuidLines): Facts {
   };
 }
 
+const ZEROS: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+/** CPUID.(07H,1):EAX: there is a leaf 23H, which may tell of more counters. */
+const EXTENDED = 1 << 8;
+
 const ones = (n: number): bigint => (1n << BigInt(n)) - 1n;
 
 /** CPUID.0AH and, where leaf 7 says so, 23H (SDM Vol. 3B, "Architectural Performance Monitoring"): bits that enable a counter. */
@@ -57,11 +61,12 @@ function countersOf(read: Read): Pick<Facts, 'counters' | 'least' | 'most'> {
   if (version === 0) return { ...NOTHING, counters: 0n };
   const fixed = version < 2 ? 0n : ones(leaf.edx & 0x1f) | (version < 5 ? 0n : BigInt(leaf.ecx));
   const least = ones(Math.min(programmable, 32)) | (fixed << 32n);
-  const extended = ((read(7, 1)?.eax ?? 0) & 0x100) !== 0 ? read(0x23, 1) : null;
-  const wider = extended === null ? least : least | BigInt(extended.eax) | (BigInt(extended.ebx) << 32n);
+  const extended = ((read(7, 1)?.eax ?? EXTENDED) & EXTENDED) === 0 ? ZEROS : read(0x23, 1);
+  if (extended === null) return { counters: null, least: { counters: least }, most: {} };
+  const wider = least | BigInt(extended.eax) | (BigInt(extended.ebx) << 32n);
   // Bit 48 enables performance metrics, which go with fixed counter 3; whether they are there an MSR says.
   const most = ((wider >> 35n) & 1n) === 0n ? wider : wider | (1n << 48n);
-  return { counters: least === most ? least : null, least: { counters: least }, most: { counters: most } };
+  return { counters: wider === most ? wider : null, least: { counters: wider }, most: { counters: most } };
 }
 
 /** A leaf; zeros where it is known that there is none, or that its registers are all 0. */
@@ -70,7 +75,7 @@ function reader({ leaves, isWhole }: CpuidLines): Read {
   return (leaf, subleaf) => {
     const last = subleaf === 0 ? get(leaf < 0x8000_0000 ? 0 : 0x8000_0000, 0) : get(leaf, 0);
     const isBeyond = last !== null && last.eax < (subleaf === 0 ? leaf : subleaf);
-    return get(leaf, subleaf) ?? (isBeyond || isWhole(leaf, subleaf) ? { eax: 0, ebx: 0, ecx: 0, edx: 0 } : null);
+    return get(leaf, subleaf) ?? (isBeyond || isWhole(leaf, subleaf) ? ZEROS : null);
   };
 }
 

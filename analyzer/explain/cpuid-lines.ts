@@ -13,8 +13,8 @@ const REGISTERS =
 const OF_KCPUID =
   /^\s*(?:(0x[\da-f]{8})|(\d{1,3})): EAX=0x([\da-f]{8}), EBX=0x([\da-f]{8}), ECX=0x([\da-f]{8}), EDX=0x([\da-f]{8})$/;
 const SUBLEAVES = /^\s*(0x[\da-f]{8}): subleafs:$/;
-/** All leaves of a range follow but those whose registers are all 0. */
-const RANGE = /^(Basic|Standard|Extended) Leafs :$/;
+/** All leaves of a range follow, up to the next, but those whose registers are all 0. */
+const RANGE = /^\s*(\w+) Leafs :$/;
 /** Named fields and flags follow. */
 const NAMED = /^CPU features:$/;
 const FIELD = /^\s+(\w+)\s*: 0x([\da-f]{1,8})(?:\s|$)/;
@@ -31,6 +31,8 @@ const PHYSICAL = { least: 32, most: 52 } as const;
 const LINEAR = [32, 48, 57];
 
 const FIRST_EXTENDED = 0x8000_0000;
+/** First leaves of the ranges, by what older and newer ones of kcpuid call them. */
+const FIRST: { readonly [range: string]: number } = { Basic: 0, Standard: 0, Extended: FIRST_EXTENDED };
 
 export const inRange = (physical: number, linear: number): boolean =>
   physical >= PHYSICAL.least && physical <= PHYSICAL.most && LINEAR.includes(linear);
@@ -44,35 +46,47 @@ export class CpuidLines {
   flags: Set<string> | null = null;
   /** The names are those of Linux, which changes widths and hides features. */
   isOfLinux = false;
-  readonly #ranges = new Set<boolean>();
-  /** Leaves whose subleaves are all there but those of zeros. */
-  readonly #listed = new Set<number>();
+  /** First leaves of ranges, and leaves, behind whose last line another begins: all is there but zeros. */
+  readonly #ended = { ranges: new Set<number>(), leaves: new Set<number>() };
+  #range: number | null = null;
   #leaf: number | null = null;
   #isNamed = false;
   #physical: number | null = null;
 
   /** Takes a line. Null where it says nothing; false where it says what cannot be. */
   take(line: string): boolean | null {
+    if (this.#heads(line)) return null;
     return this.#registers(line) ?? this.#ofLinux(line) ?? this.#named(line) ?? (BEGINNINGS.test(line) ? false : null);
   }
 
   /** A leaf that is not there has zeros in all registers. */
   readonly isWhole = (leaf: number, subleaf: number): boolean =>
-    subleaf === 0 ? this.#ranges.has(leaf >= FIRST_EXTENDED) : this.#listed.has(leaf);
+    subleaf === 0 ? this.#ended.ranges.has(leaf < FIRST_EXTENDED ? 0 : FIRST_EXTENDED) : this.#ended.leaves.has(leaf);
+
+  /** Whether a line says what the next ones are. */
+  #heads(line: string): boolean {
+    const range = RANGE.exec(line)?.[1];
+    if (range !== undefined) {
+      if (this.#range !== null) this.#ended.ranges.add(this.#range);
+      this.#range = FIRST[range] ?? null;
+    }
+    const leaf = SUBLEAVES.exec(line)?.[1];
+    if (range !== undefined || leaf !== undefined) this.#begin(leaf === undefined ? null : Number(leaf));
+    return range !== undefined || leaf !== undefined;
+  }
+
+  /** What follows is of this leaf, or of none. */
+  #begin(leaf: number | null): void {
+    if (this.#leaf !== null) this.#ended.leaves.add(this.#leaf);
+    this.#leaf = leaf;
+  }
 
   #registers(line: string): boolean | null {
     const [, ...words] = REGISTERS.exec(line) ?? [];
     if (words.length > 0) return this.#store(words.map((word) => Number.parseInt(word, 16)));
-    const range = RANGE.exec(line)?.[1];
-    if (range !== undefined) this.#ranges.add(range === 'Extended');
-    const heading = SUBLEAVES.exec(line)?.[1];
-    if (heading !== undefined) {
-      this.#leaf = Number(heading);
-      this.#listed.add(this.#leaf);
-    }
-    if (range !== undefined || heading !== undefined) return true;
     const [, whole, subleaf, ...registers] = OF_KCPUID.exec(line) ?? [];
     if (registers.length === 0) return null;
+    if (whole !== undefined) this.#begin(null);
     const leaf = whole === undefined ? this.#leaf : Number(whole);
     if (leaf === null) return false;
     return this.#store([leaf, Number(subleaf ?? 0), ...registers.map((word) => Number.parseInt(word, 16))]);

@@ -14,26 +14,42 @@ const MOST_LINES = 10_000;
 const BARE = /^4[89][0-9a-f]$/i;
 const DECIMAL = /^\d+$/;
 
-/** The number of a register; NaN where it is none. */
-function numberOf(text: string): number {
+/** What ECX holds. */
+const LAST = 0xffff_ffff;
+
+/** The number of a register; null where it is none. */
+function numberOf(text: string): number | null {
   if (BARE.test(text)) return Number(`0x${text}`);
-  return DECIMAL.test(text) || /^0x/i.test(text) ? Number(text) : Number.NaN;
+  const number = DECIMAL.test(text) || /^0x/i.test(text) ? Number(text) : Number.NaN;
+  return number <= LAST ? number : null;
 }
+
+const hex = (msr: number): string => `${msr.toString(16).toUpperCase()}H`;
 
 /** Throws AnalysisError BAD_MSRS with the line. */
 export function readMsrs(text: string, where: string): Processor {
-  const values = new Map<number, bigint>();
+  const values = new Map<number, { readonly value: bigint; readonly line: number }>();
   const lines = text.split(/\r\n|\n|\r/);
   if (lines.length > MOST_LINES) throw new AnalysisError('BAD_MSRS', where, 'too many lines');
   for (const [i, line] of lines.entries()) {
     const trimmed = line.trim();
-    if (COMMENT.test(line) || !Number.isNaN(numberOf(ABSENT.exec(trimmed)?.[1] ?? ''))) continue;
-    const [, number = '', value = ''] = LINE.exec(trimmed) ?? [];
-    if (Number.isNaN(numberOf(number))) throw new AnalysisError('BAD_MSRS', `${where}, line ${i + 1}`);
-    values.set(numberOf(number), BigInt(`0x${value}`));
+    if (COMMENT.test(line) || numberOf(ABSENT.exec(trimmed)?.[1] ?? '') !== null) continue;
+    const [, number = '', digits = ''] = LINE.exec(trimmed) ?? [];
+    const msr = numberOf(number);
+    if (msr === null) throw new AnalysisError('BAD_MSRS', `${where}, line ${i + 1}`);
+    const value = BigInt(`0x${digits}`);
+    const known = values.get(msr);
+    // Others, as the TSC, go on; the capabilities of a host are what they are.
+    if (known !== undefined && known.value !== value && msr in MSR_NAMES)
+      throw new AnalysisError(
+        'BAD_MSRS',
+        `${where}, line ${i + 1}`,
+        `MSR ${hex(msr)} has another value in line ${known.line}`,
+      );
+    values.set(msr, { value, line: i + 1 });
   }
   if (values.size === 0) throw new AnalysisError('BAD_MSRS', where, 'no MSR in it');
   if (![...values.keys()].some((msr) => msr in MSR_NAMES))
     throw new AnalysisError('BAD_MSRS', where, 'none of its MSRs is one of 0x480 to 0x493');
-  return { ...UNKNOWN, name: where, isFile: true, msr: (msr) => values.get(msr) ?? null };
+  return { ...UNKNOWN, name: where, isFile: true, msr: (msr) => values.get(msr)?.value ?? null };
 }

@@ -1,6 +1,7 @@
 /** Every form that is fuzzed, for `npm run fuzz`. */
 import { imageForms } from './images.js';
 import { logForms } from './logs.js';
+import { processorForms } from './processors.js';
 import { queryForms } from './queries.js';
 import { recordingForms } from './recordings.js';
 import { requestForms } from './requests.js';
@@ -14,6 +15,7 @@ export const FORMS = async (): Promise<readonly Form[]> => [
   ...textForms(),
   ...logForms(),
   ...settingForms(),
+  ...processorForms(),
   ...symbolForms(),
   ...imageForms(),
   ...queryForms(),

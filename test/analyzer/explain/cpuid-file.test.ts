@@ -7,34 +7,8 @@ import { explain } from '../../../analyzer/explain/log.js';
 import { readMsrs } from '../../../analyzer/explain/msr-file.js';
 import { withCpuid } from '../../../analyzer/explain/processor.js';
 import { PROCESSORS } from '../../../analyzer/explain/processors.js';
+import { CPUINFO, KCPUID, KCPUID_NAMED, LSCPU, RAW, raw } from './cpuid-lists.js';
 import { broken, fixture, ids } from './helpers.js';
-
-const CPUINFO = [
-  'processor\t: 0',
-  'vendor_id\t: GenuineIntel',
-  'flags\t\t: fpu vme de rtm sgx ibt user_shstk bus_lock_detect la57',
-  'vmx flags\t: vnmi preemption_timer',
-  'address sizes\t: 46 bits physical, 57 bits virtual',
-  'power management:',
-  '',
-];
-
-/** A leaf as cpuid(1) prints it. */
-function raw(leaf: number, subleaf: number, ...registers: readonly number[]): string {
-  const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
-  const named = ['eax', 'ebx', 'ecx', 'edx'].map((name, i) => `${name}=${hex(registers[i] ?? 0, 8)}`);
-  return `   ${hex(leaf, 8)} ${hex(subleaf, 2)}: ${named.join(' ')}`;
-}
-/** Leaves 7 to 23H of a processor with SGX, CET and FRED, without TSX, 8 + 4 counters, 52 and 57 bits. */
-const RAW = [
-  'CPU:',
-  raw(0, 0, 0x23, 0x756e_6547, 0x6c65_746e, 0x4965_6e69),
-  raw(7, 0, 1, 1 << 2, 1 << 7, 1 << 20),
-  raw(7, 1, 1 << 17),
-  raw(0xa, 0, 0x0830_0805, 0, 0xf, 0x8604),
-  raw(0x8000_0000, 0, 0x8000_0008),
-  raw(0x8000_0008, 0, 0x0000_3934),
-];
 
 describe('/proc/cpuinfo', () => {
   it('gives both widths, and the features that it names; of others it says nothing', () => {
@@ -48,9 +22,7 @@ describe('/proc/cpuinfo', () => {
   });
   it('reads what grep takes out of it, and lscpu with its indents', () => {
     assert.equal(readCpuid(CPUINFO[4] ?? '', 'line').linearBits, 57);
-    const lscpu =
-      'Architecture:  x86_64\r\n  Address sizes:   39 bits physical, 48 bits virtual\r\n  Flags:   fpu sgx\r\n';
-    const { physicalBits, linearBits, features } = readCpuid(lscpu, 'lscpu');
+    const { physicalBits, linearBits, features } = readCpuid(LSCPU.join('\r\n'), 'lscpu');
     assert.deepEqual([physicalBits, linearBits, features], [39, 48, { SGX: true }]);
   });
   it('with memory encryption the width is the least, for Linux takes the bits of key numbers off', () => {
@@ -60,37 +32,6 @@ describe('/proc/cpuinfo', () => {
     assert.deepEqual([physicalBits, least?.physicalBits], [null, 46]);
   });
 });
-
-/** Leaves of an i7-1255U as kcpuid printed them (linux-kernel, 2024-05-27, topology of Alder Lake), those that count here. */
-const KCPUID = [
-  'Basic Leafs :',
-  '================',
-  '0x00000000: EAX=0x00000020, EBX=0x756e6547, ECX=0x6c65746e, EDX=0x49656e69',
-  '0x00000007: subleafs:',
-  '  0: EAX=0x00000002, EBX=0x239ca7eb, ECX=0x984007bc, EDX=0xfc18c410',
-  '  1: EAX=0x00400810, EBX=0x00000000, ECX=0x00000000, EDX=0x00040000',
-  '  2: EAX=0x00000000, EBX=0x00000000, ECX=0x00000000, EDX=0x00000017',
-  '0x0000000a: EAX=0x07300605, EBX=0x00000000, ECX=0x00000007, EDX=0x00008603',
-  'Extended Leafs :',
-  '================',
-  '0x80000000: EAX=0x80000008, EBX=0x00000000, ECX=0x00000000, EDX=0x00000000',
-  '0x80000008: EAX=0x00003027, EBX=0x00000000, ECX=0x00000000, EDX=0x00000000',
-];
-/** Fields and flags of a Ryzen as `kcpuid -a -d` printed them (linux-kernel, 2023-02-07, Y+J5jDfO4PMujuXD@zn.tnic). */
-const KCPUID_NAMED = [
-  'CPU features:',
-  '=============',
-  '',
-  'CPUID_0x7_ECX[0x0]:',
-  '\t EAX: 0x00000000',
-  '\t smap                - Supervisor Mode Access Prevention',
-  '\t mawau              \t: 0x0       \t- The value of MAWAU used by the BNDLDX and BNDSTX instructions in 64-bit mode',
-  '',
-  'CPUID_0x80000008_ECX[0x0]:',
-  '\t phy_adr_bits       \t: 0x30      \t- Physical Address Bits',
-  '\t lnr_adr_bits       \t: 0x30      \t- Linear Address Bits',
-  '\t EBX: 0x00001007',
-];
 
 describe('kcpuid', () => {
   it('registers give widths, features and counters', () => {
@@ -163,6 +104,60 @@ describe('registers of CPUID', () => {
     const { features, counters, physicalBits } = readCpuid(RAW.slice(0, 2).join('\n'), 'cut');
     assert.deepEqual([features, counters, physicalBits], [{}, null, null]);
   });
+});
+
+/** What a processor can have at least and at most, as far as a list says. */
+function boundsOf(lines: readonly string[]): Partial<Record<string, readonly [least: bigint, most: bigint]>> {
+  try {
+    const { physicalBits, linearBits, counters, features, least, most } = readCpuid(lines.join('\n'), 'list');
+    const between = (known: bigint | null, few = 0n, many = (1n << 64n) - 1n): readonly [bigint, bigint] =>
+      known === null ? [few, many] : [known, known];
+    const big = (bits: number | null | undefined): bigint | null => (typeof bits === 'number' ? BigInt(bits) : null);
+    return {
+      physical: between(big(physicalBits), big(least?.physicalBits) ?? 0n),
+      linear: between(big(linearBits)),
+      counters: between(counters, least?.counters ?? 0n, most?.counters ?? (1n << 64n) - 1n),
+      ...Object.fromEntries(Object.entries(features).map(([name, has]) => [name, between(BigInt(has))])),
+    };
+  } catch (error) {
+    if (!(error instanceof AnalysisError)) throw error;
+    return {};
+  }
+}
+
+describe('a list that is not whole says nothing that the whole one denies', () => {
+  const EXTENDED = [
+    ...RAW.slice(0, 3),
+    raw(7, 1, (1 << 17) | (1 << 8)),
+    RAW[4] ?? '',
+    raw(0x23, 0, 3),
+    raw(0x23, 1, 0x7ff, 0x1f),
+    ...RAW.slice(5),
+  ];
+  /** With FRED and LAM. */
+  const KCPUID_NEWER = KCPUID.map((line) => line.replace('EAX=0x00400810', 'EAX=0x04420810'));
+  it('counters of leaf 23H are among those that the whole list has', () => {
+    // SDM Vol. 2A, CPUID.(23H,1): bit maps of the counters; fixed counter 3 may go with performance metrics.
+    assert.deepEqual(boundsOf(EXTENDED).counters, [0x1f_0000_07ffn, 0x1_001f_0000_07ffn]);
+  });
+  for (const [name, list] of Object.entries({ CPUINFO, LSCPU, RAW, EXTENDED, KCPUID, KCPUID_NEWER, KCPUID_NAMED })) {
+    const whole = boundsOf(list);
+    const parts = new Map(list.map((_, i) => [`cut behind line ${i}`, list.slice(0, i)]));
+    // What kcpuid leaves out is 0.
+    if (name === 'RAW' || name === 'EXTENDED')
+      for (const [i] of list.entries()) parts.set(`without line ${i + 1}`, list.toSpliced(i, 1));
+    it(name, () => {
+      for (const [part, lines] of parts) {
+        for (const [fact, said] of Object.entries(boundsOf(lines))) {
+          const has = whole[fact];
+          assert.ok(
+            said && has && said[0] <= has[0] && has[1] <= said[1],
+            `${part}: ${fact} ${said}, and it is ${has}`,
+          );
+        }
+      }
+    });
+  }
 });
 
 describe('a file that is none', () => {
