@@ -22,6 +22,18 @@ function processOf(says: string | null): number {
   }
 }
 
+/**
+ * A slice that is open, as JSON. Perfetto ends the innermost slice; speedscope the one of that name, and where an end and
+ * a beginning have one time it takes the end first unless args are the same too: the end of a slice that lasts no time
+ * would come before it, and leave it open. That end alone repeats the args; in all of them they make a file a fourth
+ * larger. Complete events (`X`) would be smaller, but versions of Perfetto lay those that begin at one time inside out.
+ */
+interface OpenSlice {
+  readonly name: string;
+  readonly at: number;
+  readonly args: string;
+}
+
 /** Writes all exits of a trace; `written` counts slices and instants. Memory does not grow with the trace. */
 export function exportPerfetto(
   reader: TraceReader,
@@ -30,8 +42,7 @@ export function exportPerfetto(
 ): Exported {
   const lanes = reader.dictionary('vcpu');
   const places = new Map<number, string>();
-  /** Names of the open slices of each lane: readers other than Perfetto end a slice by its name. */
-  const open = new Map<number, string[]>();
+  const open = new Map<number, OpenSlice[]>();
   let written = 0;
   let between = '\n';
   const put = (event: string): void => {
@@ -60,16 +71,18 @@ export function exportPerfetto(
           (rip === null ? '' : `,"rip":"0x${rip.toString(16)}"`) +
           (symbol === null ? '' : `,"symbol":${JSON.stringify(symbol)}`);
         const where = place(lane);
-        const quoted = JSON.stringify(name);
-        const names = open.get(lane);
-        if (names === undefined) open.set(lane, [quoted]);
-        else names.push(quoted);
-        put(`{"ph":"B","cat":"exit","name":${quoted},"ts":${micros(at)},${where},"args":{"seq":${seq}${about}}}`);
+        const slice = { name: JSON.stringify(name), at, args: `,"args":{"seq":${seq}${about}}` };
+        const slices = open.get(lane);
+        if (slices === undefined) open.set(lane, [slice]);
+        else slices.push(slice);
+        put(`{"ph":"B","cat":"exit","name":${slice.name},"ts":${micros(at)},${where}${slice.args}}`);
         written += 1;
       },
       close(lane, at) {
-        const quoted = open.get(lane)?.pop() ?? '""';
-        put(`{"ph":"E","cat":"exit","name":${quoted},"ts":${micros(at)},${place(lane)}}`);
+        const slice = open.get(lane)?.pop();
+        if (slice === undefined) return;
+        const args = slice.at === at ? slice.args : '';
+        put(`{"ph":"E","cat":"exit","name":${slice.name},"ts":${micros(at)},${place(lane)}${args}}`);
       },
       mark({ lane, at, seq, kind, name }) {
         const scope = kind === 'lost' ? 'g' : 't';
