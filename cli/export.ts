@@ -151,10 +151,13 @@ export const command: Command = {
       .map(([format, { says }]) => `${format}: ${says}`)
       .join('; ')}; parquet: a partitioned dataset, event/kind=exit/part-0.parquet and so on.`,
     'A dataset has the columns of the trace, and names of reasons and tracepoints besides; u64 is unsigned. DuckDB reads it by ' +
-      "read_parquet('DIR/event/*/*.parquet', hive_partitioning = true), Spark by spark.read.parquet('DIR/event'). " +
+      "read_parquet('DIR/event/*/*.parquet', hive_partitioning = true), Spark by spark.read.parquet('DIR/event'), " +
+      "ClickHouse by SELECT kind, count() FROM file('DIR/event/kind=*/*.parquet', Parquet) GROUP BY kind " +
+      'SETTINGS use_hive_partitioning = 1, where DIR of a server lies in its user_files_path. ' +
       'Numbers in CSV go up to 2^64 - 1: programs that guess types may make floating-point numbers of them.',
     'Exits are slices from the exit to the entry that takes the same level up again, so that the work of L1 for an exit ' +
-      'of L2 lies inside it. A tick of the deterministic machine is shown as a nanosecond. Where the trace is damaged, ' +
+      'of L2 lies inside it. A tick of the deterministic machine is shown as a nanosecond. speedscope reads ' +
+      'the file for Perfetto too, but may lay exits inside one before them that lasts no time. Where the trace is damaged, ' +
       'the file holds what could be read, and the exit code is 2.',
     `${SYMBOLS_DETAILS} They name functions in folded, svg, speedscope and perfetto.`,
   ],
