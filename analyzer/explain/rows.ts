@@ -169,7 +169,7 @@ const QEMU_ROWS: readonly RowSpec[] = [
   ...must(
     'registers',
     'EIP={qemu.rip:8} EFL={qemu.rflags:8}',
-    'CPL={qemu.cpl:1} II={qemu.ii:1} A20={:1} SMM={qemu.smm:1} HLT={qemu.hlt:1}',
+    'CPL={qemu.cpl:1-1} II={qemu.ii:1-1} A20={:1-1} SMM={qemu.smm:1-1} HLT={qemu.hlt:1-1}',
   ),
   ...must('registers', ...['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDT', 'TR'].map(qemuSegment)),
   ...must(

@@ -57,6 +57,10 @@ const LITERAL = /[.*+?^${}()|[\]\\]/g;
 /** No register is wider. */
 const WIDEST = 16;
 const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
+/** The last of several values that only blanks tell apart. */
+const LAST_OF_LIST = /\} \{[^{}]+\}$/;
+/** Another value behind those: a blank or a break divided one, and which is which is not known. */
+const NO_MORE = '(?! [0-9a-fA-F]{8,16}(?![0-9a-zA-Z]))';
 const exactly = (digits: number): string => `([0-9a-fA-F]{${digits}})(?![0-9a-zA-Z])`;
 
 const WORDS: { readonly [slot: string]: string } = {
@@ -86,7 +90,7 @@ export function template(text: string, bytesOf: (name: string) => number | undef
       most.push(upper === undefined ? 2 * (bytesOf(name) ?? WIDEST / 2) : Number(upper));
     }
   }
-  source += whole.slice(at).replace(LITERAL, '\\$&');
+  source += LAST_OF_LIST.test(whole) ? NO_MORE : whole.slice(at).replace(LITERAL, '\\$&');
   const head = (whole.split('{')[0] ?? whole).replace(/0x$/, '');
   return { head, names, digits, most, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
 }

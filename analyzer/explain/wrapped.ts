@@ -192,7 +192,7 @@ export function endsInNumber(
   if (next === undefined) return false;
   return hits.some(({ row, fit: { to, taken } }) => {
     if (to !== text.length || taken.length === 0) return false;
-    if (row.opens !== 'dump') return isLongest && DIGITS.test(next);
+    if (row.opens !== 'dump') return isLongest && row.most.at(-1) !== 1 && DIGITS.test(next);
     if (row.family === 'report') return REST_OF_REPORT.test(next);
     return row.names.includes('error.hardware') && goesOnAsTold(text, next);
   });

@@ -203,3 +203,39 @@ describe('DR7 of QEMU', () => {
     assert.deepEqual([dump?.values.get('qemu.dr7')?.value, dump?.damage], [0x400n, []]);
   });
 });
+
+// cpu_x86_dump_seg_cache of target/i386/cpu-dump.c: `%-3s=%04x `, the base with `%08x` or `%016` PRIx64, and `%08x %08x`;
+// for a guest in protected mode what the descriptor means, which older versions leave out.
+describe('segments of QEMU', () => {
+  const word = 'KVM: entry failed, hardware error 0x80000021\n';
+  const long = REGISTERS.replace(/EAX=(\w+) EBX=(\w+).*/, 'RAX=00000000$1 RBX=00000000$2');
+  const said: readonly (readonly [says: string, base: string, registers: string])[] = [
+    ['of 32 bits', '000f5000', REGISTERS],
+    ['of 64 bits', 'ffff888012345678', long],
+    ['of 64 bits from 0', '0'.repeat(16), long],
+  ];
+  const dumps = said.flatMap(([says, base, registers]) =>
+    ['', ' DPL=0 CS32 [-RA]'].map((meaning): readonly [string, string[]] => [
+      `${says}${meaning}`,
+      registers
+        .replace(/^(.. |LDT)=.*$/gm, `$1=0008 ${base} ffffffff 00c09b00${meaning}`)
+        .replace(/^([GI]DT)=.*$/gm, `$1=     ${base} 0000007f`)
+        .replace('CR0=60000010', 'CR0=80050033')
+        .split('\n'),
+    ]),
+  );
+  for (const [says, lines] of dumps)
+    it(`have no values but their own, wherever a break or a blank divides them: ${says}`, () => {
+      const [whole, ...others] = findDumps(word + lines.join('\n'));
+      assert.deepEqual([whole?.damage, others], [[], []]);
+      for (const [n, line] of lines.entries()) {
+        if (!/^(?:\w\w |LDT|[GI]DT)=/.test(line)) continue;
+        for (let at = 1; at < line.length; at++)
+          for (const by of ['\n', '\n    ', ' ', '\n> ']) {
+            const divided = line.slice(0, at) + by + line.slice(at);
+            for (const { values } of findDumps(word + lines.with(n, divided).join('\n')))
+              for (const [name, { value }] of values) assert.equal(value, whole?.values.get(name)?.value, divided);
+          }
+      }
+    });
+});
