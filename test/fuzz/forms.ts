@@ -9,6 +9,7 @@ import type { Form } from './run.js';
 import { settingForms } from './settings.js';
 import { symbolForms } from './symbols.js';
 import { textForms } from './texts.js';
+import { traceForms } from './traces.js';
 
 export const FORMS = async (): Promise<readonly Form[]> => [
   ...recordingForms(),
@@ -19,5 +20,6 @@ export const FORMS = async (): Promise<readonly Form[]> => [
   ...symbolForms(),
   ...imageForms(),
   ...queryForms(),
+  ...traceForms(),
   ...(await requestForms()),
 ];

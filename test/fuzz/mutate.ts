@@ -11,6 +11,7 @@ export interface Anatomy {
   readonly numbers: readonly { readonly at: number; readonly size: 1 | 2 | 4 | 8 }[];
   /** Records, pages, sections: what can be dropped, doubled, swapped. In order, not overlapping. */
   readonly units: readonly { readonly from: number; readonly to: number }[];
+  readonly isBigEndian?: boolean;
 }
 
 const HURTING = [
@@ -27,6 +28,11 @@ function readNumber(bytes: Buffer, at: number, size: number): bigint {
   let value = 0n;
   for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i] ?? 0);
   return value;
+}
+
+/** Turns a number over where the file has its high byte first. */
+function ordered(bytes: Buffer, { isBigEndian = false }: Anatomy, at: number, size: number): void {
+  if (isBigEndian) bytes.subarray(at, at + size).reverse();
 }
 
 /** A number of the file, or of no file, near a power of two, or the old one a little changed. */
@@ -115,7 +121,9 @@ export function mutateBytes(original: Uint8Array, anatomy: Anatomy, random: Rand
     if (kind < 4 && anatomy.numbers.length > 0) {
       const { at, size } = random.pick(anatomy.numbers);
       if (at + size > bytes.length) continue;
+      ordered(bytes, anatomy, at, size);
       writeNumber(bytes, at, size, otherNumber(bytes, anatomy, readNumber(bytes, at, size), random));
+      ordered(bytes, anatomy, at, size);
     } else if (kind < 6) bytes = Buffer.from(cutUnits(bytes, anatomy, random));
     else bytes = Buffer.from(blind(bytes, random));
   }
