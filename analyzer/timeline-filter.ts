@@ -3,6 +3,7 @@ import { EVENT_FLAGS } from '../engine/observer.js';
 import { CODE_DOMAINS } from '../traces/codes.js';
 import type { Chunk, ColumnData, TraceReader } from '../traces/store.js';
 import { fieldNames } from './fields.js';
+import { TextField } from './text-fields.js';
 import type { Filter } from './timeline-answers.js';
 import { readableEvents } from './timeline-chunks.js';
 import { type EventIndex, NO_LANE } from './timeline-index.js';
@@ -45,6 +46,8 @@ interface Word {
   readonly number: { readonly low: number; readonly high: number } | null;
   /** The column that the number has to be in; null: any. */
   readonly column: string | null;
+  /** The number has to be that of a field of this name where no column holds it. */
+  readonly inText: TextField | null;
   /** By number of a tracepoint, the columns or flags that hold a field of that name. */
   readonly fields: ReadonlyMap<number, readonly string[]>;
   /** `kind code` of the codes whose name has the part. */
@@ -57,8 +60,8 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
   const [, column, digits] = /^(?:([a-z_0-9]+)[:=])?(0x[0-9a-f]{1,16}|[0-9]{1,20})$/.exec(word) ?? [];
   const number = BigInt(digits ?? -1);
   const value = number >= 0n && number >> 64n === 0n ? number : null;
-  // a field that no column holds is in the text, where it is written so
-  const part = column === undefined || word.includes('=') ? word : null;
+  // a field that has no such number may be written so in the text
+  const part = column === undefined || (value === null && word.includes('=')) ? word : null;
   const holds = (name: string | null): boolean => part !== null && (name ?? '').toLowerCase().includes(part);
   const codes = new Set<string>();
   for (const { kinds, domain } of CODE_DOMAINS) {
@@ -83,6 +86,7 @@ function parseWord(reader: TraceReader, index: EventIndex, word: string): Word {
     lanes: new Set(index.lanes.flatMap(({ name }, at) => (holds(name) ? [at] : []))),
     number: value === null ? null : { low: Number(value & 0xffff_ffffn), high: Number(value >> 32n) },
     column: column ?? null,
+    inText: column === undefined || value === null ? null : new TextField(column, value),
     fields,
     codes,
     tracepoints,
@@ -146,8 +150,9 @@ function hasWord(
     return true;
   const tracepoint = columns.get('tracepoint');
   if (tracepoint?.valid?.[i] === 1 && word.tracepoints.has(tracepoint.numbers?.[i] ?? -1)) return true;
-  const text = word.part === null ? null : columns.get('text')?.values?.[i];
-  return typeof text === 'string' && word.part !== null && text.toLowerCase().includes(word.part);
+  const text = word.part === null && word.inText === null ? null : columns.get('text')?.values?.[i];
+  if (typeof text !== 'string') return false;
+  return word.inText?.isIn(text) ?? text.toLowerCase().includes(word.part ?? '');
 }
 
 /** A field of the event's tracepoint, which may be a flag, is the number. */

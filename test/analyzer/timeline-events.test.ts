@@ -70,6 +70,30 @@ describe('timeline of exits and entries', () => {
     assert.equal(await count('previous_tsc_offset:18446744051901653896'), printed('prev=18446744051901653896 '));
     assert.equal(await count('load=1'), printed('kvm_fpu:              load'));
     assert.equal(await count('load:0 fpu'), printed('kvm_fpu:              unload'));
+    assert.ok(printed(' rax d ') > 0);
+    for (const word of ['rax=13', 'rax:0xd', 'rbx=0x68747541', 'rbx:1752462657'])
+      assert.equal(await count(word), printed(' rax d rbx 68747541 '), word);
+    for (const word of ['rax=0', 'ax=13', 'rax=1', 'rbx=0x6874', 'rbx=6']) assert.equal(await count(word), 0, word);
+    reader.close();
+  });
+
+  it('finds the numbers of fields that no column holds, of a binary recording as of its text', async () => {
+    const path = join(folder, 'binary.arrow');
+    importTrace(openSource(fixturePath('svm-two-vcpus.trace.dat')), () => createTrace(path));
+    const text = readFileSync(fixturePath('svm-two-vcpus.report.txt'), 'utf8').split('\n');
+    const reader = openTrace(path);
+    const timeline = await readTimeline(reader, 'binary');
+    const range = { axis: 'seq', from: 0, to: text.length, bins: 1 } as const;
+    for (const [word, print] of [
+      ['rax=13', ' rax d '],
+      ['rbx:0x68747541', ' rbx 68747541 '],
+      ['rax=0', ' rax 0 '],
+      ['rbx=6', ' rbx 6 '],
+    ] as const) {
+      const { totals } = await timeline.view(range, { ...ALL, text: word });
+      const found = totals.reduce((sum, value, i) => sum + (i % 2 === 1 ? value : 0), 0);
+      assert.equal(found, text.filter((line) => line.includes(print)).length, word);
+    }
     reader.close();
   });
 
