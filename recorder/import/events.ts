@@ -21,6 +21,9 @@ import { FIELD } from './row.js';
 /** How a value is written; `names`: by its name, else in hexadecimal; `bits`: by the names of its bits. */
 export type Style = 'hex' | 'decimal' | 'names' | 'bits';
 
+/** In place of a column: the architecture. */
+export const ARCHITECTURE = -1;
+
 /** A column, and what a word says that it holds. */
 export interface Implied {
   readonly field: number;
@@ -125,6 +128,7 @@ function targetsOf(use: Use): number {
 }
 
 function impliedBy(use: Use, value: number): Implied {
+  if (use === 'isa') return { field: ARCHITECTURE, value };
   if (use === 'access') return { field: FIELD.flags, value: ACCESS_FLAGS[value] ?? 0 };
   const flag = FLAG[use];
   if (flag !== undefined) return { field: FIELD.flags, value: value === 0 ? 0 : flag };

@@ -1,6 +1,6 @@
 /** Finding the keys of an event in what is printed of it. */
 import { type Cursor, isBlank, isWord } from './cursor.js';
-import type { Key } from './events.js';
+import { ARCHITECTURE, type Key } from './events.js';
 import { type EventRow, FIELD } from './row.js';
 
 const EQUALS = 0x3d;
@@ -37,7 +37,8 @@ export function findKey(keys: readonly Key[], bytes: Uint8Array, start: number, 
 /** Fills what a key itself says. */
 export function imply({ implies }: Key, row: EventRow): void {
   for (const { field, value } of implies) {
-    if (field === FIELD.flags) row.flag(value);
+    if (field === ARCHITECTURE) row.isa = value;
+    else if (field === FIELD.flags) row.flag(value);
     else row.put(field, value, 0);
   }
 }

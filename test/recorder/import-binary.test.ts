@@ -51,7 +51,6 @@ const UNPRINTED: { readonly [kind: string]: readonly string[] } = {
   exit: ['intr_info', 'error_code'],
   entry_failed: ['intr_info', 'error_code'],
   emulate: ['hasText'],
-  nested_entry: ['isa'],
 };
 
 /** The text of the same recording that the recorder's own tools printed. */

@@ -20,7 +20,6 @@ const installed = spawnSync('trace-cmd', ['report', '-h']).error === undefined;
 const UNPRINTED: { readonly [tracepoint: string]: readonly string[] } = {
   kvm_entry: ['intr_info', 'error_code'],
   kvm_exit: ['intr_info', 'error_code'],
-  kvm_nested_vmenter: ['isa'],
   kvm_mmu_get_page: ['info2'],
   kvm_mmu_sync_page: ['info2', 'gpa'],
   kvm_mmu_unsync_page: ['info2', 'gpa'],

@@ -25,18 +25,19 @@ const EXIT: Tracepoint['fields'] = {
 };
 const REASON = ['exit_reason|exit_code'];
 
-const NESTED_ENTRY = member(
-  'nested_entry',
-  {
-    rip: ['rip', 'rip %x'],
-    vmcb: ['vmcs', 'vmcb %x', 'vmcs %x'],
-    vmcs: ['vmcs'],
-    nested_rip: ['value', 'nested_rip %x', 'nrip %x'],
-    event_inj: ['intr_info', 'event_inj %x'],
-    isa: ['isa'],
-  },
-  ['rip'],
-);
+const nestedEntry = (isa: Tracepoint['fields']): Tracepoint =>
+  member(
+    'nested_entry',
+    {
+      rip: ['rip', 'rip %x'],
+      vmcb: ['vmcs', 'vmcb %x', 'vmcs %x'],
+      vmcs: ['vmcs'],
+      nested_rip: ['value', 'nested_rip %x', 'nrip %x'],
+      event_inj: ['intr_info', 'event_inj %x'],
+      ...isa,
+    },
+    ['rip'],
+  );
 
 const VMGEXIT = member(
   'vmgexit',
@@ -74,8 +75,8 @@ export const EXITS: Tracepoints = {
   kvm_nested_vmexit: plain('nested_exit', EXIT, REASON, { needsText: ['rip'] }),
   kvm_nested_vmexit_inject: plain('nested_inject', EXIT, REASON),
   kvm_nested_intr_vmexit: plain('nested_exit', same('rip'), ['rip']),
-  kvm_nested_vmenter: NESTED_ENTRY,
-  kvm_nested_vmrun: NESTED_ENTRY,
+  kvm_nested_vmenter: nestedEntry({ isa: ['isa', 'vmcb=2', 'vmcs=1'] }),
+  kvm_nested_vmrun: nestedEntry({}),
   kvm_nested_vmenter_failed: member('entry_failed', { err: ['failure', 'error %vmx_error'] }),
   kvm_nested_intercepts: member('nested_intercepts', {
     exceptions: ['code', 'excp %x'],
