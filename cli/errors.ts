@@ -51,6 +51,11 @@ export const SYSTEM_ERRORS: { readonly [code: string]: ErrorSpec } = {
   EMFILE: { what: 'too many open files', advice: 'raise ulimit -n' },
   EIO: { what: 'the disk failed', advice: 'see the kernel log' },
   EADDRINUSE: { what: 'address in use', advice: 'choose another port' },
+  ENOMEM: { what: 'no memory left', advice: 'free some, or use a machine that has more' },
+  ERR_WORKER_OUT_OF_MEMORY: {
+    what: 'the memory that Node allows a thread is full',
+    advice: 'allow more with NODE_OPTIONS=--max-old-space-size=MIB',
+  },
 };
 
 export interface Described {
