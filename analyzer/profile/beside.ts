@@ -11,7 +11,7 @@ import { decodeIndex, encodeIndex } from './index-file.js';
 import { COLUMNS } from './view.js';
 
 /** Samples from which an index is kept: reading fewer takes no time that anyone would notice. */
-const WORTH_KEEPING = 100_000;
+export const WORTH_KEEPING = 100_000;
 
 /** Where the index of a trace is: in the folder of an Arrow trace, behind the name of an SQLite file. */
 export const indexPath = ({ kind, path }: Pick<TraceReader, 'kind' | 'path'>): string =>
