@@ -4,11 +4,12 @@ import { Builder, type LineContext } from './builder.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
-import { type Hit, hitsOf, isSpeaking, mayBeRow, type Place, placesOf, starts } from './hits.js';
+import { type Hit, hitsOf, isOfEither, isSpeaking, mayBeRow, type Place, placesOf, starts } from './hits.js';
 import type { Line, Log } from './lines.js';
 import { isOfOutput, markOf, unglued, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
 import { unquoted } from './quoted.js';
+import { choose, familiesByWidth } from './rivals.js';
 import type { Family, Row } from './row.js';
 import { folded, plain } from './template.js';
 import {
@@ -57,6 +58,8 @@ class Finder {
   #openFamilies: Set<Family> | null = null;
   /** Reports that stand before a dump. */
   readonly #announced = new WeakMap<Builder, Builder>();
+  /** Dumps with a line that is of no other. */
+  readonly #sure = new WeakSet<Builder>();
   readonly #found: (dump: Dump) => void;
   /** The line before was empty, or there was none. */
   #afterBlank = true;
@@ -275,7 +278,7 @@ class Finder {
       const relation = builder?.relationOf(hit.row, hit.fit, context) ?? 'next';
       if (relation === 'mixed') builder?.mix(context.line, hit.row);
       if (builder === undefined || relation === 'next') {
-        if (!starts(hit.row, context.xen)) continue;
+        if (!starts(hit.row, context.xen) || (isOfEither(hit.row) && this.#isAmidVmcs(context))) continue;
         builder = new Builder(family, context, this.#leave(id, builder, context));
         if (family === 'qemu' && hit.row.opens !== 'dump') this.#miss(builder);
         this.#announce(builder, context);
@@ -283,6 +286,7 @@ class Finder {
         this.#openFamilies?.add(family);
       }
       builder.take(hit.row, hit.fit, text, context);
+      if (starts(hit.row, context.xen) && !isOfEither(hit.row)) this.#sure.add(builder);
       this.#fed = { index: Math.max(context.index, this.#joined), thread: context.thread, mark: this.#mark };
       return true;
     }
@@ -291,7 +295,7 @@ class Finder {
 
   /**
    * The families whose lines these can be: those with an open dump, the last one that was fed first. Where there is none,
-   * a line begins a dump of the family whose widths it has; one that two print alike is Xen's where the line says so.
+   * a line begins a dump of the family whose widths it has.
    */
   #familiesOf(rivals: readonly Hit[], { thread, xen }: LineContext & { readonly thread: string }): Family[] {
     const families = [...new Set(rivals.map(({ row }) => row.family))];
@@ -299,10 +303,7 @@ class Finder {
     const last = (family: Family): number => this.#open.get(key(family, thread))?.lastIndex ?? -1;
     const open = families.filter((family) => last(family) >= 0).sort((a, b) => last(b) - last(a));
     if (open.length > 0) return open;
-    const whole = rivals.filter(({ fit: { taken } }) => taken.every(({ lost }) => lost === null));
-    const widest = Math.max(...whole.map(({ row }) => widthOf(row)));
-    const closest = new Set(whole.filter(({ row }) => widthOf(row) === widest).map(({ row }) => row.family));
-    return [...closest].filter((family) => closest.size === 1 || (family === 'xen-vmcb') === xen);
+    return familiesByWidth(rivals, xen);
   }
 
   /** QEMU prints registers behind the error that they are of: what is left of one above them shows that it is lost. */
@@ -320,6 +321,12 @@ class Finder {
     this.#announced.set(builder, report);
     this.#open.delete(id);
     this.#openFamilies = null;
+  }
+
+  /** A processor has VMCSs or VMCBs, not both. */
+  #isAmidVmcs({ thread, index }: LineContext & { readonly thread: string }): boolean {
+    const vmcs = this.#open.get(key('vmcs', thread));
+    return vmcs !== undefined && index - vmcs.lastIndex <= GAP;
   }
 
   /** Ends a dump before another. One that may be mixed with that is kept for as long as it goes on. */
@@ -345,7 +352,7 @@ class Finder {
     if (builder === null) return;
     const report = this.#announced.get(builder) ?? null;
     if (report !== null && !builder.adopt(report)) this.#give(report);
-    if (!builder.isEmpty) this.#found(builder.build());
+    if (!builder.isEmpty && this.#sure.has(builder)) this.#found(builder.build());
   }
 
   /** Dumps that no further line can belong to; every thread of a log may have begun one. */
@@ -358,21 +365,7 @@ class Finder {
   }
 }
 
-const widthOf = ({ digits }: Row): number => digits.reduce((sum, n) => sum + n, 0);
-
 const key = (family: Family, thread: string): string => `${family} ${thread}`;
-
-/**
- * Of the rows that fit one place: that of the section in progress, else one whose section is beyond doubt. Lines that came
- * in the wrong order may be behind the heading of the next section.
- */
-function choose(hits: readonly Hit[], builder: Builder | undefined): Hit | null {
-  const here = hits.find(({ row }) => row.section === builder?.section);
-  if (here !== undefined) return here;
-  const left = builder === undefined ? hits : hits.filter(({ row }) => !builder.has(row));
-  const sections = new Set((left.length > 0 ? left : hits).map(({ row }) => row.section));
-  return sections.size === 1 ? (left[0] ?? hits[0] ?? null) : null;
-}
 
 /** Gives every dump of a log as it ends; never throws, and keeps none. */
 export const findEach = (log: Log, found: (dump: Dump) => void): void => new Finder(found).find(unquoted(log));

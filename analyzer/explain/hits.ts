@@ -131,6 +131,13 @@ export const isSpeaking = ({ head }: Row): boolean => head.length >= SPEAKING;
 const startsVmcb = (row: Row, xen: boolean): boolean =>
   row.names.length > 1 && row.section !== 'segments' && (xen || isSpeaking(row) || row.names.length > 2);
 
+/**
+ * Rows of a VMCB of Xen that lines of a VMCS of Xen fit as well: `RSP= RIP=` of the host, as 4.0 to 4.5 print it, and what is
+ * left of `CR0= CR3= CR4=` where a character of its front was lost.
+ */
+export const isOfEither = ({ family, head }: Row): boolean =>
+  family === 'xen-vmcb' && (head === 'RSP=' || head === 'CR3=');
+
 /** Whether a dump may begin with a row. */
 export const starts = (row: Row, xen: boolean): boolean =>
   row.opens !== undefined ||
