@@ -1,4 +1,5 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
+import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { isToldByKvm, isToldInFull, reportsIn } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
 import type { Line } from './lines.js';
@@ -122,6 +123,16 @@ const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)
 /** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
 const REST_OF_REPORT = /^(?=\s*\S)x?[\da-f]{0,16}(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
+/** A digit or two of an error, and what goes on with a line behind its number; a noun would be what it counts. */
+const DIGITS_AND_MORE = /^x?[\da-f]{1,2}(?: \(| [-–—] |,? \w{1,40}=|[,;] (?=[a-z])| (?:at|during|from|while)\b)/i;
+/** What the manual calls an error begins with who gives it: an instruction, or the entry. */
+const GIVER = 5;
+const giverIn = (text: string): string =>
+  text
+    .replace(/[^a-z]/gi, '')
+    .slice(0, GIVER)
+    .toLowerCase();
+
 /** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
 const isToldOnlyAs = (joined: bigint, alone: bigint, next: string): boolean =>
   isToldInFull(joined) || (ONLY_DIGITS.test(next) && isToldByKvm(joined) && !isToldByKvm(alone));
@@ -157,11 +168,14 @@ function endsInReport(line: string, next: string): boolean {
   const joined = reportsIn(line + next).find(({ from, to }) => from < end && to > end);
   const alone = reportsIn(line).find(({ to }) => to === end);
   const isClosed = closes(line, next);
+  const words = joined && VM_INSTRUCTION_ERRORS[Number(joined.value)];
+  const isNamed = words !== undefined && giverIn(next.replace(FIRST_DIGITS, '')) === giverIn(words);
   if (alone === undefined)
-    return joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined.value));
+    return joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined.value) || isNamed);
   if (isClosed || joined === undefined) return isClosed;
   // An error that no entry has is of one digit or of two.
-  return isToldOnlyAs(joined.value, alone.value, next) || (ONLY_DIGITS.test(next) && !isToldByKvm(alone.value));
+  const isMore = isNamed || ONLY_DIGITS.test(next) || (words !== undefined && DIGITS_AND_MORE.test(next));
+  return isToldOnlyAs(joined.value, alone.value, next) || (isMore && !isToldByKvm(alone.value));
 }
 
 /** A line that begins with the value of a row whose name the line before ends with. */

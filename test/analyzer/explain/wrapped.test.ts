@@ -92,6 +92,19 @@ describe('reports broken amid their number', () => {
     ['VmFailValid(', '12', ')'],
     ['VM-instruction error ', '12', ''],
     ['VMWRITE failed with VM-instruction error ', '13', ' for field 0x4402'],
+    // The number with what the manual calls it (SDM volume 3C, "VM Instruction Error Numbers"), or with more of the state.
+    ['hv: VMLAUNCH failed: VM-instruction error ', '26', ' (VM entry with events blocked by MOV SS)'],
+    ['hv: VMLAUNCH failed with error ', '26', ' (VM entry with events blocked by MOV SS)'],
+    ['VM-instruction error ', '0x1a', ' (VM entry with events blocked by MOV SS)'],
+    ['VM-instruction error ', '26', ' VM entry with events blocked by MOV SS'],
+    ['VM-instruction error ', '13', ': VMWRITE to read-only VMCS component'],
+    ['VM-instruction error ', '12', ' (VMREAD/VMWRITE from/to unsupported VMCS component)'],
+    ['VM-instruction error ', '28', ' - Invalid operand to INVEPT/INVVPID'],
+    ['VM-instruction error ', '26', ' (0x1a)'],
+    ['VM-instruction error ', '18', ' at rip 0xffffffff81000000'],
+    ['hv: vm_instruction_error=', '26', ' rip=0x1000'],
+    ['hv: vm_instruction_error=', '26', ', rip=0x1000'],
+    ['CPU 0: VM-instruction error ', '26', ', CPU 1: none'],
     // KVM on instructions, arch/x86/kvm/vmx/vmx.c
     ['kvm: vmread failed: field=', '2032', ''],
     ['kvm: vmwrite failed: field=2032 val=1000 err=', '12', ''],
@@ -134,6 +147,10 @@ describe('reports broken amid their number', () => {
       '2, 3 and 4',
       '0: foo',
       '5.5',
+      '2 vCPUs stopped',
+      '6 of 8 guests',
+      // 14 is no error of the manual.
+      '4 (of 8)',
     ];
     for (const front of [
       'VM-instruction error 1',
