@@ -1,7 +1,7 @@
 /** Forms of binary recordings. Their seeds are recordings of real kernels, in each form that the formats have. */
 import { readFileSync } from 'node:fs';
 import { fixturePath } from '../recorder/import-helpers.js';
-import { asPipe, asPlain, asShort } from '../recorder/perf-files.js';
+import { asAligned, asPipe, asPlain, asShort } from '../recorder/perf-files.js';
 import { asVersion6, asVersion7, bigEndian } from '../recorder/trace-dat-files.js';
 import { firstWindows } from '../recorder/xentrace-files.js';
 import { perfAnatomy, traceDatAnatomy, xentraceAnatomy } from './anatomy.js';
@@ -88,7 +88,9 @@ export function recordingForms(): readonly Form[] {
     ),
     binaryForm('perf-file', [plain], perfAnatomy, { smallest: SMALLEST }),
     binaryForm('perf-pipe', [asPipe(plain)], perfAnatomy, { smallest: SMALLEST, kept: keptBy(perfAnatomy, recordsAt) }),
-    binaryForm('perf-zstd', [short, asPipe(short)], perfAnatomy, {}),
+    binaryForm('perf-zstd', [short, asPipe(short), asPipe(asAligned(short))], perfAnatomy, {
+      kept: keptBy(perfAnatomy, recordsAt),
+    }),
     binaryForm('perf-kvm', [kvmStat], perfAnatomy, { smallest: SMALLEST }),
     binaryForm('xentrace', [firstWindows(xen, 12_000), firstWindows(xenLost, 24_000)], xentraceAnatomy, {
       smallest: 4,

@@ -5,6 +5,7 @@ import { bytesInMemory, Scanner } from '../../recorder/import/binary/scanner.js'
 
 const HEADER = 8;
 const COMPRESSED = 81;
+const COMPRESSED2 = 83;
 const SAMPLE = 9;
 const ATTRIBUTE = 64;
 const FEATURE = 80;
@@ -85,6 +86,26 @@ function threeBytes(value: number): Buffer {
   const out = Buffer.alloc(3);
   out.writeUIntLE(value, 0, 3);
   return out;
+}
+
+/**
+ * The same file with its compressed records as perf writes them since 6.16: a multiple of 8 bytes long, and before their
+ * data its length (tools/lib/perf/include/perf/event.h, perf_record_compressed2).
+ */
+export function asAligned(file: Buffer): Buffer {
+  const [from, size] = [number(file, 40), number(file, 48)];
+  const data = whole(file.subarray(from, from + size)).map((record) => {
+    if (record.readUInt32LE(0) !== COMPRESSED) return record;
+    const body = record.subarray(HEADER);
+    const out = Buffer.alloc((HEADER + 8 + body.length + 7) & ~7);
+    record.copy(out, 0, 0, HEADER);
+    out.writeUInt32LE(COMPRESSED2, 0);
+    out.writeUInt16LE(out.length, 6);
+    out.writeBigUInt64LE(BigInt(body.length), HEADER);
+    body.copy(out, HEADER + 8);
+    return out;
+  });
+  return withData(file, Buffer.concat(data));
 }
 
 /** The same file with its compressed records alone. */

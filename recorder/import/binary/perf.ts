@@ -233,21 +233,24 @@ class PerfImport implements Work {
 
   /** A piece of one zstd stream, whose content is records again; the last may go on in the next piece. */
   #compressed(type: number, window: Window, size: number): boolean {
-    let from = window.start + HEADER;
-    let to = window.start + size;
-    if (type === RECORD.compressed2) {
-      const length = size >= 16 ? numberAt(this.#little, window.view, from) : 0;
-      from += 8;
-      to = Math.min(to, from + length);
-    }
     const { offset } = window;
+    const data = this.#packed(type, window, size);
     const inner = this.#inner();
-    const problem = this.#stream?.push(window.bytes.subarray(from, Math.max(from, to)), MAX_INFLATED) ?? null;
+    const problem =
+      data === null ? 'it says more data than it has room for' : (this.#stream?.push(data, MAX_INFLATED) ?? null);
     window.consume(size);
     const whole = this.#unpacked(inner, offset);
     if (problem !== null)
       this.#damage('CORRUPT', offset, `a compressed record: ${problem}; what follows is packed with it`);
     return whole && problem === null;
+  }
+
+  /** The data of a compressed record: all of it, or as much as it says. Null where that is more than there is. */
+  #packed(type: number, { start, bytes, view }: Window, size: number): Uint8Array | null {
+    const [from, to] = [start + HEADER, start + size];
+    if (type === RECORD.compressed) return bytes.subarray(from, to);
+    const length = size < HEADER + 8 ? Number.POSITIVE_INFINITY : numberAt(this.#little, view, from);
+    return from + 8 + length > to ? null : bytes.subarray(from + 8, from + 8 + length);
   }
 
   /** Takes the records that came out of a compressed one; false where they contradict themselves. */
