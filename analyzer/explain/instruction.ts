@@ -31,6 +31,7 @@ export const INSTRUCTION_ERRORS = {
   VMXON: [0, 15],
 } as const;
 type Instruction = keyof typeof INSTRUCTION_ERRORS;
+const INSTRUCTIONS: readonly Instruction[] = ['VMREAD', 'VMWRITE', 'VMCLEAR', 'VMPTRLD', 'VMXON'];
 
 const isErrorOf = (name: Instruction, error: bigint): boolean =>
   INSTRUCTION_ERRORS[name].some((one) => BigInt(one) === error);
@@ -104,6 +105,44 @@ const eptpWrong = (eptp: bigint): string | null => {
 };
 
 const isCanonical = (address: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(57, address)) === address;
+
+const MOST_FIELD = 0xffffn;
+/** No processor has more bits of a physical address. */
+const PHYSICAL_BITS = 52n;
+const isPhysical = (address: bigint): boolean => address >> PHYSICAL_BITS === 0n;
+const isOfVmcs = (address: bigint): boolean => isPhysical(address) && (address & PAGE) === 0n;
+const isEptp = (eptp: bigint): boolean => isPhysical(eptp) && eptpWrong(eptp) === null;
+
+/** What the last number of a report can be, with more digits than it has in its line. */
+const LONGER: { readonly [name: string]: (joined: bigint, alone: bigint) => boolean } = {
+  'report.vmread': (joined) => joined <= MOST_FIELD,
+  'report.vmclear': isOfVmcs,
+  'report.vmptrld': isOfVmcs,
+  'report.eptp': (joined, alone) => isEptp(joined) || (isPhysical(joined) && !isEptp(alone)),
+  // One that is not canonical may be what failed; all of its digits are there.
+  'report.gva': (joined) => isCanonical(joined) || joined >> 60n !== 0n,
+};
+/** An error that was not read is whatever a register held: of many digits. */
+const LEAST_UNREAD = 10_000n;
+const MOST_UNREAD = 0xffff_ffffn;
+
+function isLongerError(name: Instruction, joined: bigint, alone: bigint): boolean {
+  if (isErrorOf(name, alone) || isErrorOf(name, joined)) return isErrorOf(name, joined);
+  return joined >= LEAST_UNREAD && joined <= MOST_UNREAD;
+}
+
+/**
+ * Whether digits of the next line may be the rest of the last number of a report, which no printer begins with a 0.
+ * @param names what the report gives, in order
+ */
+export function mayHaveMore(names: readonly (string | null)[], digits: string, rest: string): boolean {
+  const last = names.at(-1) ?? '';
+  if (digits === '0') return false;
+  if (last !== 'error.vm.decimal') return LONGER[last]?.(BigInt(`0x${digits}${rest}`), BigInt(`0x${digits}`)) ?? false;
+  const instruction = INSTRUCTIONS.find((name) => names.includes(`report.${name.toLowerCase()}`));
+  const isDecimal = /^\d+$/.test(digits + rest);
+  return isDecimal && instruction !== undefined && isLongerError(instruction, BigInt(digits + rest), BigInt(digits));
+}
 
 /** What of the operands no processor takes; null where it is a question of the processor. */
 function inveptWrong(type: bigint, eptp: bigint | null): string | null {

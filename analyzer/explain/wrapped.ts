@@ -2,6 +2,7 @@
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
 import { isToldByKvm, isToldInFull, reportsIn } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
+import { mayHaveMore } from './instruction.js';
 import type { Line } from './lines.js';
 import { momentOf } from './moments.js';
 import type { Row } from './row.js';
@@ -121,7 +122,7 @@ const LAST_DIGITS = /[\da-f]{1,16}$/i;
 const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
 const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)\b)/i;
 /** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
-const REST_OF_REPORT = /^(?=\s*\S)x?[\da-f]{0,16}(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
+const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
 /** A digit or two of an error, and what goes on with a line behind its number; a noun would be what it counts. */
 const DIGITS_AND_MORE = /^x?[\da-f]{1,2}(?: \(| [-–—] |,? \w{1,40}=|[,;] (?=[a-z])| (?:at|during|from|while)\b)/i;
@@ -178,6 +179,15 @@ function endsInReport(line: string, next: string): boolean {
   return isToldOnlyAs(joined.value, alone.value, next) || (isMore && !isToldByKvm(alone.value));
 }
 
+/** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */
+function isRestOf({ names }: Row, text: string, next: string): boolean {
+  const rest = REST_OF_REPORT.exec(next)?.[1];
+  const digits = LAST_DIGITS.exec(text)?.[0];
+  if (rest === undefined || digits === undefined) return false;
+  if (/^x/i.test(rest)) return digits === '0';
+  return rest === '' || mayHaveMore(names, digits, rest);
+}
+
 /** A line that begins with the value of a row whose name the line before ends with. */
 const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 
@@ -207,7 +217,7 @@ export function endsInNumber(
   return hits.some(({ row, fit: { to, taken } }) => {
     if (to !== text.length || taken.length === 0) return false;
     if (row.opens !== 'dump') return isLongest && row.most.at(-1) !== 1 && DIGITS.test(next);
-    if (row.family === 'report') return REST_OF_REPORT.test(next);
+    if (row.family === 'report') return isRestOf(row, text, next);
     return row.names.includes('error.hardware') && goesOnAsTold(text, next);
   });
 }

@@ -129,6 +129,25 @@ describe('reports broken amid their number', () => {
     assert.deepEqual(values(`${front}\n err=11\n`), values(`${front} err=11\n`));
     assert.deepEqual(values(`${front}\n\n`), values(`${front}\n`));
   });
+  // An encoding has 16 bits, a VMCS is aligned to 4 KiB, physical addresses have 52 bits at most, VMWRITE fails with 12 or 13
+  // (SDM volume 3D, appendix B, "Field Encoding in VMCS"; volume 3C, "Guidelines for Use of VMX Instructions" and "VM
+  // Instruction Error Numbers"); the memory type of an EPT pointer is 0 or 6.
+  it('of KVM are whole where the next line would make of their number what it cannot be', () => {
+    for (const [front, ...nexts] of [
+      ['kvm: vmread failed: field=4012', 'add', '0', 'beef'],
+      ['kvm: vmwrite failed: field=4012 val=13ff err=12', '3', '0', '345678', 'beef'],
+      ['kvm: vmwrite failed: field=4012 val=13ff err=7', '3', '3\n3'],
+      ['kvm: vmwrite failed: field=4012 val=13ff err=0', '12', '7'],
+      ['kvm_intel: vmptrld failed: 00000000aabbccdd/1234567000', 'beef', 'bee', 'add', '0000', '7'],
+      ['kvm_intel: vmptrld failed: 00000000aabbccdd/1234567000 err=11', '0', '11'],
+      ['kvm_intel: vmclear failed: 00000000aabbccdd/1234567000', 'beef', 'dead'],
+      ['kvm: invept failed: ext=0x1 eptp=123456701e', 'beef', 'face', '12345'],
+      ['kvm: invvpid failed: ext=0x0 vpid=12 gva=0x7fff12345000', 'bee', 'dead0'],
+      ['vm-instruction-error: 0x7', 'beef', '0'],
+    ] as const)
+      for (const next of nexts)
+        assert.deepEqual(values(`${front}\n${next}\n`), values(`${front}\n`), `${front} ${next}`);
+  });
   it('are none where the bracket that the next line closes has no number of one', () => {
     for (const text of [
       '{"vm_instruction_error":2\n6214405}',
