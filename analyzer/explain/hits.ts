@@ -1,5 +1,6 @@
 /** What in a line of a log may be of a dump: heads of rows, and the rows that fit there. */
 import { BARE, mayReport } from './bare-errors.js';
+import { isInSentence } from './printed.js';
 import { isReportOf, mayBeginAfter, reportsNothing } from './report-lines.js';
 import type { Row } from './row.js';
 import { ROWS } from './rows.js';
@@ -98,7 +99,8 @@ const SPEAKS: ReadonlySet<Row> = new Set(
 const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string): boolean =>
   SPEAKS.has(row) &&
   (reportsNothing(line) ||
-    !(row.family === 'qemu' ? isReportOf(text.slice(0, from), text.slice(to)) : mayBeginAfter(text.slice(0, from))));
+    !(row.family === 'qemu' ? isReportOf(text.slice(0, from), text.slice(to)) : mayBeginAfter(text.slice(0, from))) ||
+    (row.family === 'qemu' && isInSentence(text.slice(0, from), text.slice(to))));
 
 /**
  * Everything of a folded line that fits a row, left to right.

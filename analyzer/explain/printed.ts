@@ -1,0 +1,93 @@
+/** Whether QEMU printed an error of a failed entry, or a text speaks of it: the first shows in what stands around it. */
+import type { Line } from './lines.js';
+import { markOf, unmarked } from './marks.js';
+import { mayBeginAfter } from './report-lines.js';
+
+/** By which QEMU begins (target/i386/kvm/kvm.c, accel/kvm/kvm-all.c), and the number that ends its line. */
+const ERROR = /KVM: entry failed|KVM internal error/i;
+const NUMBER = String.raw`^KVM(?:: entry failed, +hardware +error| +internal +error\. +Suberror:) +(?:0x)?[\da-f]{1,16}`;
+
+/** What it prints behind: advice, of which a string may spell the apostrophe in any way, details, registers. */
+const ADVICE = String.raw`(?:if you.{1,6}re run+ing a guest|extra data\[|emulation failure|[er]ax ?= ?[\da-f]{8})`;
+const REGISTERS = /^[er]ax/i;
+const BEHIND = new RegExp(String.raw`\b${ADVICE}`, 'i');
+
+/** Tags that mark words of a sentence; any other ends a line. */
+const PHRASE = String.raw`</?(?:a|b|code|em|i|kbd|q|samp|strong|tt)\b[^<>]{0,80}>`;
+/** How a string spells the end of a line: of JSON and languages, of rsyslog, of a terminal. */
+const SPELLED_END = String.raw`\\{1,4}[rn]|#01[25]|\^M`;
+/**
+ * Behind the number stands the end of its line, or of a string of a list, of JSON or of `key="value"`, or the advice. A
+ * quote or a bracket that words follow is one of a sentence.
+ */
+const ENDS = String.raw`(?:["'\x60*_\])}>]|${PHRASE}){0,8}(?:\s*$|[,;]\s*$|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
+const WHOLE = new RegExp(NUMBER + ENDS, 'i');
+
+/** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
+const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
+
+/** A line with a blank between an error of QEMU and what it follows without one. */
+export const unglued = (line: string): string => line.replace(GLUED, ' ');
+
+/** An error in brackets, or quoted in brackets, with words behind. */
+export const isInSentence = (front: string, rest: string): boolean =>
+  /\w \(["'\x60]?$/.test(front) && /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
+
+/** A test that passed (Test Anything Protocol 14, "Test Points"). */
+const PASSED = /^\s*ok\s/;
+/** A string that a program prints or keeps. */
+const STATEMENT =
+  /[\w\]]!?\((?:[\w.&>:-]+, ?)*b?["'\x60]$|^[+-]?\s*(?:echo|printf?|puts|say|die)\b| [-+.|:]?= ?[([]?["'\x60]$/;
+/** What stands in front of each line of a comment that has its own mark. */
+const IN_COMMENT = /^(?:\*|\/\/)/;
+/** In front of what a sentence quotes. */
+const QUOTED = /\w ["'\x60(]+$/;
+const ONLY_SIGNS = /^[\s"'\x60>|#*+;:%!,[-]*$/;
+
+/** Numbers of lines, times and addresses differ from one line to the next. */
+const shapeOf = (front: string): string => front.replace(/\d+/g, '0').replace(/\s+/g, ' ').trim();
+
+/** What QEMU prints begins behind this part of a line: nothing, what stands in front of its error too, or what a log writes. */
+const beginsAfter = (front: string, first: string): boolean =>
+  !STATEMENT.test(front) &&
+  (ONLY_SIGNS.test(front) || shapeOf(first).startsWith(shapeOf(front)) || mayBeginAfter(front));
+
+/** The line ends behind the number, which a terminal may have broken. */
+const endsInNumber = (text: string, next: string, last: string): boolean =>
+  [text, text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`].some((one) => WHOLE.test(one));
+
+/**
+ * Lines behind an error have what QEMU prints next, before another error. It prints an empty line above its advice, which
+ * comments that cite both leave out; what is quoted in a sentence goes on at once.
+ */
+function isFollowed(first: string, following: readonly string[], isComment: boolean): boolean {
+  const isQuoted = QUOTED.test(first);
+  let isSpaced = !isComment;
+  for (const text of following) {
+    if (ERROR.test(text)) return false;
+    isSpaced ||= text.trim() === '';
+    const found = BEHIND.exec(text);
+    const isNext = found !== null && (isSpaced || REGISTERS.test(found[0]));
+    if (isNext && beginsAfter(text.slice(0, found.index), first)) return true;
+    if (isQuoted && text.trim() !== '') return false;
+  }
+  return false;
+}
+
+/**
+ * An error of QEMU was printed, and is not only spoken of, whatever stands in front of it, where its line ends behind its
+ * number and what QEMU prints next follows: before another error, and behind the same mark.
+ * @param window the line, and those after it
+ */
+export function isPrinted(line: string, window: readonly Line[]): boolean {
+  const at = line.search(ERROR);
+  const mark = at < 0 ? '' : markOf(line);
+  if (at < 0 || PASSED.test(unmarked(line, mark) ?? line)) return false;
+  const following = window.slice(1).map(({ text }) => (mark === '' ? text : (unmarked(text, mark) ?? '')));
+  const [next = '', last = ''] = following.map((text) => text.trimStart());
+  if (!endsInNumber(line.slice(at), next, last)) return false;
+  const [rest, first] = [line.slice(at), unmarked(line.slice(0, at), mark) ?? line.slice(0, at)];
+  const inLine = BEHIND.exec(rest);
+  if (inLine !== null && !STATEMENT.test(rest.slice(0, inLine.index))) return true;
+  return isFollowed(first, following, IN_COMMENT.test(mark));
+}

@@ -1,0 +1,57 @@
+/** An error of QEMU beside its advice or registers: what QEMU printed, and texts and programs that have both. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fieldOf } from '../../../analyzer/explain/dump.js';
+import { findDumps } from '../../../analyzer/explain/find.js';
+import { REGISTERS } from './helpers.js';
+
+/** As target/i386/kvm/kvm.c prints them: the error ends its line, an empty one follows, and the advice begins its own. */
+const ERROR = 'KVM: entry failed, hardware error 0x80000021';
+const ADVICE = "If you're running a guest on an Intel machine without unrestricted mode";
+
+const errors = (text: string): (number | bigint | null)[] =>
+  findDumps(text)
+    .map((dump) => fieldOf(dump, 'error.hardware'))
+    .filter((error) => error !== null);
+
+describe('no error of QEMU', () => {
+  const TEXTS: { readonly [name: string]: string } = {
+    'a sentence': `When you see ${ERROR} in the log and EAX=00000000 below\nit is a sign of big real mode.`,
+    'one that a reader of mails broke':
+      'When you see KVM: entry failed, hardware\nerror 0x80000021 in the log and\nEAX=00000000',
+    'a manual': `The message "${ERROR}" is printed when an\nentry failed; QEMU then prints "${ADVICE}".`,
+    'one in other lines': `The message "${ERROR}"\nis printed when an entry failed; QEMU then prints\n"${ADVICE}"`,
+    'the names of changes': `- fix "${ERROR}" on boot\n- print EAX=00000000 in full`,
+    'a table': `| message | meaning |\n|---|---|\n| ${ERROR} | ${ADVICE} |`,
+    'a change of C': `+    fprintf(stderr, "${ERROR}\\n");\n+    fprintf(stderr, "${ADVICE}\\n");`,
+    'a program of Python': `    print("${ERROR}")\n    print("${ADVICE}")`,
+    'its strings': `msg += "${ERROR}\\n"\nmsg += "${ADVICE}\\n"`,
+    'a shell': `echo "${ERROR}"\necho "${ADVICE}"`,
+    'a comment of C': `/*\n * ${ERROR}\n * ${ADVICE}\n */`,
+    'one of C++': `// ${ERROR}\n// ${ADVICE}`,
+    'a test that passed': `ok 2 - prints ${ERROR}\n# ${ADVICE}`,
+    'brackets of a sentence': `Similar to bug 123 (${ERROR}) but I only have\n${REGISTERS}`,
+    'quotes in them': `This is not bug 123 ("${ERROR}" on every boot); my registers:\n\n${REGISTERS}`,
+  };
+  for (const [name, text] of Object.entries(TEXTS)) it(name, () => assert.deepEqual(errors(text), []));
+});
+
+describe('an error of QEMU', () => {
+  const WRITERS: { readonly [name: string]: (line: string) => string } = {
+    'of a value in quotes': (line) => `qemu up msg="${line}" vm=7`,
+    'of a string of JSON': (line) => `{"host":"a","text":"qemu up ${line}","level":3}`,
+    'of rsyslog': (line) => `qemu up ${line}#012`,
+    'of HTML': (line) => `<span>qemu up ${line}</span>`,
+    'in bold letters': (line) => `**${line}**`,
+    'of a terminal': (line) => `qemu up ${line}^M`,
+  };
+  for (const [name, write] of Object.entries(WRITERS))
+    it(name, () => {
+      for (const between of ['', '\n'])
+        assert.deepEqual(errors(`${write(ERROR)}\n${between}${write(ADVICE)}`), [0x8000_0021n]);
+    });
+  it('in a comment that has all of its lines', () => {
+    for (const mark of [' * ', '// '])
+      assert.deepEqual(errors(`${ERROR}\n\n${ADVICE}\n\n${REGISTERS}`.replace(/^/gm, mark)), [0x8000_0021n]);
+  });
+});
