@@ -152,7 +152,7 @@ const VMCB_ROWS: readonly RowSpec[] = [
 
 const qemuSegment = (name: string): string => {
   const label = name.toLowerCase();
-  return `${name}={qemu.${label}.selector:4-4} {qemu.${label}.base:8} {qemu.${label}.limit:8-8} {qemu.${label}.flags:8-8}`;
+  return `${name}={qemu.${label}.selector:4-4} {qemu.${label}.base:8|16} {qemu.${label}.limit:8-8} {qemu.${label}.flags:8-8}`;
 };
 
 const QEMU_ROWS: readonly RowSpec[] = [
@@ -174,9 +174,9 @@ const QEMU_ROWS: readonly RowSpec[] = [
   ...must('registers', ...['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDT', 'TR'].map(qemuSegment)),
   ...must(
     'registers',
-    'GDT= {qemu.gdt.base:8} {qemu.gdt.limit:8-8}',
-    'IDT= {qemu.idt.base:8} {qemu.idt.limit:8-8}',
-    'CR0={qemu.cr0:8} CR2={qemu.cr2:8} CR3={qemu.cr3:8} CR4={qemu.cr4:8}',
+    'GDT= {qemu.gdt.base:8|16} {qemu.gdt.limit:8-8}',
+    'IDT= {qemu.idt.base:8|16} {qemu.idt.limit:8-8}',
+    'CR0={qemu.cr0:8} CR2={qemu.cr2:8|16} CR3={qemu.cr3:8|16} CR4={qemu.cr4:8}',
     // Of QEMU for 64 bits; both have as many digits, so that a DR7 of 8 behind a DR6 of 16 was broken off.
     'DR6={qemu.dr6:=16} DR7={qemu.dr7:16}',
   ),

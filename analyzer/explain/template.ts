@@ -3,9 +3,9 @@
  * hexadecimal digits, because the kernel pads to that width; fewer mean that the line was cut. More, as of a longer value
  * in `%08lx`, are at most what the field holds, and begin with a 0 only where a printer pads to all of that.
  *
- * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{:n}` one that is
- * no field, `{NAME:=n}` one of n digits and no `0x`, which tells a form from others, `{*}` any word, `{@}` a pointer as
- * the kernel prints it, hashed or not. Blanks count for nothing around `=` and
+ * `{NAME:n}` is a value, `{NAME:n-m}` one of at most m digits where no table says what the field holds, `{NAME:n|m}` one
+ * of n digits or of m, `{:n}` one that is no field, `{NAME:=n}` one of n digits and no `0x`, which tells a form from
+ * others, `{*}` any word, `{@}` a pointer as the kernel prints it, hashed or not. Blanks count for nothing around `=` and
  * for one elsewhere, so that every kernel's alignment and a reader's tabs fit; between a colon and a value there may be
  * none, where a name is wider than its column (`%-20s`).
  */
@@ -46,12 +46,16 @@ export interface Template {
   readonly digits: readonly number[];
   /** Most digits of each value. */
   readonly most: readonly number[];
+  /** Each value has the least or the most digits, and no number of them between. */
+  readonly isEither: readonly boolean[];
+  /** Only blanks tell the last values apart. */
+  readonly isList: boolean;
   readonly pattern: RegExp;
   /** The same in any case. */
   readonly anyCase: RegExp;
 }
 
-const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:(?:=?\d+|\d+-\d+))\}/g;
+const SLOT = /\{([*@]|[A-Z0-9_.a-z]*:(?:=?\d+|\d+[-|]\d+))\}/g;
 const LITERAL = /[.*+?^${}()|[\]\\]/g;
 
 /** No register is wider. */
@@ -74,6 +78,7 @@ export function template(text: string, bytesOf: (name: string) => number | undef
   const names: (string | null)[] = [];
   const digits: number[] = [];
   const most: number[] = [];
+  const isEither: boolean[] = [];
   let source = '';
   let at = 0;
   for (const match of whole.matchAll(SLOT)) {
@@ -83,16 +88,19 @@ export function template(text: string, bytesOf: (name: string) => number | undef
     const word = WORDS[match[1] ?? ''];
     if (word !== undefined) source += word;
     else {
-      const [least = '', upper] = width.replace('=', '').split('-');
+      const [least = '', upper] = width.replace('=', '').split(/[-|]/);
       source += width.startsWith('=') ? exactly(Number(least)) : HEX;
       names.push(name === '' ? null : name);
       digits.push(Number(least));
+      isEither.push(width.includes('|'));
       most.push(upper === undefined ? 2 * (bytesOf(name) ?? WIDEST / 2) : Number(upper));
     }
   }
-  source += LAST_OF_LIST.test(whole) ? NO_MORE : whole.slice(at).replace(LITERAL, '\\$&');
+  const isList = LAST_OF_LIST.test(whole);
+  source += isList ? NO_MORE : whole.slice(at).replace(LITERAL, '\\$&');
   const head = (whole.split('{')[0] ?? whole).replace(/0x$/, '');
-  return { head, names, digits, most, pattern: new RegExp(source, 'y'), anyCase: new RegExp(source, 'iy') };
+  const [pattern, anyCase] = [new RegExp(source, 'y'), new RegExp(source, 'iy')];
+  return { head, names, digits, most, isEither, isList, pattern, anyCase };
 }
 
 /** A value that a line gives. */
@@ -123,9 +131,17 @@ function lossOf(hex: string, least: number, most: number): Taken['lost'] {
   return hex.length > most || (isPadded && hex.length < most) ? 'garbled' : null;
 }
 
+/** Values of which nothing but their place tells which is which: where two are lost, those behind the first may be others. */
+function placed(taken: readonly Taken[]): readonly Taken[] {
+  const lost = taken.filter((one) => one.lost !== null);
+  const [first] = lost;
+  if (first === undefined || lost.length === 1) return taken;
+  return taken.filter((one, i) => one.lost !== null || i < taken.indexOf(first));
+}
+
 /** What a template takes from a folded text at a position, or null where it does not fit. */
 export function fit(template: Template, text: string, at: number, anyCase: boolean): Fit | null {
-  const { names, digits, most } = template;
+  const { names, digits, most, isEither, isList } = template;
   const pattern = anyCase ? template.anyCase : template.pattern;
   pattern.lastIndex = at;
   const match = pattern.exec(text);
@@ -134,7 +150,9 @@ export function fit(template: Template, text: string, at: number, anyCase: boole
   for (const [i, name] of names.entries()) {
     const hex = match[i + 1] ?? '';
     if (name === null) continue;
-    taken.push({ name, value: BigInt(`0x${hex}`), lost: lossOf(hex, digits[i] ?? 0, most[i] ?? WIDEST) });
+    const [least, upper] = [digits[i] ?? 0, most[i] ?? WIDEST];
+    const isBetween = isEither[i] === true && hex.length > least && hex.length < upper;
+    taken.push({ name, value: BigInt(`0x${hex}`), lost: isBetween ? 'cut' : lossOf(hex, least, upper) });
   }
-  return { from: at, to: at + match[0].length, taken };
+  return { from: at, to: at + match[0].length, taken: isList ? placed(taken) : taken };
 }

@@ -224,18 +224,24 @@ describe('segments of QEMU', () => {
         .split('\n'),
     ]),
   );
-  for (const [says, lines] of dumps)
-    it(`have no values but their own, wherever a break or a blank divides them: ${says}`, () => {
-      const [whole, ...others] = findDumps(word + lines.join('\n'));
-      assert.deepEqual([whole?.damage, others], [[], []]);
+  for (const [says, lines] of dumps) {
+    const [whole, ...others] = findDumps(word + lines.join('\n'));
+    /** Each line of a segment or a table as any of these makes it, at any place. */
+    const check = (garbled: (line: string, at: number) => readonly string[]): void => {
       for (const [n, line] of lines.entries()) {
         if (!/^(?:\w\w |LDT|[GI]DT)=/.test(line)) continue;
-        for (let at = 1; at < line.length; at++)
-          for (const by of ['\n', '\n    ', ' ', '\n> ']) {
-            const divided = line.slice(0, at) + by + line.slice(at);
-            for (const { values } of findDumps(word + lines.with(n, divided).join('\n')))
-              for (const [name, { value }] of values) assert.equal(value, whole?.values.get(name)?.value, divided);
-          }
+        for (const text of Array.from(line, (_, at) => (at === 0 ? [] : garbled(line, at))).flat())
+          for (const { values } of findDumps(word + lines.with(n, text).join('\n')))
+            for (const [name, { value }] of values) assert.equal(value, whole?.values.get(name)?.value, text);
       }
-    });
+    };
+    it(`are whole: ${says}`, () => assert.deepEqual([whole?.damage, others], [[], []]));
+    it(`have no values but their own, wherever a break or a blank divides them: ${says}`, () =>
+      check((line, at) => ['\n', '\n    ', ' ', '\n> '].map((by) => line.slice(0, at) + by + line.slice(at))));
+    it(`nor where a digit is lost: ${says}`, () => check((line, at) => [line.slice(0, at) + line.slice(at + 1)]));
+    it(`nor where their selector is divided and their end is lost: ${says}`, () =>
+      check((line, at) =>
+        at < 5 || at > 7 ? [] : [1, 9, 14, 18, 24].map((less) => `${line.slice(0, at)} ${line.slice(at, -less)}`),
+      ));
+  }
 });
