@@ -111,7 +111,7 @@ export function lostError(lines: readonly Line[]): { readonly line: number; read
 }
 
 /** What a line may have of the number behind a head. */
-const PREFIX_OF_NUMBER = /\s+0x?$/i;
+const PREFIX_OF_NUMBER = /(?<!\s)\s+0x?$/i;
 /** No head is longer. */
 const LONGEST_HEAD = 60;
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { respelled } from '../../../analyzer/explain/bare-errors.js';
+import { endsInHead } from '../../../analyzer/explain/wrapped.js';
 import { only } from './helpers.js';
 
 describe('bare VM-instruction errors', () => {
@@ -277,11 +278,11 @@ describe('failed VMX instructions other than entries', () => {
 describe('lines of many blanks', () => {
   const BLANKS = ' '.repeat(20_000);
   /** The shortest of some: others may use the machine. */
-  const milliseconds = (line: string): number =>
+  const milliseconds = (line: string, look: (line: string) => unknown = respelled): number =>
     Math.min(
       ...[1, 2, 3].map(() => {
         const before = performance.now();
-        respelled(line);
+        look(line);
         return performance.now() - before;
       }),
     );
@@ -314,5 +315,11 @@ describe('lines of many blanks', () => {
       for (const end of ['', '7', '8 x', '-', '= x', ': 7 (', '7.'])
         for (const line of [`${start}${BLANKS}${end}`, `${start} =${BLANKS}${end}`, `${start} 7${BLANKS}${end}`])
           assert.ok(milliseconds(`${line} ${WORTH}`) < 100, JSON.stringify(line.replace(BLANKS, '  ')));
+  });
+  // The last words of heads, behind which a line may go on.
+  it('nor where the next line may go on with them', () => {
+    for (const end of ['failed', 'failed,', 'error', 'entry', 'and', '0x'])
+      for (const isOpen of [false, true])
+        assert.ok(milliseconds(`vmresume${BLANKS}${end}`, (line) => endsInHead(line, isOpen)) < 20, end);
   });
 });
