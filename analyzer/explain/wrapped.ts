@@ -125,7 +125,8 @@ const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)
 const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
 /** A digit or two of an error, and what goes on with a line behind its number; a noun would be what it counts. */
-const DIGITS_AND_MORE = /^x?[\da-f]{1,2}(?: \(| [-–—] |,? \w{1,40}=|[,;] (?=[a-z])| (?:at|during|from|while)\b)/i;
+const DIGITS_AND_MORE =
+  /^x?[\da-f]{1,2}(?: [([]| [-–—] |,? \w{1,40}=| \w{1,40} 0x|[,;] (?=[a-z])| in \w{1,40}_| (?:at|during|from|while)\b)/i;
 /** What the manual calls an error begins with who gives it: an instruction, or the entry. */
 const GIVER = 5;
 const giverIn = (text: string): string =>
@@ -159,24 +160,38 @@ const closes = (line: string, next: string): boolean =>
   (IN_BRACKETS.test(next) && count(line, /[([{]/) > count(line, /[)\]}]/)) ||
   (IN_STRING.test(next) && count(line, /["'\x60]/) % 2 === 1);
 
+/** The manual's words for an error stand behind the digits that a line begins with. */
+const isNamed = (next: string, error: bigint): boolean => {
+  const words = VM_INSTRUCTION_ERRORS[Number(error)];
+  return words !== undefined && giverIn(next.replace(FIRST_DIGITS, '')) === giverIn(words);
+};
+
 /**
  * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
  * brackets that the next line closes it goes on, whatever it comes to.
  */
 function endsInReport(line: string, next: string): boolean {
-  if (!FIRST_DIGITS.test(next) || !AT_NUMBER.test(line)) return false;
+  const digits = FIRST_DIGITS.exec(next)?.[0];
+  if (digits === undefined || !AT_NUMBER.test(line)) return false;
   const end = line.length;
-  const joined = reportsIn(line + next).find(({ from, to }) => from < end && to > end);
-  const alone = reportsIn(line).find(({ to }) => to === end);
+  const across = (text: string): bigint | undefined =>
+    reportsIn(text).find(({ from, to }) => from < end && to > end)?.value;
+  const joined = across(line + next);
+  const alone = reportsIn(line).find(({ to }) => to === end)?.value;
   const isClosed = closes(line, next);
-  const words = joined && VM_INSTRUCTION_ERRORS[Number(joined.value)];
-  const isNamed = words !== undefined && giverIn(next.replace(FIRST_DIGITS, '')) === giverIn(words);
   if (alone === undefined)
-    return joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined.value) || isNamed);
-  if (isClosed || joined === undefined) return isClosed;
-  // An error that no entry has is of one digit or of two.
-  const isMore = isNamed || ONLY_DIGITS.test(next) || (words !== undefined && DIGITS_AND_MORE.test(next));
-  return isToldOnlyAs(joined.value, alone.value, next) || (isMore && !isToldByKvm(alone.value));
+    return (
+      joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined) || isNamed(next, joined))
+    );
+  if (isClosed) return true;
+  if (isToldByKvm(alone)) return joined !== undefined && isToldInFull(joined);
+  // An error that no entry has is of one digit or of two; a sentence that speaks of one reports neither.
+  const error = joined ?? across(line + digits);
+  if (error === undefined) return false;
+  const isKnown = VM_INSTRUCTION_ERRORS[Number(error)] !== undefined;
+  return (
+    ONLY_DIGITS.test(next) || isToldInFull(error) || isNamed(next, error) || (isKnown && DIGITS_AND_MORE.test(next))
+  );
 }
 
 /** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */

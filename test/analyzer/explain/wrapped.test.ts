@@ -104,6 +104,7 @@ describe('reports broken amid their number', () => {
     ['VM-instruction error ', '18', ' at rip 0xffffffff81000000'],
     ['hv: vm_instruction_error=', '26', ' rip=0x1000'],
     ['hv: vm_instruction_error=', '26', ', rip=0x1000'],
+    ['VM-instruction error ', '26', ' [cpu 3]'],
     ['CPU 0: VM-instruction error ', '26', ', CPU 1: none'],
     // KVM on instructions, arch/x86/kvm/vmx/vmx.c
     ['kvm: vmread failed: field=', '2032', ''],
@@ -128,6 +129,16 @@ describe('reports broken amid their number', () => {
     const front = 'kvm_intel: vmptrld failed: 00000000e8a1c0de/123450000';
     assert.deepEqual(values(`${front}\n err=11\n`), values(`${front} err=11\n`));
     assert.deepEqual(values(`${front}\n\n`), values(`${front}\n`));
+  });
+  it('are none where the whole line speaks of an error', () => {
+    for (const text of [
+      'VM-instruction error 26 (see the manual) is what I get?',
+      'VM-instruction error 26 in vmx_vcpu_run is a matter of the guest',
+      'hv: vm_instruction_error=26 rip 0x1000',
+      'VM-instruction error 12 VMREAD/VMWRITE from/to unsupported VMCS component',
+      'The answer is VM-instruction error 26 (VM entry with events blocked by MOV SS). It was 8 before',
+    ])
+      assert.deepEqual(findDumps(text.replace(/(?<=\d)(?=\d)/, '\n')), findDumps(text), text);
   });
   // An encoding has 16 bits, a VMCS is aligned to 4 KiB, physical addresses have 52 bits at most, VMWRITE fails with 12 or 13
   // (SDM volume 3D, appendix B, "Field Encoding in VMCS"; volume 3C, "Guidelines for Use of VMX Instructions" and "VM
