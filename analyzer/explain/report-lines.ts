@@ -3,12 +3,26 @@
  * control and mails say of changes, and sentences.
  */
 
-/** A line of a program that matches a value of a type, or that makes one, not what it printed. */
-const MATCHED: { readonly [type: string]: RegExp } = {
-  FailEntry: /=>/,
-  ailValid:
-    /ailValid\s*[({][^=]{0,80}=>|=>.{0,80}::\s*\w{0,40}ailValid|^\s+(?:\w+::)*\w{0,40}ailValid\(\w+\)+(?:,| \|)$/,
+/** Rust and its like: what makes, keeps, takes or returns a value of a type, a path that is a line, an arm of a match. */
+const kept = (type: string): RegExp => {
+  const value = String.raw`(?:\w+::)*\w{0,40}${type}[({][^(){}]{0,80}[)}]+`;
+  return new RegExp(
+    [
+      String.raw`\b(?:matches|vec)!\s?[([{]|^\s*\.\w+\(|\breturn (?:Err|Ok|Some)\(|^\s*return ${value}`,
+      String.raw`^\s*(?:let|const|static)\s[^=]{1,80}=`,
+      String.raw`^\s*(?:\|\s)?${value} (?:\|$|->)|^\s+\|\s${value}|^\s+(?=\w+::)${value}$`,
+    ].join('|'),
+  );
 };
+/** A line of a program that matches a value of a type, or that makes one, not what it printed. */
+const MATCHED: readonly (readonly [type: string, pattern: RegExp])[] = [
+  ['FailEntry', /=>/],
+  [
+    'ailValid',
+    /ailValid\s*[({][^=]{0,80}=>|=>.{0,80}::\s*\w{0,40}ailValid|^\s+(?:\w+::)*\w{0,40}ailValid\(\w+\)+(?:,| \|)$/,
+  ],
+  ...['FailEntry', 'ailValid'].map((type) => [type, kept(type)] as const),
+];
 /** What a program gives a string to, with one blank around the sign; pytest puts those of a failed test below each other. */
 const ASSIGNED = String.raw`(?:(?:export|pub|public|private|static|const(?:expr)?|let|var|val|final|auto|char|string|my|local)\b[^="'\x60]{1,80}|[a-z_][\w.]*(?:: ?(?:str|string|bytes))?(?: :)?) ?= [[({]*b?["'\x60]`;
 
@@ -22,6 +36,8 @@ const TEST = new RegExp(
 /** What was expected, but no name of a host, and no success in whose place an error came. */
 const EXPECTED =
   /\bexpect(?:s|ed)?\b(?!-|:? (?:0(?!\w)|success\b|no error\b)|(?:no error|(?!err|fail|invalid).){0,80}\b(?:got|to (?:fix|pass|succeed|work))\b)/i;
+/** The same in tests of Go, which may have it behind what came. */
+const WANTED = /\bwant(?:ed)?:? ["'\x60]?(?:\w+::)*(?:vm|kvm\b|\w{0,40}FailEntry)/i;
 
 /** Lines that speak of errors and report none, by what they are. */
 const NO_REPORT: readonly RegExp[] = [
@@ -43,9 +59,10 @@ const NO_REPORT: readonly RegExp[] = [
   /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?>?|=>)\s*(?:ok|pass(?:ed)?)\s*$/i,
   TEST,
   EXPECTED,
+  WANTED,
   /\((?:injected|simulated)\)/i,
   // headings of mails, of pages and of changes, with the name of a commit in front or in brackets, and questions
-  /^\W*(?:subject|re|fwd?|fixes|title|name|summary|applying):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
+  /^\W*(?:subject|re|fwd?|fixes|title|name|summary|applying|todo|fixme|returns?):|\bsolved\b|[-–—|·] (?:stack overflow|super user|server fault)\s*$/i,
   // a container is named by twelve such digits, which its program or a bar follows
   /^(?!0000|ffff|[0-9a-f]{12} +(?:\| |qemu(?:-kvm|-system-\w+)?: |[\w-]+\[\d+\]: ))[*|\\/_ ]*(?:commit |pick |fixup |squash |reword |HEAD is now at )?(?=\d*[a-f])[0-9a-f]{7,40}(?: \([^)]*\)|:| HEAD@\S+)* (?!\d)/,
   /^\W*\[(?:patch|rfc)\b|^\[\S+ [0-9a-f]{7,40}\]|\?\s*$/i,
@@ -74,7 +91,8 @@ const HEAD = new RegExp(
   'i',
 );
 /** Such a sentence with a head of its own. */
-const TALK = /\bnot: *$|\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for example|such as)\b/i;
+const TALK =
+  /\bnot: *$|\b(?:if|when|unless|fix(?:es|ed)?|raise|throw|return|e\.g|i\.e|for example|such as|should (?:be|give|log|print|report|say|show))\b/i;
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
@@ -111,5 +129,5 @@ export const isReportOf = (front: string, rest: string): boolean =>
 
 /** Whether a line is by its kind none that reports anything. */
 export const reportsNothing = (line: string): boolean =>
-  Object.entries(MATCHED).some(([type, pattern]) => line.includes(type) && pattern.test(line)) ||
+  MATCHED.some(([type, pattern]) => line.includes(type) && pattern.test(line)) ||
   NO_REPORT.some((pattern) => pattern.test(line));
