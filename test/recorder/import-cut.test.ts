@@ -201,6 +201,23 @@ describe('a trace.dat of version 7 without its end', () => {
     }
   });
 
+  it('an option that places the data of a CPU outside of its buffer costs nothing of the data', () => {
+    for (const packed of [false, true])
+      for (const astray of [0n, 40n, 1n << 40n]) {
+        const whole = Buffer.from(asVersion7(TWO, packed));
+        const { events } = importBytes(whole);
+        const { cpus } = datOf(whole).buffers[0] ?? assert.fail();
+        // the number of the CPU, then the place of its data
+        const place = Buffer.alloc(12);
+        place.writeUInt32LE(cpus[1]?.cpu ?? assert.fail(), 0);
+        place.writeBigUInt64LE(BigInt(cpus[1]?.offset ?? assert.fail()), 4);
+        whole.writeBigUInt64LE(astray, whole.lastIndexOf(place) + 4);
+        const blind = importBytes(whole);
+        assert.deepEqual(blind.events.map(rowOf), events.map(rowOf));
+        assert.match(String(blind.result.stopped?.message), /data of CPU \d+ at \d+, outside of its buffer/);
+      }
+  });
+
   it('damaged options cost nothing of the data', () => {
     const whole = Buffer.from(asVersion7(TWO, true));
     const expected = importBytes(whole).events;

@@ -6,7 +6,7 @@
 import { ImportError } from '../errors.js';
 import { type RandomBytes, Scanner } from './scanner.js';
 
-const HEAD = 16;
+export const SECTION_HEAD = 16;
 export const SECTION_COMPRESSED = 1;
 /** Sections are some dozens at the most: a few for each buffer instance. */
 const MOST = 4096;
@@ -56,7 +56,7 @@ export interface Section {
 /** Reads the head at an offset; null where there can be none. */
 function sectionAt(bytes: RandomBytes, at: number, little: boolean): Section | null {
   const scanner = new Scanner(bytes, at, bytes.size, little);
-  if (scanner.left < HEAD) return null;
+  if (scanner.left < SECTION_HEAD) return null;
   const id = scanner.u16('a section');
   const flags = scanner.u16('flags of a section');
   scanner.skip(4, 'name of a section');
@@ -65,14 +65,14 @@ function sectionAt(bytes: RandomBytes, at: number, little: boolean): Section | n
   if (name === undefined || flags > SECTION_COMPRESSED || size > BigInt(Number.MAX_SAFE_INTEGER) / 2n) return null;
   // its size is written when all of it is
   if (size === 0n && id !== SECTION.buffer) return null;
-  const data = at + HEAD;
+  const data = at + SECTION_HEAD;
   const compressed = flags === SECTION_COMPRESSED;
   return { at, data, end: data + Number(size), id, compressed, name };
 }
 
 /** A section whose head the end of the file cuts: it is not known of what. */
 const cutHead = (at: number): Section => ({
-  ...{ at, data: at + HEAD, end: at + HEAD },
+  ...{ at, data: at + SECTION_HEAD, end: at + SECTION_HEAD },
   ...{ id: -1, compressed: false, name: 'the head of a section' },
 });
 
@@ -80,7 +80,7 @@ const cutHead = (at: number): Section => ({
 export function walkSections(bytes: RandomBytes, from: number, little: boolean): readonly Section[] {
   const sections: Section[] = [];
   for (let at = from; at < bytes.size && sections.length < MOST; ) {
-    const section = bytes.size - at < HEAD ? cutHead(at) : sectionAt(bytes, at, little);
+    const section = bytes.size - at < SECTION_HEAD ? cutHead(at) : sectionAt(bytes, at, little);
     if (section === null) break;
     const next = section.end < bytes.size ? sectionAt(bytes, section.end, little) : null;
     const unfinished = section.end === section.data && section.end < bytes.size && next === null;

@@ -17,7 +17,7 @@ import {
 } from './metadata.js';
 import { clockOf, type Guest, integerOf, readGuest, readSized, textOf } from './options.js';
 import { bytesInMemory, type RandomBytes, Scanner } from './scanner.js';
-import { endOf, SECTION, SECTION_COMPRESSED, type Section, walkSections } from './sections.js';
+import { endOf, SECTION, SECTION_COMPRESSED, SECTION_HEAD, type Section, walkSections } from './sections.js';
 
 /** Sections of formats and commands are some MiB at the most; what announces more is refused. */
 const MAX_SECTION = 64 << 20;
@@ -366,6 +366,12 @@ export class TraceDat {
         size: option.u64('size of a CPU'),
       });
     }
+    // the section is left for its data to be made out without this
+    const astray = cpus.find(
+      ({ offset, size }) => size > 0 && (offset < at + SECTION_HEAD || offset >= this.bytes.size),
+    );
+    if (astray !== undefined)
+      throw option.corrupt(`data of CPU ${astray.cpu} at ${astray.offset}, outside of its buffer at ${at}`);
     this.buffers.push({ name, clock, pageSize, compressed, cpus, numbered: true });
     this.#read.add(at);
   }
