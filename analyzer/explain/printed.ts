@@ -14,13 +14,20 @@ const BEHIND = new RegExp(String.raw`\b${ADVICE}`, 'i');
 
 /** Tags that mark words of a sentence; any other ends a line. */
 const PHRASE = String.raw`</?(?:a|b|code|em|i|kbd|q|samp|strong|tt)\b[^<>]{0,80}>`;
-/** How a string spells the end of a line: of JSON and languages, of rsyslog, of a terminal. */
-const SPELLED_END = String.raw`\\{1,4}[rn]|#01[25]|\^M`;
 /**
- * Behind the number stands the end of its line, or of a string of a list, of JSON or of `key="value"`, or the advice. A
- * quote or a bracket that words follow is one of a sentence.
+ * How a string spells the end of a line: of JSON and languages, of rsyslog, of a terminal, of a URL (RFC 3986, 2.1), of XML
+ * (4.1), and of quoted-printable, where a `=` alone breaks a line that goes on (RFC 2045, 6.7).
  */
-const ENDS = String.raw`(?:["'\x60*_\])}>]|${PHRASE}){0,8}(?:\s*$|[,;]\s*$|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
+const SPELLED_END = String.raw`\\{1,4}(?:[rn]|u000[ad]|x0[ad])|#01[25]|\^M|%0[ad]|&(?:#1[03]|#x0*[ad]|nbsp);|=(?:20|0[ad])`;
+/** The next column of a table, or what continues the line of a shell. */
+const NEXT_COLUMN = String.raw`\s*[|│┃║]|\t| {2,}|\\\s*$`;
+/** What closes a string, brackets or letters of another kind. */
+const CLOSING = String.raw`["'\x60*_\])}>]|&(?:quot|apos|#3[49]|#x2[27]);`;
+/**
+ * Behind the number stands the end of its line, or of a string of a list, of JSON or of `key="value"`, the next column, or
+ * the advice. A quote or a bracket that words follow is one of a sentence.
+ */
+const ENDS = String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:\s*$|[,;]\s*$|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|${NEXT_COLUMN}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
 const WHOLE = new RegExp(NUMBER + ENDS, 'i');
 
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
@@ -38,6 +45,8 @@ const PASSED = /^\s*ok\s/;
 /** A string that a program prints or keeps. */
 const STATEMENT =
   /[\w\]]!?\((?:[\w.&>:-]+, ?)*b?["'\x60]$|^[+-]?\s*(?:echo|printf?|puts|say|die)\b| [-+.|:]?= ?[([]?["'\x60]$/;
+/** A table that has the advice beside an error says what that means. */
+const DIVIDED = /[|│┃║]/;
 /** What stands in front of each line of a comment that has its own mark. */
 const IN_COMMENT = /^(?:\*|\/\/)/;
 /** In front of what a sentence quotes. */
@@ -88,6 +97,7 @@ export function isPrinted(line: string, window: readonly Line[]): boolean {
   if (!endsInNumber(line.slice(at), next, last)) return false;
   const [rest, first] = [line.slice(at), unmarked(line.slice(0, at), mark) ?? line.slice(0, at)];
   const inLine = BEHIND.exec(rest);
-  if (inLine !== null && !STATEMENT.test(rest.slice(0, inLine.index))) return true;
+  const before = rest.slice(0, inLine?.index ?? 0);
+  if (inLine !== null && !STATEMENT.test(before) && !DIVIDED.test(before)) return true;
   return isFollowed(first, following, IN_COMMENT.test(mark));
 }

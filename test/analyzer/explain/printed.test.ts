@@ -23,6 +23,7 @@ describe('no error of QEMU', () => {
     'one in other lines': `The message "${ERROR}"\nis printed when an entry failed; QEMU then prints\n"${ADVICE}"`,
     'the names of changes': `- fix "${ERROR}" on boot\n- print EAX=00000000 in full`,
     'a table': `| message | meaning |\n|---|---|\n| ${ERROR} | ${ADVICE} |`,
+    'a page of HTML': `<p>&quot;${ERROR}&quot; is what QEMU prints above &quot;${ADVICE}&quot;`,
     'a change of C': `+    fprintf(stderr, "${ERROR}\\n");\n+    fprintf(stderr, "${ADVICE}\\n");`,
     'a program of Python': `    print("${ERROR}")\n    print("${ADVICE}")`,
     'its strings': `msg += "${ERROR}\\n"\nmsg += "${ADVICE}\\n"`,
@@ -44,11 +45,33 @@ describe('an error of QEMU', () => {
     'of HTML': (line) => `<span>qemu up ${line}</span>`,
     'in bold letters': (line) => `**${line}**`,
     'of a terminal': (line) => `qemu up ${line}^M`,
+    'of a shell': (line) => `qemu up ${line}\\`,
+    'of HTML in quotes': (line) => `<i title=&quot;qemu up ${line}&quot;`,
+    'of XML': (line) => `qemu up ${line}&#10;`,
+    'of XML in hexadecimal': (line) => `qemu up ${line}&#xA;`,
+    'of quoted-printable, with a blank': (line) => `qemu up ${line}=20`,
+    'of quoted-printable, with an end': (line) => `qemu up ${line}=0D=0A=`,
+    'of a URL': (line) => `qemu up ${line}%0A`,
+    'of Unicode': (line) => `qemu up ${line}\\u000a`,
+    'of bytes': (line) => `qemu up ${line}\\x0a`,
+    'of values behind tabs': (line) => `10:00\t${line}\thost1`,
+    'of columns': (line) => `10:00   ${line}   host1`,
+    'of a table of MySQL': (line) => `| ${line.padEnd(80)} |`,
+    'of one of PostgreSQL': (line) => ` 10:00 | ${line.padEnd(80)} | host1`,
+    'of its last column': (line) => ` ${line.padEnd(80)} | host1`,
+    'of box drawing': (line) => `│ ${line.padEnd(80)} │`,
   };
   for (const [name, write] of Object.entries(WRITERS))
     it(name, () => {
       for (const between of ['', '\n'])
         assert.deepEqual(errors(`${write(ERROR)}\n${between}${write(ADVICE)}`), [0x8000_0021n]);
+    });
+  for (const [name, write] of Object.entries(WRITERS).filter(([name]) =>
+    /tabs|column|a table|PostgreSQL|box/.test(name),
+  ))
+    it(`${name}, with the registers`, () => {
+      const [dump, ...others] = findDumps(`${ERROR}\n${REGISTERS}`.trimEnd().split('\n').map(write).join('\n'));
+      assert.deepEqual([dump && fieldOf(dump, 'error.hardware'), dump?.damage, others], [0x8000_0021n, [], []]);
     });
   it('in a comment that has all of its lines', () => {
     for (const mark of [' * ', '// '])
