@@ -174,7 +174,8 @@ class Finder {
   /** The line with the next one, where a report was broken amid its number, or a row before its `=`. */
   #withValue(i: number, front: string): string {
     const next = this.#ahead(1);
-    const joined = next === undefined ? null : withValue(front, next, this.#open.size > 0);
+    const joined =
+      next === undefined ? null : withValue(front, next, this.#past.at(-1)?.text ?? '', this.#open.size > 0);
     if (joined !== null) this.#joined = i + 1;
     return joined ?? front;
   }

@@ -124,16 +124,28 @@ const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)
 /** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
 const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
-/** A digit or two of an error, and what goes on with a line behind its number; a noun would be what it counts. */
-const DIGITS_AND_MORE =
-  /^x?[\da-f]{1,2}(?: [([]| [-–—] |,? \w{1,40}=| \w{1,40} 0x|[,;] (?=[a-z])| in \w{1,40}_| (?:at|during|from|while)\b)/i;
-/** What the manual calls an error begins with who gives it: an instruction, or the entry. */
-const GIVER = 5;
-const giverIn = (text: string): string =>
-  text
-    .replace(/[^a-z]/gi, '')
-    .slice(0, GIVER)
-    .toLowerCase();
+/** The digits that are the rest of an error, and only fields behind them; with a word among them they may be a count. */
+const DIGITS_AND_FIELDS = /^x?[\da-f]{1,2}(?:,? \w{1,40}=(?:"[^"]*"|[^\s",]+))+\s*$/i;
+/** A field that a line ends in. */
+const LAST_FIELD = /=(?:0x)?[\da-f]{1,2}$/i;
+/** The number that each line of a log may begin with (its time, its CPU), and what is between that and the rest. */
+const NUMBERED = /^\s*\d+(\W+)/;
+
+/** What the manual, the table here and programs do not all have in what they call an error. */
+const SMALL_WORDS: ReadonlySet<string> = new Set([
+  'a',
+  'an',
+  'the',
+  'of',
+  'or',
+  'to',
+  'from',
+  'that',
+  'is',
+  'executed',
+]);
+const wordsOf = (text: string): string[] =>
+  (text.toLowerCase().match(/\w+/g) ?? []).filter((word) => !SMALL_WORDS.has(word));
 
 /** A number that KVM does not give goes on in the next line to one that it gives, or to one that nothing else looks like. */
 const isToldOnlyAs = (joined: bigint, alone: bigint, next: string): boolean =>
@@ -160,17 +172,25 @@ const closes = (line: string, next: string): boolean =>
   (IN_BRACKETS.test(next) && count(line, /[([{]/) > count(line, /[)\]}]/)) ||
   (IN_STRING.test(next) && count(line, /["'\x60]/) % 2 === 1);
 
-/** The manual's words for an error stand behind the digits that a line begins with. */
-const isNamed = (next: string, error: bigint): boolean => {
-  const words = VM_INSTRUCTION_ERRORS[Number(error)];
-  return words !== undefined && giverIn(next.replace(FIRST_DIGITS, '')) === giverIn(words);
-};
+/** All of the manual's words for an error, or its number again, stand behind the digits that a line begins with. */
+function isNamed(next: string, error: bigint): boolean {
+  const name = VM_INSTRUCTION_ERRORS[Number(error)];
+  if (name === undefined) return false;
+  const said = wordsOf(next.replace(FIRST_DIGITS, ''));
+  return [name, `0x${error.toString(16)}`].some((as) => wordsOf(as).every((word, i) => said[i] === word));
+}
+
+/** Lines of a log that begin with a number each do so in one form. */
+function isNumbered(next: string, lines: readonly string[]): boolean {
+  const sign = NUMBERED.exec(next)?.[1];
+  return sign !== undefined && lines.some((line) => NUMBERED.exec(line)?.[1] === sign);
+}
 
 /**
  * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
  * brackets that the next line closes it goes on, whatever it comes to.
  */
-function endsInReport(line: string, next: string): boolean {
+function endsInReport(line: string, next: string, before: string): boolean {
   const digits = FIRST_DIGITS.exec(next)?.[0];
   if (digits === undefined || !AT_NUMBER.test(line)) return false;
   const end = line.length;
@@ -178,20 +198,17 @@ function endsInReport(line: string, next: string): boolean {
     reportsIn(text).find(({ from, to }) => from < end && to > end)?.value;
   const joined = across(line + next);
   const alone = reportsIn(line).find(({ to }) => to === end)?.value;
-  const isClosed = closes(line, next);
-  if (alone === undefined)
-    return (
-      joined !== undefined && (isClosed || ONLY_DIGITS.test(next) || isToldInFull(joined) || isNamed(next, joined))
-    );
-  if (isClosed) return true;
-  if (isToldByKvm(alone)) return joined !== undefined && isToldInFull(joined);
-  // An error that no entry has is of one digit or of two; a sentence that speaks of one reports neither.
+  if (closes(line, next)) return alone !== undefined || joined !== undefined;
+  if (joined !== undefined && isToldInFull(joined)) return true;
+  if (alone !== undefined && isToldByKvm(alone)) return false;
+  if (joined !== undefined && ONLY_DIGITS.test(next)) return true;
+  if (alone === undefined) return joined !== undefined && isNamed(next, joined);
+  // An error that no entry has is of one digit or of two: where nothing tells that it goes on, it is what the line says.
+  if (isNumbered(next, [line, before])) return false;
+  // A sentence that only speaks of the error reports neither number.
   const error = joined ?? across(line + digits);
-  if (error === undefined) return false;
-  const isKnown = VM_INSTRUCTION_ERRORS[Number(error)] !== undefined;
-  return (
-    ONLY_DIGITS.test(next) || isToldInFull(error) || isNamed(next, error) || (isKnown && DIGITS_AND_MORE.test(next))
-  );
+  if (error !== undefined && isNamed(next, error)) return true;
+  return joined !== undefined && LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next);
 }
 
 /** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */
@@ -209,9 +226,10 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 /**
  * A line with the next one, where a report was broken amid its number, or a row of an open dump before its `=`; null where
  * neither was.
+ * @param before the line before it
  */
-export function withValue(line: string, next: string, isOpen: boolean): string | null {
-  if (endsInReport(line, next)) return line + next;
+export function withValue(line: string, next: string, before: string, isOpen: boolean): string | null {
+  if (endsInReport(line, next, before)) return line + next;
   if (!isOpen || !VALUE.test(next)) return null;
   const joined = `${line} ${next.replace(QUOTE, '')}`;
   return placesOf(folded(joined)).length > placesOf(folded(line)).length ? joined : null;

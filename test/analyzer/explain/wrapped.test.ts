@@ -92,7 +92,7 @@ describe('reports broken amid their number', () => {
     ['VmFailValid(', '12', ')'],
     ['VM-instruction error ', '12', ''],
     ['VMWRITE failed with VM-instruction error ', '13', ' for field 0x4402'],
-    // The number with what the manual calls it (SDM volume 3C, "VM Instruction Error Numbers"), or with more of the state.
+    // The number with what the manual calls it (SDM volume 3C, "VM Instruction Error Numbers"), with that in another base, or with more of the state.
     ['hv: VMLAUNCH failed: VM-instruction error ', '26', ' (VM entry with events blocked by MOV SS)'],
     ['hv: VMLAUNCH failed with error ', '26', ' (VM entry with events blocked by MOV SS)'],
     ['VM-instruction error ', '0x1a', ' (VM entry with events blocked by MOV SS)'],
@@ -101,11 +101,13 @@ describe('reports broken amid their number', () => {
     ['VM-instruction error ', '12', ' (VMREAD/VMWRITE from/to unsupported VMCS component)'],
     ['VM-instruction error ', '28', ' - Invalid operand to INVEPT/INVVPID'],
     ['VM-instruction error ', '26', ' (0x1a)'],
-    ['VM-instruction error ', '18', ' at rip 0xffffffff81000000'],
+    ['2026-11-29 10:00:00 hv: VM-instruction error ', '26', ': VM entry with events blocked by MOV SS'],
+    ['10:00:00 hv: VM-instruction error ', '18', ': VM entry with executive-VMCS pointer not VMXON pointer'],
+    ['VM-instruction error ', '15', ' (VMXON executed in VMX root operation)'],
+    ['VM-instruction error ', '20', ' - VMCALL with invalid VM-exit control fields'],
     ['hv: vm_instruction_error=', '26', ' rip=0x1000'],
     ['hv: vm_instruction_error=', '26', ', rip=0x1000'],
-    ['VM-instruction error ', '26', ' [cpu 3]'],
-    ['CPU 0: VM-instruction error ', '26', ', CPU 1: none'],
+    ['level=error vm_instruction_error=', '12', ' cpu=3 msg="guest stopped"'],
     // KVM on instructions, arch/x86/kvm/vmx/vmx.c
     ['kvm: vmread failed: field=', '2032', ''],
     ['kvm: vmwrite failed: field=2032 val=1000 err=', '12', ''],
@@ -132,13 +134,69 @@ describe('reports broken amid their number', () => {
   });
   it('are none where the whole line speaks of an error', () => {
     for (const text of [
-      'VM-instruction error 26 (see the manual) is what I get?',
-      'VM-instruction error 26 in vmx_vcpu_run is a matter of the guest',
-      'hv: vm_instruction_error=26 rip 0x1000',
       'VM-instruction error 12 VMREAD/VMWRITE from/to unsupported VMCS component',
       'The answer is VM-instruction error 26 (VM entry with events blocked by MOV SS). It was 8 before',
     ])
       assert.deepEqual(findDumps(text.replace(/(?<=\d)(?=\d)/, '\n')), findDumps(text), text);
+  });
+  // log4j's `%r [%t] %m`, Python's `%(relativeCreated)d - %(name)s - %(levelname)s - %(message)s`, CSV, a CPU's number.
+  it('of one digit are whole where each line of the log begins with a number', () => {
+    for (const [front, error, next] of [
+      ['0 [hv] VMPTRLD failed: ', 2, '6 [hv] cpu up'],
+      ['3 - root - ERROR - VMCLEAR failed: ', 2, '5 - root - INFO - done'],
+      ['0, hv, ', 1, '1, hv, ok'],
+      ['0,hv,', 1, '1,hv,ok'],
+      ['2 [vcpu0] ', 2, '6 [vcpu0] exit'],
+      ['1: ', 1, '3: VMWRITE to read-only VMCS component'],
+      ['1) ', 2, '6) VM entry with events blocked by MOV SS'],
+    ] as const) {
+      const whole = `${front}VM-instruction error ${error}`;
+      for (const end of ['\n', '\r\n'])
+        for (const text of [
+          whole + end + next + end,
+          `${next}${end}hv: VM-instruction error ${error}${end}${next}${end}`,
+        ])
+          assert.deepEqual(values(text), values(`${whole}\n`), text);
+    }
+    const field = '0 hv: vm_instruction_error=2\n';
+    for (const text of [`${field}6 cpu=2\n`, '5 hv: cpu=0\nhv: vm_instruction_error=2\n6 cpu=2\n'])
+      assert.deepEqual(values(text), values(field), text);
+  });
+  it('of one digit are whole where the next line does not name the error of two', () => {
+    for (const [error, ...nexts] of [
+      [
+        1,
+        '2 vcpus=4 stopped',
+        '2 vcpus=4',
+        '2 from 3',
+        '3: VMWRITE ok',
+        '3: VMWRITE to 0x4402',
+        '6 VM entry with 3 vCPUs',
+      ],
+      [1, '0 hypervisor 0x0000000100003f50 main + 20', '8 at rip 0xffffffff81000000', '2 (0x1a)'],
+      [
+        2,
+        '5 (VM exits)',
+        '0 (cpu) up',
+        '5 - exit',
+        '5 VM entries, 3 VM exits',
+        '0 at start',
+        '8 while stopping 3 vcpus',
+      ],
+      [
+        2,
+        '6 (see the manual) is what I get?',
+        '6 [cpu 3]',
+        '6, CPU 1: none',
+        '6 in vmx_vcpu_run',
+        '6 rip 0x1000',
+        '5?',
+      ],
+    ] as const)
+      for (const next of nexts)
+        for (const front of ['hv: VM-instruction error ', 'hv: vm_instruction_error='])
+          if (front.endsWith(' ') || !next.endsWith('=4'))
+            assert.deepEqual(values(`${front}${error}\n${next}\n`), values(`${front}${error}\n`), front + next);
   });
   // An encoding has 16 bits, a VMCS is aligned to 4 KiB, physical addresses have 52 bits at most, VMWRITE fails with 12 or 13
   // (SDM volume 3D, appendix B, "Field Encoding in VMCS"; volume 3C, "Guidelines for Use of VMX Instructions" and "VM
