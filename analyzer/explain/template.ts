@@ -63,8 +63,8 @@ const WIDEST = 16;
 const HEX = '(?:0[xX])?([0-9a-fA-F]{1,16})(?![0-9a-zA-Z])';
 /** The last of several values that only blanks tell apart. */
 const LAST_OF_LIST = /\} \{[^{}]+\}$/;
-/** Another value behind those: a blank or a break divided one, and which is which is not known. */
-const NO_MORE = '(?! [0-9a-fA-F]{8,16}(?![0-9a-zA-Z]))';
+/** Another value behind those, or a number of a column that a log has there. */
+const ONE_MORE = / ([0-9a-fA-F]{8,16})(?![0-9a-zA-Z])/y;
 const exactly = (digits: number): string => `([0-9a-fA-F]{${digits}})(?![0-9a-zA-Z])`;
 
 const WORDS: { readonly [slot: string]: string } = {
@@ -97,7 +97,7 @@ export function template(text: string, bytesOf: (name: string) => number | undef
     }
   }
   const isList = LAST_OF_LIST.test(whole);
-  source += isList ? NO_MORE : whole.slice(at).replace(LITERAL, '\\$&');
+  if (!isList) source += whole.slice(at).replace(LITERAL, '\\$&');
   const head = (whole.split('{')[0] ?? whole).replace(/0x$/, '');
   const [pattern, anyCase] = [new RegExp(source, 'y'), new RegExp(source, 'iy')];
   return { head, names, digits, most, isEither, isList, pattern, anyCase };
@@ -139,6 +139,24 @@ function placed(taken: readonly Taken[]): readonly Taken[] {
   return taken.filter((one, i) => one.lost !== null || i < taken.indexOf(first));
 }
 
+/**
+ * A blank or a break divided one of the values of a list, and which is which is not known: one more is behind them, and not
+ * all of them are whole. Halves of one of 16 digits look whole where it may have 8 as well; as wide as the last is what they
+ * push out then.
+ */
+function isDivided(
+  { digits, isEither }: Template,
+  values: readonly string[],
+  taken: readonly Taken[],
+  rest: string,
+): boolean {
+  ONE_MORE.lastIndex = 0;
+  const more = ONE_MORE.exec(rest)?.[1];
+  if (more === undefined) return false;
+  const mayBeHalf = values.some((hex, i) => isEither[i] === true && hex.length === digits[i]);
+  return taken.some(({ lost }) => lost !== null) || (mayBeHalf && more.length === digits.at(-1));
+}
+
 /** What a template takes from a folded text at a position, or null where it does not fit. */
 export function fit(template: Template, text: string, at: number, anyCase: boolean): Fit | null {
   const { names, digits, most, isEither, isList } = template;
@@ -154,5 +172,7 @@ export function fit(template: Template, text: string, at: number, anyCase: boole
     const isBetween = isEither[i] === true && hex.length > least && hex.length < upper;
     taken.push({ name, value: BigInt(`0x${hex}`), lost: isBetween ? 'cut' : lossOf(hex, least, upper) });
   }
-  return { from: at, to: at + match[0].length, taken: isList ? placed(taken) : taken };
+  const to = at + match[0].length;
+  if (isList && isDivided(template, match.slice(1), taken, text.slice(to))) return null;
+  return { from: at, to, taken: isList ? placed(taken) : taken };
 }

@@ -245,3 +245,44 @@ describe('segments of QEMU', () => {
       ));
   }
 });
+
+// What exports a log writes its columns with tabs (IANA, text/tab-separated-values), the time of each line as seconds of
+// the epoch or as more digits of them.
+describe('a number behind each line', () => {
+  const next = random(0x3c);
+  const dumps: readonly (readonly [says: string, lines: readonly string[]])[] = [
+    ['KVM', LINES],
+    ['Xen 4.20', printAsXen(420, anyMachine(next, 420), next)],
+    ['KVM on AMD', fixture('svm-cs').trimEnd().split('\n')],
+    ['QEMU', `KVM: entry failed, hardware error 0x80000021\n${REGISTERS}`.trimEnd().split('\n')],
+  ];
+  const valuesOf = (text: string): (readonly [string, unknown])[] =>
+    findDumps(text).flatMap(({ values }) => [...values].map(([name, { value }]) => [name, value] as const));
+  for (const [says, lines] of dumps)
+    it(`is no value of a list of ${says}`, () => {
+      const whole = lines.join('\n');
+      for (const behind of ['\t1700000000', ' 1700000000', '\t1700000000123', '   1700000000123456']) {
+        const text = lines.map((line) => line.trimEnd() + behind).join('\n');
+        assert.deepEqual(valuesOf(text), valuesOf(whole), behind);
+        assert.deepEqual(damageOf(text), damageOf(whole), behind);
+      }
+    });
+});
+
+// `vmx_dump_sel` and `vmx_dump_sel2` of xen/arch/x86/hvm/vmx/vmcs.c.
+describe('segments of Xen', () => {
+  it('have no values but their own, wherever a break or a blank divides them', () => {
+    const next = random(0x2d);
+    const lines = printAsXen(420, anyMachine(next, 420), next);
+    const [whole] = findDumps(lines.join('\n'));
+    for (const [n, line] of lines.entries()) {
+      if (!/^ *(?:.[ST]|[GLI]DTR|TR): /.test(line)) continue;
+      for (let at = line.indexOf(':') + 1; at < line.length; at++)
+        for (const by of ['\n', '\n    ', ' ']) {
+          const divided = line.slice(0, at) + by + line.slice(at);
+          for (const { values } of findDumps(lines.with(n, divided).join('\n')))
+            for (const [name, { value }] of values) assert.equal(value, whole?.values.get(name)?.value, divided);
+        }
+    }
+  });
+});
