@@ -124,18 +124,23 @@ export interface Wanted {
 }
 
 /** The steps of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
-const stepsOf = (event: Tracepoint, field: Field, sink: EventSink, text: boolean): readonly (readonly number[])[] =>
-  isNumber(field) ? usesOf(event.fields[field.name] ?? []).map(([use]) => stepOf(use, field, sink, text)) : [];
+function stepsOf(event: Tracepoint, field: Field, sink: EventSink, text: boolean): readonly (readonly number[])[] {
+  if (!isNumber(field)) return [];
+  return usesOf(event.fields[field.name] ?? []).flatMap(([use]) => {
+    const step = stepOf(use, field, sink, text);
+    return step === null ? [] : [step];
+  });
+}
 
-function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonly number[] {
-  if (use === 'special') return [];
+function stepOf(use: Use, field: Field, sink: EventSink, text: boolean): readonly number[] | null {
+  if (use === 'special') return null;
   const does = (DOES as { readonly [name: string]: number })[use];
   const width = field.signed ? -field.size : field.size;
-  if (does === DOES.rare && !text) return [];
+  if (does === DOES.rare && !text) return null;
   if (does !== undefined) return [does, field.offset, width, labelOf(field), 0, 0, 0, 0];
   const column = (FIELD as { readonly [name: string]: number })[use] ?? 0;
   const cells = sink.cells(column);
-  if (cells === null) return [];
+  if (cells === null) return null;
   const isCopied = (width === 4 || field.size === 8) && holdsWhole(column, width);
   if (cells === 'row') return [isCopied ? COPY : PUT, field.offset, width, column, 0, 0, 0, 0];
   return [STORE, field.offset, width, column, cells.width, cells.first, cells.valid, cells.column];
