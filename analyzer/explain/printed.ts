@@ -36,9 +36,13 @@ const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
 /** A line with a blank between an error of QEMU and what it follows without one. */
 export const unglued = (line: string): string => line.replace(GLUED, ' ');
 
-/** An error in brackets, or quoted in brackets, with words behind. */
+/** In front of brackets: a log says what failed, and then what QEMU said, but a report of a user compares it with others. */
+const SAYS_FAILED =
+  /^(?!.*\b(?:similar|(?:un)?like|same as|see|is not|(?:bug|issue) #?\d)).*\b(?:died|failed|exited|stopped|crashed|error|fatal)\b[^.]{0,80}\(["'\x60]?$/i;
+
+/** An error in brackets, or quoted in brackets, with words behind, but not behind what failed. */
 export const isInSentence = (front: string, rest: string): boolean =>
-  /\w \(["'\x60]?$/.test(front) && /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
+  /\w \(["'\x60]?$/.test(front) && !SAYS_FAILED.test(front) && /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
 
 /** A test that passed (Test Anything Protocol 14, "Test Points"). */
 const PASSED = /^\s*ok\s/;

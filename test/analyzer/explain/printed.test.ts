@@ -32,6 +32,8 @@ describe('no error of QEMU', () => {
     'one of C++': `// ${ERROR}\n// ${ADVICE}`,
     'a test that passed': `ok 2 - prints ${ERROR}\n# ${ADVICE}`,
     'brackets of a sentence': `Similar to bug 123 (${ERROR}) but I only have\n${REGISTERS}`,
+    'what failed elsewhere': `My guest died like that of bug 123 (${ERROR}) but I only have\n${REGISTERS}`,
+    'an error that is another': `This is similar to the error (${ERROR}) of 5.4, with\n${REGISTERS}`,
     'quotes in them': `This is not bug 123 ("${ERROR}" on every boot); my registers:\n\n${REGISTERS}`,
   };
   for (const [name, text] of Object.entries(TEXTS)) it(name, () => assert.deepEqual(errors(text), []));
@@ -76,5 +78,18 @@ describe('an error of QEMU', () => {
   it('in a comment that has all of its lines', () => {
     for (const mark of [' * ', '// '])
       assert.deepEqual(errors(`${ERROR}\n\n${ADVICE}\n\n${REGISTERS}`.replace(/^/gm, mark)), [0x8000_0021n]);
+  });
+  // As OpenStack Nova, and libvirt, put what QEMU said in brackets behind what happened to the guest.
+  it('in brackets behind what failed', () => {
+    for (const [front, behind] of [
+      ['ERROR nova.compute: guest died (', ') on node1'],
+      ['FATAL: start of vm failed (', ') at boot'],
+      ["vm 3 exited ('", "') and was restarted"],
+      ['ERROR: guest stopped ("', '") after 3 s'],
+      ['qemu crashed (', ') on host1'],
+      ['qemu-kvm reported an error (', ') while starting vm 3'],
+    ] as const)
+      for (const below of ['', `\n\n${REGISTERS}`])
+        assert.deepEqual(errors(`${front}${ERROR}${behind}${below}`), [0x8000_0021n], front);
   });
 });
