@@ -26,6 +26,10 @@ export const isHex = (byte: number): boolean => HEX[byte] !== 255;
 
 export const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
+/** Decimal digits that 53 bits surely hold; and so many that they hold them beside 32 bits. */
+const EXACT_DIGITS = 15;
+const PART_DIGITS = 6;
+
 /** Bytes at the end of a name that its hash looks at: names that begin alike differ there. */
 const TAIL = 6;
 
@@ -182,16 +186,29 @@ export class Cursor {
 
   /** A decimal number of 64 bits, with or without a sign; a negative one is two's complement. */
   integer(): boolean {
-    if (this.decimal()) return true;
+    const { bytes, at, end } = this;
+    const isLong = at + EXACT_DIGITS < end && isDigit(bytes[at + EXACT_DIGITS] as number);
+    return (!isLong && this.decimal()) || this.#long();
+  }
+
+  /** A decimal number in parts of so few digits that a half times their unit is exact. */
+  #long(): boolean {
     const { bytes, at, end } = this;
     const negative = at < end && bytes[at] === 0x2d;
     const first = negative ? at + 1 : at;
     let i = first;
     let low = 0;
     let high = 0;
-    for (; i < end && isDigit(bytes[i] as number); i++) {
-      const sum = low * 10 + (bytes[i] as number) - 0x30;
-      high = high * 10 + Math.floor(sum / 0x1_0000_0000);
+    while (i < end && isDigit(bytes[i] as number)) {
+      const to = Math.min(end, i + PART_DIGITS);
+      let part = 0;
+      let unit = 1;
+      for (; i < to && isDigit(bytes[i] as number); i++) {
+        part = part * 10 + (bytes[i] as number) - 0x30;
+        unit *= 10;
+      }
+      const sum = low * unit + part;
+      high = high * unit + Math.floor(sum / 0x1_0000_0000);
       low = sum >>> 0;
       if (high > 0xffff_ffff) return false;
     }

@@ -6,8 +6,8 @@ import { RecordDecoder } from './binary/decoder.js';
 import type { Field } from './binary/formats.js';
 import { compile, isText, type Program } from './binary/program.js';
 import { ascii, type Cursor, isBlank, isHex } from './cursor.js';
-import { TRACEPOINTS } from './kvm/table.js';
-import { CONVERSIONS, type Tracepoint, usesOf } from './kvm/tracepoint.js';
+import { tracepointOf } from './kvm/table.js';
+import { CONVERSIONS, knows, type Tracepoint, usesIn } from './kvm/tracepoint.js';
 import { Gaps, Lane } from './lanes.js';
 import type { EventRow } from './row.js';
 import type { EventSink } from './sink.js';
@@ -46,11 +46,14 @@ interface Shape {
   readonly fields: readonly Named[];
   /** Null where the fields are not those of the event: some events print `name=value` anyway, and are known as such again. */
   readonly program: Program | null;
+  /** Already the first field is none of the event, and neither is what else begins so. */
+  readonly isForeign: boolean;
 }
 
-function styleOf({ fields, special }: Tracepoint, name: string): Style {
+function styleOf(tracepoint: Tracepoint, name: string): Style {
+  const { special } = tracepoint;
   if (special === 'emulate') return name === 'insn' ? 'bytes' : name === 'rip' || name === 'csbase' ? 'hex' : 'decimal';
-  const [use, print = ''] = usesOf(fields[name] ?? [])[0] ?? [];
+  const [use, print = ''] = usesIn(tracepoint, name)[0] ?? [];
   const isConverted = use !== undefined && use in CONVERSIONS && use !== 'page';
   return print.endsWith(' %x') && !isConverted ? 'hex' : 'decimal';
 }
@@ -94,6 +97,13 @@ function isAt(name: Uint8Array, bytes: Uint8Array, from: number, to: number): bo
   if (name.length !== to - from) return false;
   for (let i = 0; i < name.length; i++) if (name[i] !== bytes[from + i]) return false;
   return true;
+}
+
+/** The first field of a shape stands at the cursor, which stays. */
+function beginsAs({ fields: [first] }: Shape, { bytes, at }: Cursor): boolean {
+  if (first === undefined) return false;
+  const end = at + first.name.length;
+  return bytes[end] === EQUALS && isAt(first.name, bytes, at, end);
 }
 
 /** Where the name of an event lies in its line. */
@@ -147,6 +157,7 @@ export class RawText {
     const { at } = cursor;
     while (this.#last.length <= index) this.#last.push(null);
     let shape = this.#last[index] ?? null;
+    if (shape?.isForeign === true && beginsAs(shape, cursor)) return false;
     if (shape === null || !this.#fill(shape, cursor)) {
       cursor.at = at;
       shape = this.#shapeOf(latin1.decode(cursor.bytes.subarray(nameStart, nameEnd)), number, cursor);
@@ -242,7 +253,7 @@ export class RawText {
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
     // two lines in one, or what only looks like fields
-    const isTwice = new Set(names).size < names.length && TRACEPOINTS[event]?.shared === true;
+    const isTwice = new Set(names).size < names.length && tracepointOf(event)?.shared === true;
     if (this.#shapes.size >= MOST_SHAPES || names.length > MOST_FIELDS || isTwice) return null;
     const shape = shapeOf(event, names, number);
     this.#shapes.set(key, shape);
@@ -251,14 +262,15 @@ export class RawText {
 }
 
 function shapeOf(event: string, names: readonly string[], number: () => number): Shape {
+  const tracepoint = tracepointOf(event);
   const foreign: Shape = {
     fields: names.map((name) => ({ name: ascii(name), style: 'decimal', isRead: false, isText: true })),
     program: null,
+    isForeign: tracepoint === undefined || !knows(tracepoint, names[0] ?? ''),
   };
-  const tracepoint = TRACEPOINTS[event];
   if (tracepoint === undefined) return foreign;
   const fields = names.map((name): Named & { readonly text: string } => {
-    const isRead = name in tracepoint.fields;
+    const isRead = knows(tracepoint, name);
     return {
       text: name,
       name: ascii(name),
@@ -274,5 +286,5 @@ function shapeOf(event: string, names: readonly string[], number: () => number):
   });
   const format = { system: 'kvm', name: event, id: 0, fields: columns, size: SLOT * names.length };
   const program = compile(format, number);
-  return program.event === null ? foreign : { fields, program: { ...program, text: [] } };
+  return program.event === null ? foreign : { fields, program: { ...program, text: [] }, isForeign: false };
 }

@@ -84,12 +84,28 @@ function cutUnits(bytes: Buffer, { units }: Anatomy, random: Random): Buffer {
   }
 }
 
+/** Names that every object of JavaScript answers to: whoever looks a name of a file up in one finds them there. */
+const INHERITED = ['valueOf', 'toString', '__proto__', 'constructor', 'isPrototypeOf', 'hasOwnProperty'];
+const NAME = /[A-Za-z_]{7,14}/g;
+
+/** A name in the bytes, the first from `at` on that is as long as one of those, becomes that one. */
+function inherit(bytes: Buffer, at: number): Buffer {
+  const out = Buffer.from(bytes);
+  for (const { 0: name, index } of bytes.toString('latin1', at).matchAll(NAME)) {
+    const other = INHERITED.find(({ length }) => length === name.length);
+    if (other === undefined) continue;
+    out.write(other, at + index, 'latin1');
+    break;
+  }
+  return out;
+}
+
 function blind(bytes: Buffer, random: Random): Buffer {
   if (bytes.length === 0) return bytes;
   const at = random.below(random.below(4) === 0 ? Math.min(bytes.length, 2048) : bytes.length);
   const length = 1 + random.below(64);
   const out = Buffer.from(bytes);
-  switch (random.below(7)) {
+  switch (random.below(8)) {
     case 0:
       out[at] = (out[at] ?? 0) ^ (1 << random.below(8));
       return out;
@@ -106,6 +122,8 @@ function blind(bytes: Buffer, random: Random): Buffer {
     case 5:
       for (let i = 0; i < length && at + i < out.length; i++) out[at + i] = random.below(256);
       return out;
+    case 6:
+      return inherit(bytes, random.below(at + 1));
     default:
       return bytes.subarray(0, random.below(bytes.length + 1));
   }
@@ -149,7 +167,7 @@ export function mutateText(original: string, words: readonly string[], random: R
 function changeText(text: string, words: readonly string[], random: Random): string {
   const at = random.below(text.length + 1);
   const put = (what: string, drop = 0): string => text.slice(0, at) + what + text.slice(at + drop);
-  switch (random.below(9)) {
+  switch (random.below(10)) {
     case 0:
       return put('', 1 + random.below(40));
     case 1:
@@ -173,7 +191,15 @@ function changeText(text: string, words: readonly string[], random: Random): str
       const from = random.below(text.length + 1);
       return put(text.slice(from, from + random.below(200)), random.below(30));
     }
-    case 7:
+    case 7: {
+      // a name becomes one that is everywhere
+      const name = /[a-z_][\w.-]*/gi;
+      name.lastIndex = at;
+      const found = name.exec(text);
+      if (found === null) return put(random.pick(INHERITED));
+      return text.slice(0, found.index) + random.pick(INHERITED) + text.slice(found.index + found[0].length);
+    }
+    case 8:
       return put(String.fromCharCode(random.below(random.pick([128, 256, 0x1_0000]))), 1);
     default:
       return put(text.slice(at, at + 1 + random.below(80)).repeat(1 + random.below(4)));

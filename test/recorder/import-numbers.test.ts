@@ -33,6 +33,34 @@ describe('hexadecimal numbers', () => {
   });
 });
 
+describe('decimal numbers', () => {
+  const blank = fc.constantFrom('', ' ', ')', ':');
+
+  it('of up to 64 bits, with a sign and zeros before them or without', () => {
+    const any = fc.bigInt(-(1n << 63n), (1n << 64n) - 1n);
+    fc.assert(
+      fc.property(fc.oneof(any, fc.maxSafeInteger().map(BigInt)), fc.nat(20), blank, (value, zeros, behind) => {
+        const digits = '0'.repeat(zeros) + String(value < 0n ? -value : value);
+        const text = (value < 0n ? '-' : '') + digits;
+        const cursor = cursorOver(text + behind);
+        assert.ok(cursor.integer());
+        assert.equal(whole(cursor), BigInt.asUintN(64, value));
+        assert.deepEqual([cursor.high, cursor.low], halvesOf(BigInt.asUintN(64, value)));
+        assert.equal(cursor.at, text.length);
+      }),
+    );
+  });
+
+  it('of more bits, or that are none, leave the cursor where it is', () => {
+    for (const text of ['18446744073709551616', '99999999999999999999', '9'.repeat(40), '123456789012345678a', '-', ''])
+      for (const behind of ['', ' 1']) {
+        const cursor = cursorOver(text + behind);
+        assert.equal(cursor.integer(), false, text);
+        assert.equal(cursor.at, 0);
+      }
+  });
+});
+
 it('times are nanoseconds, exactly, line after line', () => {
   const prefix = new Prefix();
   fc.assert(

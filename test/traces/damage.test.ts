@@ -190,6 +190,28 @@ test('descriptions that lie about how much there is are refused before anything 
   }
 });
 
+test('a column whose tag is that of another now, or of none, is not one without values', (t) => {
+  const folder = scratch(t);
+  const good = join(folder, 'good.sqlite');
+  makeTrace(good, 20, 10);
+  for (const [from, to] of [
+    ['vcpu', 'valueOf'],
+    ['vcpu', 'seq'],
+    ['"vcpu":', '"vcpu" :'],
+  ] as const) {
+    const bad = join(folder, 'bad.sqlite');
+    rmSync(bad, { force: true });
+    cpSync(good, bad);
+    const db = new Database(bad);
+    const { changes } = db
+      .prepare('UPDATE chunk SET tags = replace(tags, ?, ?) WHERE "table" = \'event\'')
+      .run(from, to);
+    db.close();
+    assert.ok(changes > 0);
+    assert.throws(() => reading(bad, (reader) => [...reader.chunks('event')]), { code: 'TRACE_DAMAGED' }, from);
+  }
+});
+
 test('cells that rows of a file share are not read again and again', (t) => {
   const path = join(scratch(t), 'shared.sqlite');
   const writer = createTrace(path);

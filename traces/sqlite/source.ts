@@ -6,7 +6,7 @@ import { formTag } from '../digest.js';
 import { TraceError, traceError } from '../errors.js';
 import { formOf } from '../form.js';
 import { type Damage, everywhere, indexChunks, type Source, type TaggedColumn } from '../reader.js';
-import { type Column, TABLE_NAMES, type TableName } from '../schema.js';
+import { type Column, TABLE_NAMES, TABLES, type TableName } from '../schema.js';
 import type { StoredChunk } from '../sink.js';
 import type { Upgrader } from '../upgrade.js';
 import { openForReading } from './database.js';
@@ -141,6 +141,10 @@ function storedChunk([table, first, rows, length, tags]: readonly unknown[]): St
   try {
     const parsed: unknown = JSON.parse(tags);
     if (typeof parsed !== 'object' || parsed === null) return null;
+    // a column without a tag has no values: its name must not have become that of none, or of another
+    const isColumn = (name: string): boolean => TABLES[table].columns.some((column) => column.name === name);
+    const isWhole = JSON.stringify(parsed) === tags && Object.keys(parsed).every(isColumn);
+    if (rows > 0 && !isWhole) return null; // those of no rows only take room
     const entries = Object.entries(parsed).map(([name, tag]): [string, string] => [name, String(tag)]);
     return { table, first, rows, offset: 0, length, tags: new Map(entries) };
   } catch {

@@ -5,8 +5,8 @@
 import { EVENT_FLAGS, EVENT_KINDS } from '../../../engine/observer.js';
 import { ACTING } from '../assembly.js';
 import { ascii } from '../cursor.js';
-import { TRACEPOINTS } from '../kvm/table.js';
-import { holdsAll, type Special, type Tracepoint, type Use, usesOf } from '../kvm/tracepoint.js';
+import { tracepointOf } from '../kvm/table.js';
+import { holdsAll, knows, type Special, type Tracepoint, type Use, usesIn } from '../kvm/tracepoint.js';
 import { FIELD, holdsWhole } from '../row.js';
 import type { EventSink } from '../sink.js';
 import type { EventFormat, Field } from './formats.js';
@@ -100,8 +100,8 @@ function styleOf(field: Field): TextField['style'] {
 }
 
 /** Columns do not hold all of a field of an event. */
-export const isText = ({ fields }: Tracepoint, { name }: Pick<Field, 'name'>): boolean =>
-  !(name in fields) || !holdsAll(fields[name] ?? []);
+export const isText = (event: Tracepoint, { name }: Pick<Field, 'name'>): boolean =>
+  !knows(event, name) || !holdsAll(event, name);
 
 function textOf(field: Field): TextField {
   const style = styleOf(field);
@@ -126,7 +126,7 @@ export interface Wanted {
 /** The steps of a field; none where it does nothing, or where nobody wants its column or, without `text`, its text. */
 function stepsOf(event: Tracepoint, field: Field, sink: EventSink, text: boolean): readonly (readonly number[])[] {
   if (!isNumber(field)) return [];
-  return usesOf(event.fields[field.name] ?? []).flatMap(([use]) => {
+  return usesIn(event, field.name).flatMap(([use]) => {
     const step = stepOf(use, field, sink, text);
     return step === null ? [] : [step];
   });
@@ -216,12 +216,12 @@ function slotsOf(fields: readonly Field[]): Int32Array {
 
 function fits(event: Tracepoint, format: EventFormat): boolean {
   const has = (name: string): boolean => format.fields.some((field) => field.name === name);
-  const numbers = format.fields.every((field) => !(field.name in event.fields) || isNumber(field) || event.special);
+  const numbers = format.fields.every((field) => !knows(event, field.name) || isNumber(field) || event.special);
   return numbers && (event.needs ?? []).every((names) => names.split('|').some(has));
 }
 
 const namesVcpu = (event: Tracepoint, fields: readonly Field[]): boolean =>
-  fields.some(({ name }) => usesOf(event.fields[name] ?? []).some(([use]) => use === 'vcpu'));
+  fields.some(({ name }) => usesIn(event, name).some(([use]) => use === 'vcpu'));
 
 /** `number` gives an event that its kind does not name its number in the dictionary; `isWanted` says which kinds are. */
 export function compile(
@@ -229,7 +229,7 @@ export function compile(
   number: (name: string, fields: readonly string[]) => number,
   isWanted: (kind: number) => boolean = () => true,
 ): Program {
-  const named = TRACEPOINTS[format.name];
+  const named = tracepointOf(format.name);
   const event = named !== undefined && fits(named, format) ? named : null;
   const own = format.fields.filter(({ name }) => !name.startsWith('common_'));
   const names = own.map(({ name }) => name);

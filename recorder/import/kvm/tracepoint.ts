@@ -111,6 +111,13 @@ export const VCPU = { vcpu_id: ['vcpu', 'vcpu %u'] } as const satisfies Tracepoi
 export const usesOf = (filled: Filled | readonly Filled[]): readonly Filled[] =>
   typeof filled[0] === 'string' ? [filled as Filled] : (filled as readonly Filled[]);
 
+/** An event has a use for a field of this name: a recording may call its fields anything. */
+export const knows = ({ fields }: Tracepoint, field: string): boolean => Object.hasOwn(fields, field);
+
+/** What a field of this name fills; nothing where the event knows none. */
+export const usesIn = (tracepoint: Tracepoint, field: string): readonly Filled[] =>
+  knows(tracepoint, field) ? usesOf(tracepoint.fields[field] ?? []) : [];
+
 /** Uses of which the column holds a part, by what that is. */
 const PART: { readonly [use in Use]?: string } = {
   level: 'level',
@@ -123,8 +130,8 @@ const PART: { readonly [use in Use]?: string } = {
  * Whether the columns hold all of a field of a record; else it is kept as text as well. An error number is what the message
  * beside it ends in.
  */
-export const holdsAll = (filled: Filled | readonly Filled[]): boolean =>
-  usesOf(filled).every(([use]) => PART[use] === undefined && use !== 'failure');
+export const holdsAll = (tracepoint: Tracepoint, field: string): boolean =>
+  usesIn(tracepoint, field).every(([use]) => PART[use] === undefined && use !== 'failure');
 
 /** Columns and bits of `flags` that a use fills with what the field's name says. */
 const FILLS: { readonly [use in Use]?: readonly string[] } = {
