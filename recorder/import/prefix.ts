@@ -6,7 +6,8 @@
  *   pasted      nothing, a time alone, or `CPU n:`, behind mail quoting
  */
 import { ascii, Cursor, isBlank, isDigit, isWord } from './cursor.js';
-import { EVENTS } from './events.js';
+import { EVENTS, type EventSpec } from './events.js';
+import { RecentHeads, RecentNames } from './recent.js';
 import { StampReader } from './stamps.js';
 
 const OPEN = 0x5b; // [
@@ -25,39 +26,6 @@ const LONGEST_HEAD = 256;
 const PERF_RECORD = ascii('PERF_RECORD_');
 const RAW_FLAGS = ascii('-0x');
 const CPU = [0x43, 0x50, 0x55]; // CPU
-
-/** A task as it was written before the bracket, and what was read from it; positions count from its first byte. */
-class KnownTask {
-  readonly #bytes = new Uint8Array(128);
-  length = -1;
-  thread = -1;
-  process = -1;
-  taskStart = 0;
-  taskEnd = 0;
-
-  /** True where the bytes from `from` on are this task and then a bracket. */
-  begins(bytes: Uint8Array, from: number): boolean {
-    const { length } = this;
-    if (length < 0 || bytes[from + length] !== OPEN) return false;
-    // threads of one process differ in their last digits
-    for (let i = length - 1; i >= 0; i--) if (this.#bytes[i] !== bytes[from + i]) return false;
-    return true;
-  }
-
-  /** Keeps the task [from, to); one with a bracket in it is read anew each time. */
-  keep(bytes: Uint8Array, from: number, to: number, { thread, process, taskStart, taskEnd }: Prefix): void {
-    this.length = to - from <= this.#bytes.length ? to - from : -1;
-    for (let i = 0; i < this.length; i++) {
-      const byte = bytes[from + i] as number;
-      this.#bytes[i] = byte;
-      if (byte === OPEN) this.length = -1;
-    }
-    this.thread = thread;
-    this.process = process;
-    this.taskStart = taskStart - from;
-    this.taskEnd = taskEnd - from;
-  }
-}
 
 export class Prefix {
   /** Thread, process (or -1) and host CPU (or -1) of the line. */
@@ -78,9 +46,12 @@ export class Prefix {
   payload = 0;
   readonly #cursor = new Cursor();
   readonly #stamps = new StampReader();
-  /** Tasks of the lines before, and the slot of the last: most lines are of the few threads that run vCPUs. */
-  readonly #tasks = Array.from({ length: 4 }, () => new KnownTask());
-  #last = 0;
+  /** What is known of the event, if anything. */
+  spec: EventSpec | undefined = undefined;
+  readonly #heads = new RecentHeads();
+  readonly #names = new RecentNames();
+  /** Where the time begins. */
+  #timeAt = 0;
 
   /** True where the line [start, end) is an event. A line without CPU counts only if its event is one of KVM's. */
   parse(bytes: Uint8Array, start: number, end: number): boolean {
@@ -89,16 +60,15 @@ export class Prefix {
     this.cpu = -1;
     this.hasTime = false;
     this.taskStart = this.taskEnd = start;
+    if (this.#recent(bytes, start, end)) return true;
     let from = start;
     while (from < end && (isBlank(bytes[from] as number) || bytes[from] === QUOTE)) from += 1;
-    if (this.#knownTask(bytes, from, end)) return true;
     for (let i = from; i < end; i++) {
       if (bytes[i] !== OPEN) continue;
       const after = this.#bracket(bytes, i, end);
       if (after > 0 && this.#tail(bytes, after, end, false)) {
         this.#task(bytes, from, i);
-        this.#last = (this.#last + 1) % this.#tasks.length;
-        this.#tasks[this.#last]?.keep(bytes, from, i, this);
+        this.#heads.keep(bytes, start, i, this.#timeAt, this);
         return true;
       }
     }
@@ -161,7 +131,7 @@ export class Prefix {
       this.#task(bytes, from, flags < 0 ? i : flags);
       const { nameStart, nameEnd } = this;
       const isPerf = this.thread >= 0 && bytes.subarray(nameStart, nameEnd).includes(COLON);
-      return flags >= 0 || isPerf || isKvmName(bytes, nameStart) || EVENTS.get(bytes, nameStart, nameEnd) !== undefined;
+      return flags >= 0 || isPerf || isKvmName(bytes, nameStart) || this.spec !== undefined;
     }
     return false;
   }
@@ -207,9 +177,11 @@ export class Prefix {
   #tail(bytes: Uint8Array, from: number, end: number, bare: boolean): boolean {
     const cursor = this.#cursor.over(bytes, from, end);
     cursor.skipBlanks();
+    this.#timeAt = cursor.at;
     this.hasTime = this.#time(cursor, bare);
     if (!this.hasTime && !bare && this.#flags(cursor)) {
       cursor.skipBlanks();
+      this.#timeAt = cursor.at;
       this.hasTime = this.#time(cursor, bare);
     }
     cursor.skipBlanks();
@@ -254,6 +226,19 @@ export class Prefix {
       cursor.skipBlanks();
     }
     const start = cursor.at;
+    const known = this.#names.at(bytes, start, end);
+    if (known !== null) {
+      this.payload = start + known.length;
+      this.nameEnd = this.payload - 1;
+      this.nameStart = start + known.from;
+      this.spec = known.spec;
+      return !bare || known.spec !== undefined || isKvmName(bytes, this.nameStart);
+    }
+    return this.#readName(cursor, bare);
+  }
+
+  #readName(cursor: Cursor, bare: boolean): boolean {
+    const { bytes, at: start, end } = cursor;
     if (!isWord(cursor.peek()) || isDigit(cursor.peek())) return false;
     if (startsWith(bytes, start, PERF_RECORD)) return false;
     let to = cursor.nameEnd();
@@ -263,27 +248,28 @@ export class Prefix {
     this.payload = to;
     this.nameEnd = to - 1;
     this.nameStart = behindGroup(bytes, start, to);
-    if (isGroup(bytes, start, to - 1) && trimEnd(bytes, to, end) === to) return false; // cut before its name
-    return !bare || isKvmName(bytes, this.nameStart) || EVENTS.get(bytes, this.nameStart, this.nameEnd) !== undefined;
+    const isGroupAlone = isGroup(bytes, start, to - 1);
+    if (isGroupAlone && trimEnd(bytes, to, end) === to) return false; // before its name
+    this.spec = EVENTS.get(bytes, this.nameStart, this.nameEnd);
+    if (!isGroupAlone) this.#names.keep(bytes, start, this.nameStart, to, this.spec);
+    return !bare || isKvmName(bytes, this.nameStart) || this.spec !== undefined;
   }
 
-  /** True where the line begins with a task that is known, and goes on as an event. */
-  #knownTask(bytes: Uint8Array, from: number, end: number): boolean {
-    const tasks = this.#tasks;
-    for (let i = 0; i < tasks.length; i++) {
-      const slot = (this.#last + i) % tasks.length;
-      const task = tasks[slot] as KnownTask;
-      if (!task.begins(bytes, from)) continue;
-      const after = this.#bracket(bytes, from + task.length, end);
-      if (after === 0 || !this.#tail(bytes, after, end, false)) return false;
-      this.#last = slot;
-      this.thread = task.thread;
-      this.process = task.process;
-      this.taskStart = from + task.taskStart;
-      this.taskEnd = from + task.taskEnd;
-      return true;
-    }
-    return false;
+  /** True where the line begins as one before did, and goes on as an event. */
+  #recent(bytes: Uint8Array, start: number, end: number): boolean {
+    const head = this.#heads.at(bytes, start, end);
+    if (head === null) return false;
+    const cursor = this.#cursor.over(bytes, start + head.length, end);
+    if (!this.#time(cursor, false)) return false;
+    cursor.skipBlanks();
+    if (!this.#name(cursor, false)) return false;
+    this.hasTime = true;
+    this.thread = head.thread;
+    this.process = head.process;
+    this.cpu = head.cpu;
+    this.taskStart = start + head.taskStart;
+    this.taskEnd = start + head.taskEnd;
+    return true;
   }
 
   /** Task name, thread and process before the bracket. */

@@ -81,6 +81,9 @@ export class TableSink implements EventSink {
   readonly #wantsTracepoint: boolean;
   readonly #bytes: number;
   readonly #text: number;
+  /** The chunk of the last row, and the fields that its rows have. */
+  #chunk: Slab = NOTHING;
+  #touched = 0;
 
   /** `columns` limits which columns are filled; vcpu, kind, isa, time or tick, and from_level always are. */
   constructor(table: Appender, columns: readonly string[] | null = null) {
@@ -122,10 +125,14 @@ export class TableSink implements EventSink {
   write(seq: number, row: EventRow): void {
     const table = this.#table;
     const { slab, filled } = table;
-    if (this.#wantsSeq)
-      put64(slab, this.#seq, filled, seq >>> 0, seq > 0xffff_ffff ? Math.floor(seq / 0x1_0000_0000) : 0);
-    put32(slab, this.#vcpu, filled, row.vcpu);
-    put8(slab, this.#kind, filled, row.kind);
+    if (slab !== this.#chunk) this.#begin(slab);
+    const { words, bytes } = slab;
+    if (this.#wantsSeq) {
+      words[this.#seq.first + 2 * filled] = seq;
+      if (seq > 0xffff_ffff) words[this.#seq.first + 2 * filled + 1] = Math.floor(seq / 0x1_0000_0000);
+    }
+    words[this.#vcpu.first + filled] = row.vcpu;
+    bytes[this.#kind.first + filled] = row.kind;
     if (row.hasTime) put64(slab, this.#time, filled, row.timeLow, row.timeHigh);
     else if (row.hasTick) put64(slab, this.#tick, filled, row.timeLow, row.timeHigh);
     if (row.tracepoint >= 0 && this.#wantsTracepoint) put32(slab, this.#tracepoint, filled, row.tracepoint);
@@ -133,6 +140,7 @@ export class TableSink implements EventSink {
     if (row.fromLevel !== 255) put8(slab, this.#from, filled, row.fromLevel);
     if (row.toLevel !== 255 && this.#wantsTo) put8(slab, this.#to, filled, row.toLevel);
     const wanted = row.mask & this.#wanted;
+    if ((wanted & ~this.#touched) !== 0) this.#touch(slab, wanted & ~this.#touched);
     if (wanted !== 0) this.#put(slab, filled, wanted, row.words);
     if (row.byteCount > 0 && this.#bytes >= 0) table.bytes(this.#bytes, row.bytes, row.byteCount);
     if (row.textLength > 0 && this.#text >= 0) {
@@ -142,7 +150,7 @@ export class TableSink implements EventSink {
     table.end();
   }
 
-  #put({ words, bytes, touched }: Slab, row: number, wanted: number, values: Uint32Array): void {
+  #put({ words, bytes }: Slab, row: number, wanted: number, values: Uint32Array): void {
     const fields = this.#fields;
     for (let rest = wanted; rest !== 0; rest &= rest - 1) {
       const field = 31 - Math.clz32(rest & -rest);
@@ -153,9 +161,22 @@ export class TableSink implements EventSink {
         words[first + 2 * row + 1] = values[2 * field + 1] as number;
       } else if (width === 4) words[first + row] = values[2 * field] as number;
       else bytes[first + row] = values[2 * field] as number;
-      touched[fields[4 * field] as number] = 1;
       bytes[(fields[4 * field + 3] as number) + row] = 1;
     }
+  }
+
+  /** A new chunk has the columns without which no row is. */
+  #begin(slab: Slab): void {
+    this.#chunk = slab;
+    this.#touched = 0;
+    for (const { column } of [...(this.#wantsSeq ? [this.#seq] : []), this.#vcpu, this.#kind]) slab.touched[column] = 1;
+  }
+
+  /** The chunk has fields that it did not have before. */
+  #touch({ touched }: Slab, more: number): void {
+    this.#touched |= more;
+    for (let rest = more; rest !== 0; rest &= rest - 1)
+      touched[this.#fields[4 * (31 - Math.clz32(rest & -rest))] as number] = 1;
   }
 }
 

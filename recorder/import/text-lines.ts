@@ -9,7 +9,7 @@ import { beginningOf, isAlone, isFrame, isHeader, readLost } from './between.js'
 import { ascii, Cursor, isBlank, isWord, NameTable } from './cursor.js';
 import { type DecodeContext, Decoder } from './decode.js';
 import type { ImportError } from './errors.js';
-import { EVENTS, type EventSpec } from './events.js';
+import type { EventSpec } from './events.js';
 import type { Lane } from './lanes.js';
 import { type LineReader, MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
@@ -184,8 +184,7 @@ export class TextLines {
   }
 
   #event(bytes: Uint8Array, end: number): void {
-    const { nameStart, nameEnd } = this.#prefix;
-    const spec = EVENTS.get(bytes, nameStart, nameEnd);
+    const { spec } = this.#prefix;
     if (spec !== undefined && spec.kind === EVENT_KINDS.nested_exit) this.#trace.learnNested(this.#prefix.thread);
     this.#trace.flush();
     this.#decode(bytes, end, spec, this.#trace.row);
@@ -349,7 +348,7 @@ export class TextLines {
     joined.set(behind, before.length + (apart ? 1 : 0));
     const length = before.length + behind.length + (apart ? 1 : 0);
     if (!this.#prefix.parse(joined, 0, length)) return false;
-    const spec = EVENTS.get(joined, this.#prefix.nameStart, this.#prefix.nameEnd);
+    const { spec } = this.#prefix;
     if (spec === undefined || spec.shared) return false;
     this.#decode(joined, length, spec, row);
     row.hasTime = held.hasTime;

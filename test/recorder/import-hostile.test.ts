@@ -35,6 +35,38 @@ function bytesRead(bytes: Uint8Array): number {
   return total;
 }
 
+describe('names that every object of JavaScript answers to', () => {
+  const NAMES = ['valueOf', 'toString', '__proto__', 'constructor', 'isPrototypeOf', 'hasOwnProperty'];
+
+  it('are fields of no event in the descriptions of a recording', () => {
+    const file = asVersion6(NESTED);
+    const text = Buffer.from(file).toString('latin1');
+    const { counts } = importBytes(file).result;
+    for (const [field, name] of [
+      ['vcpu_id', 'valueOf'],
+      ['guest_rip', '__proto__'],
+      ['exit_reason', 'constructor'],
+    ] as const) {
+      assert.ok(text.includes(` ${field};`));
+      const other = Buffer.from(text.replaceAll(` ${field};`, ` ${name};`), 'latin1');
+      const { result } = importBytes(other);
+      assert.deepEqual([result.counts.events, result.stopped], [counts.events, null], name);
+    }
+  });
+
+  it('are fields, events and tasks of lines as others are', () => {
+    const lines = NAMES.flatMap((name) => [
+      `${name}-7 [000] 1.5: kvm_exit: reason HLT rip 0x1 info 0 0`,
+      `q-8 [000] 1.5: kvm_exit: ${name}=5 exit_reason=12 guest_rip=2 isa=1`,
+      `q-8 [000] 1.5: kvm_write_tsc_offset: ${name}=5`,
+      `q-8 [000] 1.5: ${name}: ${name}=5`,
+      `q-8 [000] 1.5: kvm_exit: reason ${name} rip 0x1 info 0 0`,
+    ]);
+    const { result } = importText(`${lines.join('\n')}\n`);
+    assert.deepEqual([result.counts.events, result.stopped], [lines.length, null]);
+  });
+});
+
 describe('data that is named more than once', () => {
   it('CPUs of a trace.dat that claim the same pages: one keeps them', () => {
     const file = Buffer.from(asVersion6(bytesOf('svm-two-vcpus.trace.dat')));

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { ascii } from '../../recorder/import/cursor.js';
+import { Prefix } from '../../recorder/import/prefix.js';
 import { importBytes, importText } from './import-helpers.js';
 
 interface PrefixCase {
@@ -315,4 +317,55 @@ describe('prefix of a line', () => {
       { numRuns: 300 },
     );
   });
+});
+
+it('says of a line the same, whatever lines were before it', () => {
+  const heads = fc
+    .tuple(
+      fc.constantFrom('', '  ', '> '),
+      fc.constantFrom('kvmc-', 'CPU 0/KVM-', 'a [001] b-', '<...>-', 'x:y ', 'CPU 1/KVM  900/'),
+      fc.constantFrom('12', '13', '112'),
+      fc.constantFrom(' [000]', ' [001] d..1.', '   [000]  ', ' [012] ....', ' [00', ''),
+    )
+    .map((parts) => parts.join(''));
+  const times = fc.constantFrom(' 1.000001:', ' 1.000002:', '     12.5:', ' 44274241234999:', ' 23us+:', ' 1.5', '');
+  const names = fc.constantFrom(
+    ' kvm_exit: reason HLT rip 0x1 info 0 0',
+    '      kvm:kvm_exit: reason HLT',
+    ' kvm_entry:',
+    ' kvm_entry: vcpu 0',
+    ' kvm:',
+    ' kvm:             ',
+    ' kvm:            x',
+    ' sched:sched_switch: prev',
+    ' kvm_exit:x: reason',
+    ' (+3) kvm_entry: vcpu 0',
+    ' 1 kvm:kvm_entry: vcpu 0',
+    ' kvm_fpu:              load',
+    ' PERF_RECORD_LOST: lost 1',
+    ' kvm_exitt: x y z',
+    ' kvm_write_tsc_offset: vcpu=0',
+    ' kvm_write_tsc_offset:vcpu=0',
+    '',
+  );
+  // few heads, so that lines share them
+  const lines = fc
+    .tuple(
+      fc.array(heads, { minLength: 1, maxLength: 3 }),
+      fc.array(fc.tuple(fc.nat(), times, names), { maxLength: 60 }),
+    )
+    .map(([some, all]) => all.map(([head, ...parts]) => ascii([some[head % some.length], ...parts].join(''))));
+  const said = (prefix: Prefix, line: Uint8Array): unknown => {
+    if (!prefix.parse(line, 0, line.length)) return null;
+    const { thread, process, cpu, hasTime, taskStart, taskEnd, nameStart, nameEnd, payload, spec } = prefix;
+    const time = hasTime ? [prefix.digits, prefix.timeLow, prefix.timeHigh] : null;
+    return { thread, process, cpu, time, taskStart, taskEnd, nameStart, nameEnd, payload, spec };
+  };
+  fc.assert(
+    fc.property(lines, (all) => {
+      const prefix = new Prefix();
+      for (const line of [...all, ...all]) assert.deepEqual(said(prefix, line), said(new Prefix(), line));
+    }),
+    { numRuns: 400 },
+  );
 });
