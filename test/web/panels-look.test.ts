@@ -33,6 +33,7 @@ describe('looks of panels of host traces, in Chromium', { skip }, () => {
       for (const [filter, shown] of [
         ['', '100 in view'],
         ['CPUID', '50 in view'],
+        ['nowhere', 'Nothing passes the filter: kind exit and “nowhere”'],
       ] as const) {
         await page.locator('#text').fill(filter);
         await page.locator('#status', { hasText: shown }).waitFor();

@@ -349,7 +349,7 @@ class Page {
     if (open === null) return;
     this.#view = view;
     clearMessage();
-    showStatus(view, range);
+    showStatus(view, range, this.#filter);
     showLegend(open.overview, view, this.#filter.kinds, this.#state.reasons, this.#palette, (name, isReason) =>
       isReason ? this.#toggleReason(name) : this.#toggleKind(name),
     );
