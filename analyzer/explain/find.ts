@@ -174,8 +174,13 @@ class Finder {
   /** The line with the next one, where a report was broken amid its number, or a row before its `=`. */
   #withValue(i: number, front: string): string {
     const next = this.#ahead(1);
-    const joined =
-      next === undefined ? null : withValue(front, next, this.#past.at(-1)?.text ?? '', this.#open.size > 0);
+    if (next === undefined) return front;
+    const beside = (): string[] => [
+      this.#unmarked(this.#past.at(-1)?.text ?? ''),
+      this.#ahead(2) ?? '',
+      this.#ahead(3) ?? '',
+    ];
+    const joined = withValue(front, next, beside, this.#open.size > 0);
     if (joined !== null) this.#joined = i + 1;
     return joined ?? front;
   }

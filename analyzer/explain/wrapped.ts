@@ -120,7 +120,7 @@ const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
 /** The digits that a line ends in, those that the next begins with, and the same where nothing but where it was follows. */
 const LAST_DIGITS = /[\da-f]{1,16}$/i;
 const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
-const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:\W*$| (?:for field|returned by|on v?cpu)\b)/i;
+const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:[.,;!]?\s*$| (?:for field|returned by|on v?cpu)\b)/i;
 /** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
 const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
@@ -128,8 +128,10 @@ const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s
 const DIGITS_AND_FIELDS = /^x?[\da-f]{1,2}(?:,? \w{1,40}=(?:"[^"]*"|[^\s",]+))+\s*$/i;
 /** A field that a line ends in. */
 const LAST_FIELD = /=(?:0x)?[\da-f]{1,2}$/i;
-/** The number that each line of a log may begin with (its time, its CPU), and what is between that and the rest. */
-const NUMBERED = /^\s*\d+(\W+)/;
+/** The number that each line of a log or of a list may begin with (its time, its CPU), and what is between that and the rest. */
+const NUMBERED = /^\s*\d+(?!\w)(\W*)/;
+/** The first number of a list: of CPUs or vCPUs, of which there may be one alone. */
+const FIRST_OF_LIST = /^[01]\W/;
 
 /** What the manual, the table here and programs do not all have in what they call an error. */
 const SMALL_WORDS: ReadonlySet<string> = new Set([
@@ -162,35 +164,66 @@ function goesOnAsTold(text: string, next: string): boolean {
 /** A line ends in digits, or in what stands before them. */
 const AT_NUMBER = /[\da-fx]$/i;
 /** What ends a number and with it a bracket or a string, or is followed by more of them. */
-const IN_BRACKETS = /^x?[\da-f]{1,16}(?:[)\]}]|,(?!\d))/i;
-const IN_STRING = /^x?[\da-f]{1,16}["'\x60]/i;
+const IN_BRACKETS = /^x?[\da-f]{1,16}([)\]}]|,(?!\d))/i;
+const IN_STRING = /^x?[\da-f]{1,16}(["'\x60])/i;
 
-const count = (text: string, of: RegExp): number => text.split(of).length - 1;
+const OPENING_OF: { readonly [closing: string]: string } = { ')': '(', ']': '[', '}': '{' };
+/** Brackets and quotes. An apostrophe amid or behind a word opens none; b'' is a string of Python. */
+const SIGN = /[()[\]{}"\x60]|(?<!(?!\bb)\w)'|(')/g;
+const SMILEY = /[:;]-?[()](?=\s|$)/g;
 
-/** The next line ends a bracket or a string that is open where a line ends. */
-const closes = (line: string, next: string): boolean =>
-  (IN_BRACKETS.test(next) && count(line, /[([{]/) > count(line, /[)\]}]/)) ||
-  (IN_STRING.test(next) && count(line, /["'\x60]/) % 2 === 1);
+/** The brackets and quotes that are open where a line ends. */
+function openIn(line: string): string[] {
+  const open: string[] = [];
+  for (const [sign, mayClose] of line.replace(SMILEY, '').matchAll(SIGN)) {
+    const opening = OPENING_OF[sign];
+    const at = opening === undefined && '([{'.includes(sign) ? -1 : open.lastIndexOf(opening ?? sign);
+    if (at >= 0) open.length = at;
+    else if (opening === undefined && mayClose === undefined) open.push(sign);
+  }
+  return open;
+}
 
-/** All of the manual's words for an error, or its number again, stand behind the digits that a line begins with. */
+/** The next line ends a bracket or a string that is open where a line ends, or goes on with more of what is in brackets. */
+function closes(line: string, next: string): boolean {
+  const sign = (IN_BRACKETS.exec(next) ?? IN_STRING.exec(next))?.[1];
+  if (sign === undefined) return false;
+  const open = openIn(line);
+  return sign === ',' ? open.some((one) => '([{'.includes(one)) : open.includes(OPENING_OF[sign] ?? sign);
+}
+
+/** All of the manual's words for an error stand behind the digits that a line begins with. */
 function isNamed(next: string, error: bigint): boolean {
   const name = VM_INSTRUCTION_ERRORS[Number(error)];
-  if (name === undefined) return false;
-  const said = wordsOf(next.replace(FIRST_DIGITS, ''));
-  return [name, `0x${error.toString(16)}`].some((as) => wordsOf(as).every((word, i) => said[i] === word));
+  return name !== undefined && saysFirst(next, name);
 }
 
-/** Lines of a log that begin with a number each do so in one form. */
-function isNumbered(next: string, lines: readonly string[]): boolean {
-  const sign = NUMBERED.exec(next)?.[1];
-  return sign !== undefined && lines.some((line) => NUMBERED.exec(line)?.[1] === sign);
+/** The same, or its number again. */
+const isToldTwice = (next: string, error: bigint): boolean =>
+  isNamed(next, error) || saysFirst(next, `0x${error.toString(16)}`);
+
+/** The words of a text stand behind the digits that a line begins with. */
+function saysFirst(next: string, words: string): boolean {
+  const said = wordsOf(next.replace(FIRST_DIGITS, ''));
+  return wordsOf(words).every((word, i) => said[i] === word);
 }
+
+/** Lines of a log or of a list that begin with a number each do so in one form. */
+function isNumbered(next: string, lines: readonly string[]): boolean {
+  const sign = NUMBERED.exec(next.trimEnd())?.[1];
+  return sign !== undefined && lines.some((line) => NUMBERED.exec(line.trimEnd())?.[1] === sign);
+}
+
+/** What the manual gives a name to, or no other number looks like. */
+const isMeant = (value: bigint): boolean => isToldInFull(value) || VM_INSTRUCTION_ERRORS[Number(value)] !== undefined;
 
 /**
  * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
- * brackets that the next line closes it goes on, whatever it comes to.
+ * brackets that the next line closes it goes on, whatever it comes to. Where the next may be a line of its own, the number
+ * is what its line says.
+ * @param beside lines before and behind them
  */
-function endsInReport(line: string, next: string, before: string): boolean {
+function endsInReport(line: string, next: string, beside: () => readonly string[]): boolean {
   const digits = FIRST_DIGITS.exec(next)?.[0];
   if (digits === undefined || !AT_NUMBER.test(line)) return false;
   const end = line.length;
@@ -198,17 +231,19 @@ function endsInReport(line: string, next: string, before: string): boolean {
     reportsIn(text).find(({ from, to }) => from < end && to > end)?.value;
   const joined = across(line + next);
   const alone = reportsIn(line).find(({ to }) => to === end)?.value;
-  if (closes(line, next)) return alone !== undefined || joined !== undefined;
+  if (closes(line, next)) return joined === undefined ? alone !== undefined : isMeant(joined);
   if (joined !== undefined && isToldInFull(joined)) return true;
   if (alone !== undefined && isToldByKvm(alone)) return false;
-  if (joined !== undefined && ONLY_DIGITS.test(next)) return true;
-  if (alone === undefined) return joined !== undefined && isNamed(next, joined);
+  const isOnly = joined !== undefined && ONLY_DIGITS.test(next);
+  if (alone === undefined) return joined !== undefined && (isOnly || isToldTwice(next, joined));
   // An error that no entry has is of one digit or of two: where nothing tells that it goes on, it is what the line says.
-  if (isNumbered(next, [line, before])) return false;
+  if (isNumbered(next, [line, ...beside()])) return false;
   // A sentence that only speaks of the error reports neither number.
-  const error = joined ?? across(line + digits);
-  if (error !== undefined && isNamed(next, error)) return true;
-  return joined !== undefined && LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next);
+  const named = joined ?? across(line + digits);
+  if (named !== undefined && isNamed(next, named)) return true;
+  if (joined === undefined) return false;
+  if (isOnly || isToldTwice(next, joined)) return isMeant(joined);
+  return LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next) && !FIRST_OF_LIST.test(next) && isMeant(joined);
 }
 
 /** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */
@@ -226,10 +261,10 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 /**
  * A line with the next one, where a report was broken amid its number, or a row of an open dump before its `=`; null where
  * neither was.
- * @param before the line before it
+ * @param beside lines before and behind them
  */
-export function withValue(line: string, next: string, before: string, isOpen: boolean): string | null {
-  if (endsInReport(line, next, before)) return line + next;
+export function withValue(line: string, next: string, beside: () => readonly string[], isOpen: boolean): string | null {
+  if (endsInReport(line, next, beside)) return line + next;
   if (!isOpen || !VALUE.test(next)) return null;
   const joined = `${line} ${next.replace(QUOTE, '')}`;
   return placesOf(folded(joined)).length > placesOf(folded(line)).length ? joined : null;

@@ -90,6 +90,10 @@ describe('reports broken amid their number', () => {
     ['{"cpus":[1,2],"vm_instruction_error":', '12', ',"cpu":3}'],
     ['{"msg":"VM-instruction error ', '12', '"}'],
     ['VmFailValid(', '12', ')'],
+    ['VM-instruction error ', '12', '.'],
+    ["hv: can't launch (VM-instruction error ", '26', ')'],
+    ["hv: can't launch: 'VM-instruction error ", '26', "'"],
+    ["stderr=b'VM-instruction error ", '26', "'"],
     ['VM-instruction error ', '12', ''],
     ['VMWRITE failed with VM-instruction error ', '13', ' for field 0x4402'],
     // The number with what the manual calls it (SDM volume 3C, "VM Instruction Error Numbers"), with that in another base, or with more of the state.
@@ -161,6 +165,55 @@ describe('reports broken amid their number', () => {
     const field = '0 hv: vm_instruction_error=2\n';
     for (const text of [`${field}6 cpu=2\n`, '5 hv: cpu=0\nhv: vm_instruction_error=2\n6 cpu=2\n'])
       assert.deepEqual(values(text), values(field), text);
+  });
+  it('of one digit are whole above a list of CPUs or vCPUs', () => {
+    for (const [error, ...lists] of [
+      [
+        2,
+        '0 rip=0xfff0 rsp=0x0\n1 rip=0x1000 rsp=0x0',
+        '0 rip=0xfff0 rsp=0x0',
+        '5 rip=0xfff0\n6 rip=0x1000',
+        '5 rip=0xfff0\n  rsp=0x0\n6 rip=0x1000',
+        '0:\n  rip 0xfff0\n1:\n  rip 0x1000',
+        '0)\n  rip 0xfff0',
+        '5]\n  rip 0xfff0',
+        '5\n6\n7',
+      ],
+      [
+        1,
+        '0 cpu=0 state=online\n1 cpu=1 state=online',
+        '1 cpu=1 state=online',
+        '0 0xa 0x14\n1 0xb 0x15',
+        '0 0xa 0x14',
+        '2 0xc',
+        '0 (0xa)\n1 (0xb)',
+      ],
+    ] as const)
+      for (const list of lists)
+        for (const front of [
+          'hv: VM-instruction error ',
+          'hv: run failed, vm_instruction_error=',
+          '[    1.23] hv: vm_instruction_error=',
+        ])
+          for (const by of ['', '> '])
+            assert.deepEqual(
+              values(`boot\n${front}${error}\n${list}\n`.replace(/^(?=.)/gm, by)),
+              values(`boot\n${front}${error}\n`),
+              `${front}${error}\n${list}`,
+            );
+  });
+  // The manual has no error 14 or 21.
+  it('of one digit are whole where the next line closes nothing, or would make of it what no processor gives', () => {
+    for (const [line, ...nexts] of [
+      ['hv: error :( VM-instruction error 2', '1) tried nested=1', '6) tried nested=1'],
+      ['hv: (VM-instruction error 2', '1) tried nested=1'],
+      ["hv: can't launch: VM-instruction error 2", "6' from the wall", "6'"],
+      ["hv: the guests' entry: VM-instruction error 2", "6' from the wall"],
+      ['hv: [cpu 1] VM-instruction error 2', '6] done'],
+      ['VM-instruction error 1', '4', '4.'],
+      ['VM-instruction error 2', '1', '7'],
+    ] as const)
+      for (const next of nexts) assert.deepEqual(values(`${line}\n${next}\n`), values(`${line}\n`), line + next);
   });
   it('of one digit are whole where the next line does not name the error of two', () => {
     for (const [error, ...nexts] of [
