@@ -10,6 +10,7 @@ import { TRACEPOINTS } from './kvm/table.js';
 import {
   CONVERSIONS,
   type Filled,
+  knows,
   type Print,
   type Special,
   type Tracepoint,
@@ -17,6 +18,8 @@ import {
   usesOf,
 } from './kvm/tracepoint.js';
 import { FIELD } from './row.js';
+
+const latin1 = new TextDecoder('latin1');
 
 /** How a value is written; `names`: by its name, else in hexadecimal; `bits`: by the names of its bits. */
 export type Style = 'hex' | 'decimal' | 'names' | 'bits';
@@ -67,6 +70,8 @@ export interface EventSpec {
   readonly flags: number;
   /** In the order in which the kernel prints them. */
   readonly keys: readonly Key[];
+  /** Their words that are no names of fields. */
+  readonly printed: readonly Uint8Array[];
   /** What a number that stands alone is, if anything. */
   readonly unnamed: Key | null;
   /** It shares its kind with others; its keys are looked for anywhere in the text. */
@@ -184,11 +189,13 @@ function neededBy({ fields, needs = [], needsText }: Tracepoint): readonly Event
 
 function compile(tracepoint: Tracepoint, index: number): EventSpec {
   const keys = keysOf(tracepoint.fields);
+  const words = keys.map(({ name }) => name).filter((name) => name.length > 0);
   return {
     index,
     kind: EVENT_KINDS[tracepoint.kind],
     flags: tracepoint.flags === 'write' ? EVENT_FLAGS.write : 0,
     keys: keys.filter(({ name }) => name.length > 0),
+    printed: words.filter((name) => !knows(tracepoint, latin1.decode(name))),
     unnamed: keys.find(({ name }) => name.length === 0) ?? null,
     shared: tracepoint.shared,
     special: tracepoint.special ?? null,

@@ -6,6 +6,7 @@ import { RecordDecoder } from './binary/decoder.js';
 import type { Field } from './binary/formats.js';
 import { compile, isText, type Program } from './binary/program.js';
 import { ascii, type Cursor, isBlank, isHex } from './cursor.js';
+import type { EventSpec } from './events.js';
 import { tracepointOf } from './kvm/table.js';
 import { CONVERSIONS, knows, type Tracepoint, usesIn } from './kvm/tracepoint.js';
 import { Gaps, Lane } from './lanes.js';
@@ -46,8 +47,6 @@ interface Shape {
   readonly fields: readonly Named[];
   /** Null where the fields are not those of the event: some events print `name=value` anyway, and are known as such again. */
   readonly program: Program | null;
-  /** Already the first field is none of the event, and neither is what else begins so. */
-  readonly isForeign: boolean;
 }
 
 function styleOf(tracepoint: Tracepoint, name: string): Style {
@@ -99,13 +98,6 @@ function isAt(name: Uint8Array, bytes: Uint8Array, from: number, to: number): bo
   return true;
 }
 
-/** The first field of a shape stands at the cursor, which stays. */
-function beginsAs({ fields: [first] }: Shape, { bytes, at }: Cursor): boolean {
-  if (first === undefined) return false;
-  const end = at + first.name.length;
-  return bytes[end] === EQUALS && isAt(first.name, bytes, at, end);
-}
-
 /** Where the name of an event lies in its line. */
 interface NamePlace {
   readonly nameStart: number;
@@ -133,11 +125,14 @@ export class RawText {
     return this.#decoder.vcpu;
   }
 
-  /** True where a field by its name stands at the cursor. */
-  static begins(cursor: Cursor): boolean {
+  /** True where a field by its name stands at the cursor, and no word of the event's own print, some of which have `=` as well. */
+  static begins(cursor: Cursor, { printed }: EventSpec): boolean {
     cursor.skipBlanks();
+    const { bytes, at } = cursor;
     const end = cursor.wordEnd();
-    return end > cursor.at && end < cursor.end && cursor.bytes[end] === EQUALS;
+    if (end === at || end >= cursor.end || bytes[end] !== EQUALS) return false;
+    for (const word of printed) if (isAt(word, bytes, at, end)) return false;
+    return true;
   }
 
   /**
@@ -157,7 +152,6 @@ export class RawText {
     const { at } = cursor;
     while (this.#last.length <= index) this.#last.push(null);
     let shape = this.#last[index] ?? null;
-    if (shape?.isForeign === true && beginsAs(shape, cursor)) return false;
     if (shape === null || !this.#fill(shape, cursor)) {
       cursor.at = at;
       shape = this.#shapeOf(latin1.decode(cursor.bytes.subarray(nameStart, nameEnd)), number, cursor);
@@ -266,7 +260,6 @@ function shapeOf(event: string, names: readonly string[], number: () => number):
   const foreign: Shape = {
     fields: names.map((name) => ({ name: ascii(name), style: 'decimal', isRead: false, isText: true })),
     program: null,
-    isForeign: tracepoint === undefined || !knows(tracepoint, names[0] ?? ''),
   };
   if (tracepoint === undefined) return foreign;
   const fields = names.map((name): Named & { readonly text: string } => {
@@ -286,5 +279,5 @@ function shapeOf(event: string, names: readonly string[], number: () => number):
   });
   const format = { system: 'kvm', name: event, id: 0, fields: columns, size: SLOT * names.length };
   const program = compile(format, number);
-  return program.event === null ? foreign : { fields, program: { ...program, text: [] }, isForeign: false };
+  return program.event === null ? foreign : { fields, program: { ...program, text: [] } };
 }

@@ -200,7 +200,7 @@ export class TextLines {
     const known = thread < 0 ? null : (this.#trace.lanes.known(thread) ?? this.#threadLane(bytes));
     this.#known = known;
     const cursor = this.#cursor.over(bytes, prefix.payload, end);
-    if (spec !== undefined && RawText.begins(cursor) && this.#raw(spec, row)) return;
+    if (spec !== undefined && RawText.begins(cursor, spec) && this.#raw(spec, row)) return;
     const done = spec !== undefined && this.#decoder.decode(spec, cursor, row, this.#context);
     if (!done) this.#whole(bytes, end, row, spec !== undefined);
     this.#place(known, done ? this.#decoder.vcpu : -1);

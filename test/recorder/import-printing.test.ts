@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { TRACEPOINTS } from '../../recorder/import/kvm/table.js';
 import { type Event, importBytes, importText, sharedPath } from './import-helpers.js';
 
 const print = (tool: string, words: readonly string[]): string =>
@@ -133,5 +135,45 @@ describe('fields by their names', () => {
       const { events, result } = importText(`t-1 [000] 1.0: kvm_exit: ${text}\n`);
       assert.deepEqual([events[0]?.kind, events[0]?.reason, result.counts.damaged], ['other', undefined, 1], text);
     }
+  });
+
+  /** A line of an event with some of its fields, and maybe some that it does not have, before, among and behind them. */
+  const line = fc
+    .constantFrom(...Object.entries(TRACEPOINTS))
+    .chain(([name, { fields }]) =>
+      fc.tuple(
+        fc.constant(name),
+        fc.array(fc.constantFrom(...Object.keys(fields), 'first', 'toString'), { maxLength: 8 }),
+      ),
+    )
+    .map(([name, fields]) => `${name}: ${fields.map((field) => `${field}=0x1`).join(' ')}`);
+
+  it('say the same whatever lines stand before them', () => {
+    const said = (text: string): readonly object[] => {
+      const { events, writer } = importText(text);
+      return events.map(({ seq: _seq, vcpu: _vcpu, parent: _parent, tracepoint, ...rest }) => ({
+        ...rest,
+        name: tracepoint === undefined ? null : writer.dictionary('event').get(BigInt(Number(tracepoint)))?.name,
+        code: rest.kind === 'other' ? null : rest.code,
+      }));
+    };
+    const few = fc.array(line, { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(few, fc.array(fc.nat(3), { minLength: 2, maxLength: 8 }), (lines, order) => {
+        const texts = order.map((at, i) => `t-${i + 1} [000] ${i + 1}.0: ${lines[at % lines.length]}\n`);
+        assert.deepEqual(said(texts.join('')), texts.flatMap(said));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('are those of the event behind a line of it that was cut', () => {
+    const cut = 'q-8 [000] 1.0: kvm_hv_hypercall: rep_cnt=0x0 rep_idx=0x0 ingpa=0x1000\n';
+    const rest = 'rep_idx=0x0 ingpa=0x1000 outgpa=0x2000 code=0x5c var_cnt=0x0 fast=0x1';
+    const whole = (thread: number): string => `q-${thread} [000] 2.0: kvm_hv_hypercall: rep_cnt=0x0 ${rest}\n`;
+    const [, behind] = importText(cut + whole(9)).events;
+    const [alone] = importText(whole(9)).events;
+    assert.deepEqual({ ...behind, seq: 0, vcpu: 0 }, { ...alone, seq: 0, vcpu: 0 });
+    assert.deepEqual([alone?.code, alone?.value], [0x5c, 0x1000]);
   });
 });
