@@ -18,17 +18,26 @@ const PHRASE = String.raw`</?(?:a|b|code|em|i|kbd|q|samp|strong|tt)\b[^<>]{0,80}
  * How a string spells the end of a line: of JSON and languages, of rsyslog, of a terminal, of a URL (RFC 3986, 2.1), of XML
  * (4.1), and of quoted-printable, where a `=` alone breaks a line that goes on (RFC 2045, 6.7).
  */
-const SPELLED_END = String.raw`\\{1,4}(?:[rn]|u000[ad]|x0[ad])|#01[25]|\^M|%0[ad]|&(?:#1[03]|#x0*[ad]|nbsp);|=(?:20|0[ad])`;
-/** The next column of a table, or what continues the line of a shell. */
-const NEXT_COLUMN = String.raw`\s*[|│┃║]|\t| {2,}|\\\s*$`;
-/** What closes a string, brackets or letters of another kind. */
-const CLOSING = String.raw`["'\x60*_\])}>]|&(?:quot|apos|#3[49]|#x2[27]);`;
+const SPELLED_END = String.raw`\\{1,4}(?:[rn]|0?1[25]|u000[ad]|x0[ad])|#01[25]|\^M|%0[ad]|&(?:#1[03]|#x0*[ad]|nbsp);|=(?:20|0[ad])`;
+/** The next column of a table, or what continues the line of a shell, but no string of a macro. */
+const NEXT_COLUMN = String.raw`\s*[|│┃║]|\t| {2,}|(?<!["'\x60]\s*)\s*\\\s*$`;
+/** What closes a string, which may stand in another, brackets or letters of another kind. */
+const CLOSING = String.raw`\\{0,7}["'\x60]|[*_\])}>]|&(?:quot|apos|#3[49]|#x2[27]);`;
+/**
+ * Signs of any script behind which nothing follows: closing quotes, marks for the end of a line, blanks of no width, bytes
+ * that show nothing; last the `$` of `cat -A`. None ends a sentence, opens a bracket, or is an operator; there is no `/`,
+ * for a comment would end.
+ */
+const SIGNS = String.raw`(?:[^\p{L}\p{N}\p{Sentence_Terminal}\p{Ps}\p{Sm}\p{Sc}&/:\\]|~)*\$?$`;
 /**
  * Behind the number stands the end of its line, or of a string of a list, of JSON or of `key="value"`, the next column, or
  * the advice. A quote or a bracket that words follow is one of a sentence.
  */
-const ENDS = String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:\s*$|[,;]\s*$|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|${NEXT_COLUMN}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
-const WHOLE = new RegExp(NUMBER + ENDS, 'i');
+const ENDS = String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:${SIGNS}|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|${NEXT_COLUMN}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
+const WHOLE = new RegExp(NUMBER + ENDS, 'iu');
+/** A sign where a terminal or an editor broke a number, of which the rest follows. */
+const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
+const ONLY_DIGITS = /^[\da-f]{1,7}[^\p{L}\p{N}]*$/iu;
 
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
 const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
@@ -67,6 +76,7 @@ const beginsAfter = (front: string, first: string): boolean =>
 
 /** The line ends behind the number, which a terminal may have broken. */
 const endsInNumber = (text: string, next: string, last: string): boolean =>
+  !(BROKEN.test(text) && ONLY_DIGITS.test(next)) &&
   [text, text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`].some((one) => WHOLE.test(one));
 
 /**

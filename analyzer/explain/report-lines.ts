@@ -87,7 +87,7 @@ const NOT_OK = '^\\s*not ok(?: \\d{1,6})?';
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60]*|(?:: ?|[=(\[{,])b?["'\x60]+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${NOT_OK}|${ALONE}) ?$`,
+  String.raw`(?:^ ?["'\x60“‘„«]*|(?:: ?|[=(\[{,])b?(?:\\{0,7}["'\x60“‘„«])+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${NOT_OK}|${ALONE}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */
@@ -96,7 +96,7 @@ const TALK =
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|\\{1,7}["']|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`”’»](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

@@ -27,6 +27,11 @@ describe('no error of QEMU', () => {
     'a change of C': `+    fprintf(stderr, "${ERROR}\\n");\n+    fprintf(stderr, "${ADVICE}\\n");`,
     'a program of Python': `    print("${ERROR}")\n    print("${ADVICE}")`,
     'its strings': `msg += "${ERROR}\\n"\nmsg += "${ADVICE}\\n"`,
+    'a macro': `#define FAILED "${ERROR}" \\\n  "${ADVICE}"`,
+    'comments of C, one a line': `/* ${ERROR} */\n/* ${ADVICE} */`,
+    'comments of HTML': `<!-- ${ERROR} -->\n<!-- ${ADVICE} -->`,
+    'a pattern of Perl': `if (/${ERROR}/) { found() }\n/${ADVICE}/`,
+    'a question': `Why ${ERROR} ?\n${REGISTERS}`,
     'a shell': `echo "${ERROR}"\necho "${ADVICE}"`,
     'a comment of C': `/*\n * ${ERROR}\n * ${ADVICE}\n */`,
     'one of C++': `// ${ERROR}\n// ${ADVICE}`,
@@ -56,6 +61,21 @@ describe('an error of QEMU', () => {
     'of a URL': (line) => `qemu up ${line}%0A`,
     'of Unicode': (line) => `qemu up ${line}\\u000a`,
     'of bytes': (line) => `qemu up ${line}\\x0a`,
+    'of a shell, with a blank': (line) => `qemu up ${line} \\`,
+    'of bytes in octal': (line) => `qemu up ${line}\\012`,
+    'of a string in a string': (line) => JSON.stringify({ log: `${JSON.stringify({ msg: `qemu up ${line}` })}\n` }),
+    'of three of them': (line) =>
+      JSON.stringify({ log: JSON.stringify({ log: JSON.stringify({ msg: `qemu up ${line}` }) }) }),
+    'of a value that quotes it': (line) => `level=error msg="qemu up: \\"${line}\\"" host=h`,
+    'of cat -A': (line) => `qemu up ${line}$`,
+    'of cat -A, of Windows': (line) => `qemu up ${line}^M$`,
+    'of a letter': (line) => `qemu up “${line}”`,
+    'of one in French': (line) => `qemu up « ${line} »`,
+    'with a byte that shows nothing': (line) => `qemu up ${line}\0`,
+    'with a blank of no width': (line) => `qemu up ${line}\u200b`,
+    'of an editor that shows ends': (line) => `qemu up ${line}¶`,
+    'of one with arrows': (line) => `qemu up ${line} ↵`,
+    'of one that shortens': (line) => `qemu up ${line}…`,
     'of values behind tabs': (line) => `10:00\t${line}\thost1`,
     'of columns': (line) => `10:00   ${line}   host1`,
     'of a table of MySQL': (line) => `| ${line.padEnd(80)} |`,
@@ -75,6 +95,20 @@ describe('an error of QEMU', () => {
       const [dump, ...others] = findDumps(`${ERROR}\n${REGISTERS}`.trimEnd().split('\n').map(write).join('\n'));
       assert.deepEqual([dump && fieldOf(dump, 'error.hardware'), dump?.damage, others], [0x8000_0021n, [], []]);
     });
+  it('alone, of strings and quotes', () => {
+    for (const write of [
+      (line: string) => JSON.stringify({ log: `${JSON.stringify({ level: 'error', msg: line })}\n`, stream: 'stderr' }),
+      (line: string) => `level=error msg="qemu: \\"${line}\\"" host=h`,
+      (line: string) => `“${line}”`,
+    ])
+      assert.deepEqual(errors(write(ERROR)), [0x8000_0021n]);
+  });
+  // Of 0x80000021 as zsh and editors mark a line that has no end, no part is an error.
+  it('no part of its number', () => {
+    for (const sign of ['\\', '%', '↩', ' \\', '¬', '$'])
+      for (const at of [3, 6, 9])
+        assert.deepEqual(errors(`${ERROR.slice(0, at - 10)}${sign}\n${ERROR.slice(at - 10)}\n${REGISTERS}`), [], sign);
+  });
   it('in a comment that has all of its lines', () => {
     for (const mark of [' * ', '// '])
       assert.deepEqual(errors(`${ERROR}\n\n${ADVICE}\n\n${REGISTERS}`.replace(/^/gm, mark)), [0x8000_0021n]);
