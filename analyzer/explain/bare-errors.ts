@@ -52,6 +52,10 @@ const isReason = (value: bigint): boolean => isError(value) || isEntryFailure(va
  */
 export const isToldInFull = (value: bigint): boolean => isEntryFailure(value) || isInvalid(value);
 export const isToldByKvm = (value: bigint): boolean => isEntryError(value) || isToldInFull(value);
+const TOLD_IN_FULL = ['80000021', '80000022', '80000029', 'ffffffffffffffff'];
+/** What is only the beginning of a number that KVM tells. */
+export const isCutOff = (value: bigint): boolean =>
+  !isToldByKvm(value) && TOLD_IN_FULL.some((told) => told.startsWith(value.toString(16)));
 /** What certainly is a KVM_EXIT_FAIL_ENTRY may give 0, which no processor does. */
 const isReasonOrNone = (value: bigint): boolean => value === 0n || isReason(value);
 

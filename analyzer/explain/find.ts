@@ -1,6 +1,7 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
 import { respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
+import { type Seen, withCells } from './cells.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
@@ -43,10 +44,11 @@ const HEADING = /^\s*#+\s*\S/;
 /** The names of commands are of small letters. */
 const PROMPT = /^\s*#\s*[a-z./]/;
 
-/** A line as it is looked at: its first characters, without what is for a terminal. */
-interface Seen extends Line {
-  /** Characters that it has in the log. */
-  readonly length: number;
+function* seen(lines: Iterable<Line>): Generator<Seen> {
+  for (const { text, number } of lines) {
+    const raw = unescaped(text);
+    yield { text: plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw), length: raw.length, number };
+  }
 }
 
 class Finder {
@@ -84,13 +86,8 @@ class Finder {
 
   find(lines: Iterable<Line>): void {
     let next = 0;
-    for (const { text, number } of lines) {
-      const raw = unescaped(text);
-      this.#window.push({
-        text: plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw),
-        length: raw.length,
-        number,
-      });
+    for (const line of withCells(seen(lines))) {
+      this.#window.push(line);
       if (this.#window.length > AHEAD) this.#step(next++);
     }
     while (this.#window.length > 0) this.#step(next++);

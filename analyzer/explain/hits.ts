@@ -1,5 +1,5 @@
 /** What in a line of a log may be of a dump: heads of rows, and the rows that fit there. */
-import { BARE, mayReport } from './bare-errors.js';
+import { BARE, isCutOff, mayReport } from './bare-errors.js';
 import { isInSentence } from './printed.js';
 import { isReportOf, mayBeginAfter, reportsNothing } from './report-lines.js';
 import type { Row } from './row.js';
@@ -102,6 +102,13 @@ const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string)
     !(row.family === 'qemu' ? isReportOf(text.slice(0, from), text.slice(to)) : mayBeginAfter(text.slice(0, from))) ||
     (row.family === 'qemu' && isInSentence(text.slice(0, from), text.slice(to))));
 
+const NEXT_COLUMN = /^(?: ?[|│┃║]| \w)/;
+/** The beginning of a number of QEMU that was broken in a column, before the next one: it is not known how it goes on. */
+const isCut = ({ row, fit: { to, taken } }: Hit, text: string): boolean =>
+  row.names.includes('error.hardware') &&
+  taken.some(({ value }) => isCutOff(value)) &&
+  NEXT_COLUMN.test(text.slice(to));
+
 /**
  * Everything of a folded line that fits a row, left to right.
  * @param line the same before it was folded
@@ -119,6 +126,7 @@ export function hitsOf(text: string, places: readonly Place[], line = text, isPr
   return hits.filter(
     (hit) =>
       ((isPrinted && hit.row.family === 'qemu') || !isSpokenOf(hit, text, line)) &&
+      !isCut(hit, text) &&
       !hits.some(
         ({ fit: { from, to } }) => from <= hit.fit.from && hit.fit.to <= to && to - from > hit.fit.to - hit.fit.from,
       ),

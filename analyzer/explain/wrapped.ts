@@ -223,7 +223,7 @@ const isMeant = (value: bigint): boolean => isToldInFull(value) || VM_INSTRUCTIO
  * is what its line says.
  * @param beside lines before and behind them
  */
-function endsInReport(line: string, next: string, beside: () => readonly string[]): boolean {
+export function endsInReport(line: string, next: string, beside: () => readonly string[]): boolean {
   const digits = FIRST_DIGITS.exec(next)?.[0];
   if (digits === undefined || !AT_NUMBER.test(line)) return false;
   const end = line.length;
