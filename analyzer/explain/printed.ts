@@ -37,6 +37,8 @@ const ENDS = String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:${SIGNS}|,\s*["'{[\d]|\s
 const WHOLE = new RegExp(NUMBER + ENDS, 'iu');
 /** A sign where a terminal or an editor broke a number, of which the rest follows. */
 const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
+/** The words of a sentence behind a number that it has in brackets: what follows them is none of the number. */
+const WORDS_BEHIND = /\d["'\x60]?\) \w/;
 const ONLY_DIGITS = /^[\da-f]{1,7}[^\p{L}\p{N}]*$/iu;
 
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
@@ -45,13 +47,26 @@ const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
 /** A line with a blank between an error of QEMU and what it follows without one. */
 export const unglued = (line: string): string => line.replace(GLUED, ' ');
 
-/** In front of brackets: a log says what failed, and then what QEMU said, but a report of a user compares it with others. */
-const SAYS_FAILED =
-  /^(?!.*\b(?:similar|(?:un)?like|same as|see|is not|(?:bug|issue) #?\d)).*\b(?:died|failed|exited|stopped|crashed|error|fatal)\b[^.]{0,80}\(["'\x60]?$/i;
+/** What happened to a guest, or a program. */
+const FAILED =
+  '(?:die[ds]?|fail(?:ed|s|ures?)?|exit(?:ed|s)?|stop(?:ped|s)?|crash(?:ed|es)?|err(?:ors?)?|fatal|terminated|abort(?:ed|s)?|killed|shut (?:down|off)|halted|paused|quit)';
+/** In front of brackets: a log says what failed, and then what QEMU said; a full stop in it is one of a name or a number. */
+const SAYS_FAILED = new RegExp(String.raw`\b${FAILED}\b(?:[^.]|\.(?=\S)){0,80}\(["'\x60]?$`, 'i');
+/** But a report of a user compares it with others, or tells that it did not happen, or no longer does. */
+const IS_OTHER = new RegExp(
+  [
+    String.raw`\b(?:similar|(?<!\b(?:look|seem)s? )(?:un)?like|same as|is not|(?:bug|issue) #?\d|see (?:\(|also|the|bug|issue|report|http))`,
+    String.raw`\b(?:no longer|without|previously|fixed in|old (?:\w+ )?(?:vm|guest|host|kernel|one)|no error)\b`,
+    String.raw`\b(?:never|not|cannot|\w+n't|nor|would|could|might)(?: (?:have|has|had|be|been|ever|yet|was|it)\b){0,3} ${FAILED}\b`,
+  ].join('|'),
+  'i',
+);
 
 /** An error in brackets, or quoted in brackets, with words behind, but not behind what failed. */
 export const isInSentence = (front: string, rest: string): boolean =>
-  /\w \(["'\x60]?$/.test(front) && !SAYS_FAILED.test(front) && /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
+  /\w \(["'\x60]?$/.test(front) &&
+  (IS_OTHER.test(front) || !SAYS_FAILED.test(front)) &&
+  /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
 
 /** A test that passed (Test Anything Protocol 14, "Test Points"). */
 const PASSED = /^\s*ok\s/;
@@ -75,9 +90,13 @@ const beginsAfter = (front: string, first: string): boolean =>
   (ONLY_SIGNS.test(front) || shapeOf(first).startsWith(shapeOf(front)) || mayBeginAfter(front));
 
 /** The line ends behind the number, which a terminal may have broken. */
-const endsInNumber = (text: string, next: string, last: string): boolean =>
-  !(BROKEN.test(text) && ONLY_DIGITS.test(next)) &&
-  [text, text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`].some((one) => WHOLE.test(one));
+function endsInNumber(text: string, next: string, last: string): boolean {
+  if (BROKEN.test(text) && ONLY_DIGITS.test(next)) return false;
+  const joined = WORDS_BEHIND.test(text)
+    ? []
+    : [text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`];
+  return [text, ...joined].some((one) => WHOLE.test(one));
+}
 
 /**
  * Lines behind an error have what QEMU prints next, before another error. It prints an empty line above its advice, which

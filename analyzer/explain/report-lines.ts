@@ -73,10 +73,13 @@ const LEVEL = 'fatal|err(?:or)?|warn(?:ing)?|crit(?:ical)?|alert|emerg|panic|bug
 const WHOSE = String.raw`(?:last|got|nested|guest|host|l[0-2]|vm|p?v?cpu|core)(?: ?#?\d{1,5})?|d\d{1,5}v\d{1,5}`;
 const FAILED = '(?:fail(?:ed|ure)|unable)(?: (?:on|for) (?:p?v?cpu|core|guest|vm) ?#?\\d{1,5})?(?: with| due to| by)?';
 /**
- * Without a sign behind it: a counter or an address of the kernel, as a commit begins once in 32768; seconds of the epoch;
- * what pytest puts in front of each line of an exception.
+ * Without a sign behind it: a counter or an address of the kernel, as a commit begins once in 32768; seconds or milliseconds
+ * of the epoch; what pytest puts in front of each line of an exception.
  */
-const ALONE = '^(?:(?:0000|ffff)[0-9a-f]{4,12}|1\\d{9}|E)';
+const ALONE = '^(?:(?:0000|ffff)[0-9a-f]{4,12}|1\\d{9}(?:\\d{3})?|E)';
+
+/** A container has its name; GitLab its number and a letter behind the time, and `+` where a line goes on. */
+const STREAM = String.raw`std(?:out|err) [FP]|Z [\da-f]{2}[EO]\+?`;
 
 /** A test that failed may have no sign in front of what it is called (Test Anything Protocol 14, "Test Points"). */
 const NOT_OK = '^\\s*not ok(?: \\d{1,6})?';
@@ -87,7 +90,7 @@ const NOT_OK = '^\\s*not ok(?: \\d{1,6})?';
  * talks of an error are none of these.
  */
 const HEAD = new RegExp(
-  String.raw`(?:^ ?["'\x60“‘„«]*|(?:: ?|[=(\[{,])b?(?:\\{0,7}["'\x60“‘„«])+|["'] ?: ?["']|std(?:out|err) [FP]|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${NOT_OK}|${ALONE}) ?$`,
+  String.raw`(?:^ ?["'\x60“‘„«]*|(?:: ?|[=(\[{,])b?(?:\\{0,7}["'\x60“‘„«])+|["'] ?: ?["']|${STREAM}|[:\])}>|(=,;#*]|[.!?] |(?:^| )[-–—]{1,3}|\b(?:${LEVEL}|${WHOSE}|${FAILED}|${TIME})|(?:^|[:\]] )vmcs field|${NOT_OK}|${ALONE}) ?$`,
   'i',
 );
 /** Such a sentence with a head of its own. */

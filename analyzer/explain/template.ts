@@ -14,11 +14,12 @@
 const ESC = String.raw`(?:\u001b|\\(?:u001b|x1b|033|e)|#033|\^\[)`;
 const BEL = String.raw`(?:\u0007|\\(?:u0007|x07|007|a)|#007|\^G)`;
 /**
- * Control sequences, titles of a terminal and its sets of characters (ECMA-48, 5.4 and 8.3.89; ECMA-35, 14.3): colours,
- * erasures, the name of a window, what `tput sgr0` sends; and colours of which a page or a copy lost the ESC.
+ * Control sequences, titles of a terminal, what is for a program, and sets of characters (ECMA-48, 5.4, 8.3.89 and 8.3.2;
+ * ECMA-35, 14.3): colours, erasures, the name of a window, the time of Buildkite, what `tput sgr0` sends; and colours of
+ * which a page or a copy lost the ESC.
  */
 const CONTROL = new RegExp(
-  String.raw`${ESC}(?:\[[\d:;?]*[A-Za-z]|\([0-9A-Z]|\][^\u0007\u001b]{0,200}?(?:${BEL}|${ESC}\\))|\[\d{1,3}(?:;\d{1,3})*m`,
+  String.raw`${ESC}(?:\[[\d:;?]*[A-Za-z]|\([0-9A-Z]|[\]_][^\u0007\u001b]{0,200}?(?:${BEL}|${ESC}\\))|\[\d{1,3}(?:;\d{1,3})*m`,
   'gi',
 );
 

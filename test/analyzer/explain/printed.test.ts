@@ -39,6 +39,16 @@ describe('no error of QEMU', () => {
     'brackets of a sentence': `Similar to bug 123 (${ERROR}) but I only have\n${REGISTERS}`,
     'what failed elsewhere': `My guest died like that of bug 123 (${ERROR}) but I only have\n${REGISTERS}`,
     'an error that is another': `This is similar to the error (${ERROR}) of 5.4, with\n${REGISTERS}`,
+    'one that is seen elsewhere': `We got errors, see bug 12 (${ERROR}) for more, but I have\n${REGISTERS}`,
+    'one of somebody else': `My guest exited like yours (${ERROR}) but I have\n${REGISTERS}`,
+    'one that is similar': `I have a similar error (${ERROR}) but\n${REGISTERS}`,
+    'what never happened': `My VM never crashed (${ERROR}) so far. Here are registers:\n\n${REGISTERS}`,
+    'what has not happened': `It has not failed ("${ERROR}") since. Registers:\n\n${REGISTERS}`,
+    'what has not, in short': `The guest hasn't died (${ERROR}) since 5.4, registers:\n\n${REGISTERS}`,
+    'what would have happened': `# this would have failed (${ERROR}) on AMD\n\n${REGISTERS}`,
+    'what happened before': `the old VM died (${ERROR}) before; this one does:\n\n${REGISTERS}`,
+    'what does not happen any more': `It no longer fails: the error (${ERROR}) is gone\n\n${REGISTERS}`,
+    'what a patch has mended': `Without the patch it crashed (${ERROR}) at boot, with it:\n\n${REGISTERS}`,
     'quotes in them': `This is not bug 123 ("${ERROR}" on every boot); my registers:\n\n${REGISTERS}`,
   };
   for (const [name, text] of Object.entries(TEXTS)) it(name, () => assert.deepEqual(errors(text), []));
@@ -122,6 +132,18 @@ describe('an error of QEMU', () => {
       ['ERROR: guest stopped ("', '") after 3 s'],
       ['qemu crashed (', ') on host1'],
       ['qemu-kvm reported an error (', ') while starting vm 3'],
+      ['ERROR nova.compute: instance died on node1.example.com (', ') and was restarted'],
+      ['ERROR guest failed after 3.2 s (', ') on node1'],
+      ['vm exited on 10.0.0.1 (', ') at boot'],
+      ['libvirtd: error: looks like guest 3 died (', ') on node1'],
+      ['error, see vm1.log (', ') for details'],
+      ['libvirtd: error: could not start vm 3, qemu exited (', ') on node1'],
+      ['guest 3 terminated (', ') on node1'],
+      ['guest 3 aborted (', ') on node1'],
+      ['guest 3 was killed (', ') on node1'],
+      ['guest 3 shut down (', ') on node1'],
+      ['ERR guest 3 (', ') on node1'],
+      ['guest 3 had errors (', ') on node1'],
     ] as const)
       for (const below of ['', `\n\n${REGISTERS}`])
         assert.deepEqual(errors(`${front}${ERROR}${behind}${below}`), [0x8000_0021n], front);

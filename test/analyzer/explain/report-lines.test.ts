@@ -75,12 +75,29 @@ describe('errors beside other text', () => {
       '12.345678',
       '1796000000.123',
       '1796000000',
+      '1796000000123',
       '00000024 2.18',
       '12.3s',
     ]) {
       assert.deepEqual(errors(`${time} KVM: entry failed, hardware error 0x7`), [7n], time);
       assert.deepEqual(errors(`${time} VM-instruction error 7`), [7n], time);
     }
+  });
+  // The runner of GitLab with its timestamps: time, stream, O or E, and `+` where a line goes on.
+  it('behind the time and the stream of GitLab', () => {
+    for (const stream of ['00O ', '01E ', '0aE ', '01O+']) {
+      const front = `2026-11-30T07:18:04.123456Z ${stream}`;
+      assert.deepEqual(errors(`${front}VM-instruction error 7`), [7n], stream);
+      assert.deepEqual(errors(`${front}VM entry failed: invalid guest state 0x80000021`), [0x8000_0021n], stream);
+    }
+  });
+  it('behind the time of Buildkite, which a terminal does not show', () => {
+    for (const [esc, bel] of [
+      ['\u001b', '\u0007'],
+      ['^[', '^G'],
+      ['\u001b', '\u001b\\'],
+    ])
+      assert.deepEqual(errors(`${esc}_bk;t=1764487084123${bel}VM-instruction error 7`), [7n]);
   });
   it('in the logs of builds and in strings of Python', () => {
     const error = 'KVM: entry failed, hardware error 0x80000021';
