@@ -35,6 +35,8 @@ export interface RowSpec {
   readonly behind?: RegExp;
   /** May stand several times in a dump. */
   readonly repeats?: true;
+  /** As a template has it. */
+  readonly isLast?: NonNullable<Template['isLast']>;
   /** Begins a list of MSRs: of those that an entry loads, that an exit loads, or that one stores. */
   readonly list?: 'guest' | 'host' | 'stored';
 }

@@ -155,6 +155,17 @@ const qemuSegment = (name: string): string => {
   return `${name}={qemu.${label}.selector:4-4} {qemu.${label}.base:8|16} {qemu.${label}.limit:8-8} {qemu.${label}.flags:8-8}`;
 };
 
+/**
+ * Bits 23:8 of a descriptor's second half (`get_seg` of target/i386/kvm/kvm.c); without KVM what else stands there, of the
+ * base (SDM volume 3A, "Segment Descriptors").
+ */
+const isFlags = (value: bigint, base: bigint): boolean => {
+  const ofBase = value & 0xff00_00ffn;
+  return ofBase === 0n || ofBase === ((base & 0xff00_0000n) | ((base >> 16n) & 0xffn));
+};
+/** That of a table has 16 bits. */
+const isTableLimit = (value: bigint): boolean => value <= 0xffffn;
+
 const QEMU_ROWS: readonly RowSpec[] = [
   {
     section: 'header',
@@ -171,11 +182,17 @@ const QEMU_ROWS: readonly RowSpec[] = [
     'EIP={qemu.rip:8} EFL={qemu.rflags:8}',
     'CPL={qemu.cpl:1-1} II={qemu.ii:1-1} A20={:1-1} SMM={qemu.smm:1-1} HLT={qemu.hlt:1-1}',
   ),
-  ...must('registers', ...['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDT', 'TR'].map(qemuSegment)),
+  ...must('registers', ...['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDT', 'TR'].map(qemuSegment)).map((row) => ({
+    ...row,
+    isLast: isFlags,
+  })),
   ...must(
     'registers',
     'GDT= {qemu.gdt.base:8|16} {qemu.gdt.limit:8-8}',
     'IDT= {qemu.idt.base:8|16} {qemu.idt.limit:8-8}',
+  ).map((row) => ({ ...row, isLast: isTableLimit })),
+  ...must(
+    'registers',
     'CR0={qemu.cr0:8} CR2={qemu.cr2:8|16} CR3={qemu.cr3:8|16} CR4={qemu.cr4:8}',
     // Of QEMU for 64 bits; both have as many digits, so that a DR7 of 8 behind a DR6 of 16 was broken off.
     'DR6={qemu.dr6:=16} DR7={qemu.dr7:16}',

@@ -51,6 +51,8 @@ export interface Template {
   readonly isEither: readonly boolean[];
   /** Only blanks tell the last values apart. */
   readonly isList: boolean;
+  /** Whether a number can be the last value of a list beside the base that it has; any can where this is not known. */
+  readonly isLast?: (value: bigint, base: bigint) => boolean;
   readonly pattern: RegExp;
   /** The same in any case. */
   readonly anyCase: RegExp;
@@ -140,22 +142,27 @@ function placed(taken: readonly Taken[]): readonly Taken[] {
   return taken.filter((one, i) => one.lost !== null || i < taken.indexOf(first));
 }
 
+/** The last of these numbers can be the last value of a list: a column of the log, which a lost blank left there, is not. */
+function endsList({ isLast, isEither, most }: Template, values: readonly string[]): boolean {
+  const last = values.at(-1) ?? '';
+  const [longest, base] = [most.at(-1) ?? WIDEST, values.find((_, i) => isEither[i] === true)];
+  if (last.length > longest || base === undefined || isLast === undefined) return last.length <= longest + 1;
+  return isLast(BigInt(`0x${last}`), BigInt(`0x${base}`));
+}
+
 /**
  * A blank or a break divided one of the values of a list, and which is which is not known: one more is behind them, and not
  * all of them are whole. Halves of one of 16 digits look whole where it may have 8 as well; as wide as the last is what they
- * push out then.
+ * push out then, and can be the last.
  */
-function isDivided(
-  { digits, isEither }: Template,
-  values: readonly string[],
-  taken: readonly Taken[],
-  rest: string,
-): boolean {
+function isDivided(template: Template, values: readonly string[], taken: readonly Taken[], rest: string): boolean {
+  const { digits, isEither } = template;
   ONE_MORE.lastIndex = 0;
   const more = ONE_MORE.exec(rest)?.[1];
   if (more === undefined) return false;
   const mayBeHalf = values.some((hex, i) => isEither[i] === true && hex.length === digits[i]);
-  return taken.some(({ lost }) => lost !== null) || (mayBeHalf && more.length === digits.at(-1));
+  const mayBeLast = more.length === digits.at(-1) && endsList(template, [...values.slice(0, -1), more]);
+  return taken.some(({ lost }) => lost !== null) || (mayBeHalf && mayBeLast);
 }
 
 /** What a template takes from a folded text at a position, or null where it does not fit. */
@@ -174,6 +181,7 @@ export function fit(template: Template, text: string, at: number, anyCase: boole
     taken.push({ name, value: BigInt(`0x${hex}`), lost: isBetween ? 'cut' : lossOf(hex, least, upper) });
   }
   const to = at + match[0].length;
-  if (isList && isDivided(template, match.slice(1), taken, text.slice(to))) return null;
+  const values = match.slice(1);
+  if (isList && (!endsList(template, values) || isDivided(template, values, taken, text.slice(to)))) return null;
   return { from: at, to, taken: isList ? placed(taken) : taken };
 }

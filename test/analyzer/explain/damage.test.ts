@@ -267,6 +267,28 @@ describe('a number behind each line', () => {
         assert.deepEqual(damageOf(text), damageOf(whole), behind);
       }
     });
+  // Flags of KVM are bits 8 to 15 and 20 to 23 (`get_seg` of QEMU's target/i386/kvm/kvm.c), a table has a limit of 16 bits.
+  const qemu = `KVM: entry failed, hardware error 0x80000021\n${REGISTERS}`.trimEnd().split('\n');
+  it('of 8 digits is no value of QEMU, which has those as well', () => {
+    for (const behind of [' 20261130', '\t20261130', '  deadbeef', ' 90001234']) {
+      const text = qemu.map((line) => line.trimEnd() + behind).join('\n');
+      assert.deepEqual(valuesOf(text), valuesOf(qemu.join('\n')), behind);
+      assert.deepEqual(damageOf(text), [], behind);
+    }
+  });
+  it('is no value of QEMU where a blank between those is lost', () => {
+    const whole = new Map(valuesOf(qemu.join('\n')));
+    for (const [n, line] of qemu.entries()) {
+      if (!/^(?:\w\w |LDT|[GI]DT)=/.test(line)) continue;
+      for (const behind of [' 20261130', ' deadbeef', ' 1700000000', ' 1700000000123', ''])
+        for (const { index } of `${line}${behind}`.matchAll(/(?<=\w) /g)) {
+          const text = `${line}${behind}`;
+          const glued = text.slice(0, index) + text.slice(index + 1);
+          for (const [name, value] of valuesOf(qemu.with(n, glued).join('\n')))
+            assert.equal(value, whole.get(name), `${name}: ${glued}`);
+        }
+    }
+  });
 });
 
 // `vmx_dump_sel` and `vmx_dump_sel2` of xen/arch/x86/hvm/vmx/vmcs.c.
