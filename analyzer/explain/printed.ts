@@ -19,8 +19,15 @@ const PHRASE = String.raw`</?(?:a|b|code|em|i|kbd|q|samp|strong|tt)\b[^<>]{0,80}
  * (4.1), and of quoted-printable, where a `=` alone breaks a line that goes on (RFC 2045, 6.7).
  */
 const SPELLED_END = String.raw`\\{1,4}(?:[rn]|0?1[25]|u000[ad]|x0[ad])|#01[25]|\^M|%0[ad]|&(?:#1[03]|#x0*[ad]|nbsp);|=(?:20|0[ad])`;
-/** The next column of a table, or what continues the line of a shell, but no string of a macro. */
-const NEXT_COLUMN = String.raw`\s*[|│┃║]|\t| {2,}|(?<!["'\x60]\s*)\s*\\\s*$`;
+/**
+ * The next column of a table, whose cell is a word, another mark for the end of one (of ASCII: separators and what ends a
+ * string), or what continues the line of a shell, but no string of a macro.
+ */
+const NEXT_COLUMN = String.raw`\s+[|│┃║¦]|(?:(?:\t| {2,})[\w.:@/-]+)+\s*$|[\x00-\x08\x1c-\x1f]|(?<!["'\x60]\s*)\s*\\\s*$`;
+/** The same where there is one in front, too: without a blank, `|` is an "or" elsewhere, and blanks begin a sentence. */
+const FURTHER_COLUMN = String.raw`\s*[|│┃║¦]|\t| {2,}`;
+/** A column in front: no blanks of a date, of a time of the kernel, or within a pattern. */
+const COLUMN = /[^\s[](?:\t| {2,}(?!\d ))|^[^"'\x60(\\]*[|│┃║¦][^"'\x60(\\]*$/;
 /** What closes a string, which may stand in another, brackets or letters of another kind. */
 const CLOSING = String.raw`\\{0,7}["'\x60]|[*_\])}>]|&(?:quot|apos|#3[49]|#x2[27]);`;
 /**
@@ -33,8 +40,12 @@ const SIGNS = String.raw`(?:[^\p{L}\p{N}\p{Sentence_Terminal}\p{Ps}\p{Sm}\p{Sc}&
  * Behind the number stands the end of its line, or of a string of a list, of JSON or of `key="value"`, the next column, or
  * the advice. A quote or a bracket that words follow is one of a sentence.
  */
-const ENDS = String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:${SIGNS}|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|${NEXT_COLUMN}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
-const WHOLE = new RegExp(NUMBER + ENDS, 'iu');
+const endsWith = (column: string): string =>
+  String.raw`(?:${CLOSING}|${PHRASE}){0,8}(?:${SIGNS}|,\s*["'{[\d]|\s+\w[\w.]*=\S|${SPELLED_END}|${column}|<(?!${PHRASE.slice(1)})|\s*${ADVICE})`;
+const WHOLE = new RegExp(NUMBER + endsWith(NEXT_COLUMN), 'iu');
+const IN_COLUMNS = new RegExp(NUMBER + endsWith(`${NEXT_COLUMN}|${FURTHER_COLUMN}`), 'iu');
+/** What a log puts behind each of its lines, a host or a time, behind any sign but those of strings, programs and sentences. */
+const TAIL = new RegExp(String.raw`${NUMBER}(?=[^\w.,;:!?])([^"'\x60\\()[\]{}<>*]{1,80})$`, 'i');
 /** A sign where a terminal or an editor broke a number, of which the rest follows. */
 const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
 /** The words of a sentence behind a number that it has in brackets: what follows them is none of the number. */
@@ -70,6 +81,8 @@ export const isInSentence = (front: string, rest: string): boolean =>
 
 /** A test that passed (Test Anything Protocol 14, "Test Points"). */
 const PASSED = /^\s*ok\s/;
+/** A command that looks for it. */
+const LOOKS_FOR = /\b(?:[efz]?grep|rg|ag|ack|awk|sed)\s.{0,200}["'\x60/|^]$/;
 /** A string that a program prints or keeps. */
 const STATEMENT =
   /[\w\]]!?\((?:[\w.&>:-]+, ?)*b?["'\x60]$|^[+-]?\s*(?:echo|printf?|puts|say|die)\b| [-+.|:]?= ?[([]?["'\x60]$/;
@@ -82,7 +95,8 @@ const QUOTED = /\w ["'\x60(]+$/;
 const ONLY_SIGNS = /^[\s"'\x60>|#*+;:%!,[-]*$/;
 
 /** Numbers of lines, times and addresses differ from one line to the next. */
-const shapeOf = (front: string): string => front.replace(/\d+/g, '0').replace(/\s+/g, ' ').trim();
+const spaced = (text: string): string => text.trimEnd().replace(/\d+/g, '0').replace(/\s+/g, ' ');
+const shapeOf = (front: string): string => spaced(front).trim();
 
 /** What QEMU prints begins behind this part of a line: nothing, what stands in front of its error too, or what a log writes. */
 const beginsAfter = (front: string, first: string): boolean =>
@@ -90,19 +104,21 @@ const beginsAfter = (front: string, first: string): boolean =>
   (ONLY_SIGNS.test(front) || shapeOf(first).startsWith(shapeOf(front)) || mayBeginAfter(front));
 
 /** The line ends behind the number, which a terminal may have broken. */
-function endsInNumber(text: string, next: string, last: string): boolean {
+function endsInNumber(front: string, text: string, next: string, last: string): boolean {
   if (BROKEN.test(text) && ONLY_DIGITS.test(next)) return false;
   const joined = WORDS_BEHIND.test(text)
     ? []
     : [text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`];
-  return [text, ...joined].some((one) => WHOLE.test(one));
+  const whole = COLUMN.test(front) ? IN_COLUMNS : WHOLE;
+  return [text, ...joined].some((one) => whole.test(one));
 }
 
 /**
  * Lines behind an error have what QEMU prints next, before another error. It prints an empty line above its advice, which
  * comments that cite both leave out; what is quoted in a sentence goes on at once.
+ * @param tail what stands behind the error, and then behind that, too
  */
-function isFollowed(first: string, following: readonly string[], isComment: boolean): boolean {
+function isFollowed(first: string, following: readonly string[], isComment: boolean, tail: string): boolean {
   const isQuoted = QUOTED.test(first);
   let isSpaced = !isComment;
   for (const text of following) {
@@ -110,7 +126,7 @@ function isFollowed(first: string, following: readonly string[], isComment: bool
     isSpaced ||= text.trim() === '';
     const found = BEHIND.exec(text);
     const isNext = found !== null && (isSpaced || REGISTERS.test(found[0]));
-    if (isNext && beginsAfter(text.slice(0, found.index), first)) return true;
+    if (isNext && beginsAfter(text.slice(0, found.index), first) && spaced(text).endsWith(tail)) return true;
     if (isQuoted && text.trim() !== '') return false;
   }
   return false;
@@ -124,13 +140,15 @@ function isFollowed(first: string, following: readonly string[], isComment: bool
 export function isPrinted(line: string, window: readonly Line[]): boolean {
   const at = line.search(ERROR);
   const mark = at < 0 ? '' : markOf(line);
-  if (at < 0 || PASSED.test(unmarked(line, mark) ?? line)) return false;
+  if (at < 0 || PASSED.test(unmarked(line, mark) ?? line) || LOOKS_FOR.test(line.slice(0, at))) return false;
   const following = window.slice(1).map(({ text }) => (mark === '' ? text : (unmarked(text, mark) ?? '')));
   const [next = '', last = ''] = following.map((text) => text.trimStart());
-  if (!endsInNumber(line.slice(at), next, last)) return false;
   const [rest, first] = [line.slice(at), unmarked(line.slice(0, at), mark) ?? line.slice(0, at)];
-  const inLine = BEHIND.exec(rest);
+  const isWhole = endsInNumber(first, rest, next, last);
+  const tail = isWhole ? '' : spaced(TAIL.exec(rest)?.[1] ?? '');
+  if (!isWhole && tail === '') return false;
+  const inLine = isWhole ? BEHIND.exec(rest) : null;
   const before = rest.slice(0, inLine?.index ?? 0);
   if (inLine !== null && !STATEMENT.test(before) && !DIVIDED.test(before)) return true;
-  return isFollowed(first, following, IN_COMMENT.test(mark));
+  return isFollowed(first, following, IN_COMMENT.test(mark), tail);
 }

@@ -49,6 +49,15 @@ describe('no error of QEMU', () => {
     'what happened before': `the old VM died (${ERROR}) before; this one does:\n\n${REGISTERS}`,
     'what does not happen any more': `It no longer fails: the error (${ERROR}) is gone\n\n${REGISTERS}`,
     'what a patch has mended': `Without the patch it crashed (${ERROR}) at boot, with it:\n\n${REGISTERS}`,
+    'an "or" of a pattern': `filter: ${ERROR}|KVM internal error\n${REGISTERS}`,
+    'one of several': `filter: (vmx|${ERROR}|foo)\n${REGISTERS}`,
+    'a pattern of awk': `awk '/foo|${ERROR}|KVM internal error/' log\n${REGISTERS}`,
+    'one of sed': `sed -e 's|${ERROR}|x|'\n${REGISTERS}`,
+    'one of grep': `grep "${ERROR}" log\n${REGISTERS}`,
+    'one of Python': `if re.match(r"foo|${ERROR}|KVM internal error", line):\n${REGISTERS}`,
+    'words behind two blanks': `${ERROR}  this is what I saw once\n${REGISTERS}`,
+    'words behind them on a day of one digit': `Nov  3 10:00:00 me: ${ERROR}  this is what I saw once\n${REGISTERS}`,
+    'words behind a tab': `${ERROR}\tmeans invalid guest state\n${REGISTERS}`,
     'quotes in them': `This is not bug 123 ("${ERROR}" on every boot); my registers:\n\n${REGISTERS}`,
   };
   for (const [name, text] of Object.entries(TEXTS)) it(name, () => assert.deepEqual(errors(text), []));
@@ -88,6 +97,16 @@ describe('an error of QEMU', () => {
     'of one that shortens': (line) => `qemu up ${line}…`,
     'of values behind tabs': (line) => `10:00\t${line}\thost1`,
     'of columns': (line) => `10:00   ${line}   host1`,
+    'of columns, the last of several words': (line) => `10:00   ${line}   three words here`,
+    'of a last column': (line) => `${line.padEnd(80)}  host1  qemu`,
+    'of values between bars': (line) => `10:00|qemu[1]: ${line}|host1`,
+    'of values between separators of ASCII': (line) => `10:00\x1f${line}\x1fhost1\x1e`,
+    'of a table with broken bars': (line) => `10:00¦${line}¦host1`,
+    'of tildes': (line) => `10:00~${line}~host1`,
+    'of carets': (line) => `10:00^${line}^host1`,
+    'with its host behind a dot': (line) => `qemu up ${line} · host1`,
+    'with its host behind an at': (line) => `qemu up ${line} @host1`,
+    'with its time behind a blank': (line) => `qemu up ${line} 1764487084`,
     'of a table of MySQL': (line) => `| ${line.padEnd(80)} |`,
     'of one of PostgreSQL': (line) => ` 10:00 | ${line.padEnd(80)} | host1`,
     'of its last column': (line) => ` ${line.padEnd(80)} | host1`,
@@ -99,7 +118,7 @@ describe('an error of QEMU', () => {
         assert.deepEqual(errors(`${write(ERROR)}\n${between}${write(ADVICE)}`), [0x8000_0021n]);
     });
   for (const [name, write] of Object.entries(WRITERS).filter(([name]) =>
-    /tabs|column|a table|PostgreSQL|box/.test(name),
+    /tabs|column|between|a table|tildes|carets|its host|PostgreSQL|box/.test(name),
   ))
     it(`${name}, with the registers`, () => {
       const [dump, ...others] = findDumps(`${ERROR}\n${REGISTERS}`.trimEnd().split('\n').map(write).join('\n'));
