@@ -13,6 +13,8 @@ const EMPTY_CELLS = /^[\s>|│┃║]+[.…]?(?=x?[\da-f]{1,16}(?!\w))/i;
 const ONLY_EMPTY_CELLS = /^[\s>|│┃║]*$/;
 /** The rest of a number, and what closes it where nothing else is in the cell. */
 const REST = /^(x?[\da-f]+)(?:["'\x60)\]},;]+$)?/i;
+/** A line of a list of CPUs or vCPUs begins so as well, and the next one is not known yet. */
+const FIELDS = /^[\da-f]+,? \w+=/i;
 const MARK = /^[.…]/;
 /** A cell that is full ends in digits, or in what stands before them. */
 const FULL = /(?:[\da-f]|0x)(?=[.…]?\s?$)/i;
@@ -55,18 +57,26 @@ function withCell(line: string, next: string): readonly [line: string, next: str
   const front = line.slice(0, to);
   const below = next.slice(from, Math.max(end, from)).trimEnd();
   const [moved = '', digits = ''] = REST.exec(below) ?? [];
-  if (!isNumber(front, below, digits)) return null;
   const left = next.slice(0, from).replace(/[.…]$/, ' ') + ' '.repeat(moved.length) + next.slice(from + moved.length);
+  const hasMore = !ONLY_EMPTY_CELLS.test(line.slice(0, from)) || isLacking(line.slice(end), next.slice(end));
+  if (!isNumber(front, below, hasMore ? digits : '')) return null;
   return [front + moved + line.slice(to).replace(MARK, ''), ONLY_EMPTY_CELLS.test(left) ? '' : left];
 }
 
-/** A text ends amid a number of a report or of a row: of an error nothing else may be in the cell below. */
+/** A line has something in cells that the next leaves empty. */
+const isLacking = (rest: string, below: string): boolean =>
+  !ONLY_EMPTY_CELLS.test(rest) && ONLY_EMPTY_CELLS.test(below);
+
+/**
+ * A text ends amid a number of a report or of a row: of an error nothing else may be in the cell below.
+ * @param digits those below; empty where the next line may be a row of its own, as lines of a dump are
+ */
 function isNumber(front: string, below: string, digits: string): boolean {
   if (PREFIX.test(front)) return true;
   const text = folded(front);
   const hits = hitsOf(text, placesOf(text), front, true);
   return (
-    endsInReport(front, below, () => []) ||
+    endsInReport(front, below, () => (FIELDS.test(below) ? [below] : [])) ||
     hits.some((hit) => endsInNumber(text, [hit], hit.row.opens === 'dump' ? below : digits, true))
   );
 }

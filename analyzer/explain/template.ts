@@ -146,7 +146,7 @@ function placed(taken: readonly Taken[]): readonly Taken[] {
 function endsList({ isLast, isEither, most }: Template, values: readonly string[]): boolean {
   const last = values.at(-1) ?? '';
   const [longest, base] = [most.at(-1) ?? WIDEST, values.find((_, i) => isEither[i] === true)];
-  if (last.length > longest || base === undefined || isLast === undefined) return last.length <= longest + 1;
+  if (last.length !== longest || base === undefined || isLast === undefined) return last.length <= longest + 1;
   return isLast(BigInt(`0x${last}`), BigInt(`0x${base}`));
 }
 

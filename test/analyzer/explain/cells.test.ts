@@ -120,6 +120,25 @@ describe('a number that was broken in a cell', () => {
 });
 
 describe('lines below others that are no cells', () => {
+  it('of a table that names its host once, each with a number of its own', () => {
+    const lines = `${error}\n${REGISTERS}`.trimEnd().split('\n');
+    const numbered = lines.map((line, i) => `${String(i + 1).padStart(2)}: ${line.trimEnd()}`);
+    const valuesOf = (text: string): unknown[] =>
+      findDumps(text).map(({ values }) => [...values].map(([name, { value }]) => [name, value]));
+    for (const [first, others, last] of [
+      ['| host1 | ', '|       | ', ''],
+      ['| host1 | ', '|       | ', ' |'],
+      ['host1  ', '       ', ''],
+    ] as const) {
+      const text = numbered.map((line, i) => (i === 0 ? first : others) + line + last).join('\n');
+      assert.deepEqual(valuesOf(text), valuesOf(lines.join('\n')), text);
+    }
+  });
+  it('of a list', () => {
+    const line = 'host1  hv: vm_instruction_error=2';
+    for (const list of ['5 rip=0xfff0\n6 rip=0x1000', '0 rip=0xfff0', '5:\n6:'])
+      assert.deepEqual(errorsIn(`${line}\n${list.replace(/^/gm, '       ')}`), [2n], list);
+  });
   it('of hexadecimal numbers', () => {
     for (const [line, next] of [
       ['07:18:00  KVM: entry failed, hardware error 0x7  host1', '          f00 bar'],

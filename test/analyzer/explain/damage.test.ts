@@ -276,6 +276,10 @@ describe('a number behind each line', () => {
       assert.deepEqual(damageOf(text), [], behind);
     }
   });
+  it('is none either where flags that lost a digit leave the values in front of them', () => {
+    const [dump] = findDumps(qemu.map((line) => line.replace(/^(ES .*)0$/, '$1')).join('\n'));
+    assert.deepEqual([dump?.values.get('qemu.es.limit')?.value, dump?.values.has('qemu.es.flags')], [0xffffn, false]);
+  });
   it('is no value of QEMU where a blank between those is lost', () => {
     const whole = new Map(valuesOf(qemu.join('\n')));
     for (const [n, line] of qemu.entries()) {
