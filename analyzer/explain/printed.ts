@@ -23,7 +23,7 @@ const SPELLED_END = String.raw`\\{1,4}(?:[rn]|0?1[25]|u000[ad]|x0[ad])|#01[25]|\
  * The next column of a table, whose cell is a word, another mark for the end of one (of ASCII: separators and what ends a
  * string), or what continues the line of a shell, but no string of a macro.
  */
-const NEXT_COLUMN = String.raw`\s+[|│┃║¦]|(?:(?:\t| {2,})[\w.:@/-]+)+\s*$|[\x00-\x08\x1c-\x1f]|(?<!["'\x60]\s*)\s*\\\s*$`;
+const NEXT_COLUMN = String.raw`\s+[|│┃║¦]|(?:(?:\t| {2,})[\w.:@/-]+)+\s*$|[\x00-\x08\x1c-\x1f]|(?<!["'\x60]\s*)\s*\\{1,2}\s*$`;
 /** The same where there is one in front, too: without a blank, `|` is an "or" elsewhere, and blanks begin a sentence. */
 const FURTHER_COLUMN = String.raw`\s*[|│┃║¦]|\t| {2,}`;
 /** A column in front: no blanks of a date, of a time of the kernel, or within a pattern. */
@@ -45,7 +45,10 @@ const endsWith = (column: string): string =>
 const WHOLE = new RegExp(NUMBER + endsWith(NEXT_COLUMN), 'iu');
 const IN_COLUMNS = new RegExp(NUMBER + endsWith(`${NEXT_COLUMN}|${FURTHER_COLUMN}`), 'iu');
 /** What a log puts behind each of its lines, a host or a time, behind any sign but those of strings, programs and sentences. */
-const TAIL = new RegExp(String.raw`${NUMBER}(?=[^\w.,;:!?])([^"'\x60\\()[\]{}<>*]{1,80})$`, 'i');
+const TAIL = new RegExp(
+  String.raw`${NUMBER}(?=[^\w.,;:!?/][^\p{L}\p{N}]{0,80}[\p{L}\p{N}])([^"'\x60\\()[\]{}<>*]{1,120})$`,
+  'iu',
+);
 /** A sign where a terminal or an editor broke a number, of which the rest follows. */
 const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
 /** The words of a sentence behind a number that it has in brackets: what follows them is none of the number. */
@@ -58,9 +61,10 @@ const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
 /** A line with a blank between an error of QEMU and what it follows without one. */
 export const unglued = (line: string): string => line.replace(GLUED, ' ');
 
-/** What happened to a guest, or a program. */
+/** What happened to a guest, or a program; what may happen to one is said in other forms of the same words. */
 const FAILED =
-  '(?:die[ds]?|fail(?:ed|s|ures?)?|exit(?:ed|s)?|stop(?:ped|s)?|crash(?:ed|es)?|err(?:ors?)?|fatal|terminated|abort(?:ed|s)?|killed|shut (?:down|off)|halted|paused|quit)';
+  '(?:died|failed|failures?|exited|stopped|crashed|err(?:ors?)?|fatal|terminated|aborted|killed|shut (?:down|off)|halted|paused|quit)';
+const FAILING = String.raw`(?:die|fail|exit|stop|crash|err|terminat|abort|kill|shut|halt|paus|quit)\w*`;
 /** In front of brackets: a log says what failed, and then what QEMU said; a full stop in it is one of a name or a number. */
 const SAYS_FAILED = new RegExp(String.raw`\b${FAILED}\b(?:[^.]|\.(?=\S)){0,80}\(["'\x60]?$`, 'i');
 /** But a report of a user compares it with others, or tells that it did not happen, or no longer does. */
@@ -68,7 +72,7 @@ const IS_OTHER = new RegExp(
   [
     String.raw`\b(?:similar|(?<!\b(?:look|seem)s? )(?:un)?like|same as|is not|(?:bug|issue) #?\d|see (?:\(|also|the|bug|issue|report|http))`,
     String.raw`\b(?:no longer|without|previously|fixed in|old (?:\w+ )?(?:vm|guest|host|kernel|one)|no error)\b`,
-    String.raw`\b(?:never|not|cannot|\w+n't|nor|would|could|might)(?: (?:have|has|had|be|been|ever|yet|was|it)\b){0,3} ${FAILED}\b`,
+    String.raw`\b(?:never|not|cannot|\w+n't|nor|would|could|might|may|can)(?: (?:have|has|had|be|been|ever|yet|was|it)\b){0,3} ${FAILING}`,
   ].join('|'),
   'i',
 );

@@ -99,7 +99,7 @@ const TALK =
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|\\{1,7}["']|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`”’»](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|(?:\\{1,7}["']|[”’»])(?! [^\s=]+(?:\s|$))|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =

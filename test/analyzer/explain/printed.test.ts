@@ -58,6 +58,11 @@ describe('no error of QEMU', () => {
     'words behind two blanks': `${ERROR}  this is what I saw once\n${REGISTERS}`,
     'words behind them on a day of one digit': `Nov  3 10:00:00 me: ${ERROR}  this is what I saw once\n${REGISTERS}`,
     'words behind a tab': `${ERROR}\tmeans invalid guest state\n${REGISTERS}`,
+    'a list of patterns': `  /${ERROR}/,\n  /${ADVICE}/,`,
+    'a sentence about a quote': `“${ERROR}” is what QEMU prints for it\n${REGISTERS}`,
+    'one about a quote in a string': `{"text":"\\"${ERROR}\\" means that the state is invalid"}`,
+    'what may happen': `A guest may die (${ERROR}) on a processor that is old`,
+    'what can have happened': `The guest can have crashed (${ERROR}) before that`,
     'quotes in them': `This is not bug 123 ("${ERROR}" on every boot); my registers:\n\n${REGISTERS}`,
   };
   for (const [name, text] of Object.entries(TEXTS)) it(name, () => assert.deepEqual(errors(text), []));
@@ -81,6 +86,7 @@ describe('an error of QEMU', () => {
     'of Unicode': (line) => `qemu up ${line}\\u000a`,
     'of bytes': (line) => `qemu up ${line}\\x0a`,
     'of a shell, with a blank': (line) => `qemu up ${line} \\`,
+    'of TeX': (line) => `qemu up ${line} \\\\`,
     'of bytes in octal': (line) => `qemu up ${line}\\012`,
     'of a string in a string': (line) => JSON.stringify({ log: `${JSON.stringify({ msg: `qemu up ${line}` })}\n` }),
     'of three of them': (line) =>
