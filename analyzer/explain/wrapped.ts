@@ -130,8 +130,8 @@ const DIGITS_AND_FIELDS = /^x?[\da-f]{1,2}(?:,? \w{1,40}=(?:"[^"]*"|[^\s",]+))+\
 const LAST_FIELD = /=(?:0x)?[\da-f]{1,2}$/i;
 /** The number that each line of a log or of a list may begin with (its time, its CPU), and what is between that and the rest. */
 const NUMBERED = /^\s*\d+(?!\w)(\W*)/;
-/** The first number of a list: of CPUs or vCPUs, of which there may be one alone. */
-const FIRST_OF_LIST = /^[01]\W/;
+/** The first number of a list, of CPUs or vCPUs, of which there may be one alone; or what a program ended with. */
+const FIRST_OF_LIST = /^[01](?!\w)/;
 
 /** What the manual, the table here and programs do not all have in what they call an error. */
 const SMALL_WORDS: ReadonlySet<string> = new Set([
@@ -242,8 +242,8 @@ export function endsInReport(line: string, next: string, beside: () => readonly 
   const named = joined ?? across(line + digits);
   if (named !== undefined && isNamed(next, named)) return true;
   if (joined === undefined) return false;
-  if (isOnly || isToldTwice(next, joined)) return isMeant(joined);
-  return LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next) && !FIRST_OF_LIST.test(next) && isMeant(joined);
+  const hasFields = LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next);
+  return isMeant(joined) && (isToldTwice(next, joined) || ((isOnly || hasFields) && !FIRST_OF_LIST.test(next)));
 }
 
 /** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */

@@ -178,6 +178,10 @@ describe('reports broken amid their number', () => {
         '0)\n  rip 0xfff0',
         '5]\n  rip 0xfff0',
         '5\n6\n7',
+        '0.\n  rip 0xfff0',
+        '0 on CPU 3: up',
+        // The exit code of a program, as a shell prints it.
+        '0',
       ],
       [
         1,
@@ -187,6 +191,8 @@ describe('reports broken amid their number', () => {
         '0 0xa 0x14',
         '2 0xc',
         '0 (0xa)\n1 (0xb)',
+        '1',
+        '0,',
       ],
     ] as const)
       for (const list of lists)
