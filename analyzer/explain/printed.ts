@@ -23,7 +23,7 @@ const SPELLED_END = String.raw`\\{1,4}(?:[rn]|0?1[25]|u000[ad]|x0[ad])|#01[25]|\
  * The next column of a table, whose cell is a word, another mark for the end of one (of ASCII: separators and what ends a
  * string), or what continues the line of a shell, but no string of a macro.
  */
-const NEXT_COLUMN = String.raw`\s+[|│┃║¦]|(?:(?:\t| {2,})[\w.:@/-]+)+\s*$|[\x00-\x08\x1c-\x1f]|(?<!["'\x60]\s*)\s*\\{1,2}\s*$`;
+const NEXT_COLUMN = String.raw`\s+[|│┃║¦]|[|│┃║¦]\s*$|(?:(?:\t| {2,})[\w.:@/-]+)+\s*$|[\x00-\x08\x1c-\x1f]|(?<!["'\x60]\s*)\s*\\{1,2}\s*$`;
 /** The same where there is one in front, too: without a blank, `|` is an "or" elsewhere, and blanks begin a sentence. */
 const FURTHER_COLUMN = String.raw`\s*[|│┃║¦]|\t| {2,}`;
 /** A column in front: no blanks of a date, of a time of the kernel, or within a pattern. */
@@ -53,7 +53,7 @@ const TAIL = new RegExp(
 const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
 /** The words of a sentence behind a number that it has in brackets: what follows them is none of the number. */
 const WORDS_BEHIND = /\d["'\x60]?\) \w/;
-const ONLY_DIGITS = /^[\da-f]{1,7}[^\p{L}\p{N}]*$/iu;
+const ONLY_DIGITS = /^x?[\da-f]{1,8}[^\p{L}\p{N}]*$/iu;
 
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
 const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
@@ -148,7 +148,7 @@ export function isPrinted(line: string, window: readonly Line[]): boolean {
   const following = window.slice(1).map(({ text }) => (mark === '' ? text : (unmarked(text, mark) ?? '')));
   const [next = '', last = ''] = following.map((text) => text.trimStart());
   const [rest, first] = [line.slice(at), unmarked(line.slice(0, at), mark) ?? line.slice(0, at)];
-  const isWhole = endsInNumber(first, rest, next, last);
+  const isWhole = endsInNumber(line.slice(0, at), rest, next, last);
   const tail = isWhole ? '' : spaced(TAIL.exec(rest)?.[1] ?? '');
   if (!isWhole && tail === '') return false;
   const inLine = isWhole ? BEHIND.exec(rest) : null;

@@ -106,6 +106,8 @@ describe('an error of QEMU', () => {
     'of columns, the last of several words': (line) => `10:00   ${line}   three words here`,
     'of a last column': (line) => `${line.padEnd(80)}  host1  qemu`,
     'of values between bars': (line) => `10:00|qemu[1]: ${line}|host1`,
+    'of a table without blanks': (line) => `|${line}|host1|`,
+    'of a column that it fills': (line) => `10:00 ${line}|`,
     'of values between separators of ASCII': (line) => `10:00\x1f${line}\x1fhost1\x1e`,
     'of a table with broken bars': (line) => `10:00¦${line}¦host1`,
     'of tildes': (line) => `10:00~${line}~host1`,
@@ -141,7 +143,7 @@ describe('an error of QEMU', () => {
   // Of 0x80000021 as zsh and editors mark a line that has no end, no part is an error.
   it('no part of its number', () => {
     for (const sign of ['\\', '%', '↩', ' \\', '¬', '$'])
-      for (const at of [3, 6, 9])
+      for (const at of [1, 3, 6, 9])
         assert.deepEqual(errors(`${ERROR.slice(0, at - 10)}${sign}\n${ERROR.slice(at - 10)}\n${REGISTERS}`), [], sign);
   });
   it('in a comment that has all of its lines', () => {
