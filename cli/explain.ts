@@ -9,7 +9,7 @@ import { readMsrs } from '../analyzer/explain/msr-file.js';
 import { PRINTED_AS, type PrintedAs, printVmcs } from '../analyzer/explain/print.js';
 import { type Processor, UNKNOWN, withCpuid } from '../analyzer/explain/processor.js';
 import { PROCESSORS } from '../analyzer/explain/processors.js';
-import { explainRecorded, type RecordedReport, vmcsOfEvents } from '../analyzer/explain/recorded.js';
+import type { RecordedReport } from '../analyzer/explain/recorded.js';
 import { ImportError } from '../recorder/import/errors.js';
 import { type ByteSource, memorySource, openSource } from '../recorder/import/source.js';
 import { openTrace } from '../traces/open.js';
@@ -82,7 +82,11 @@ function refusePlaces(call: Call, file: string, option: string, why: string): vo
   if (call.value(option) !== null) throw new CliError('BAD_VALUE', `explain --${option} with ${file}`, why);
 }
 
-function explainFile(call: Call, file: string, processor: Processor): Found {
+/** What replays runs; the machine is loaded for those only. */
+const loadRecorded = (): Promise<typeof import('../analyzer/explain/recorded.js')> =>
+  import('../analyzer/explain/recorded.js');
+
+async function explainFile(call: Call, file: string, processor: Processor): Promise<Found> {
   if (isOurs(file)) return explainTrace(call, file);
   refusePlaces(call, file, 'event', 'it is no trace, and has no events');
   const name = file === '-' ? 'standard input' : file;
@@ -133,8 +137,9 @@ function elseRecording(noLog: AnalysisError, recording: () => Found): Found {
   }
 }
 
-function explainTrace(call: Call, file: string): Found {
+async function explainTrace(call: Call, file: string): Promise<Found> {
   refusePlaces(call, file, 'from', 'it is a trace, and has no lines: give --event');
+  const { explainRecorded } = await loadRecorded();
   const reader = openTrace(file);
   if (eventOf(call) === null && isImported(reader)) {
     reader.close();
@@ -151,8 +156,9 @@ function explainTrace(call: Call, file: string): Found {
 }
 
 /** Prints the VMCS of each failed entry, or as of one event. */
-function printFile(call: Call, file: string, as: PrintedAs): Found {
+async function printFile(call: Call, file: string, as: PrintedAs): Promise<Found> {
   if (!isOurs(file)) throw new CliError('BAD_VALUE', `explain --as with ${file}`, 'it is no trace of ours');
+  const { vmcsOfEvents } = await loadRecorded();
   const reader = openTrace(file);
   try {
     for (const { vmcs, error } of vmcsOfEvents(reader, eventOf(call))) {
@@ -263,22 +269,22 @@ export const command: Command = {
     { line: 'trapline explain qemu.log --msrs host.msrs', says: 'with the capability MSRs of the host' },
     { line: 'dmesg | trapline explain - --cpuid /proc/cpuinfo', says: 'with the address widths of this host' },
   ],
-  run(call) {
+  async run(call) {
     const files = call.args;
     const as = formatOf(call);
     const processor = chosenProcessor(call);
-    const found: (Found | null)[] = files.map((file) => {
+    const found: (Found | null)[] = [];
+    for (const file of files) {
       try {
-        const report = as === null ? explainFile(call, file, processor) : printFile(call, file, as);
-        return report;
+        found.push(await (as === null ? explainFile(call, file, processor) : printFile(call, file, as)));
       } catch (error) {
         // Of several files, those that can be read are explained.
         const described = files.length > 1 ? describeError(error) : null;
         if (described === null) throw error;
         call.out.note(formatError(described));
-        return null;
+        found.push(null);
       }
-    });
+    }
     const reports = found.flatMap((one) => one?.dumps ?? []);
     const rest = found.flatMap((one, i): Rest[] =>
       one === null || one.more === 0 ? [] : [{ file: files[i] ?? '', more: one.more, from: one.from ?? null }],

@@ -1,8 +1,19 @@
 /** One instruction as text. */
-import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
+import { createRequire } from 'node:module';
+
+type Iced = typeof import('iced-x86');
+
+let iced: Iced | null = null;
+
+/** Loaded with the first instruction: that takes longer than most of what does without. */
+function disassembler(): Iced {
+  iced ??= createRequire(import.meta.url)('iced-x86') as Iced;
+  return iced;
+}
 
 /** Intel syntax of the instruction at `rip`; null where the bytes are none. */
 export function disassemble(bytes: Uint8Array, rip: bigint, bits: 16 | 32 | 64): string | null {
+  const { Decoder, DecoderOptions, Formatter, FormatterSyntax } = disassembler();
   const decoder = new Decoder(bits, bytes, DecoderOptions.None);
   const formatter = new Formatter(FormatterSyntax.Intel);
   decoder.ip = rip;

@@ -1,6 +1,6 @@
 /** The message that begins the stream of a table: names, types and uses of its columns. */
-import { Binary, type DataType, Field, Schema, Struct, Uint8, Uint16, Uint32, Utf8 } from 'apache-arrow';
-import { Message } from 'apache-arrow/ipc/metadata/message';
+import { createRequire } from 'node:module';
+import type { DataType } from 'apache-arrow';
 import { WIDTH } from '../column.js';
 import { hasLanes } from '../form.js';
 import { type Column, FORMAT_VERSION, TABLES, type TableName } from '../schema.js';
@@ -11,7 +11,19 @@ import { Malformed } from './malformed.js';
 const FORMAT = 'trapline.format';
 const SAYS = 'trapline.says';
 
+type Arrow = typeof import('apache-arrow') & Pick<typeof import('apache-arrow/ipc/metadata/message'), 'Message'>;
+
+let loaded: Arrow | null = null;
+
+/** Loaded with the first table: that takes longer than most of what does without. */
+function arrow(): Arrow {
+  const require = createRequire(import.meta.url);
+  loaded ??= { ...(require('apache-arrow') as Arrow), ...(require('apache-arrow/ipc/metadata/message') as Arrow) };
+  return loaded;
+}
+
 function arrowType(column: Column): DataType {
+  const { Binary, Field, Struct, Uint8, Uint16, Uint32, Utf8 } = arrow();
   if (column.type === 'text') return new Utf8();
   if (column.type === 'bytes') return new Binary();
   if (!hasLanes(column.type))
@@ -29,6 +41,7 @@ interface Words {
 }
 
 function encoded(table: TableName, columns: readonly Column[], words: Words): Uint8Array {
+  const { Field, Message, Schema } = arrow();
   const fields = columns.map((column, i) => {
     const metadata = new Map([
       ['trapline.type', column.type],
