@@ -19,6 +19,7 @@ const MARK = /^[.…]/;
 /** A cell that is full ends in digits, or in what stands before them. */
 const FULL = /(?:[\da-f]|0x)(?=[.…]?\s?$)/i;
 const PREFIX = /0x$/i;
+const ERROR = /error\W{0,3}0x$/i;
 /** The next column, where nothing but blanks divides them. */
 const NEXT_COLUMN = / {2,}|$/;
 
@@ -68,16 +69,21 @@ const isLacking = (rest: string, below: string): boolean =>
   !ONLY_EMPTY_CELLS.test(rest) && ONLY_EMPTY_CELLS.test(below);
 
 /**
- * A text ends amid a number of a report or of a row: of an error nothing else may be in the cell below.
+ * A text ends amid a number of a report or of a row: of an error nothing else may be in the cell below. One that has as many
+ * digits as its printer always writes is known as cut, and its line, of which the rest is missing, stays as it is.
  * @param digits those below; empty where the next line may be a row of its own, as lines of a dump are
  */
 function isNumber(front: string, below: string, digits: string): boolean {
-  if (PREFIX.test(front)) return true;
+  if (PREFIX.test(front)) return ERROR.test(front);
   const text = folded(front);
   const hits = hitsOf(text, placesOf(text), front, true);
   return (
     endsInReport(front, below, () => (FIELDS.test(below) ? [below] : [])) ||
-    hits.some((hit) => endsInNumber(text, [hit], hit.row.opens === 'dump' ? below : digits, true))
+    hits.some((hit) => {
+      const { opens, digits: least } = hit.row;
+      if (opens !== 'dump' && least.at(-1) !== 1) return false;
+      return endsInNumber(text, [hit], opens === 'dump' ? below : digits, true);
+    })
   );
 }
 
