@@ -45,6 +45,9 @@ const EFER_LMA = 1 << 10;
 const EPT = secondary(SECONDARY.ept);
 const TPR_SHADOW = primary(PRIMARY.tprShadow);
 
+/** Behind CR0 stands the host's, whose CR4 was broken off. */
+const NOT_OF_HOST = /^(?!.*\bCR0=[\da-f]{1,16} $)/i;
+
 const XEN_PREFIX = /\(XEN\)/i;
 const NO_XEN_PREFIX = /^(?!.*\(XEN\))/i;
 const EXCEPTIONS =
@@ -190,7 +193,13 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     ),
   ),
   // Amid a dump alone, so that a part of the host's line is none of another printer's.
-  { section: 'guest', text: 'CR3 = 0x{GUEST_CR3:16}', unless: XEN_4_5, within: not(XEN_4_5) },
+  {
+    section: 'guest',
+    text: 'CR3 = 0x{GUEST_CR3:16}',
+    unless: XEN_4_5,
+    within: not(XEN_4_5),
+    behind: NOT_OF_HOST,
+  },
   ...only(
     'kvm',
     when(
