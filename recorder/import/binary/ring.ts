@@ -216,8 +216,6 @@ function before(a: Timed, b: Timed): boolean {
 /** Sources in the order of time: a heap whose root is the earliest. */
 export class Merge<T extends Timed> {
   readonly #heap: T[] = [];
-  /** Where the earliest but the first stands, as long as the first stays; 0 where that is not known. */
-  #second = 0;
 
   constructor(sources: Iterable<T>) {
     for (const source of sources) if (source.next()) this.#heap.push(source);
@@ -238,17 +236,8 @@ export class Merge<T extends Timed> {
       const last = heap.pop();
       if (last === undefined || heap.length === 0) return;
       heap[0] = last;
-      this.#second = 0;
     }
-    if (heap.length === 1) return;
-    if (this.#second === 0) this.#second = heap.length > 2 && before(heap[2] as T, heap[1] as T) ? 2 : 1;
-    const second = this.#second;
-    const moved = heap[0] as T;
-    if (!before(heap[second] as T, moved)) return;
-    heap[0] = heap[second] as T;
-    heap[second] = moved;
-    this.#second = 0;
-    this.#sink(second);
+    if (heap.length > 1) this.#sink(0);
   }
 
   #sink(from: number): void {
