@@ -5,11 +5,21 @@ import { type Seen, withCells } from './cells.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
 import { unescaped } from './escaped.js';
-import { type Hit, hitsOf, isOfEither, isSpeaking, mayBeRow, type Place, placesOf, starts } from './hits.js';
+import {
+  type Hit,
+  hitsOf,
+  isOfEither,
+  isSpeaking,
+  mayBeRow,
+  mayHaveEnd,
+  type Place,
+  placesOf,
+  starts,
+} from './hits.js';
 import type { Line, Log } from './lines.js';
 import { markOf, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
-import { isPrinted, unglued } from './printed.js';
+import { isPrinted, mayBeBroken, unglued } from './printed.js';
 import { unquoted } from './quoted.js';
 import { choose, familiesByWidth } from './rivals.js';
 import type { Family, Row } from './row.js';
@@ -182,10 +192,13 @@ class Finder {
     return joined ?? front;
   }
 
-  /** Without forms of a line that no open dump has. */
+  /** Without forms of a line that no open dump has, and without a number of which the rest may follow. */
   #possible(hits: Hit[]): Hit[] {
     const isPossible = (row: Row): boolean => [...this.#open.values()].some((builder) => builder.allows(row));
-    return hits.filter(({ row }) => row.within === undefined || isPossible(row));
+    const isBroken = hits.some(mayHaveEnd) && mayBeBroken(this.#window);
+    return hits.filter(
+      (hit) => (hit.row.within === undefined || isPossible(hit.row)) && !(isBroken && mayHaveEnd(hit)),
+    );
   }
 
   /** Who printed a line that was broken off the one before. */

@@ -1,5 +1,5 @@
 /** What in a line of a log may be of a dump: heads of rows, and the rows that fit there. */
-import { BARE, isCutOff, mayReport } from './bare-errors.js';
+import { BARE, isCutOff, isToldInFull, mayReport } from './bare-errors.js';
 import { isInSentence } from './printed.js';
 import { isReportOf, mayBeginAfter, reportsNothing } from './report-lines.js';
 import type { Row } from './row.js';
@@ -102,12 +102,22 @@ const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string)
     !(row.family === 'qemu' ? isReportOf(text.slice(0, from), text.slice(to)) : mayBeginAfter(text.slice(0, from))) ||
     (row.family === 'qemu' && isInSentence(text.slice(0, from), text.slice(to))));
 
+/** A number of QEMU that may be only the beginning of one. */
+export const mayHaveEnd = ({ row, fit: { taken } }: Hit): boolean =>
+  row.names.includes('error.hardware') && !taken.some(({ value }) => isToldInFull(value));
+
 const NEXT_COLUMN = /^(?: ?[|│┃║]| \w)/;
-/** The beginning of a number of QEMU that was broken in a column, before the next one: it is not known how it goes on. */
-const isCut = ({ row, fit: { to, taken } }: Hit, text: string): boolean =>
-  row.names.includes('error.hardware') &&
-  taken.some(({ value }) => isCutOff(value)) &&
-  NEXT_COLUMN.test(text.slice(to));
+/** How programs mark that they cut a line at the width of a terminal, as journalctl does. */
+const CUT_LINE = /^(?:[…⋯]|\.{2,})/;
+/** The beginning of a number of QEMU that was broken in a column, before the next one, or cut: it is not known how it goes on. */
+const isCut = (hit: Hit, text: string): boolean => {
+  const { to, taken } = hit.fit;
+  const behind = text.slice(to);
+  return (
+    mayHaveEnd(hit) &&
+    (CUT_LINE.test(behind) || (taken.some(({ value }) => isCutOff(value)) && NEXT_COLUMN.test(behind)))
+  );
+};
 
 /**
  * Everything of a folded line that fits a row, left to right.

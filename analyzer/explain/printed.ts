@@ -49,11 +49,12 @@ const TAIL = new RegExp(
   String.raw`${NUMBER}(?=[^\w.,;:!?/][^\p{L}\p{N}]{0,80}[\p{L}\p{N}])([^"'\x60\\()[\]{}<>*]{1,120})$`,
   'iu',
 );
-/** A sign where a terminal or an editor broke a number, of which the rest follows. */
-const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]*[^\p{L}\p{N}\s]\s*$/iu;
+/** Signs behind a number where a terminal, a program or an editor may have broken it; some put them in front of the rest, too. */
+const BROKEN = /[ x][\da-f]{1,7}[^\p{L}\p{N}]+$/iu;
 /** The words of a sentence behind a number that it has in brackets: what follows them is none of the number. */
 const WORDS_BEHIND = /\d["'\x60]?\) \w/;
-const ONLY_DIGITS = /^x?[\da-f]{1,8}[^\p{L}\p{N}]*$/iu;
+const ONLY_DIGITS = /^[^\p{L}\p{N}]*x?[\da-f]{1,8}[^\p{L}\p{N}]*$/iu;
+const FIRST_DIGITS = /^[^\p{L}\p{N}]*x?[\da-f]{1,8}/iu;
 
 /** It prints to the stream that the console of a guest may have as well, whose last line has no end yet. */
 const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
@@ -109,12 +110,26 @@ const beginsAfter = (front: string, first: string): boolean =>
 
 /** The line ends behind the number, which a terminal may have broken. */
 function endsInNumber(front: string, text: string, next: string, last: string): boolean {
-  if (BROKEN.test(text) && ONLY_DIGITS.test(next)) return false;
   const joined = WORDS_BEHIND.test(text)
     ? []
     : [text + next, `${text} ${next}`, text + next + last, `${text} ${next} ${last}`];
   const whole = COLUMN.test(front) ? IN_COLUMNS : WHOLE;
   return [text, ...joined].some((one) => whole.test(one));
+}
+
+/**
+ * The number of an error may go on in the next line of the window that is not empty, which has nothing but digits, or those and what every
+ * line of the log has behind it.
+ */
+export function mayBeBroken(window: readonly Line[]): boolean {
+  const [line = '', ...following] = window.map(({ text }) => text);
+  const next = following.find((text) => text.trim() !== '')?.trim() ?? '';
+  const at = line.search(ERROR);
+  if (at < 0) return false;
+  if (BROKEN.test(line)) return ONLY_DIGITS.test(next);
+  const tail = TAIL.exec(line.slice(at))?.[1];
+  const [digits] = FIRST_DIGITS.exec(next) ?? [];
+  return tail !== undefined && digits !== undefined && spaced(next.slice(digits.length)) === spaced(tail);
 }
 
 /**

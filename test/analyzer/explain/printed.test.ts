@@ -146,6 +146,37 @@ describe('an error of QEMU', () => {
       for (const at of [1, 3, 6, 9])
         assert.deepEqual(errors(`${ERROR.slice(0, at - 10)}${sign}\n${ERROR.slice(at - 10)}\n${REGISTERS}`), [], sign);
   });
+  // Signs on both sides of the break, an empty line between, or what a log has behind each line.
+  it('no part of its number, however it was broken', () => {
+    for (const [behind, front, tail = ''] of [
+      ['…', '…'],
+      ['-', '-'],
+      [' ↩', '↪ '],
+      ['”', '“'],
+      ['\u00ad', '\u00ad'],
+      ['\u200b', '\u200b'],
+      [' ·', '· '],
+      ['⏎\n', ''],
+      ['\0', ''],
+      ['', '', ' host1'],
+      ['', '', ' · host1'],
+    ] as const)
+      for (const at of [1, 3, 6]) {
+        const lines = `${ERROR.slice(0, at - 8)}${behind}${tail}\n${front}${ERROR.slice(at - 8)}\n\n${REGISTERS}`;
+        assert.deepEqual(errors(lines.replace(/(?<=\d|EDX=.*)$/gm, tail)), [], lines);
+      }
+  });
+  // systemctl status and journalctl --no-full cut each line at the width of a terminal.
+  it('no part of its number where programs cut lines', () => {
+    for (const sign of ['…', '⋯', '...'])
+      for (const at of [1, 3, 6])
+        for (const front of ['', 'Nov 30 07:18:04 host1 qemu-system-x86_64[12345]: ']) {
+          const width = front.length + ERROR.length - 8 + at;
+          const cut = (line: string): string => (line.length > width ? line.slice(0, width) + sign : line);
+          const lines = `${ERROR}\n\n${ADVICE}\n\n${REGISTERS}`.split('\n').map((line) => cut(front + line));
+          assert.deepEqual(errors(lines.join('\n')), [], lines[0]);
+        }
+  });
   it('in a comment that has all of its lines', () => {
     for (const mark of [' * ', '// '])
       assert.deepEqual(errors(`${ERROR}\n\n${ADVICE}\n\n${REGISTERS}`.replace(/^/gm, mark)), [0x8000_0021n]);
