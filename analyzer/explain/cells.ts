@@ -1,6 +1,7 @@
 /**
- * Numbers that were broken in a cell of a table: sqlite3, psql and `column` break what is wider than a column at its
- * width, amid a number as well, and print the rest below it, in a line whose cells before that are empty.
+ * Numbers that were broken in a cell of a table, where its lines are not known to be one row (tables.ts has those): sqlite3,
+ * psql and `column` break what is wider than a column at its width, amid a number as well, and print the rest below it, in
+ * a line whose cells before that are empty.
  */
 import { hitsOf, placesOf } from './hits.js';
 import type { Line } from './lines.js';
@@ -10,9 +11,9 @@ import { endsInNumber, endsInReport } from './wrapped.js';
 const DIVIDERS = '|│┃║';
 /** Empty cells in front of digits. psql marks a break on both sides of it. */
 const EMPTY_CELLS = /^[\s>|│┃║]+[.…]?(?=x?[\da-f]{1,16}(?!\w))/i;
-const ONLY_EMPTY_CELLS = /^[\s>|│┃║]*$/;
+export const ONLY_EMPTY_CELLS = /^[\s>|│┃║]*$/;
 /** The rest of a number, and what closes it where nothing else is in the cell. */
-const REST = /^(x?[\da-f]+)(?:["'\x60)\]},;]+$)?/i;
+export const REST = /^(x?[\da-f]+)(?:["'\x60)\]},;]+$)?/i;
 /** A line of a list of CPUs or vCPUs begins so as well, and the next one is not known yet. */
 const FIELDS = /^[\da-f]+,? \w+=/i;
 const MARK = /^[.…]/;
@@ -23,7 +24,7 @@ const ERROR = /error\W{0,3}0x$/i;
 /** The next column, where nothing but blanks divides them. */
 const NEXT_COLUMN = / {2,}|$/;
 
-const isDivider = (sign: string): boolean => sign !== '' && DIVIDERS.includes(sign);
+export const isDivider = (sign: string): boolean => sign !== '' && DIVIDERS.includes(sign);
 
 /** The place of the next divider, or of the end of the line. */
 function dividerAfter(line: string, from: number): number {
@@ -73,7 +74,7 @@ const isLacking = (rest: string, below: string): boolean =>
  * digits as its printer always writes is known as cut, and its line, of which the rest is missing, stays as it is.
  * @param digits those below; empty where the next line may be a row of its own, as lines of a dump are
  */
-function isNumber(front: string, below: string, digits: string): boolean {
+export function isNumber(front: string, below: string, digits: string): boolean {
   if (PREFIX.test(front)) return ERROR.test(front);
   const text = folded(front);
   const hits = hitsOf(text, placesOf(text), front, true);

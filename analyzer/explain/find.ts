@@ -23,6 +23,7 @@ import { isPrinted, mayBeBroken, unglued } from './printed.js';
 import { unquoted } from './quoted.js';
 import { choose, familiesByWidth } from './rivals.js';
 import type { Family, Row } from './row.js';
+import { withRows } from './tables.js';
 import { folded, plain } from './template.js';
 import {
   AHEAD,
@@ -96,7 +97,7 @@ class Finder {
 
   find(lines: Iterable<Line>): void {
     let next = 0;
-    for (const line of withCells(seen(lines))) {
+    for (const line of withCells(withRows(seen(lines)))) {
       this.#window.push(line);
       if (this.#window.length > AHEAD) this.#step(next++);
     }

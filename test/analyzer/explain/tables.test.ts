@@ -1,0 +1,138 @@
+/** Dumps in cells of tables, which programs break at the width of a column: sqlite3, psql. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { findDumps } from '../../../analyzer/explain/find.js';
+import { fixture, REGISTERS, SKIP, shared } from './helpers.js';
+
+type Row = readonly [time: string, text: string, host: string];
+
+const rowsOf = (text: string): Row[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line, i): Row => [`07:${String(18 + Math.floor(i / 60))}:${String(i % 60).padStart(2, '0')}`, line, 'host1']);
+
+/** What a cell of as many characters has in each of its lines. */
+const piecesOf = (text: string, width: number): string[] =>
+  Array.from({ length: Math.max(1, Math.ceil(text.length / width)) }, (_, i) =>
+    text.slice(i * width, (i + 1) * width).padEnd(width),
+  );
+
+const blank = (text: string): string => ' '.repeat(text.length);
+
+/** As programs print rows whose text is wider than its column. */
+const STYLES: { readonly [name: string]: (row: Row, width: number) => string[] } = {
+  'sqlite3, markdown': ([time, text, host], width) =>
+    piecesOf(text, width).map((piece, i) => {
+      const [front, back] = i === 0 ? [time, host] : [blank(time), blank(host)];
+      return `| ${front} | ${piece} | ${back} |`;
+    }),
+  'sqlite3, box': ([time, text, host], width) => [
+    `├${'─'.repeat(time.length + 2)}┼${'─'.repeat(width + 2)}┼${'─'.repeat(host.length + 2)}┤`,
+    ...piecesOf(text, width).map((piece, i) => {
+      const [front, back] = i === 0 ? [time, host] : [blank(time), blank(host)];
+      return `│ ${front} │ ${piece} │ ${back} │`;
+    }),
+  ],
+  'psql, wrapped': ([time, text, host], width) => {
+    const pieces = piecesOf(text, width);
+    return pieces.map((piece, i) => {
+      const goesOn = i < pieces.length - 1 ? '.' : ' ';
+      return i === 0 ? ` ${time} | ${piece}${goesOn}| ${host}` : ` ${blank(time)} |.${piece}${goesOn}| ${blank(host)}`;
+    });
+  },
+  'the text first': ([, text, host], width) =>
+    piecesOf(text, width).map((piece, i) => `| ${piece} | ${i === 0 ? host : blank(host)} |`),
+  'psql, the text last': ([time, text], width) => {
+    const pieces = piecesOf(text, width);
+    return pieces.map(
+      (piece, i) =>
+        ` ${i === 0 ? `${time} | ` : `${blank(time)} |.`}${i < pieces.length - 1 ? `${piece}.` : piece.trimEnd()}`,
+    );
+  },
+};
+
+const valuesOf = (text: string): string[] =>
+  findDumps(text).flatMap(({ values }, i) => [...values].map(([name, { value }]) => `${i} ${name} ${value}`));
+
+/** Every value that any dump of a text gives a field. */
+function givenBy(text: string): ReadonlySet<string> {
+  return new Set(findDumps(text).flatMap(({ values }) => [...values].map(([name, { value }]) => `${name} ${value}`)));
+}
+
+/** No field is told with a value that the whole dump does not give it: a part of a number, or what is another's. */
+function assertNoOther(text: string, whole: ReadonlySet<string>, what: string): void {
+  for (const told of givenBy(text)) assert.ok(whole.has(told), `${what}: ${told}`);
+}
+
+const FOLDER = shared('dumps') ?? '';
+const FILES = SKIP ? [] : readdirSync(FOLDER).filter((name) => name.endsWith('.txt'));
+const textOf = (file: string): string => readFileSync(join(FOLDER, file), 'utf8');
+const [NARROWEST, WIDEST] = [24, 100];
+
+describe('a dump in a table', () => {
+  const dumps: { readonly [name: string]: string } = {
+    'of KVM': fixture('vmx-two-faults'),
+    'of KVM on AMD': fixture('svm-cs'),
+    'of QEMU': `KVM: entry failed, hardware error 0x80000021\n\n${REGISTERS}`,
+  };
+  for (const [style, print] of Object.entries(STYLES))
+    for (const [name, text] of Object.entries(dumps))
+      it(`is as it was before it was printed so: ${name}, ${style}`, () => {
+        const whole = valuesOf(text);
+        assert.ok(whole.length > 20);
+        for (let width = 40; width <= WIDEST; width++) {
+          const table = rowsOf(text).flatMap((row) => print(row, width));
+          assert.deepEqual(valuesOf(table.join('\n')), whole, `${width} columns`);
+        }
+      });
+});
+
+describe('a table that names once what its rows have in common', () => {
+  it('has a row in each line', () => {
+    const whole = valuesOf(fixture('vmx-two-faults'));
+    const lines = fixture('vmx-two-faults').trimEnd().split('\n');
+    const width = Math.max(...lines.map(({ length }) => length));
+    for (const rows of [2, 3, 7, lines.length]) {
+      const text = lines.map((line, i) => `| ${i % rows === 0 ? 'host1' : '     '} | ${line.padEnd(width)} |`);
+      assert.deepEqual(valuesOf(text.join('\n')), whole, `${rows} rows`);
+    }
+  });
+});
+
+describe('real dumps in tables', { skip: SKIP }, () => {
+  for (const [style, print] of Object.entries(STYLES))
+    it(`give no field a value that is not its own: ${style}`, () => {
+      for (const file of FILES) {
+        const [text, whole] = [textOf(file), givenBy(textOf(file))];
+        for (let width = NARROWEST; width <= WIDEST; width++) {
+          const table = rowsOf(text).flatMap((row) => print(row, width));
+          assertNoOther(table.join('\n'), whole, `${file}, ${width} columns`);
+        }
+      }
+    });
+
+  const quoted = (cell: string): string => `'${cell.replaceAll("'", "''")}'`;
+  for (const mode of ['box', 'table', 'markdown', 'column', 'qbox'])
+    for (const columns of mode === 'markdown' ? ['t, msg, host'] : ['t, msg, host', 'msg'])
+      it(`nor as sqlite3 prints them itself: ${mode}, ${columns}`, (t) => {
+        for (const file of FILES) {
+          const text = textOf(file);
+          const rows = rowsOf(text).map((row) => `(${row.map(quoted).join(',')})`);
+          const asked = `create table l(t, msg, host); insert into l values ${rows.join(',')};`;
+          const widths = [24, 33, 42, 51, 60, 79];
+          const selects = widths.flatMap((width) =>
+            ['', ' --wordwrap on'].map(
+              (by) => `.mode ${mode} --wrap ${width}${by}\nselect ${columns} from l;\n.print ~~~`,
+            ),
+          );
+          const input = `${asked}\n${selects.join('\n')}\n`;
+          const { status, stdout } = spawnSync('sqlite3', [], { input, encoding: 'utf8', maxBuffer: 1 << 26 });
+          if (status !== 0 || !stdout.includes('msg')) return t.skip('sqlite3 is not here, or does not wrap');
+          for (const table of stdout.split('~~~')) assertNoOther(table, givenBy(text), `${file}\n${table}`);
+        }
+      });
+});
