@@ -4,7 +4,7 @@
  * a line whose cells before that are empty.
  */
 import { hitsOf, placesOf } from './hits.js';
-import type { Line } from './lines.js';
+import type { Seen } from './lines.js';
 import { folded } from './template.js';
 import { endsInNumber, endsInReport } from './wrapped.js';
 
@@ -86,12 +86,6 @@ export function isNumber(front: string, below: string, digits: string): boolean 
       return endsInNumber(text, [hit], opens === 'dump' ? below : digits, true);
     })
   );
-}
-
-/** A line as it is looked at: its first characters, without what is for a terminal. */
-export interface Seen extends Line {
-  /** Characters that it has in the log. */
-  readonly length: number;
 }
 
 /** The next line is null where it has nothing but the rest of a number. */

@@ -1,10 +1,8 @@
 /** Finds the dumps in the text of a log, whatever stands before, between and after their lines. */
 import { respelled } from './bare-errors.js';
 import { Builder, type LineContext } from './builder.js';
-import { type Seen, withCells } from './cells.js';
 import { droppedBy } from './dropped.js';
 import type { Dump } from './dump.js';
-import { unescaped } from './escaped.js';
 import {
   type Hit,
   hitsOf,
@@ -16,15 +14,15 @@ import {
   placesOf,
   starts,
 } from './hits.js';
-import type { Line, Log } from './lines.js';
+import type { Line, Log, Seen } from './lines.js';
 import { markOf, unmarked } from './marks.js';
 import { momentOf } from './moments.js';
 import { isPrinted, mayBeBroken, unglued } from './printed.js';
 import { unquoted } from './quoted.js';
 import { choose, familiesByWidth } from './rivals.js';
 import type { Family, Row } from './row.js';
-import { withRows } from './tables.js';
-import { folded, plain } from './template.js';
+import { folded } from './template.js';
+import { wholeLines } from './whole-lines.js';
 import {
   AHEAD,
   endsAmidError,
@@ -35,6 +33,7 @@ import {
   mayEndInHead,
   unwrap,
   WRAPPED,
+  withSource,
   withValue,
 } from './wrapped.js';
 
@@ -44,8 +43,6 @@ const GAP = 200;
 const ANNOUNCED = 12;
 /** The time of a line stands in its first characters, behind the names of hosts and of programs. */
 const FRONT = 300;
-/** Lines longer than this are no line of a dump; the rest of one is not looked at. */
-const LONGEST = 2000;
 const THREAD = /\[ *([TC]\d{1,9})\]/i;
 /** Xen prints it in front of what it refuses, with the name of the function that does. */
 const VCPU = /\bd\d{1,5}v\d{1,5}(?=\[)/;
@@ -54,13 +51,6 @@ const XEN = /\(XEN\)/i;
 const HEADING = /^\s*#+\s*\S/;
 /** The names of commands are of small letters. */
 const PROMPT = /^\s*#\s*[a-z./]/;
-
-function* seen(lines: Iterable<Line>): Generator<Seen> {
-  for (const { text, number } of lines) {
-    const raw = unescaped(text);
-    yield { text: plain(raw.length > LONGEST ? raw.slice(0, LONGEST) : raw), length: raw.length, number };
-  }
-}
 
 class Finder {
   /** The line that is looked at, and those after it that it may have been broken into. */
@@ -97,7 +87,7 @@ class Finder {
 
   find(lines: Iterable<Line>): void {
     let next = 0;
-    for (const line of withCells(withRows(seen(lines)))) {
+    for (const line of wholeLines(lines)) {
       this.#window.push(line);
       if (this.#window.length > AHEAD) this.#step(next++);
     }
@@ -139,6 +129,9 @@ class Finder {
       endsInNumber(text, hits, this.#ahead(1), shown.length >= this.#longest)
     )
       [text, hits] = this.#unwrap(i, [front, this.#lastOf(i, shown)], text, hits);
+    const last = Math.max(i, this.#joined);
+    const told = withSource(text, this.#ahead(last - i + 1));
+    if (told !== null) [text, this.#joined] = [told, last + 1];
     places = placesOf(text);
     if (places.length === 0) {
       this.#between(text);

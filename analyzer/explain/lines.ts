@@ -62,6 +62,12 @@ export interface Line {
   readonly number: number;
 }
 
+/** A line as it is looked at: its first characters, without what is for a terminal. */
+export interface Seen extends Line {
+  /** Characters that it has in the log. */
+  readonly length: number;
+}
+
 /** The end of a line, as `wc -l`, `grep -n` and editors count them; and of one where a log has no such end. */
 const END = /\r?\n/;
 const RETURN = /\r/;

@@ -3,8 +3,9 @@
  * the rest below it, in lines whose other cells are empty.
  */
 import { reportsIn } from './bare-errors.js';
-import { isDivider, isNumber, ONLY_EMPTY_CELLS, REST, type Seen } from './cells.js';
+import { isDivider, isNumber, ONLY_EMPTY_CELLS, REST } from './cells.js';
 import { hitsOf, placesOf } from './hits.js';
+import type { Seen } from './lines.js';
 import { folded } from './template.js';
 
 /** No line of a dump is broken into more. */

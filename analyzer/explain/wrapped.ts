@@ -270,6 +270,16 @@ export function withValue(line: string, next: string, beside: () => readonly str
   return placesOf(folded(joined)).length > placesOf(folded(line)).length ? joined : null;
 }
 
+/** What Linux says behind an EFER that is no field, as far as a line has it, and the whole of that. */
+const EFER_SOURCE = /\bEFER=(?:0x)?[\da-f]{16}(?: ?\([a-z]*)?$/i;
+const WHOLE_SOURCE = /\bEFER=(?:0x)?[\da-f]{16} ?\((?:effective|autoload)\)$/i;
+
+/** A folded line with the next, where what Linux says of an EFER was broken off; null where it was not. */
+export function withSource(text: string, next = ''): string | null {
+  const joined = text + next.replace(QUOTE, '').trimEnd();
+  return EFER_SOURCE.test(text) && WHOLE_SOURCE.test(joined) ? joined : null;
+}
+
 /**
  * A line ends amid a number: in that of a failed entry, where the next makes it one that KVM gives; in that of an
  * instruction, where the next is the rest; in one of a row that may have any number of digits, where they are all of the

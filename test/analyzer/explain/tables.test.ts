@@ -103,6 +103,18 @@ describe('a table that names once what its rows have in common', () => {
   });
 });
 
+describe('real dumps on a narrow terminal', { skip: SKIP }, () => {
+  it('give no field a value that is not its own', () => {
+    for (const file of FILES) {
+      const [text, whole] = [textOf(file), givenBy(textOf(file))];
+      for (let width = 30; width <= WIDEST; width++) {
+        const lines = rowsOf(text).flatMap(([, line]) => piecesOf(line, width).map((piece) => piece.trimEnd()));
+        assertNoOther(lines.join('\n'), whole, `${file}, ${width} columns`);
+      }
+    }
+  });
+});
+
 describe('real dumps in tables', { skip: SKIP }, () => {
   for (const [style, print] of Object.entries(STYLES))
     it(`give no field a value that is not its own: ${style}`, () => {

@@ -446,3 +446,21 @@ describe('dumps that a terminal broke amid words, numbers and heads', () => {
       }
     });
 });
+
+// Since 5.13 dump_vmcs computes an EFER that the entry does not load: then the field has another value, or none.
+describe('an EFER of which a terminal broke off what it is', () => {
+  it('is none of the field', () => {
+    const efer = 'EFER= 0x0000000000000d00';
+    for (const source of ['effective', 'autoload'])
+      for (const prefix of ['', '[ 2311.499061] kvm_intel: ']) {
+        const whole = old.replace(efer, `${efer} (${source})`).replace(/^/gm, prefix);
+        assert.ok(whole.includes(source));
+        const [line = ''] = whole.split('\n').filter((one) => one.includes(source));
+        for (let at = prefix.length + efer.length; at < line.length; at++)
+          for (const by of ['\n', '\n> ']) {
+            const text = whole.replace(line, `${line.slice(0, at)}${by}${line.slice(at)}`);
+            if (by === '\n' || line.charAt(at) === '(') assert.deepEqual(values(text), values(whole), text);
+          }
+      }
+  });
+});
