@@ -14,13 +14,13 @@ const EMPTY_CELLS = /^[\s>|│┃║]+[.…]?(?=x?[\da-f]{1,16}(?!\w))/i;
 export const ONLY_EMPTY_CELLS = /^[\s>|│┃║]*$/;
 /** The rest of a number, and what closes it where nothing else is in the cell. */
 export const REST = /^(x?[\da-f]+)(?:["'\x60)\]},;]+$)?/i;
-/** A line of a list of CPUs or vCPUs begins so as well, and the next one is not known yet. */
-const FIELDS = /^[\da-f]+,? \w+=/i;
 const MARK = /^[.…]/;
 /** A cell that is full ends in digits, or in what stands before them. */
 const FULL = /(?:[\da-f]|0x)(?=[.…]?\s?$)/i;
 const PREFIX = /0x$/i;
 const ERROR = /error\W{0,3}0x$/i;
+/** All of a number that is printed without zeros in front. */
+const NO_ERROR = /error\W{0,3}0x0$/i;
 /** The next column, where nothing but blanks divides them. */
 const NEXT_COLUMN = / {2,}|$/;
 
@@ -71,15 +71,17 @@ const isLacking = (rest: string, below: string): boolean =>
 
 /**
  * A text ends amid a number of a report or of a row: of an error nothing else may be in the cell below. One that has as many
- * digits as its printer always writes is known as cut, and its line, of which the rest is missing, stays as it is.
+ * digits as its printer always writes is known as cut, and its line, of which the rest is missing, stays as it is. Below an
+ * error of any instruction there may be a list.
  * @param digits those below; empty where the next line may be a row of its own, as lines of a dump are
  */
 export function isNumber(front: string, below: string, digits: string): boolean {
+  if (NO_ERROR.test(front)) return false;
   if (PREFIX.test(front)) return ERROR.test(front);
   const text = folded(front);
   const hits = hitsOf(text, placesOf(text), front, true);
   return (
-    endsInReport(front, below, () => (FIELDS.test(below) ? [below] : [])) ||
+    endsInReport(front, below, () => [below]) === true ||
     hits.some((hit) => {
       const { opens, digits: least } = hit.row;
       if (opens !== 'dump' && least.at(-1) !== 1) return false;

@@ -1,6 +1,6 @@
 /** Rows that were broken into lines: by a mail reader between words, by a terminal wherever its width ended. */
 import { VM_INSTRUCTION_ERRORS } from '../detail-bits.js';
-import { isToldByKvm, isToldInFull, reportsIn } from './bare-errors.js';
+import { BARE, isToldByKvm, isToldInFull, reportsIn } from './bare-errors.js';
 import { type Hit, hitsOf, mayGoOn, placesOf } from './hits.js';
 import { mayHaveMore } from './instruction.js';
 import type { Line } from './lines.js';
@@ -120,11 +120,11 @@ const DIGITS = /^\s*x?[\da-f]{1,8}\s*$/i;
 /** The digits that a line ends in, those that the next begins with, and the same where nothing but where it was follows. */
 const LAST_DIGITS = /[\da-f]{1,16}$/i;
 const FIRST_DIGITS = /^x?[\da-f]{1,16}(?!\w)/i;
-const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:[.,;!]?\s*$| (?:for field|returned by|on v?cpu)\b)/i;
+const ONLY_DIGITS = /^x?[\da-f]{1,16}(?:[.,;!]{0,3}\s*$| (?:for field|returned by|on v?cpu)\b)/i;
 /** The rest of what KVM says of an instruction, which has no length of its own; arch/x86/kvm/vmx/vmx.c. */
 const REST_OF_REPORT = /^(?=\s*\S)(x?[\da-f]{0,16})(?: ?(?:err|gpa)=\w{1,18})?\s*$/i;
 
-/** The digits that are the rest of an error, and only fields behind them; with a word among them they may be a count. */
+/** The digits that are the rest of an error, and only fields behind them, or a line of a list of vCPUs. */
 const DIGITS_AND_FIELDS = /^x?[\da-f]{1,2}(?:,? \w{1,40}=(?:"[^"]*"|[^\s",]+))+\s*$/i;
 /** A field that a line ends in. */
 const LAST_FIELD = /=(?:0x)?[\da-f]{1,2}$/i;
@@ -165,11 +165,18 @@ function goesOnAsTold(text: string, next: string): boolean {
 const AT_NUMBER = /[\da-fx]$/i;
 /** What ends a number and with it a bracket or a string, or is followed by more of them. */
 const IN_BRACKETS = /^x?[\da-f]{1,16}([)\]}]|,(?!\d))/i;
-const IN_STRING = /^x?[\da-f]{1,16}(["'\x60])/i;
+const IN_STRING = /^x?[\da-f]{1,16}[.,;!]{0,3}(\\{0,7}["'\x60]|[”’»])/i;
 
-const OPENING_OF: { readonly [closing: string]: string } = { ')': '(', ']': '[', '}': '{' };
-/** Brackets and quotes. An apostrophe amid or behind a word opens none; b'' is a string of Python. */
-const SIGN = /[()[\]{}"\x60]|(?<!(?!\bb)\w)'|(')/g;
+const OPENING_OF: { readonly [closing: string]: string } = {
+  ')': '(',
+  ']': '[',
+  '}': '{',
+  '”': '“',
+  '’': '‘',
+  '»': '«',
+};
+/** Brackets and quotes, of a string in a string with what escapes them. An apostrophe amid or behind a word opens none; b'' is a string of Python. */
+const SIGN = /[()[\]{}“”‘’«»]|\\{0,7}["\x60]|(?<!(?!\bb)\w)'|(')/g;
 const SMILEY = /[:;]-?[()](?=\s|$)/g;
 
 /** The brackets and quotes that are open where a line ends. */
@@ -220,30 +227,35 @@ const isMeant = (value: bigint): boolean => isToldInFull(value) || VM_INSTRUCTIO
 /**
  * A line ends amid the number of a report in any wording: the next makes one of it, or another that alone can be meant. In
  * brackets that the next line closes it goes on, whatever it comes to. Where the next may be a line of its own, the number
- * is what its line says.
+ * is what its line says; null: it is not known which of both.
  * @param beside lines before and behind them
  */
-export function endsInReport(line: string, next: string, beside: () => readonly string[]): boolean {
+export function endsInReport(line: string, next: string, beside: () => readonly string[]): boolean | null {
   const digits = FIRST_DIGITS.exec(next)?.[0];
   if (digits === undefined || !AT_NUMBER.test(line)) return false;
   const end = line.length;
   const across = (text: string): bigint | undefined =>
     reportsIn(text).find(({ from, to }) => from < end && to > end)?.value;
   const joined = across(line + next);
-  const alone = reportsIn(line).find(({ to }) => to === end)?.value;
+  const report = reportsIn(line).find(({ to }) => to === end);
+  const alone = report?.value;
   if (closes(line, next)) return joined === undefined ? alone !== undefined : isMeant(joined);
   if (joined !== undefined && isToldInFull(joined)) return true;
   if (alone !== undefined && isToldByKvm(alone)) return false;
   const isOnly = joined !== undefined && ONLY_DIGITS.test(next);
   if (alone === undefined) return joined !== undefined && (isOnly || isToldTwice(next, joined));
+  // What KVM tells of an entry is no error that no entry has.
+  if (isOnly && report?.says.startsWith(BARE.entry) === true && isToldByKvm(joined)) return true;
   // An error that no entry has is of one digit or of two: where nothing tells that it goes on, it is what the line says.
   if (isNumbered(next, [line, ...beside()])) return false;
   // A sentence that only speaks of the error reports neither number.
   const named = joined ?? across(line + digits);
   if (named !== undefined && isNamed(next, named)) return true;
   if (joined === undefined) return false;
-  const hasFields = LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next);
-  return isMeant(joined) && (isToldTwice(next, joined) || ((isOnly || hasFields) && !FIRST_OF_LIST.test(next)));
+  if (!isMeant(joined)) return false;
+  if (isToldTwice(next, joined)) return true;
+  if (FIRST_OF_LIST.test(next)) return false;
+  return isOnly || (LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next) ? null : false);
 }
 
 /** The next line is the rest of a report of KVM: of its number, as far as that can be longer, or what is behind that. */
@@ -260,11 +272,12 @@ const VALUE = /^[>|#\s]*=\s*(?:0x)?[\da-f]/i;
 
 /**
  * A line with the next one, where a report was broken amid its number, or a row of an open dump before its `=`; null where
- * neither was.
+ * neither was. A number that may have been is left out.
  * @param beside lines before and behind them
  */
 export function withValue(line: string, next: string, beside: () => readonly string[], isOpen: boolean): string | null {
-  if (endsInReport(line, next, beside)) return line + next;
+  const goesOn = endsInReport(line, next, beside);
+  if (goesOn !== false) return goesOn === null ? line.replace(LAST_DIGITS, '') : line + next;
   if (!isOpen || !VALUE.test(next)) return null;
   const joined = `${line} ${next.replace(QUOTE, '')}`;
   return placesOf(folded(joined)).length > placesOf(folded(line)).length ? joined : null;

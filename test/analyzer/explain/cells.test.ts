@@ -139,6 +139,28 @@ describe('lines below others that are no cells', () => {
     for (const list of ['5 rip=0xfff0\n6 rip=0x1000', '0 rip=0xfff0', '5:\n6:'])
       assert.deepEqual(errorsIn(`${line}\n${list.replace(/^/gm, '       ')}`), [2n], list);
   });
+  it('of a list of numbers, and of one in a column whose width is not known', () => {
+    for (const [line, empty] of [
+      [' h | hv: VM-instruction error 2', '   | '],
+      ['│ vm1  │ hv: vm_instruction_error=2', '│      │ '],
+      ['VM    ERROR\nvm1   hv: VM-instruction error 2', '      '],
+      ['vcpu  error\n0  hv: VM-instruction error 2', '   '],
+    ] as const)
+      for (const list of ['5\n6', '5\n6\n7', '5'])
+        assert.deepEqual(errorsIn(`${line}\n${list.replace(/^/gm, empty)}`), [2n], line + list);
+  });
+  it('below an error of QEMU that is none, which has no zero in front', () => {
+    for (const line of [
+      'host1  KVM: entry failed, hardware error 0x0',
+      '| host1 | KVM: entry failed, hardware error 0x0 |',
+    ])
+      for (const below of ['7', '8'])
+        assert.deepEqual(
+          errorsIn(`${line}\n${line.replace(/[^|]/g, ' ').replace(/(?<=^(?:\| {7}\| | {7}(?! *\|))) /, below)}`),
+          errorsIn(line),
+          line,
+        );
+  });
   it('of hexadecimal numbers', () => {
     for (const [line, next] of [
       ['07:18:00  KVM: entry failed, hardware error 0x7  host1', '          f00 bar'],

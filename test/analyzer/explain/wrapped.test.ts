@@ -94,6 +94,11 @@ describe('reports broken amid their number', () => {
     ["hv: can't launch (VM-instruction error ", '26', ')'],
     ["hv: can't launch: 'VM-instruction error ", '26', "'"],
     ["stderr=b'VM-instruction error ", '26', "'"],
+    ['hv: “VM-instruction error ', '25', '”'],
+    ['hv: «VM-instruction error ', '25', '»'],
+    ['{"msg":"hv: \\"VM-instruction error ', '25', '\\""}'],
+    ['"hv: VM-instruction error ', '25', '."'],
+    ['hv: VM-instruction error ', '25', '!!!'],
     ['VM-instruction error ', '12', ''],
     ['VMWRITE failed with VM-instruction error ', '13', ' for field 0x4402'],
     // The number with what the manual calls it (SDM volume 3C, "VM Instruction Error Numbers"), with that in another base, or with more of the state.
@@ -109,9 +114,6 @@ describe('reports broken amid their number', () => {
     ['10:00:00 hv: VM-instruction error ', '18', ': VM entry with executive-VMCS pointer not VMXON pointer'],
     ['VM-instruction error ', '15', ' (VMXON executed in VMX root operation)'],
     ['VM-instruction error ', '20', ' - VMCALL with invalid VM-exit control fields'],
-    ['hv: vm_instruction_error=', '26', ' rip=0x1000'],
-    ['hv: vm_instruction_error=', '26', ', rip=0x1000'],
-    ['level=error vm_instruction_error=', '12', ' cpu=3 msg="guest stopped"'],
     // KVM on instructions, arch/x86/kvm/vmx/vmx.c
     ['kvm: vmread failed: field=', '2032', ''],
     ['kvm: vmwrite failed: field=2032 val=1000 err=', '12', ''],
@@ -131,6 +133,23 @@ describe('reports broken amid their number', () => {
         for (const by of ['', '> ']) assert.deepEqual(values(text.replace(/^(?=.)/gm, by)), whole, text);
       }
     });
+  // A list of vCPUs begins so as well, whose next line is further down.
+  it('are none where fields behind the rest may be of a list', () => {
+    for (const [front, number, rest] of [
+      ['hv: vm_instruction_error=', '26', ' rip=0x1000'],
+      ['hv: vm_instruction_error=', '26', ', rip=0x1000'],
+      ['level=error vm_instruction_error=', '12', ' cpu=3 msg="guest stopped"'],
+      [
+        'hv: run failed, vm_instruction_error=',
+        '25',
+        ' rip=0xfff0 rsp=0x0\n  rax=0\n  rbx=0\n  rcx=0\n6 rip=0x1 rsp=0x0',
+      ],
+    ] as const)
+      for (const by of ['', '> ']) {
+        const text = `boot\n${front}${number.slice(0, 1)}\n${number.slice(1)}${rest}\nbye\n`;
+        assert.deepEqual(findDumps(text.replace(/^(?=.)/gm, by)), [], text);
+      }
+  });
   it('an address of KVM that ends with its line, before the error', () => {
     const front = 'kvm_intel: vmptrld failed: 00000000e8a1c0de/123450000';
     assert.deepEqual(values(`${front}\n err=11\n`), values(`${front} err=11\n`));
