@@ -128,7 +128,8 @@ export function hitsOf(text: string, places: readonly Place[], line = text, isPr
   const anyCase = isOneCase(text);
   const hits = places.flatMap(({ at, rows }) =>
     rows.flatMap((row): Hit[] => {
-      const found = row.behind?.test(text.slice(0, at)) === false ? null : fit(row, text, at, anyCase);
+      const isOther = row.behind?.test(text.slice(0, at)) === false || row.begins?.test(text.slice(at)) === false;
+      const found = isOther ? null : fit(row, text, at, anyCase);
       return found === null ? [] : [{ row, fit: found }];
     }),
   );

@@ -33,6 +33,8 @@ export interface RowSpec {
   readonly says?: string;
   /** What stands before it in the line, blanks folded. */
   readonly behind?: RegExp;
+  /** How its line begins, folded, where the template alone would take what is another's. */
+  readonly begins?: RegExp;
   /** May stand several times in a dump. */
   readonly repeats?: true;
   /** As a template has it. */

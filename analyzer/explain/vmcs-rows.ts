@@ -45,8 +45,8 @@ const EFER_LMA = 1 << 10;
 const EPT = secondary(SECONDARY.ept);
 const TPR_SHADOW = primary(PRIMARY.tprShadow);
 
-/** Behind CR0 stands the host's, whose CR4 was broken off. */
-const NOT_OF_HOST = /^(?!.*\bCR0=[\da-f]{1,16} $)/i;
+/** Between CR0 and CR4 stands the host's, without a prefix: what is left of its line is none of the guest's. */
+const GUEST_CR3 = /^CR3=0x/i;
 
 const XEN_PREFIX = /\(XEN\)/i;
 const NO_XEN_PREFIX = /^(?!.*\(XEN\))/i;
@@ -198,7 +198,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     text: 'CR3 = 0x{GUEST_CR3:16}',
     unless: XEN_4_5,
     within: not(XEN_4_5),
-    behind: NOT_OF_HOST,
+    begins: GUEST_CR3,
   },
   ...only(
     'kvm',
