@@ -106,7 +106,8 @@ const isSpokenOf = ({ row, fit: { from, to } }: Hit, text: string, line: string)
 export const mayHaveEnd = ({ row, fit: { taken } }: Hit): boolean =>
   row.names.includes('error.hardware') && !taken.some(({ value }) => isToldInFull(value));
 
-const NEXT_COLUMN = /^(?: ?[|│┃║]| \w)/;
+/** psql has a mark in front of it where it broke a cell. */
+const NEXT_COLUMN = /^(?:\.? ?[|│┃║]| \w)/;
 /** How programs mark that they cut a line at the width of a terminal, as journalctl does. */
 const CUT_LINE = /^(?:[…⋯]|\.{2,})/;
 /** The beginning of a number of QEMU that was broken in a column, before the next one, or cut: it is not known how it goes on. */

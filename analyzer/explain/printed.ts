@@ -62,27 +62,31 @@ const GLUED = /(?<=[\w.])(?=KVM: entry failed|KVM internal error)/i;
 /** A line with a blank between an error of QEMU and what it follows without one. */
 export const unglued = (line: string): string => line.replace(GLUED, ' ');
 
-/** What happened to a guest, or a program; what may happen to one is said in other forms of the same words. */
+/** What happened to a guest, or a program, once; what may happen to one, or to many, is said in other forms of the same words. */
 const FAILED =
-  '(?:died|failed|failures?|exited|stopped|crashed|err(?:ors?)?|fatal|terminated|aborted|killed|shut (?:down|off)|halted|paused|quit)';
+  '(?:died|failed|failure|exited|stopped|crashed|err(?:or)?|fatal|terminated|aborted|killed|shut (?:down|off)|halted|paused|quit)';
 const FAILING = String.raw`(?:die|fail|exit|stop|crash|err|terminat|abort|kill|shut|halt|paus|quit)\w*`;
+const QUOTE = String.raw`["'\x60“”‘’„«»]`;
 /** In front of brackets: a log says what failed, and then what QEMU said; a full stop in it is one of a name or a number. */
-const SAYS_FAILED = new RegExp(String.raw`\b${FAILED}\b(?:[^.]|\.(?=\S)){0,80}\(["'\x60]?$`, 'i');
+const SAYS_FAILED = new RegExp(String.raw`\b${FAILED}\b(?:[^.]|\.(?=\S)){0,80}\(${QUOTE}?$`, 'i');
 /** But a report of a user compares it with others, or tells that it did not happen, or no longer does. */
 const IS_OTHER = new RegExp(
   [
     String.raw`\b(?:similar|(?<!\b(?:look|seem)s? )(?:un)?like|same as|is not|(?:bug|issue) #?\d|see (?:\(|also|the|bug|issue|report|http))`,
     String.raw`\b(?:no longer|without|previously|fixed in|old (?:\w+ )?(?:vm|guest|host|kernel|one)|no error)\b`,
     String.raw`\b(?:never|not|cannot|\w+n't|nor|would|could|might|may|can)(?: (?:have|has|had|be|been|ever|yet|was|it)\b){0,3} ${FAILING}`,
+    String.raw`\b(?:is|are|be|being|gets?|getting) (?:\w+ )?${FAILING}|\b(?:no|any|such|known|common) (?:\w+ )?(?:failure|error)`,
+    String.raw`\b(?:prevent|avoid|simulat|inject|patch)\w*`,
   ].join('|'),
   'i',
 );
 
+const OPENED = new RegExp(String.raw`\w \(${QUOTE}?$`);
+const CLOSED = new RegExp(String.raw`^(?:\)|${QUOTE}\)?) (?![\w.]+[=:])\w`);
+
 /** An error in brackets, or quoted in brackets, with words behind, but not behind what failed. */
 export const isInSentence = (front: string, rest: string): boolean =>
-  /\w \(["'\x60]?$/.test(front) &&
-  (IS_OTHER.test(front) || !SAYS_FAILED.test(front)) &&
-  /^(?:\)|["'\x60]\)?) (?![\w.]+[=:])\w/.test(rest);
+  OPENED.test(front) && (IS_OTHER.test(front) || !SAYS_FAILED.test(front)) && CLOSED.test(rest);
 
 /** A test that passed (Test Anything Protocol 14, "Test Points"). */
 const PASSED = /^\s*ok\s/;

@@ -50,13 +50,15 @@ const NO_REPORT: readonly RegExp[] = [
   /(?<![\w.])[a-z][\w.]*!?\(\s*b?["'`](?!\w{1,40}["'`]\): )|\{\s*$|['`],\s*$/,
   // of those that end in a semicolon, calls, assignments, strings and what returns or throws; a sentence may end so as well
   /(?:[\w\])]\(|\s[-+|&]?=\s|^\s*[\w.>[\]-]+=|["'`]|\b(?:return|throw|case|goto)\b).*;\s*$/,
-  // commands that look for an error
+  // commands and queries that look for an error, or print or send one
+  /^[+-]?\s*(?:echo|printf|curl)\s|\|[=~] ?\\*["'\x60]|\b(?:expr|query)=["']/,
   /\b(?:[ef]?grep|rg|ag|ack|awk|sed)[\s=]|^\s*[$%]\s/,
   // an entry of an enumeration, a setting of a file or of a command
-  /^\s*["']?(?:pattern|reg(?:ular[ _-]?)?exp?|match(?:es)?|contains|substring|needle|search)["']?: ?["'\x60]/i,
+  /^\s*["']?(?:pattern|reg(?:ular[ _-]?)?exp?|match(?:es)?|contains|substring|needle|search|expr|query)["']?: ?["'\x60]/i,
   /^\s*[A-Z][A-Z0-9_]* = \w+,$|^\s+["']?[a-z]\w*["']?: ?\w+,?$|^\w+=\w+ +[^\s=]*\//,
   // what a test is called, expects, or passed
   /\bPASS(?:ED)?:|^\W*(?:ok|pass(?:ed)?|x(?:fail|pass)|success|skip(?:ped)?)\b|(?:\.{3}|:|--?>?|=>)\s*(?:ok|pass(?:ed)?)\s*$/i,
+  /"(?:outcome|result|status)": ?"pass(?:ed)?"/,
   TEST,
   EXPECTED,
   WANTED,
@@ -99,7 +101,7 @@ const TALK =
 
 /** A report ends there, or goes on with what the number means, where it was, a further value, or the advice of QEMU. */
 const REST =
-  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|(?:\\{1,7}["']|[”’»])(?! [^\s=]+(?:\s|$))|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
+  /^\s*(?:$|(?:\\r|\^M)\s*$|\\r\\n["']\s*$|(?:\\r)?\\n(?:"[,}]|'[,)\]}]|\\[nr]|if you(?:'re| are) run+ing\b|[er]ax=)|\\{1,7}["'](?! [^\s=]+(?:\s|$))|[”’»](?=\s*$|[)\]}"]|,? [\w.]+=)|returned by vm(?:launch|resume)\W*$|in \w{1,80}\+0x|for field 0x|[([{<)\]},;:!"'`](?!=)|\.(?![/=”’»])|if you(?:'re| are) run+ing\b|[-–—=]{1,2}>?\s|vm[- ]?(?:entry|launch|resume)\b|[\w.]{1,40} ?[=:]|(?:on|at|in|for|while|during) (?:p?v?cpu|core|guest|vm\b|l[0-2]\b|rip\b|entering|\d))/i;
 
 /** What a system calls those of its own errors that have the number of one of an entry (POSIX, "Error Numbers"). */
 const OF_SYSTEM =
