@@ -251,8 +251,7 @@ export function endsInReport(line: string, next: string, beside: () => readonly 
   // A sentence that only speaks of the error reports neither number.
   const named = joined ?? across(line + digits);
   if (named !== undefined && isNamed(next, named)) return true;
-  if (joined === undefined) return false;
-  if (!isMeant(joined)) return false;
+  if (joined === undefined || !isMeant(joined)) return false;
   if (isToldTwice(next, joined)) return true;
   if (FIRST_OF_LIST.test(next)) return false;
   return isOnly || (LAST_FIELD.test(line) && DIGITS_AND_FIELDS.test(next) ? null : false);

@@ -11,14 +11,18 @@ import { Malformed } from './malformed.js';
 const FORMAT = 'trapline.format';
 const SAYS = 'trapline.says';
 
-type Arrow = typeof import('apache-arrow') & Pick<typeof import('apache-arrow/ipc/metadata/message'), 'Message'>;
+type Arrow = typeof import('apache-arrow');
+type Messages = typeof import('apache-arrow/ipc/metadata/message');
 
-let loaded: Arrow | null = null;
+const require = createRequire(import.meta.url);
+let loaded: (Arrow & Pick<Messages, 'Message'>) | null = null;
 
 /** Loaded with the first table: that takes longer than most of what does without. */
-function arrow(): Arrow {
-  const require = createRequire(import.meta.url);
-  loaded ??= { ...(require('apache-arrow') as Arrow), ...(require('apache-arrow/ipc/metadata/message') as Arrow) };
+function arrow(): Arrow & Pick<Messages, 'Message'> {
+  if (loaded === null) {
+    const { Message } = require('apache-arrow/ipc/metadata/message') as Messages;
+    loaded = { ...(require('apache-arrow') as Arrow), Message };
+  }
   return loaded;
 }
 

@@ -4,14 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { REGISTERS } from './helpers.js';
-
-type Row = readonly [time: string, text: string, host: string];
-
-/** A cell of as many characters, and what is broken off it. */
-const piecesOf = (text: string, width: number): string[] =>
-  Array.from({ length: Math.max(1, Math.ceil(text.length / width)) }, (_, i) =>
-    text.slice(i * width, (i + 1) * width).padEnd(width),
-  );
+import { blank, divided, piecesOf, psqlWrapped, type Row, rowsOf } from './table-rows.js';
 
 /** As programs print a row whose text is wider than its column. */
 const STYLES: { readonly [name: string]: (row: Row, width: number) => string[] } = {
@@ -19,32 +12,12 @@ const STYLES: { readonly [name: string]: (row: Row, width: number) => string[] }
   box: (row, width) => divided(row, width, '│'),
   column: ([time, text, host], width) =>
     piecesOf(text, width).map((piece, i) =>
-      i === 0 ? `${time}  ${piece}  ${host}` : `${' '.repeat(time.length + 2)}${piece}  ${' '.repeat(host.length)}`,
+      i === 0 ? `${time}  ${piece}  ${host}` : `${blank(time)}  ${piece}  ${blank(host)}`,
     ),
-  'psql, wrapped': ([time, text, host], width) => {
-    const pieces = piecesOf(text, width);
-    return pieces.map((piece, i) => {
-      const goesOn = i < pieces.length - 1 ? '.' : ' ';
-      return i === 0
-        ? ` ${time} | ${piece}${goesOn}| ${host}`
-        : ` ${' '.repeat(time.length)} |.${piece}${goesOn}| ${' '.repeat(host.length)}`;
-    });
-  },
+  'psql, wrapped': psqlWrapped,
   'the text last': ([time, text], width) =>
-    piecesOf(text, width).map((piece, i) => `${i === 0 ? time : ' '.repeat(time.length)} | ${piece}`.trimEnd()),
+    piecesOf(text, width).map((piece, i) => `${i === 0 ? time : blank(time)} | ${piece}`.trimEnd()),
 };
-
-const divided = ([time, text, host]: Row, width: number, by: string): string[] =>
-  piecesOf(text, width).map((piece, i) => {
-    const [front, back] = i === 0 ? [time, host] : [' '.repeat(time.length), ' '.repeat(host.length)];
-    return `${by} ${front} ${by} ${piece} ${by} ${back} ${by}`;
-  });
-
-const rowsOf = (text: string): Row[] =>
-  text
-    .trimEnd()
-    .split('\n')
-    .map((line, i): Row => [`07:18:${String(i).padStart(2, '0')}`, line, 'host1']);
 
 const printed = (style: (row: Row, width: number) => string[], text: string, width: number): string =>
   rowsOf(text)

@@ -6,44 +6,17 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { fixture, REGISTERS, SKIP, shared } from './helpers.js';
-
-type Row = readonly [time: string, text: string, host: string];
-
-const rowsOf = (text: string): Row[] =>
-  text
-    .trimEnd()
-    .split('\n')
-    .map((line, i): Row => [`07:${String(18 + Math.floor(i / 60))}:${String(i % 60).padStart(2, '0')}`, line, 'host1']);
-
-/** What a cell of as many characters has in each of its lines. */
-const piecesOf = (text: string, width: number): string[] =>
-  Array.from({ length: Math.max(1, Math.ceil(text.length / width)) }, (_, i) =>
-    text.slice(i * width, (i + 1) * width).padEnd(width),
-  );
-
-const blank = (text: string): string => ' '.repeat(text.length);
+import { blank, divided, piecesOf, psqlWrapped, type Row, rowsOf } from './table-rows.js';
 
 /** As programs print rows whose text is wider than its column. */
 const STYLES: { readonly [name: string]: (row: Row, width: number) => string[] } = {
-  'sqlite3, markdown': ([time, text, host], width) =>
-    piecesOf(text, width).map((piece, i) => {
-      const [front, back] = i === 0 ? [time, host] : [blank(time), blank(host)];
-      return `| ${front} | ${piece} | ${back} |`;
-    }),
-  'sqlite3, box': ([time, text, host], width) => [
-    `├${'─'.repeat(time.length + 2)}┼${'─'.repeat(width + 2)}┼${'─'.repeat(host.length + 2)}┤`,
-    ...piecesOf(text, width).map((piece, i) => {
-      const [front, back] = i === 0 ? [time, host] : [blank(time), blank(host)];
-      return `│ ${front} │ ${piece} │ ${back} │`;
-    }),
-  ],
-  'psql, wrapped': ([time, text, host], width) => {
-    const pieces = piecesOf(text, width);
-    return pieces.map((piece, i) => {
-      const goesOn = i < pieces.length - 1 ? '.' : ' ';
-      return i === 0 ? ` ${time} | ${piece}${goesOn}| ${host}` : ` ${blank(time)} |.${piece}${goesOn}| ${blank(host)}`;
-    });
+  'sqlite3, markdown': (row, width) => divided(row, width, '|'),
+  'sqlite3, box': (row, width) => {
+    const [time, , host] = row;
+    const ruler = `├${'─'.repeat(time.length + 2)}┼${'─'.repeat(width + 2)}┼${'─'.repeat(host.length + 2)}┤`;
+    return [ruler, ...divided(row, width, '│')];
   },
+  'psql, wrapped': psqlWrapped,
   'the text first': ([, text, host], width) =>
     piecesOf(text, width).map((piece, i) => `| ${piece} | ${i === 0 ? host : blank(host)} |`),
   'psql, the text last': ([time, text], width) => {
