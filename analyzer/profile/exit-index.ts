@@ -119,15 +119,17 @@ export class ExitCells {
   index(exit: WalkedExit): number {
     const key = this.#key;
     const marks =
-      (exit.failed ? WHAT.failed : 0) | (exit.hasRip ? WHAT.hasRip : 0) | (exit.reflected ? WHAT.reflected : 0);
+      (exit.failed === true ? WHAT.failed : 0) |
+      (exit.hasRip === true ? WHAT.hasRip : 0) |
+      (exit.reflected === true ? WHAT.reflected : 0);
     key[CELL.lane] = exit.lane;
     key[CELL.what] = packWhat(exit.level, exit.key.tag, exit.isa, marks);
     key[CELL.reasonLow] = exit.reasonLow;
     key[CELL.reasonHigh] = exit.reasonHigh;
     key[CELL.keyLow] = exit.key.low;
     key[CELL.keyHigh] = exit.key.high;
-    key[CELL.ripLow] = exit.hasRip ? exit.ripLow : 0;
-    key[CELL.ripHigh] = exit.hasRip ? exit.ripHigh : 0;
+    key[CELL.ripLow] = exit.hasRip === true ? exit.ripLow : 0;
+    key[CELL.ripHigh] = exit.hasRip === true ? exit.ripHigh : 0;
     return this.#cell(key);
   }
 

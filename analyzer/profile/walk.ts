@@ -130,7 +130,7 @@ export class ExitWalker {
   wants(kind: number, id: number): boolean {
     if (WORK[kind] === undefined) return true;
     const { open, exit } = this.#lane(id);
-    return open && exit.key.tag === 0;
+    return open === true && exit.key.tag === 0;
   }
 
   /** Takes one event, in order. */
@@ -140,14 +140,14 @@ export class ExitWalker {
     if (clock.unit === null) clock.unit = event.hasTick ? 'cycles' : event.hasTime ? 'ns' : null;
     this.kinds[kind] = (this.kinds[kind] as number) + 1;
     const lane = this.#lane(event.vcpu);
-    const isTimed = clock.unit === 'ns' ? event.hasTime : event.hasTick;
+    const isTimed = (clock.unit === 'ns' ? event.hasTime : event.hasTick) === true;
     if (isTimed) visit(lane, event);
     if (kind === EVENT_KINDS.exit || kind === EVENT_KINDS.entry_failed) this.#exit(seq, event, lane, isTimed);
     else if (kind === EVENT_KINDS.entry) this.#entry(event, lane, isTimed);
     else if (kind === EVENT_KINDS.lost) this.#gap(event);
-    else if (lane.running && kind === EVENT_KINDS.userspace_exit) fail(lane, event);
+    else if (kind === EVENT_KINDS.userspace_exit && lane.running === true) fail(lane, event);
     else if (kind === EVENT_KINDS.vmfail) refuse(lane, event);
-    else if (lane.open && lane.exit.key.tag === 0) tellWork(event, lane.exit.key);
+    else if (lane.open === true && lane.exit.key.tag === 0) tellWork(event, lane.exit.key);
     if (kind === EVENT_KINDS.emulate) this.#learn(event);
   }
 
@@ -199,9 +199,9 @@ export class ExitWalker {
     const { exit } = lane;
     this.exits += 1;
     // our own machine records no entry of one that failed: it was tried all the same
-    if (kind === EVENT_KINDS.entry_failed && !lane.running) lane.entries += 1;
+    if (kind === EVENT_KINDS.entry_failed && lane.running !== true) lane.entries += 1;
     // an entry that failed was none: its guest did not run
-    exit.guest = lane.running && kind === EVENT_KINDS.exit ? since(lane, event, isTimed) : -1;
+    exit.guest = lane.running === true && kind === EVENT_KINDS.exit ? since(lane, event, isTimed) : -1;
     account(lane, fromLevel, SUM.guest, exit.guest);
     lane.running = false;
     lane.open = true;
@@ -223,7 +223,7 @@ export class ExitWalker {
 
   #entry(event: WalkedEvent, lane: Lane, isTimed: boolean): void {
     lane.entries += 1;
-    if (lane.open) {
+    if (lane.open === true) {
       const { exit } = lane;
       const { toLevel } = event;
       const known = toLevel !== UNKNOWN_LEVEL && exit.level !== UNKNOWN_LEVEL;
@@ -237,7 +237,7 @@ export class ExitWalker {
   }
 
   #close(lane: Lane, time: number): void {
-    if (!lane.open) return;
+    if (lane.open !== true) return;
     lane.open = false;
     lane.exit.time = time;
     this.#take(lane.exit);
@@ -274,7 +274,7 @@ function begin(lane: Lane, { timeLow, timeHigh }: WalkedEvent, isTimed: boolean)
 
 /** Time from what began last on a lane to an event; -1 where it is not known, or the clock went back. */
 function since({ timed, low, high }: Lane, { timeLow, timeHigh }: WalkedEvent, isTimed: boolean): number {
-  if (!timed || !isTimed) return -1;
+  if (timed !== true || isTimed !== true) return -1;
   return Math.max(-1, ((timeHigh >>> 0) - (high >>> 0)) * HIGH + ((timeLow >>> 0) - (low >>> 0)));
 }
 
@@ -308,7 +308,7 @@ function levelTimes(sums: Float64Array): LevelTime[] {
 function visit(lane: Lane, { timeLow, timeHigh }: WalkedEvent): void {
   const low = timeLow | 0;
   const high = timeHigh | 0;
-  if (lane.seen && isBefore(high, low, lane.lastHigh, lane.lastLow)) {
+  if (lane.seen === true && isBefore(high, low, lane.lastHigh, lane.lastLow)) {
     if (isBefore(high, low, lane.firstHigh, lane.firstLow)) {
       lane.firstLow = low;
       lane.firstHigh = high;
@@ -317,7 +317,7 @@ function visit(lane: Lane, { timeLow, timeHigh }: WalkedEvent): void {
   }
   lane.lastLow = low;
   lane.lastHigh = high;
-  if (lane.seen) return;
+  if (lane.seen === true) return;
   lane.seen = true;
   lane.firstLow = low;
   lane.firstHigh = high;

@@ -153,7 +153,8 @@ export class Assembly {
     if (row.problem !== null) this.damage(row.line, row.problem, utf8.decode(row.text.subarray(0, row.textLength)));
     this.#answer(row, lane);
     place(row, lane, this.#seq);
-    if (row.hasTime || row.hasTick) lane.reach(-1, row.timeLow, row.timeHigh, row.hasTick && !row.hasTime);
+    if (row.hasTime === true) lane.reach(-1, row.timeLow, row.timeHigh, false);
+    else if (row.hasTick === true) lane.reach(-1, row.timeLow, row.timeHigh, true);
     this.#write(row);
   }
 
@@ -162,7 +163,7 @@ export class Assembly {
    * it may not be left out: only the last of a lane leaves a trace, so that neither the first nor one that is late may.
    */
   pass(lane: Lane, kind: number, timeLow: number, timeHigh: number, inTicks: boolean): boolean {
-    if (!lane.seen || !lane.reach(kind, timeLow, timeHigh, inTicks)) return false;
+    if (lane.seen !== true || lane.reach(kind, timeLow, timeHigh, inTicks) !== true) return false;
     this.#kinds[kind] = (this.#kinds[kind] as number) + 1;
     this.#seq += 1;
     return true;

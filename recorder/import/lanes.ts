@@ -82,7 +82,7 @@ export class Lane {
    * lane, which stays: the recording is out of order.
    */
   reach(passed: number, low: number, high: number, inTicks: boolean): boolean {
-    if (this.seen && later(this.lastHigh, this.lastLow, high | 0, low | 0)) return false;
+    if (this.seen === true && later(this.lastHigh, this.lastLow, high | 0, low | 0)) return false;
     this.seen = true;
     this.passed = passed;
     this.lastLow = low | 0;

@@ -139,8 +139,8 @@ export function importRecords(records: readonly Made[]): {
   records.forEach(({ format, source, bytes }, i) => {
     formats.add(format.system, source);
     const program = intake.program(format.id, formats);
-    const time = { timeLow: 1_000_000_000 + 1000 * i, timeHigh: 0 };
-    intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0);
+    const time = 1_000_000_000 + 1000 * i;
+    intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, 0, true, 1, -1, 0);
   });
   intake.finish(memorySource(new Uint8Array(0)), 'test');
   return { rows, writer };

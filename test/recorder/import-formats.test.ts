@@ -25,9 +25,8 @@ function textOf(format: EventFormat, source: string): string {
   const formats = new Formats();
   formats.add(format.system, source);
   const intake = new Intake(() => writer, true, {});
-  const time = { timeLow: 0, timeHigh: 0 };
   const program = intake.program(format.id, formats);
-  intake.record(program, new DataView(bytes.buffer), 0, bytes.length, time, true, 1, -1, 0);
+  intake.record(program, new DataView(bytes.buffer), 0, bytes.length, 0, 0, true, 1, -1, 0);
   assert.equal(program.long, program.steps.length); // what lies behind the steps is slow to look at
   intake.finish(memorySource(bytes), 'test');
   return text;

@@ -26,7 +26,8 @@ const NOT_TIME = new Set(['counter', 'uptime', TSC, 'ppc-tb', 's390-tod']);
 
 export class Clock {
   readonly hasTime: boolean;
-  readonly #plain: boolean;
+  /** Stamps are times as they are. */
+  readonly isPlain: boolean;
   readonly #scaled: boolean;
   /** Digits of 16 bits, lowest first, so that a product of two and their sums are exact. */
   readonly #multiplier: readonly [number, number];
@@ -41,7 +42,7 @@ export class Clock {
   /** `offset` in nanoseconds; `clock` is the name of the one that was recorded with. */
   constructor(tsc: TscClock | null, offset: bigint, clock: string) {
     this.hasTime = tsc !== null || !NOT_TIME.has(clock);
-    this.#plain = tsc === null && offset === 0n;
+    this.isPlain = tsc === null && offset === 0n;
     this.#scaled = tsc !== null;
     const multiplier = Number(tsc?.multiplier ?? 1n);
     this.#multiplier = [multiplier & 0xffff, multiplier >>> 16];
@@ -54,7 +55,7 @@ export class Clock {
   at(low: number, high: number): this {
     this.timeLow = low;
     this.timeHigh = high;
-    if (this.#plain) return this;
+    if (this.isPlain) return this;
     if (this.#scaled) this.#scale(low, high);
     const sum = (this.timeLow >>> 0) + this.#offsetLow;
     this.timeHigh = (this.timeHigh + this.#offsetHigh + (sum >= HALF ? 1 : 0)) | 0;

@@ -51,7 +51,7 @@ export class RecordDecoder {
 
   /** Thread of a record, or -1. */
   thread(program: Program, view: DataView, at: number): number {
-    return program.pid < 0 ? -1 : view.getInt32(at + program.pid, this.little);
+    return program.pid < 0 ? -1 : view.getInt32(at + program.pid, this.little === true);
   }
 
   /** A record says only what one before it said: an instruction that is known. */
@@ -74,11 +74,11 @@ export class RecordDecoder {
     row: EventRow,
     lane: Lane,
   ): void {
-    if (!program.bound) bind(program, sink, this.#wanted);
+    if (program.bound !== true) bind(program, sink, this.#wanted);
     this.vcpu = -1;
     row.kind = program.kind;
     row.tracepoint = program.tracepoint;
-    if (program.isBare && lane.vcpu !== null) return;
+    if (program.isBare === true && lane.vcpu !== null) return;
     if (program.event === null) row.put(FIELD.code, program.tracepoint, 0);
     if (program.flags !== 0) row.put(FIELD.flags, program.flags, 0);
     if (program.copied !== 0) this.#copy(program, view, at, row);
@@ -91,7 +91,7 @@ export class RecordDecoder {
   }
 
   #copy({ copies, copied }: Program, view: DataView, at: number, row: EventRow): void {
-    const { little } = this;
+    const little = this.little === true;
     const { words } = row;
     for (let i = 0; i < copies.length; i += 3) {
       const from = at + (copies[i] as number);

@@ -9,7 +9,6 @@ import { Clock, COUNTS_TSC, scaleOf, TSC } from './clock.js';
 import { Growth, HELD } from './compression.js';
 import { Intake } from './intake.js';
 import { blockSize, CompressedPages, PlainPages } from './pages.js';
-import type { Program } from './program.js';
 import { Merge, type Pages, RingCursor } from './ring.js';
 import { Passage } from './rounds.js';
 import { readAhead, Scanner } from './scanner.js';
@@ -39,6 +38,7 @@ class ClockedCursor extends RingCursor {
 
 class TraceDatImport implements Work {
   readonly #file: TraceDat;
+  readonly #little: boolean;
   readonly #intake: Intake;
   /** By the name of the clock that a buffer was recorded with. */
   readonly #clocks = new Map<string, Clock>();
@@ -53,6 +53,7 @@ class TraceDatImport implements Work {
   constructor(file: TraceDat, open: () => TraceWriter, options: ImportOptions) {
     this.#options = options;
     this.#file = file;
+    this.#little = file.little;
     this.#intake = new Intake(open, file.little, options, file.commands);
     this.#intake.where = this.#where;
     for (const problem of file.problems) this.#intake.damage(problem);
@@ -151,26 +152,20 @@ class TraceDatImport implements Work {
   }
 
   run(): void {
-    const { formats, little, bytes } = this.#file;
+    const { formats, bytes } = this.#file;
     const type = formats.common('common_type');
     if (type === null || type.size !== 2) {
       throw new ImportError('CORRUPT', bytes.name, 'no event format that says where common_type is');
     }
     const merge = new Merge(this.#cursors());
     this.#merge = merge;
-    const intake = this.#intake;
     const order = this.#order;
-    const typeAt = type.offset;
-    const typeEnd = typeAt + 2;
     const total = this.#file.buffers.reduce((sum, { cpus }) => sum + cpus.reduce((all, { size }) => all + size, 0), 0);
     let count = 0;
     for (let cursor = merge.first(); cursor !== undefined; cursor = merge.first()) {
       if (order.isLoose) order.passes(cursor.timeLow, cursor.timeHigh);
       if (cursor.missed !== 0) this.#missed(cursor);
-      if (cursor.length >= typeEnd) {
-        const id = cursor.view.getUint16(cursor.at + typeAt, little);
-        this.#record(intake.program(id, formats), cursor);
-      } else this.#damage(new ImportError('CORRUPT', this.#where(), `a record of ${cursor.length} bytes`));
+      this.#record(cursor, type.offset);
       merge.advance();
       count += 1;
       if ((count & PROGRESS) === 0) this.#options.progress?.(Math.min(total, count * 40), total);
@@ -178,16 +173,28 @@ class TraceDatImport implements Work {
     this.#remainder();
   }
 
-  #record(program: Program, cursor: ClockedCursor): void {
+  /** Takes the record at hand, whose number of its event lies at `typeAt`. */
+  #record(cursor: ClockedCursor, typeAt: number): void {
+    const intake = this.#intake;
     const { view, at, length, clock } = cursor;
+    if (length < typeAt + 2) {
+      this.#damage(new ImportError('CORRUPT', this.#where(), `a record of ${length} bytes`));
+      return;
+    }
+    const program = intake.program(view.getUint16(at + typeAt, this.#little === true), this.#file.formats);
     if (length < program.size) {
       const why = `${program.format.name} has ${length} bytes, its format says ${program.size}`;
       this.#damage(new ImportError('CORRUPT', this.#where(), why));
       return;
     }
-    const thread = this.#intake.decoder.thread(program, view, at);
-    const time = clock.at(cursor.timeLow, cursor.timeHigh);
-    this.#intake.record(program, view, at, length, time, clock.hasTime, thread, -1, cursor.cpu);
+    const thread = intake.decoder.thread(program, view, at);
+    let { timeLow, timeHigh } = cursor;
+    if (clock.isPlain !== true) {
+      clock.at(timeLow, timeHigh);
+      timeLow = clock.timeLow;
+      timeHigh = clock.timeHigh;
+    }
+    intake.record(program, view, at, length, timeLow, timeHigh, clock.hasTime, thread, -1, cursor.cpu);
   }
 
   #missed(cursor: RingCursor): void {

@@ -80,19 +80,24 @@ export class Intake {
     view: DataView,
     at: number,
     length: number,
-    { timeLow, timeHigh }: { readonly timeLow: number; readonly timeHigh: number },
+    timeLow: number,
+    timeHigh: number,
     hasTime: boolean,
     thread: number,
     process: number,
     cpu: number,
   ): void {
     const { trace, decoder } = this;
-    if (program.nested) trace.learnNested(thread);
-    trace.flush();
-    const hasTick = this.cycles && !hasTime;
+    if (program.mute === true && this.#passes(program, timeLow, timeHigh, hasTime, thread) === true) return;
+    if (program.nested === true) trace.learnNested(thread);
+    if (trace.heldLane !== null) trace.flush();
+    const hasTick = this.cycles === true && !hasTime;
     const lane = this.lane(thread, process, cpu);
-    if (!program.acts && this.leavesOut && (hasTime || hasTick) && this.#isIdle(program, view, at, lane)) {
-      if (trace.pass(lane, program.kind, timeLow, timeHigh, hasTick)) return;
+    if (this.leavesOut === true && program.acts !== true && (hasTime === true || hasTick)) {
+      const isPassed =
+        this.#isIdle(program, view, at, lane) === true &&
+        trace.pass(lane, program.kind, timeLow, timeHigh, hasTick) === true;
+      if (isPassed) return;
     }
     const { row } = trace;
     row.clear();
@@ -105,12 +110,22 @@ export class Intake {
     trace.end(lane);
   }
 
+  /** Passes over a record of a kind that nobody wants; false where it is to be taken as any other. */
+  #passes(program: Program, timeLow: number, timeHigh: number, hasTime: boolean, thread: number): boolean {
+    if (program.acts === true || this.leavesOut !== true || hasTime !== true) return false;
+    const { trace } = this;
+    const lane = trace.lanes.known(thread);
+    if (lane === undefined || (lane.vcpu === null && program.namesVcpu === true)) return false;
+    if (trace.heldLane !== null) trace.flush();
+    return trace.pass(lane, program.kind, timeLow, timeHigh, false);
+  }
+
   /** Nobody wants a record, and nothing is to be learnt from it. */
   #isIdle(program: Program, view: DataView, at: number, lane: Lane): boolean {
-    if (program.namesVcpu && lane.vcpu === null) return false;
-    if (program.mute) return true;
+    if (program.namesVcpu === true && lane.vcpu === null) return false;
+    if (program.mute === true) return true;
     const taker = this.#taker;
-    return taker !== null && (!taker.wants(program.kind, lane.id) || this.decoder.repeats(program, view, at));
+    return taker !== null && (taker.wants(program.kind, lane.id) === false || this.decoder.repeats(program, view, at));
   }
 
   /** Takes an event that has no columns, only text. */

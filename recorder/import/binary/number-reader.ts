@@ -14,7 +14,7 @@ export class NumberReader {
 
   /** Reads a number of |width| bytes, 1, 2, 4 or 8; below zero it is signed, and its sign fills 64 bits. */
   read(view: DataView, at: number, width: number): void {
-    const { little } = this;
+    const little = this.little === true;
     if (width === 8 || width === -8) {
       const first = view.getInt32(at, little);
       const second = view.getInt32(at + 4, little);

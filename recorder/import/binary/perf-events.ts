@@ -149,7 +149,8 @@ export class PerfEvents {
       view,
       at + raw + 4,
       length,
-      record,
+      record.timeLow,
+      record.timeHigh,
       hasTime,
       tid < 0 ? -1 : view.getInt32(at + tid + 4, true),
       tid < 0 ? -1 : view.getInt32(at + tid, true),
@@ -185,7 +186,9 @@ export class PerfEvents {
       return;
     }
     this.#begin();
-    this.#intake.record(program, view, at + raw + 4, length, record, attribute.layout.time >= 0, thread, process, cpu);
+    const { timeLow, timeHigh } = record;
+    const hasTime = attribute.layout.time >= 0;
+    this.#intake.record(program, view, at + raw + 4, length, timeLow, timeHigh, hasTime, thread, process, cpu);
     this.#meet(attribute, program, record);
   }
 

@@ -72,7 +72,7 @@ export class RingCursor {
 
   /** Moves to the next record; false at the end. */
   next(): boolean {
-    const little = this.#little;
+    const little = this.#little === true;
     const { timeLow, timeHigh } = this;
     for (;;) {
       if (this.#next + 4 > this.#end) {
@@ -209,35 +209,52 @@ export interface Timed {
 }
 
 function before(a: Timed, b: Timed): boolean {
-  if (a.timeHigh !== b.timeHigh) return later(b.timeHigh, 0, a.timeHigh, 0);
-  return a.timeLow === b.timeLow ? a.cpu < b.cpu : later(0, b.timeLow, 0, a.timeLow);
+  const { timeHigh, timeLow } = a;
+  if (timeHigh !== b.timeHigh) return timeHigh >>> 0 < b.timeHigh >>> 0;
+  return timeLow === b.timeLow ? a.cpu < b.cpu : timeLow >>> 0 < b.timeLow >>> 0;
 }
 
-/** Sources in the order of time: a heap whose root is the earliest. */
+/** Sources in the order of time: the earliest, and a heap of the others, whose root it is compared with. */
 export class Merge<T extends Timed> {
   readonly #heap: T[] = [];
+  #first: T | undefined;
 
   constructor(sources: Iterable<T>) {
     for (const source of sources) if (source.next()) this.#heap.push(source);
     for (let i = (this.#heap.length >> 1) - 1; i >= 0; i--) this.#sink(i);
+    this.#first = this.#pop();
   }
 
   /** The source whose current item is the earliest. */
   first(): T | undefined {
-    return this.#heap[0];
+    return this.#first;
   }
 
   /** Moves the first source on. */
   advance(): void {
-    const heap = this.#heap;
-    const first = heap[0];
+    const first = this.#first;
     if (first === undefined) return;
-    if (!first.next()) {
-      const last = heap.pop();
-      if (last === undefined || heap.length === 0) return;
-      heap[0] = last;
+    if (first.next() === false) {
+      this.#first = this.#pop();
+      return;
     }
+    const heap = this.#heap;
+    if (heap.length === 0) return;
+    const second = heap[0] as T;
+    if (!before(second, first)) return;
+    this.#first = second;
+    heap[0] = first;
     if (heap.length > 1) this.#sink(0);
+  }
+
+  #pop(): T | undefined {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return last;
+    const [root] = heap;
+    heap[0] = last;
+    this.#sink(0);
+    return root;
   }
 
   #sink(from: number): void {
