@@ -198,7 +198,8 @@ const QEMU_ROWS: readonly RowSpec[] = [
     'DR6={qemu.dr6:=16} DR7={qemu.dr7:16}',
   ),
   ...may('registers', 'DR6={qemu.dr6:=8} DR7={qemu.dr7:8-8}'),
-  ...must('registers', 'EFER={qemu.efer:16}'),
+  // Linux prints that of a VMCS with a prefix (dump_vmcs of arch/x86/kvm/vmx/vmx.c).
+  { section: 'registers', text: 'EFER={qemu.efer:16}', begins: /^EFER=(?!0x)/i },
 ];
 
 /** A line that says that an instruction or an entry failed, and needs no dump around it. */

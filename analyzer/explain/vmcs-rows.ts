@@ -47,6 +47,8 @@ const TPR_SHADOW = primary(PRIMARY.tprShadow);
 
 /** Between CR0 and CR4 stands the host's, without a prefix: what is left of its line is none of the guest's. */
 const GUEST_CR3 = /^CR3=0x/i;
+/** QEMU prints its own without a prefix (target/i386/cpu-dump.c). */
+const withPrefix = (row: RowSpec): RowSpec => ({ ...row, begins: /^EFER=0x/i });
 
 const XEN_PREFIX = /\(XEN\)/i;
 const NO_XEN_PREFIX = /^(?!.*\(XEN\))/i;
@@ -230,7 +232,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
   ...must('guest', 'Sysenter RSP={GUEST_SYSENTER_ESP:16} CS:RIP={GUEST_SYSENTER_CS:4}:{GUEST_SYSENTER_EIP:16}'),
   ...must('guest', ...segments(kvmSegment, kvmTable)).map((row) => ({ ...row, unless: XEN_4_6 })),
   ...only('xen', must('guest', ...segments(xenSegment, xenTable))).map((row) => ({ ...row, unless: XEN_4_5 })),
-  ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}'),
+  ...when(either(entry(ENTRY.loadEfer), SINCE_5_13), 'guest', 'EFER = 0x{GUEST_IA32_EFER:16}').map(withPrefix),
   ...may('guest', 'EFER(VMCS) = 0x{GUEST_IA32_EFER:16}', 'EFER(MSR LL) = 0x{efer.list:16}'),
   ...whenOrXen45(entry(ENTRY.loadPat), 'guest', 'PAT = 0x{GUEST_IA32_PAT:16}'),
   ...only('xen', whenever(XEN_4_5, 'guest', ...Object.values(FORMS_4_5.guest))),
@@ -263,7 +265,7 @@ export const VMCS_ROWS: readonly RowSpec[] = [
     'CR0={HOST_CR0:16} CR3={HOST_CR3:16} CR4={HOST_CR4:16}',
     'Sysenter RSP={HOST_IA32_SYSENTER_ESP:16} CS:RIP={HOST_IA32_SYSENTER_CS:4}:{HOST_IA32_SYSENTER_EIP:16}',
   ),
-  ...when(exit(EXIT.loadEfer), 'host', 'EFER = 0x{HOST_IA32_EFER:16}'),
+  ...when(exit(EXIT.loadEfer), 'host', 'EFER = 0x{HOST_IA32_EFER:16}').map(withPrefix),
   ...whenOrXen45(exit(EXIT.loadPat), 'host', 'PAT = 0x{HOST_IA32_PAT:16}'),
   ...when(exit(EXIT.loadPerf), 'host', 'PerfGlobCtl = 0x{HOST_IA32_PERF_GLOBAL_CTRL:16}'),
   ...msrLists('host'),

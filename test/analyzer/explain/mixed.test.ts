@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Dump } from '../../../analyzer/explain/dump.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
-import { broken, explained, fixture, ids, only, random } from './helpers.js';
+import { broken, explained, fixture, healthy, ids, only, REGISTERS, random } from './helpers.js';
 
 const bare = (name: string): string[] =>
   fixture(name)
@@ -91,6 +91,35 @@ describe('two dumps whose lines are mixed, without caller ids', () => {
         );
     }
   });
+});
+
+describe('a dump of a VMCS and the registers of QEMU, whose lines are mixed', () => {
+  // dump_vmcs prints `EFER= 0x%016llx`, or `EFER =     0x%016llx` before 5.13, and QEMU `EFER=%016" PRIx64`.
+  const linux = healthy.trimEnd().split('\n');
+  const qemu = REGISTERS.replace('EFER=0000000000000000', 'EFER=0000000000000500').trimEnd().split('\n');
+  for (const [name, print] of [
+    ['of 6.1', (line: string) => line],
+    ['of 4.19', (line: string) => line.replace('EFER= 0x', 'EFER =     0x')],
+  ] as const)
+    it(`each has its own EFER: ${name}`, () => {
+      const next = random(0xefe2);
+      for (let round = 0; round < 60; round++) {
+        const text = mix([linux.map(print), qemu], 1 + (round % 12), next).join('\n');
+        const told = findDumps(text).map(({ format, values, damage }) => [
+          format,
+          ['GUEST_IA32_EFER', 'HOST_IA32_EFER', 'qemu.efer'].map((field) => values.get(field)?.value),
+          damage.map(({ kind }) => kind),
+        ]);
+        assert.deepEqual(
+          told.sort(),
+          [
+            ['kvm-vmcs', [0n, 0xd01n, undefined], []],
+            ['qemu', [undefined, undefined, 0x500n], []],
+          ],
+          text,
+        );
+      }
+    });
 });
 
 describe('dumps one after the other', () => {
