@@ -203,10 +203,18 @@ export const LAYOUTS: readonly Layout[] = [
       flag(3, 'EPT: readable'),
       flag(4, 'EPT: writable'),
       flag(5, 'EPT: executable'),
+      // Undefined without "mode-based execute control for EPT".
+      flag(6, 'EPT: executable in user mode (mode-based control)'),
       flag(7, 'linear address valid'),
       bit(8, 'access was', { 0: 'of a page walk', 1: 'to the translation' }),
+      // Undefined where IA32_VMX_EPT_VPID_CAP has no bit 22.
+      flag(9, 'user-mode linear address (advanced information)'),
+      flag(10, 'writable linear address (advanced information)'),
+      flag(11, 'execute-disable linear address (advanced information)'),
       flag(12, 'NMI unblocking due to IRET'),
       flag(13, 'shadow stack'),
+      flag(14, 'EPT: supervisor shadow stack'),
+      flag(15, 'guest-paging verification'),
       flag(16, 'asynchronous'),
     ],
   },

@@ -1,5 +1,5 @@
 /** Values of a dump in words, bit by bit. */
-import { LAYOUTS } from '../detail-bits.js';
+import { type Bits, LAYOUTS } from '../detail-bits.js';
 import { BITS, type BitField, DEFAULT_ONES } from './bits.js';
 import { type Dump, FORMATS } from './dump.js';
 import { in64BitMode, isCanonical, linearBitsOf } from './linear.js';
@@ -12,8 +12,8 @@ export interface Decoded {
   readonly says: readonly string[];
 }
 
-const cut = (value: bigint, { high, low }: BitField): bigint =>
-  (value >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
+const maskOf = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
+const cut = (value: bigint, { high, low }: BitField): bigint => (value >> BigInt(low)) & maskOf(high - low + 1);
 
 function spell(value: bigint, field: BitField): string | null {
   const part = cut(value, field);
@@ -60,12 +60,12 @@ export function decodeBits(field: string, value: bigint): string[] {
 
 function spellAll(field: string, value: bigint, layout: readonly BitField[]): string[] {
   const said = layout.map((bits) => spell(value, bits)).filter((text) => text !== null);
-  const named = layout.reduce(
-    (mask, { high, low }) => mask | (((1n << BigInt(high - low + 1)) - 1n) << BigInt(low)),
-    0n,
-  );
-  const rest = value & ~named & ~(DEFAULT_ONES[field] ?? 0n);
-  return rest === 0n ? said : [...said, `bits without a name: 0x${rest.toString(16)}`];
+  return [...said, ...sayRest(value & ~(DEFAULT_ONES[field] ?? 0n), layout)];
+}
+
+function sayRest(value: bigint, layout: readonly { readonly high: number; readonly low: number }[]): string[] {
+  const rest = layout.reduce((left, { high, low }) => left & ~(maskOf(high - low + 1) << BigInt(low)), value);
+  return rest === 0n ? [] : [`bits without a name: 0x${rest.toString(16)}`];
 }
 
 const EXIT_FAILURE = 0x8000_0000n;
@@ -80,13 +80,15 @@ function decodeQualification(dump: Dump, value: bigint): string[] {
       isa === 1 && word === 'qualification' && first !== undefined && first <= basic && basic <= (last ?? first),
   );
   return fits.flatMap(({ bits, name }) =>
-    bits === undefined
-      ? [name ?? '']
-      : bits.map((bit) => {
-          const part = cut(value, bit);
-          return `${bit.name}: ${bit.values?.[Number(part)] ?? `0x${part.toString(16)}`}`;
-        }),
+    bits === undefined ? [name ?? ''] : [...bits.flatMap((bit) => sayInformation(value, bit)), ...sayRest(value, bits)],
   );
+}
+
+/** A flag that is clear is left out, as in a timeline: not every processor tells each. */
+function sayInformation(value: bigint, bit: Bits): string[] {
+  const part = cut(value, bit);
+  const word = bit.values?.[Number(part)] ?? `0x${part.toString(16)}`;
+  return word === 'no' ? [] : [`${bit.name}: ${word}`];
 }
 
 /** Addresses that checks and the first fetch look at, and whether they are the guest's. */

@@ -1,8 +1,15 @@
-/** Values in words. Segment registers: Intel SDM Vol. 3C, "Checks on Guest Segment Registers". */
+/**
+ * Values in words. Segment registers: Intel SDM Vol. 3C, "Checks on Guest Segment Registers"; what an exit tells: the
+ * same, "Basic VM-Exit Information".
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeBits } from '../../../analyzer/explain/decode.js';
-import { fixture, only } from './helpers.js';
+import { fixture, healthy, only } from './helpers.js';
+
+/** What is said of a field of the only dump of a text. */
+const said = (text: string, field: string): readonly string[] | undefined =>
+  only(text).decoded.find((each) => each.field === field)?.says;
 
 describe('an unusable register', () => {
   it('TR, which may not be one: that it is, and all that is checked besides', () => {
@@ -21,5 +28,24 @@ describe('an unusable register', () => {
     assert.deepEqual(decodeBits('GUEST_SS_AR_BYTES', 0x10060n), ['unusable', 'DPL 3']);
     assert.deepEqual(decodeBits('GUEST_DS_AR_BYTES', 0x10060n), ['unusable']);
     assert.deepEqual(decodeBits('GUEST_LDTR_AR_BYTES', 0x10082n), ['unusable']);
+  });
+});
+
+describe('an exit qualification', () => {
+  const qualified = (digits: string): readonly string[] | undefined =>
+    said(healthy.replace('qualification=0000000000000184', `qualification=${digits}`), 'EXIT_QUALIFICATION');
+  it('of an EPT violation: bits 9 to 16 too, of which 11 is that of an execute-disable page', () => {
+    // "Exit Qualification for EPT Violations": 0 read, 7 and 8 of the translation, 11 XD with advanced information
+    assert.deepEqual(qualified('0000000000000981'), [
+      'read: yes',
+      'linear address valid: yes',
+      'access was: to the translation',
+      'execute-disable linear address (advanced information): yes',
+    ]);
+    // each of bits 16:0 has a meaning there
+    assert.equal(qualified('000000000001ffff')?.length, 17);
+  });
+  it('tells of a bit that has no name', () => {
+    assert.equal(qualified('0000008000020181')?.at(-1), 'bits without a name: 0x8000020000');
   });
 });
