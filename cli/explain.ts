@@ -227,7 +227,7 @@ export const command: Command = {
       'damaged or not whole, 2 where no dump was found.',
   ],
   json: {
-    processor: 'whose capabilities were used: a model, a file or both; unknown where none were given',
+    processor: 'whose capabilities were given: a model, a file or both; unknown where none were',
     dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
     format:
@@ -247,7 +247,8 @@ export const command: Command = {
     holds: 'number of checks that hold',
     damage:
       '{ kind, line, what, says }: cut, garbled, mixed, conflicting, spliced or missing lines, or messages dropped amid them',
-    traps: 'what looks wrong here and is not, or the reverse',
+    traps:
+      'capabilities that were given and are not those of the host; what looks wrong here and is not, or the reverse',
     next: 'likely causes, and what to look at',
     decoded: '{ field, value, line, says }: values bit by bit',
     event: 'of a trace: seq of the event',

@@ -1,7 +1,8 @@
-/** What CPUID says of a host, from a file: widths, features and counters, as far as its lines have them. */
+/** What CPUID says of a host, from a file: maker, widths, features and counters, as far as its lines have them. */
 import { CPU_FEATURES, type CpuFeature, type CpuidRegisters, featureOf } from '../../engine/vmx/checks/features.js';
 import { AnalysisError } from '../errors.js';
 import { CpuidLines, inRange } from './cpuid-lines.js';
+import { makerOf } from './makers.js';
 import { type Bound, type Features, type Processor, UNKNOWN } from './processor.js';
 
 /**
@@ -114,5 +115,6 @@ export function readCpuid(text: string, where: string): Processor {
     features: { ...listed.features, ...read.features },
     least: { ...listed.least, ...read.least },
   };
-  return { ...UNKNOWN, ...facts, name: where, isFile: true };
+  const maker = makerOf(lines.vendor ?? '');
+  return { ...UNKNOWN, ...facts, name: where, isFile: true, ...(maker === null ? {} : { maker }) };
 }

@@ -6,6 +6,8 @@
 import type { CpuidRegisters } from '../../engine/vmx/checks/features.js';
 
 const SIZES = /^\s*address sizes\s*:\s*(\d{1,3}) bits physical, (\d{1,3}) bits virtual$/i;
+/** `vendor_id` of /proc/cpuinfo, `Vendor ID` of lscpu; not its `BIOS Vendor ID`. */
+const VENDOR = /^\s*vendor[ _]id\s*:\s*(\S.*)$/i;
 const FLAGS = /^\s*flags\s*:\s*(.*)$/i;
 const REGISTERS =
   /^\s*0x([\da-f]{8})\s+0x([\da-f]{1,8}): eax=0x([\da-f]{8}) ebx=0x([\da-f]{8}) ecx=0x([\da-f]{8}) edx=0x([\da-f]{8})$/i;
@@ -24,6 +26,8 @@ const BEGINNINGS = /^\s*(0x[\da-f]+\s|0x[\da-f]+: |\d+: EAX=|address sizes\s*:)/
 
 /** Names of older and newer tables of kcpuid. */
 const PHYSICAL_BITS = ['phy_adr_bits', 'phys_addr_bits'];
+/** Of newer tables of kcpuid: the vendor, four letters each, in their order. */
+const VENDOR_PARTS = ['cpu_vendorid_0', 'cpu_vendorid_1', 'cpu_vendorid_2'];
 const LINEAR_BITS = ['lnr_adr_bits', 'virt_addr_bits'];
 
 /** Widths that a processor can have (SDM Vol. 3A, 4.1.4); 32 linear bits without 64-bit mode. */
@@ -36,6 +40,10 @@ const FIRST: { readonly [range: string]: number } = { Basic: 0, Standard: 0, Ext
 
 export const inRange = (physical: number, linear: number): boolean =>
   physical >= PHYSICAL.least && physical <= PHYSICAL.most && LINEAR.includes(linear);
+
+/** Letters of a vendor, as CPUID has four of them in a register. */
+const lettersOf = (words: readonly number[]): string =>
+  words.map((word) => String.fromCharCode(...[0, 8, 16, 24].map((shift) => (word >>> shift) & 0xff))).join('');
 
 type Sizes = readonly [physical: number, linear: number];
 
@@ -52,6 +60,15 @@ export class CpuidLines {
   #leaf: number | null = null;
   #isNamed = false;
   #physical: number | null = null;
+  #vendor: string | null = null;
+  readonly #vendorParts: number[] = [];
+
+  /** Who made it, by its own word where there is a leaf 0 (SDM Vol. 2A, "CPUID", 00H: EBX, EDX, ECX). */
+  get vendor(): string | null {
+    const leaf = this.leaves.get('0 0');
+    if (leaf !== undefined) return lettersOf([leaf.ebx, leaf.edx, leaf.ecx]);
+    return this.#vendor ?? (this.#vendorParts.length > 0 ? lettersOf(this.#vendorParts) : null);
+  }
 
   /** Takes a line. Null where it says nothing; false where it says what cannot be. */
   take(line: string): boolean | null {
@@ -93,6 +110,7 @@ export class CpuidLines {
   }
 
   #ofLinux(line: string): boolean | null {
+    this.#vendor ??= VENDOR.exec(line)?.[1] ?? null;
     const sizes = SIZES.exec(line);
     const flags = FLAGS.exec(line)?.[1];
     if (sizes === null && flags === undefined) return null;
@@ -106,6 +124,7 @@ export class CpuidLines {
     this.#isNamed ||= NAMED.test(line);
     if (!this.#isNamed) return null;
     const [, name = '', value = ''] = FIELD.exec(line) ?? [];
+    if (VENDOR_PARTS.includes(name)) this.#vendorParts[VENDOR_PARTS.indexOf(name)] ??= Number.parseInt(value, 16);
     if (PHYSICAL_BITS.includes(name)) this.#physical ??= Number.parseInt(value, 16);
     if (LINEAR_BITS.includes(name)) return this.#sized(this.#physical ?? 0, Number.parseInt(value, 16));
     const flag = FLAG.exec(line)?.[1];

@@ -12,6 +12,7 @@ import { type Decoded, decode } from './decode.js';
 import { detailOf } from './detail.js';
 import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js';
 import { errorOf, type Judged, judge, type Missing } from './evaluate.js';
+import { fittingOf } from './foreign.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
 import type { Processor } from './processor.js';
 import { fromQemu } from './qemu.js';
@@ -158,25 +159,32 @@ export interface Judgement {
   readonly outcome: Outcome;
   readonly conclusion: Conclusion;
   readonly judged: readonly Judged[];
+  /** What was given of the processor and can be that of the dump. */
+  readonly processor: Processor;
+  /** What was given and cannot be, in words. */
+  readonly unused: readonly string[];
   /** The capabilities that were given are not those of the host. */
   readonly refuted: Refuted | null;
 }
 
 /** Judges one dump. */
-export function judgeDump(dump: Dump, processor: Processor, host: Host = null): Judgement {
+export function judgeDump(dump: Dump, chosen: Processor, host: Host = null): Judgement {
   const outcome = outcomeOf(dump, host);
   const isSvm = outcome.isa === 'svm';
   const judgeAs = (known: Processor): Judged[] =>
     dump.format === 'qemu' && isSvm ? [] : settle(judgeAll(dump, known), outcome, dump);
+  const { processor, unused } = fittingOf(chosen, isSvm ? 'svm' : 'vmx');
   const given = judgeAs(processor);
   const refuted = refutedBy(processor, given, dump, outcome, judgeAs);
   const judged = refuted?.judged ?? given;
-  return { dump, outcome, conclusion: conclude(dump, outcome, judged), judged, refuted };
+  const conclusion = conclude(dump, outcome, judged);
+  // What has no checks was not to be decided by anything.
+  return { dump, outcome, conclusion, judged, processor, unused: judged.length > 0 ? unused : [], refuted };
 }
 
 /** Judges one dump, and says what it comes to. */
-export function explainDump(dump: Dump, processor: Processor, host: Host = null): DumpReport {
-  const { outcome, conclusion, judged, refuted } = judgeDump(dump, processor, host);
+export function explainDump(dump: Dump, chosen: Processor, host: Host = null): DumpReport {
+  const { outcome, conclusion, judged, processor, unused, refuted } = judgeDump(dump, chosen, host);
   const state = dump.format === 'qemu' && outcome.isa !== 'svm' ? fromQemu(dump) : dump;
   const find = (list: readonly Judged[]): Finding[] =>
     list.map((one) => findingOf(one, state, refuted?.processor ?? processor));
@@ -195,7 +203,7 @@ export function explainDump(dump: Dump, processor: Processor, host: Host = null)
     undecidable: find(conclusion.undecidable),
     holds: judged.filter(({ answer }) => answer === 'holds').length,
     damage: dump.damage.map((damage) => ({ ...damage, says: DAMAGES[damage.kind] })),
-    traps: [...notThat, ...trapsOf(dump, outcome, judged)],
+    traps: [...unused, ...notThat, ...trapsOf(dump, outcome, judged)],
     next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
   };

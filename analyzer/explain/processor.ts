@@ -7,6 +7,7 @@ import type { CpuModel } from '../../engine/cpu/model.js';
 import { VMX_MSR } from '../../engine/vmx/capabilities.js';
 import { COUNTERS } from '../../engine/vmx/checks/evaluate.js';
 import { CPU_FEATURES, type CpuFeature, hasFeature } from '../../engine/vmx/checks/features.js';
+import { MAKERS, type Maker } from './makers.js';
 import { DEFAULT1, type MsrReader } from './vmx-msrs.js';
 
 export type Features = { readonly [feature in CpuFeature]?: boolean };
@@ -24,6 +25,8 @@ export interface Processor {
   /** Bounds of what is not known exactly, closer than those of every processor. */
   readonly least?: Bound;
   readonly most?: Bound;
+  /** Absent: not known. */
+  readonly maker?: Maker;
   /** It was read from a file, and `name` is the file's. */
   readonly isFile?: true;
   /** Who says what, where capability MSRs and CPUID come from two: one may turn out to be of another host. */
@@ -150,6 +153,7 @@ export const ofModel = (model: CpuModel): Processor => ({
   linearBits: 48,
   counters: (BigInt(COUNTERS.high) << 32n) | BigInt(COUNTERS.low),
   features: eachFeature((feature) => hasFeature(model, feature)),
+  maker: MAKERS[model.vendor],
 });
 
 /**

@@ -3,6 +3,7 @@
  * src/VBox/VMM/VMMR3/cpus). Microcode and firmware settings change some of them: a list from the host itself is better.
  */
 import { MODELS } from '../../engine/cpu/models/models.js';
+import { MAKERS } from './makers.js';
 import { type Features, NONE, ofModel, type Processor } from './processor.js';
 
 interface Part {
@@ -93,7 +94,15 @@ const LINEAR_BITS = 48;
 export const PROCESSORS: ReadonlyMap<string, Processor> = new Map([
   ...PARTS.map(({ name, physicalBits, features, msrs }): [string, Processor] => [
     name,
-    { name, physicalBits, features, linearBits: LINEAR_BITS, counters: COUNTERS, msr: (msr) => msrs[msr] ?? 0n },
+    {
+      name,
+      physicalBits,
+      features,
+      linearBits: LINEAR_BITS,
+      counters: COUNTERS,
+      msr: (msr) => msrs[msr] ?? 0n,
+      maker: MAKERS.intel,
+    },
   ]),
   ...[...MODELS.values()].map((model): [string, Processor] => [
     `trapline-${model.name}`,
