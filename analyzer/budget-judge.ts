@@ -21,6 +21,7 @@ import {
 } from './budget-bounds.js';
 import { rankTest, signTest } from './budget-rank.js';
 import { ISA_CODES } from './budget-samples.js';
+import { nearest } from './nearest.js';
 import { type Profile, type ProfileRow, reasonName } from './profile/profile.js';
 import { percentile } from './profile/stats.js';
 
@@ -160,10 +161,27 @@ function isNumber(name: string, profiles: readonly Profile[]): boolean {
   );
 }
 
+/** The reason that a misspelt one may be: rather one that the runs had, and of their architecture where it is known. */
+export function reasonMeant(name: string, profiles: readonly Profile[]): string | null {
+  const rows = profiles.flatMap((profile) => profile.rows);
+  const own = ISAS.filter((isa) => rows.some((row) => row.isa === isa));
+  const isas = own.length > 0 ? own : ISAS;
+  return nearest(name, [...rows.map(({ reason }) => reason), ...isas.flatMap((isa) => [...NAMES[isa]])]);
+}
+
 /** A misspelt reason never exits, and its budget would hold for ever. */
 function checkReason(budget: Budget, profiles: readonly Profile[]): void {
-  const { reason } = budget;
-  if (reason !== null && !isReason(reason, profiles)) throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason);
+  const { reason, measure, statistic, level } = budget;
+  if (reason === null || isReason(reason, profiles)) return;
+  const close = nearest(reason, ['total']) ?? reasonMeant(reason, profiles);
+  const metric = [
+    measure,
+    ...(statistic === null ? [] : [statistic]),
+    ...(level === null ? [] : [`L${level}`]),
+    close,
+  ].join('.');
+  const advice = close === null ? null : `did you mean ${metric}?`;
+  throw new BudgetError('UNKNOWN_REASON', nameOf(budget), reason, advice);
 }
 
 /**

@@ -26,8 +26,13 @@ export const BUDGET_ERRORS = {
 } as const satisfies { readonly [code: string]: ErrorSpec };
 
 export class BudgetError extends CodedError<keyof typeof BUDGET_ERRORS> {
-  constructor(code: keyof typeof BUDGET_ERRORS, where: string, why: string | null = null) {
-    super(BUDGET_ERRORS[code], code, where, why);
+  constructor(
+    code: keyof typeof BUDGET_ERRORS,
+    where: string,
+    why: string | null = null,
+    advice: string | null = null,
+  ) {
+    super(BUDGET_ERRORS[code], code, where, why, advice);
   }
 }
 

@@ -1,7 +1,7 @@
 /** `trapline diff`: what changed between two runs, and whether budgets are kept. */
 
 import { type Budget, BudgetError, readBudget, readBudgets } from '../analyzer/budget.js';
-import { isReason, judge, LEAST_EFFECT, SIGNIFICANCE } from '../analyzer/budget-judge.js';
+import { isReason, judge, LEAST_EFFECT, reasonMeant, SIGNIFICANCE } from '../analyzer/budget-judge.js';
 import { compare, type Match } from '../analyzer/diff.js';
 import { LEVEL } from '../analyzer/diff-chance.js';
 import { DiffSide } from '../analyzer/diff-side.js';
@@ -54,7 +54,10 @@ const ignoredBy = (call: Call): string[] =>
 function checkIgnored(ignored: readonly string[], sides: readonly DiffSide[]): void {
   const profiles = sides.flatMap(({ profile }) => profile ?? []);
   const strange = ignored.find((name) => !isReason(name, profiles));
-  if (strange !== undefined) throw new BudgetError('UNKNOWN_REASON', `diff --ignore ${strange}`);
+  if (strange === undefined) return;
+  const close = reasonMeant(strange, profiles);
+  const advice = close === null ? null : `did you mean ${close}?`;
+  throw new BudgetError('UNKNOWN_REASON', `diff --ignore ${strange}`, null, advice);
 }
 
 /** A broken budget is an answer, 1; one that cannot be decided is not, and must not pass a gate. */

@@ -1,10 +1,10 @@
 /** `trapline guests`: the guest programs that come with Trapline, and what can be set. */
+import { nearest } from '../analyzer/nearest.js';
 import { GUESTS } from '../traces/guests/catalogue.js';
 import type { Guest } from '../traces/guests/guest.js';
 import { type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError } from './errors.js';
 import type { Output } from './output.js';
-import { nearest } from './parse.js';
 import { WIDTH, wrap } from './wrap.js';
 
 /** A guest by name; throws CliError UNKNOWN_GUEST. */

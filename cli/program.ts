@@ -1,12 +1,13 @@
 /** Finds the command, runs it, and turns whatever is thrown into one line and an exit code. */
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { nearest } from '../analyzer/nearest.js';
 import { type CommandEntry, EXIT, HELP_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { printCommandHelp, printHelp } from './help.js';
 import { Interrupted } from './interrupted.js';
 import type { Output } from './output.js';
-import { makeCall, nearest, parse } from './parse.js';
+import { makeCall, parse } from './parse.js';
 
 /** EX_SOFTWARE of sysexits(3): a defect of Trapline, never an answer about its input. */
 export const EXIT_DEFECT = 70;

@@ -70,6 +70,31 @@ describe('budgets of deterministic runs', () => {
     assert.throws(() => judge(runs, readBudget('exits.EPT_VIOLATON <= 0')), { code: 'UNKNOWN_REASON' });
   });
 
+  it('says which reason may be meant, with the rest of the metric', () => {
+    const svm = sideOf(
+      exits(10, [3]).map((event) => ({ ...event, isa: 2, reason: event.kind === 'exit' ? 0x78 : null })),
+    );
+    for (const [typed, meant] of [
+      ['exits.cpuid', 'did you mean exits.CPUID?'],
+      ['exits.L1.Hlt', 'did you mean exits.L1.HLT?'],
+      ['latency.p99.9.L2.ept_violaton', 'did you mean latency.p99.9.L2.EPT_VIOLATION?'],
+      ['failed.totl', 'did you mean failed.total?'],
+      ['ticks.Total', 'did you mean ticks.total?'],
+      ['exits.EXTERNAL_INTERUPT', 'did you mean exits.EXTERNAL_INTERRUPT?'],
+    ] as const)
+      assert.throws(() => judge(runs, readBudget(`${typed} <= 1`)), { code: 'UNKNOWN_REASON', advice: meant }, typed);
+    // MSR_READ and MSR_WRITE are of VMX, MSR is of SVM
+    for (const [side, meant] of [
+      [runs.right, 'MSR_READ'],
+      [svm, 'MSR'],
+    ] as const) {
+      const asked = (): unknown => judge({ left: side, right: side }, readBudget('exits.msr_ == 0'));
+      assert.throws(asked, { code: 'UNKNOWN_REASON', advice: `did you mean exits.${meant}?` });
+    }
+    const advice = 'take the name from trapline profile; in a budget, total means all reasons';
+    assert.throws(() => judge(runs, readBudget('exits.0x == 0')), { code: 'UNKNOWN_REASON', advice });
+  });
+
   // Intel SDM volume 3D, appendix C: 10 is CPUID, 48 EPT_VIOLATION, and 0x99 none; AMD64 APM volume 2, appendix C: 0x99
   // is a trap of CR9, and 0x999 none
   it('takes the number of a reason that has no name as the profile prints it, and no number of one that has', () => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { distance, nearest } from '../../analyzer/nearest.js';
 import { type Command, type CommandEntry, EXIT, JSON_OPTION } from '../../cli/command.js';
 import { CLI_ERRORS, CliError, describeError, formatError } from '../../cli/errors.js';
 import { toJson } from '../../cli/json.js';
 import { Output, type Sink } from '../../cli/output.js';
-import { distance, nearest, readInteger } from '../../cli/parse.js';
+import { readInteger } from '../../cli/parse.js';
 import { EXIT_DEFECT, runProgram } from '../../cli/program.js';
 import { formatBar, formatNs, formatNumber, layTable } from '../../cli/table.js';
 
@@ -216,6 +217,7 @@ describe('nearest name', () => {
     assert.equal(nearest('improt', ['import', 'profile']), 'import');
     assert.equal(nearest('prof', ['import', 'profile']), 'profile');
     assert.equal(nearest('q', ['import', 'profile']), null);
+    assert.equal(nearest('cpuid', ['HLT', 'CPUID', 'RSM']), 'CPUID');
   });
 });
 

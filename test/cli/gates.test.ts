@@ -177,7 +177,7 @@ describe('a gate', () => {
     assert.match(refused.err, /EMPTY_BUDGET .*none\.budget/);
     const misspelt = await trapline('diff', base, equal, '--fail-on', 'exits.CPUIDS == 0');
     assert.equal(misspelt.code, 2);
-    assert.match(misspelt.err, /UNKNOWN_REASON/);
+    assert.match(misspelt.err, /UNKNOWN_REASON .*; did you mean exits\.CPUID\?$/m);
     const format = await trapline('diff', base, equal, '--format', 'html');
     assert.match(format.err, /BAD_VALUE/);
   });
@@ -198,6 +198,7 @@ describe('a gate', () => {
       const { code, out, err } = await trapline('diff', base, more, '--ignore', text);
       assert.deepEqual([code, out], [2, ''], text);
       assert.match(err, /UNKNOWN_REASON no exit reason of that name: diff --ignore/);
+      assert.equal(/did you mean CPUID\?$/m.test(err), /^cpuids?$/i.test(text), err);
     }
   });
 
