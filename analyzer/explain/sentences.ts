@@ -41,6 +41,10 @@ const rulesOf = (dump: Dump, list: readonly Judged[]): string => {
   return list.length === 1 ? `breaks the rule ${rule}` : `breaks ${list.length} rules, among them ${rule}`;
 };
 
+/** Rules that not every processor applies: of a failed entry one of them may be the cause, and may not. */
+const optionalOf = ({ dump, optional }: Pick<Facts, 'dump' | 'optional'>): string =>
+  `${rulesOf(dump, optional)}, which the manual leaves to the processor`;
+
 function qualified(dump: Dump, outcome: Outcome, judged: readonly Judged[]): string {
   const { kind, qualification } = outcome;
   if (kind === 'msr-load') {
@@ -118,12 +122,13 @@ const CASES: readonly Case[] = [
   {
     verdict: 'damaged',
     applies: ({ dump }) => dump.damage.some(({ kind }) => MIXED.has(kind)),
-    says: ({ dump, outcome, violated }) => {
+    says: ({ dump, outcome, violated, optional }) => {
       const mixed = dump.pieces > 1 && !areMixed(dump) ? splicedOf(dump) : 'mixes the lines of two states';
       const failure = outcome.failed ? ` It says "${outcome.says}", but of which state cannot be told.` : '';
+      const broken = violated.length > 0 ? rulesOf(dump, violated) : optionalOf({ dump, optional });
       const inside =
-        violated.length > 0
-          ? `Inside what belongs together, it ${rulesOf(dump, violated)}`
+        violated.length + optional.length > 0
+          ? `Inside what belongs together, it ${broken}`
           : 'No check is violated inside what belongs together, and no cause is guessed across';
       return `The dump is damaged: it ${mixed}. ${inside}.${failure}`;
     },
@@ -148,8 +153,10 @@ const CASES: readonly Case[] = [
   {
     verdict: 'damaged',
     applies: ({ dump, outcome }) => outcome.failed === true && lostOf(dump).length > 0,
-    says: ({ dump, outcome }) =>
-      `The dump is damaged at line ${lostOf(dump)[0]?.line}, so that the cause may be lost; what is left breaks no rule. ${capitalise(outcome.says)}.`,
+    says: ({ dump, outcome, optional }) => {
+      const left = optional.length > 0 ? optionalOf({ dump, optional }) : 'breaks no rule';
+      return `The dump is damaged at line ${lostOf(dump)[0]?.line}, so that the cause may be lost; what is left ${left}. ${capitalise(outcome.says)}.`;
+    },
   },
   {
     verdict: 'damaged',
@@ -161,16 +168,19 @@ const CASES: readonly Case[] = [
     verdict: 'suspect',
     applies: ({ suspects }) => suspects.length > 0,
     says: (facts) => {
-      const { dump, outcome, suspects } = facts;
+      const { dump, outcome, suspects, optional } = facts;
       const needs = [...new Set(suspects.flatMap(({ missing }) => missing.map(({ name }) => name)))].join(', ');
-      return `${outcome.says}.${goneOf(facts)} All that can be decided holds; the state ${rulesOf(dump, suspects)} unless ${allowed(suspects, needs)}.`;
+      const decided =
+        optional.length > 0
+          ? `What else can be decided holds; the state ${optionalOf(facts)}, and`
+          : 'All that can be decided holds; the state';
+      return `${outcome.says}.${goneOf(facts)} ${decided} ${rulesOf(dump, suspects)} unless ${allowed(suspects, needs)}.`;
     },
   },
   {
     verdict: 'optional',
     applies: ({ optional, outcome }) => optional.length > 0 && outcome.failed === true,
-    says: ({ dump, outcome, optional }) =>
-      `${outcome.says}. The state ${rulesOf(dump, optional)}, which the manual leaves to the processor.`,
+    says: ({ dump, outcome, optional }) => `${outcome.says}. The state ${optionalOf({ dump, optional })}.`,
   },
   {
     verdict: 'undecidable',

@@ -90,6 +90,43 @@ describe('public reports', { skip: SKIP }, () => {
     assert.doesNotMatch(report?.suspects[0]?.detail.join() ?? '', /TSD|PCE|PAE/);
   });
 
+  describe('a rule that not every processor applies is named, whatever else is lost or may be wrong', () => {
+    const lines = SKIP ? [] : read('A04_kvm_intel_cet_stale_ssp').trimEnd().split('\n');
+    const SAYS_NONE = /All that can be decided holds|breaks no rule|[Nn]o check is violated/;
+    /** Verdicts of the damaged dumps, each of which breaks the rule. */
+    function verdicts(texts: readonly (readonly string[])[]): string[] {
+      const reports = texts.map((text) => only(text.join('\n')));
+      const found = reports.filter(
+        ({ verdict, violated }) => verdict !== 'violated' && ids(violated).includes('guest.ssp.high'),
+      );
+      for (const { sentence } of found) {
+        assert.match(sentence, /"bits 63:32 of guest SSP are 0 .*which the manual leaves to the processor/);
+        assert.doesNotMatch(sentence, SAYS_NONE);
+      }
+      return [...new Set(found.map(({ verdict }) => verdict))].sort();
+    }
+    it('without a line of the controls, which makes another check suspect', () => {
+      const report = only(lines.filter((line) => !line.includes('PinBased=')).join('\n'));
+      assert.deepEqual([report.verdict, ids(report.suspects)], ['suspect', ['guest.cr0.fixed']]);
+      assert.match(
+        report.sentence,
+        /What else can be decided holds; .*SSP is 0x7fc1727fdfd0\).* and breaks .*guest CR0/,
+      );
+    });
+    it('without any one of its lines', () => {
+      assert.deepEqual(verdicts(lines.map((_, i) => lines.toSpliced(i, 1))), ['optional', 'suspect']);
+    });
+    it('with any one of its lines cut', () => {
+      const cut = lines.map((line, i) => lines.with(i, line.slice(0, -1)));
+      assert.ok(verdicts(cut).includes('damaged'));
+    });
+    it('with lines of another moment from any one of its lines on', () => {
+      const later = (line: string): string => line.replace('[341485.', '[341999.');
+      const spliced = lines.slice(1).map((_, i) => [...lines.slice(0, i + 1), ...lines.slice(i + 1).map(later)]);
+      assert.deepEqual(verdicts(spliced), ['damaged']);
+    });
+  });
+
   it('names the PDPTE check among the undecidable where only QEMU told of the failure', () => {
     const [report] = explained(read('P06_qemu_regs_shadow_me_mask_pdpte')).dumps;
     const open = ids(report?.undecidable ?? []);
