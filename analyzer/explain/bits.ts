@@ -10,6 +10,8 @@ export interface BitField {
   readonly name: string;
   /** Names of its values; without them the number is shown. */
   readonly values?: { readonly [value: number]: string };
+  /** Bits of an address, at their places in it. */
+  readonly isAddress?: true;
 }
 
 const flags = (names: { readonly [bit: number]: string }): BitField[] =>
@@ -219,10 +221,12 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   ALLOWED_SEV_FEATURES: [...SEV_FEATURES, ...flags({ 63: 'mask enabled' })],
   EVENT_INJ: interruption(null),
   EXIT_INT_INFO: interruption(null),
+  // SDM Vol. 3C, "Format of Extended-Page-Table Pointer". The address ends at MAXPHYADDR, which is at most 52.
   EPT_POINTER: [
     number(2, 0, 'memory type', { 0: 'uncacheable', 6: 'write-back' }),
     number(5, 3, 'walk', { 3: '4 levels', 4: '5 levels' }),
     ...flags({ 6: 'accessed and dirty flags', 7: 'supervisor shadow-stack control' }),
+    { high: 51, low: 12, name: 'EPT paging structure at', isAddress: true },
   ],
   PIN_BASED_VM_EXEC_CONTROL: flags({
     0: 'external-interrupt exiting',

@@ -17,6 +17,7 @@ const cut = (value: bigint, { high, low }: BitField): bigint => (value >> BigInt
 
 function spell(value: bigint, field: BitField): string | null {
   const part = cut(value, field);
+  if (field.isAddress === true) return `${field.name} 0x${(part << BigInt(field.low)).toString(16)}`;
   if (field.high === field.low) return part === 1n ? field.name : null;
   const word = field.values?.[Number(part)];
   return word === undefined ? `${field.name} ${part}` : `${field.name} ${part} (${word})`;

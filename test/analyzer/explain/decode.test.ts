@@ -49,3 +49,32 @@ describe('an exit qualification', () => {
     assert.equal(qualified('0000008000020181')?.at(-1), 'bits without a name: 0x8000020000');
   });
 });
+
+describe('an EPT pointer', () => {
+  // "Format of Extended-Page-Table Pointer": 2:0 memory type, 5:3 "1 less than the EPT page-walk length", 6 "accessed and
+  // dirty flags for EPT", 7 "supervisor shadow-stack pages", 11:8 reserved, N-1:12 "the physical address of the
+  // 4-KByte aligned EPT paging structure"
+  it('is more than its flags: where the paging structure is', () => {
+    assert.deepEqual(decodeBits('EPT_POINTER', 0x10_5a27_005en), [
+      'memory type 6 (write-back)',
+      'walk 3 (4 levels)',
+      'accessed and dirty flags',
+      'EPT paging structure at 0x105a270000',
+    ]);
+    assert.deepEqual(decodeBits('EPT_POINTER', 0x000f_ffff_ffff_f0e6n), [
+      'memory type 6 (write-back)',
+      'walk 4 (5 levels)',
+      'accessed and dirty flags',
+      'supervisor shadow-stack control',
+      'EPT paging structure at 0xffffffffff000',
+    ]);
+  });
+  it('has bits that are reserved', () => {
+    assert.equal(decodeBits('EPT_POINTER', 0x8000_0000_0000_1f1en).at(-1), 'bits without a name: 0x8000000000000f00');
+  });
+  it('is that of a dump', () => {
+    const [, pointer] = /EPT pointer = 0x(\w{16})/.exec(healthy) ?? [];
+    const address = (BigInt(`0x${pointer}`) & ~0xfffn).toString(16);
+    assert.equal(said(healthy, 'EPT_POINTER')?.at(-1), `EPT paging structure at 0x${address}`);
+  });
+});
