@@ -1,27 +1,10 @@
 /**
- * Names of the bits of the fields that dumps print. VMX controls: Intel SDM Vol. 3C, "VM-Execution Control Fields" to
- * "VM-Entry Control Fields"; registers: Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
+ * Names of the bits of the fields that dumps print; those of VMX controls are in control-bits.ts. Registers: Intel SDM
+ * Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
  */
 import { VMX_EVENT_TYPES } from '../detail-bits.js';
-
-export interface BitField {
-  readonly high: number;
-  readonly low: number;
-  readonly name: string;
-  /** Names of its values; without them the number is shown. */
-  readonly values?: { readonly [value: number]: string };
-  /** Bits of an address, at their places in it. */
-  readonly isAddress?: true;
-}
-
-const flags = (names: { readonly [bit: number]: string }): BitField[] =>
-  Object.entries(names).map(([bit, name]) => ({ high: Number(bit), low: Number(bit), name }));
-const number = (high: number, low: number, name: string, values?: BitField['values']): BitField => ({
-  high,
-  low,
-  name,
-  ...(values === undefined ? {} : { values }),
-});
+import { type BitField, flags, number } from './bit-fields.js';
+import { CONTROLS } from './control-bits.js';
 
 /** APM Vol. 2, appendix B, "VMSA Layout"; they are those of the SEV_STATUS MSR from its bit 2 on. */
 const SEV_FEATURES = flags({
@@ -175,10 +158,16 @@ const attributes = (types: BitField['values']): BitField[] => [
   ...flags({ 7: 'P', 8: 'AVL', 9: 'L', 10: 'D/B', 11: 'G' }),
 ];
 
+/** SDM Vol. 3C, the formats of the injected, exiting and original event; bit 13 came with FRED. */
 const interruption = (unblocking: string | null): BitField[] => [
   number(7, 0, 'vector'),
   number(10, 8, 'type', VMX_EVENT_TYPES),
-  ...flags({ 11: 'error code', ...(unblocking === null ? {} : { 12: unblocking }), 31: 'valid' }),
+  ...flags({
+    11: 'error code',
+    ...(unblocking === null ? {} : { 12: unblocking }),
+    13: 'nested exception',
+    31: 'valid',
+  }),
 ];
 
 export const BITS: { readonly [field: string]: readonly BitField[] } = {
@@ -196,11 +185,13 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   GUEST_DR7: DR7,
   DR7,
   GUEST_IA32_DEBUGCTL: DEBUGCTL,
+  // SDM Vol. 3C, "Format of Pending-Debug-Exceptions"; BLD: a bus lock.
   GUEST_PENDING_DBG_EXCEPTIONS: flags({
     0: 'B0',
     1: 'B1',
     2: 'B2',
     3: 'B3',
+    11: 'BLD',
     12: 'enabled breakpoint',
     14: 'BS',
     16: 'RTM',
@@ -228,117 +219,7 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
     ...flags({ 6: 'accessed and dirty flags', 7: 'supervisor shadow-stack control' }),
     { high: 51, low: 12, name: 'EPT paging structure at', isAddress: true },
   ],
-  PIN_BASED_VM_EXEC_CONTROL: flags({
-    0: 'external-interrupt exiting',
-    3: 'NMI exiting',
-    5: 'virtual NMIs',
-    6: 'VMX-preemption timer',
-    7: 'process posted interrupts',
-  }),
-  CPU_BASED_VM_EXEC_CONTROL: flags({
-    2: 'interrupt-window exiting',
-    3: 'use TSC offsetting',
-    7: 'HLT exiting',
-    9: 'INVLPG exiting',
-    10: 'MWAIT exiting',
-    11: 'RDPMC exiting',
-    12: 'RDTSC exiting',
-    15: 'CR3-load exiting',
-    16: 'CR3-store exiting',
-    17: 'activate tertiary controls',
-    19: 'CR8-load exiting',
-    20: 'CR8-store exiting',
-    21: 'use TPR shadow',
-    22: 'NMI-window exiting',
-    23: 'MOV-DR exiting',
-    24: 'unconditional I/O exiting',
-    25: 'use I/O bitmaps',
-    27: 'monitor trap flag',
-    28: 'use MSR bitmaps',
-    29: 'MONITOR exiting',
-    30: 'PAUSE exiting',
-    31: 'activate secondary controls',
-  }),
-  SECONDARY_VM_EXEC_CONTROL: flags({
-    0: 'virtualize APIC accesses',
-    1: 'enable EPT',
-    2: 'descriptor-table exiting',
-    3: 'enable RDTSCP',
-    4: 'virtualize x2APIC mode',
-    5: 'enable VPID',
-    6: 'WBINVD exiting',
-    7: 'unrestricted guest',
-    8: 'APIC-register virtualization',
-    9: 'virtual-interrupt delivery',
-    10: 'PAUSE-loop exiting',
-    11: 'RDRAND exiting',
-    12: 'enable INVPCID',
-    13: 'enable VM functions',
-    14: 'VMCS shadowing',
-    15: 'enable ENCLS exiting',
-    16: 'RDSEED exiting',
-    17: 'enable PML',
-    18: 'EPT-violation #VE',
-    19: 'conceal VMX from PT',
-    20: 'enable XSAVES/XRSTORS',
-    21: 'PASID translation',
-    22: 'mode-based execute control for EPT',
-    23: 'sub-page write permissions for EPT',
-    24: 'Intel PT uses guest physical addresses',
-    25: 'use TSC scaling',
-    26: 'enable user wait and pause',
-    27: 'enable PCONFIG',
-    28: 'enable ENCLV exiting',
-    30: 'VMM bus-lock detection',
-    31: 'instruction timeout',
-  }),
-  TERTIARY_VM_EXEC_CONTROL: flags({
-    0: 'LOADIWKEY exiting',
-    1: 'enable HLAT',
-    2: 'EPT paging-write control',
-    3: 'guest-paging verification',
-    4: 'IPI virtualization',
-    6: 'enable MSR-list instructions',
-    7: 'virtualize IA32_SPEC_CTRL',
-  }),
-  VM_EXIT_CONTROLS: flags({
-    2: 'save debug controls',
-    9: 'host address-space size',
-    12: 'load IA32_PERF_GLOBAL_CTRL',
-    15: 'acknowledge interrupt on exit',
-    18: 'save IA32_PAT',
-    19: 'load IA32_PAT',
-    20: 'save IA32_EFER',
-    21: 'load IA32_EFER',
-    22: 'save VMX-preemption timer value',
-    23: 'clear IA32_BNDCFGS',
-    24: 'conceal VMX from PT',
-    25: 'clear IA32_RTIT_CTL',
-    26: 'clear IA32_LBR_CTL',
-    27: 'clear UINV',
-    28: 'load CET state',
-    29: 'load PKRS',
-    30: 'save IA32_PERF_GLOBAL_CTL',
-    31: 'activate secondary controls',
-  }),
-  VM_ENTRY_CONTROLS: flags({
-    2: 'load debug controls',
-    9: 'IA-32e mode guest',
-    10: 'entry to SMM',
-    11: 'deactivate dual-monitor treatment',
-    13: 'load IA32_PERF_GLOBAL_CTRL',
-    14: 'load IA32_PAT',
-    15: 'load IA32_EFER',
-    16: 'load IA32_BNDCFGS',
-    17: 'conceal VMX from PT',
-    18: 'load IA32_RTIT_CTL',
-    19: 'load UINV',
-    20: 'load CET state',
-    21: 'load guest IA32_LBR_CTL',
-    22: 'load PKRS',
-    23: 'load FRED',
-    24: 'load IA32_SPEC_CTRL',
-  }),
+  ...CONTROLS,
   ...Object.fromEntries(
     ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'].flatMap((name) => [
       [`GUEST_${name}_AR_BYTES`, rights(DATA_TYPES)],

@@ -1,6 +1,7 @@
 /** Values of a dump in words, bit by bit. */
 import { type Bits, LAYOUTS } from '../detail-bits.js';
-import { BITS, type BitField, DEFAULT_ONES } from './bits.js';
+import type { BitField } from './bit-fields.js';
+import { BITS, DEFAULT_ONES } from './bits.js';
 import { type Dump, FORMATS } from './dump.js';
 import { in64BitMode, isCanonical, linearBitsOf } from './linear.js';
 

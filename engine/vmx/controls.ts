@@ -137,6 +137,7 @@ export const ENTRY = {
   loadPkrs: 1 << 22,
   loadFred: 1 << 23,
   loadSpecCtrl: 1 << 24,
+  seamTelemetry: 1 << 25,
 } as const;
 
 /** Interruptibility state: Vol. 3C, "Guest Non-Register State". */

@@ -78,3 +78,63 @@ describe('an EPT pointer', () => {
     assert.equal(said(healthy, 'EPT_POINTER')?.at(-1), `EPT paging structure at 0x${address}`);
   });
 });
+
+describe('VMX controls', () => {
+  it('of the tertiary ones, those that came last', () => {
+    // "Definitions of Tertiary Processor-Based VM-Execution Controls": 5 SEAM guest-physical address width, 8 APIC-timer
+    // virtualization, 9 enable PBNDKB, 12 PEBS uses guest physical addresses
+    assert.deepEqual(decodeBits('TERTIARY_VM_EXEC_CONTROL', 0x1320n), [
+      'SEAM guest-physical address width',
+      'APIC-timer virtualization',
+      'enable PBNDKB',
+      'PEBS uses guest physical addresses',
+    ]);
+    assert.deepEqual(decodeBits('TERTIARY_VM_EXEC_CONTROL', 0xec00n), ['bits without a name: 0xec00']);
+  });
+  it('of the secondary VM-exit controls, and of the VM-function controls', () => {
+    // "Definitions of Secondary VM-Exit Controls", "Definitions of VM-Function Controls"
+    assert.deepEqual(decodeBits('SECONDARY_VM_EXIT_CONTROLS', 0x1fn), [
+      'save FRED',
+      'load FRED',
+      'load IA32_SPEC_CTRL',
+      'prematurely busy shadow stack',
+      'bits without a name: 0x10',
+    ]);
+    assert.deepEqual(decodeBits('VM_FUNCTION_CONTROL', 3n), ['EPTP switching', 'bits without a name: 0x2']);
+  });
+  it('of the VM-entry controls, the highest', () => {
+    // "Definitions of VM-Entry Controls": 25 allow SEAM-guest telemetry
+    assert.deepEqual(decodeBits('VM_ENTRY_CONTROLS', 0x0600_11fbn), [
+      'allow SEAM-guest telemetry',
+      'bits without a name: 0x4000000',
+    ]);
+  });
+  it('of the others, all but those that are reserved', () => {
+    // bits that no table "Definitions of ..." has: what is left of a word of ones without those that have to be 1
+    for (const [field, rest] of [
+      ['PIN_BASED_VM_EXEC_CONTROL', 'ffffff00'],
+      ['CPU_BASED_VM_EXEC_CONTROL', '40001'],
+      ['SECONDARY_VM_EXEC_CONTROL', '20000000'],
+    ] as const)
+      assert.equal(decodeBits(field, 0xffff_ffffn).at(-1), `bits without a name: 0x${rest}`, field);
+    assert.equal(decodeBits('VM_EXIT_CONTROLS', 0xffff_ffffn).at(-1), 'activate secondary controls');
+  });
+});
+
+describe('events', () => {
+  it('pending debug exceptions: a bus lock too', () => {
+    // "Format of Pending-Debug-Exceptions": 11 BLD, "a bus lock was asserted while OS bus-lock detection was enabled"
+    assert.deepEqual(decodeBits('GUEST_PENDING_DBG_EXCEPTIONS', 0x1800n), ['BLD', 'enabled breakpoint']);
+    assert.deepEqual(decodeBits('GUEST_PENDING_DBG_EXCEPTIONS', 0xa7f0n), ['bits without a name: 0xa7f0']);
+  });
+  it('an injected exception may be nested in another', () => {
+    // "Format of the Injected-Event Identification Field": 13 nested exception
+    assert.deepEqual(decodeBits('VM_ENTRY_INTR_INFO_FIELD', 0x8000_2b0en), [
+      'vector 14',
+      'type 3 (hardware exception)',
+      'error code',
+      'nested exception',
+      'valid',
+    ]);
+  });
+});
