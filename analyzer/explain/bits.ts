@@ -2,6 +2,7 @@
  * Names of the bits of the fields that dumps print; those of VMX controls are in control-bits.ts. Registers: Intel SDM
  * Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
  */
+import { VMX_EXIT_MODIFIERS, VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
 import { VMX_EVENT_TYPES } from '../detail-bits.js';
 import { type BitField, flags, number } from './bit-fields.js';
 import { CONTROLS } from './control-bits.js';
@@ -204,6 +205,12 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
     4: 'enclave interruption',
   }),
   GUEST_ACTIVITY_STATE: [number(31, 0, 'state', { 0: 'active', 1: 'HLT', 2: 'shutdown', 3: 'wait-for-SIPI' })],
+  // SDM Vol. 3C, "Format of Exit Reason".
+  VM_EXIT_REASON: [
+    number(15, 0, 'basic exit reason', Object.fromEntries(VMX_EXIT_REASONS.map(({ code, name }) => [code, name]))),
+    ...VMX_EXIT_MODIFIERS.map(({ bit, name }) => ({ high: bit, low: bit, name })),
+    ...flags({ 31: 'VM-entry failure' }),
+  ],
   VM_ENTRY_INTR_INFO_FIELD: interruption(null),
   VM_EXIT_INTR_INFO: interruption('NMI unblocking due to IRET'),
   IDT_VECTORING_INFO_FIELD: interruption(null),

@@ -70,8 +70,6 @@ function sayRest(value: bigint, layout: readonly { readonly high: number; readon
   return rest === 0n ? [] : [`bits without a name: 0x${rest.toString(16)}`];
 }
 
-const EXIT_FAILURE = 0x8000_0000n;
-
 /** The exit qualification by the exit reason's own layout; the same table as for traces. */
 function decodeQualification(dump: Dump, value: bigint): string[] {
   const reason = dump.values.get('VM_EXIT_REASON')?.value;
@@ -109,9 +107,6 @@ export function decode(dump: Dump): Decoded[] {
   return [...dump.values]
     .map(([field, { value, line }]): Decoded => {
       if (field === 'EXIT_QUALIFICATION') return { field, value, line, says: decodeQualification(dump, value) };
-      if (field === 'VM_EXIT_REASON') {
-        return { field, value, line, says: value & EXIT_FAILURE ? ['VM-entry failure'] : [] };
-      }
       const guest = POINTERS[field];
       if (guest !== undefined) return { field, value, line, says: sayAddress(dump, value, guest) };
       return { field, value, line, says: decodeBits(field, value) };

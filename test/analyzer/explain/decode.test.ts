@@ -138,3 +138,29 @@ describe('events', () => {
     ]);
   });
 });
+
+describe('an exit reason', () => {
+  it('is a number that has a name, and what is told of the exit besides', () => {
+    // appendix C, "VMX Basic Exit Reasons": 48 EPT violation, 33 VM-entry failure due to invalid guest state
+    assert.deepEqual(said(healthy, 'VM_EXIT_REASON'), ['basic exit reason 48 (EPT_VIOLATION)']);
+    assert.deepEqual(said(fixture('vmx-pdpte'), 'VM_EXIT_REASON'), [
+      'basic exit reason 33 (INVALID_STATE)',
+      'VM-entry failure',
+    ]);
+    // "Format of Exit Reason": 25 a shadow stack became prematurely busy, 26 a bus lock was asserted, 27 the exit was
+    // incident to enclave mode, 28 pending MTF VM exit, 29 VM exit from VMX root operation
+    assert.deepEqual(decodeBits('VM_EXIT_REASON', 0x3e00_000an), [
+      'basic exit reason 10 (CPUID)',
+      'busy shadow stack',
+      'bus lock',
+      'enclave mode',
+      'pending MTF',
+      'exit from VMX root',
+    ]);
+    // 16 is always 0, 24:17 and 30 are not defined
+    assert.equal(decodeBits('VM_EXIT_REASON', 0x41ff_000an).at(-1), 'bits without a name: 0x41ff0000');
+  });
+  it('that no manual names is its number', () => {
+    assert.deepEqual(decodeBits('VM_EXIT_REASON', 0x23n), ['basic exit reason 35']);
+  });
+});
