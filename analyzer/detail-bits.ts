@@ -95,7 +95,17 @@ export const VMX_EVENT_TYPES = {
   6: 'software exception',
   7: 'other event',
 } as const;
-const SVM_TYPES = { 0: 'external or virtual interrupt', 2: 'NMI', 3: 'exception', 4: 'software interrupt' } as const;
+/** Of EVENTINJ and EXITINTINFO: AMD APM volume 2, 15.20, "Event Injection". */
+export const SVM_EVENT_TYPES = {
+  0: 'external or virtual interrupt',
+  1: 'reserved',
+  2: 'NMI',
+  3: 'exception',
+  4: 'software interrupt',
+  5: 'reserved',
+  6: 'reserved',
+  7: 'reserved',
+} as const;
 
 /** Every layout that fits an event applies. */
 export const LAYOUTS: readonly Layout[] = [
@@ -220,7 +230,7 @@ export const LAYOUTS: readonly Layout[] = [
   },
   { isa: 1, first: 56, last: 56, word: 'qualification', bits: [field(11, 0, 'offset in the APIC page')] },
 
-  { isa: 2, word: 'intr_info', bits: interruption(SVM_TYPES, 'reserved') },
+  { isa: 2, word: 'intr_info', bits: interruption(SVM_EVENT_TYPES, 'reserved') },
   {
     isa: 2,
     first: 0x00,

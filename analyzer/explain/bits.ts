@@ -3,7 +3,7 @@
  * Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
  */
 import { VMX_EXIT_MODIFIERS, VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
-import { VMX_EVENT_TYPES } from '../detail-bits.js';
+import { SVM_EVENT_TYPES, VMX_EVENT_TYPES } from '../detail-bits.js';
 import { type BitField, flags, number } from './bit-fields.js';
 import { CONTROLS } from './control-bits.js';
 
@@ -170,6 +170,12 @@ const interruption = (unblocking: string | null): BitField[] => [
     31: 'valid',
   }),
 ];
+/** APM Vol. 2, 15.20, "Event Injection", and 15.7.2, which has them in the same format. */
+const SVM_EVENT: readonly BitField[] = [
+  number(7, 0, 'vector'),
+  number(10, 8, 'type', SVM_EVENT_TYPES),
+  ...flags({ 11: 'error code', 31: 'valid' }),
+];
 
 export const BITS: { readonly [field: string]: readonly BitField[] } = {
   GUEST_CR0: CR0,
@@ -217,8 +223,8 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   SEV_FEATURES,
   GUEST_SEV_FEATURES: SEV_FEATURES,
   ALLOWED_SEV_FEATURES: [...SEV_FEATURES, ...flags({ 63: 'mask enabled' })],
-  EVENT_INJ: interruption(null),
-  EXIT_INT_INFO: interruption(null),
+  EVENT_INJ: SVM_EVENT,
+  EXIT_INT_INFO: SVM_EVENT,
   // SDM Vol. 3C, "Format of Extended-Page-Table Pointer". The address ends at MAXPHYADDR, which is at most 52.
   EPT_POINTER: [
     number(2, 0, 'memory type', { 0: 'uncacheable', 6: 'write-back' }),

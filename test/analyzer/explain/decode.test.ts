@@ -1,6 +1,6 @@
 /**
  * Values in words. Segment registers: Intel SDM Vol. 3C, "Checks on Guest Segment Registers"; what an exit tells: the
- * same, "Basic VM-Exit Information".
+ * same, "Basic VM-Exit Information"; SVM: AMD APM Vol. 2, chapter 15 and appendix B.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -162,5 +162,37 @@ describe('an exit reason', () => {
   });
   it('that no manual names is its number', () => {
     assert.deepEqual(decodeBits('VM_EXIT_REASON', 0x23n), ['basic exit reason 35']);
+  });
+});
+
+describe('an event of SVM', () => {
+  // 15.20, "Event Injection": TYPE 0 external or virtual interrupt, 2 NMI, 3 exception, 4 software interrupt; VMRUN
+  // exits with VMEXIT_INVALID where "reserved values of TYPE have been specified"
+  const TYPES = [
+    'external or virtual interrupt',
+    'reserved',
+    'NMI',
+    'exception',
+    'software interrupt',
+    ...['reserved', 'reserved', 'reserved'],
+  ];
+  for (const field of ['EVENT_INJ', 'EXIT_INT_INFO'])
+    it(`${field} has other types than one of VMX`, () => {
+      for (const [type, word] of TYPES.entries())
+        assert.deepEqual(decodeBits(field, 0x8000_000dn | BigInt(type << 8)), [
+          'vector 13',
+          `type ${type} (${word})`,
+          'valid',
+        ]);
+    });
+  it('has an error code or none, and reserved bits', () => {
+    assert.deepEqual(decodeBits('EVENT_INJ', 0xc000_3b0en), [
+      'vector 14',
+      'type 3 (exception)',
+      'error code',
+      'valid',
+      'bits without a name: 0x40003000',
+    ]);
+    assert.deepEqual(decodeBits('EVENT_INJ', 0xb0en), ['not valid']);
   });
 });
