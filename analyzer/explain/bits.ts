@@ -1,11 +1,13 @@
 /**
- * Names of the bits of the fields that dumps print; those of VMX controls are in control-bits.ts. Registers: Intel SDM
- * Vol. 3A, "Control Registers"; SVM: AMD APM Vol. 2, appendix B.
+ * Names of the bits of the fields that dumps print; those of VMX controls are in control-bits.ts, those of SVM
+ * alone in svm-bits.ts. Registers: Intel SDM Vol. 3A, "Control Registers".
  */
+import { SVM_EXCEPTIONS } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_MODIFIERS, VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
-import { SVM_EVENT_TYPES, VMX_EVENT_TYPES } from '../detail-bits.js';
-import { type BitField, flags, number } from './bit-fields.js';
+import { VMX_EVENT_TYPES } from '../detail-bits.js';
+import { type BitField, BREAKPOINTS, exceptions, flags, number } from './bit-fields.js';
 import { CONTROLS } from './control-bits.js';
+import { SVM_BITS } from './svm-bits.js';
 
 /** APM Vol. 2, appendix B, "VMSA Layout"; they are those of the SEV_STATUS MSR from its bit 2 on. */
 const SEV_FEATURES = flags({
@@ -89,21 +91,7 @@ const RFLAGS = [
   number(13, 12, 'IOPL'),
   ...flags({ 14: 'NT', 16: 'RF', 17: 'VM', 18: 'AC', 19: 'VIF', 20: 'VIP', 21: 'ID' }),
 ];
-const DR7 = flags({
-  0: 'L0',
-  1: 'G0',
-  2: 'L1',
-  3: 'G1',
-  4: 'L2',
-  5: 'G2',
-  6: 'L3',
-  7: 'G3',
-  8: 'LE',
-  9: 'GE',
-  10: '1',
-  11: 'RTM',
-  13: 'GD',
-});
+const DR7 = [...BREAKPOINTS, ...flags({ 10: '1', 11: 'RTM', 13: 'GD' })];
 const DEBUGCTL = flags({
   0: 'LBR',
   1: 'BTF',
@@ -170,12 +158,15 @@ const interruption = (unblocking: string | null): BitField[] => [
     31: 'valid',
   }),
 ];
-/** APM Vol. 2, 15.20, "Event Injection", and 15.7.2, which has them in the same format. */
-const SVM_EVENT: readonly BitField[] = [
-  number(7, 0, 'vector'),
-  number(10, 8, 'type', SVM_EVENT_TYPES),
-  ...flags({ 11: 'error code', 31: 'valid' }),
-];
+/**
+ * SDM Vol. 3A, "Protected-Mode Exceptions and Interrupts": what AMD calls XF is XM, and 20 is VE. Vector 2 is no
+ * exception, and no bit of the bitmap is about NMIs.
+ */
+const VMX_EXCEPTIONS = Object.fromEntries(
+  Object.entries({ ...SVM_EXCEPTIONS, 19: 'XM', 20: 'VE' }).filter(
+    ([vector]) => vector !== '2' && Number(vector) <= 21,
+  ),
+);
 
 export const BITS: { readonly [field: string]: readonly BitField[] } = {
   GUEST_CR0: CR0,
@@ -190,7 +181,6 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   GUEST_RFLAGS: RFLAGS,
   RFLAGS,
   GUEST_DR7: DR7,
-  DR7,
   GUEST_IA32_DEBUGCTL: DEBUGCTL,
   // SDM Vol. 3C, "Format of Pending-Debug-Exceptions"; BLD: a bus lock.
   GUEST_PENDING_DBG_EXCEPTIONS: flags({
@@ -223,8 +213,6 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
   SEV_FEATURES,
   GUEST_SEV_FEATURES: SEV_FEATURES,
   ALLOWED_SEV_FEATURES: [...SEV_FEATURES, ...flags({ 63: 'mask enabled' })],
-  EVENT_INJ: SVM_EVENT,
-  EXIT_INT_INFO: SVM_EVENT,
   // SDM Vol. 3C, "Format of Extended-Page-Table Pointer". The address ends at MAXPHYADDR, which is at most 52.
   EPT_POINTER: [
     number(2, 0, 'memory type', { 0: 'uncacheable', 6: 'write-back' }),
@@ -232,7 +220,9 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
     ...flags({ 6: 'accessed and dirty flags', 7: 'supervisor shadow-stack control' }),
     { high: 51, low: 12, name: 'EPT paging structure at', isAddress: true },
   ],
+  EXCEPTION_BITMAP: exceptions(VMX_EXCEPTIONS),
   ...CONTROLS,
+  ...SVM_BITS,
   ...Object.fromEntries(
     ['CS', 'DS', 'SS', 'ES', 'FS', 'GS'].flatMap((name) => [
       [`GUEST_${name}_AR_BYTES`, rights(DATA_TYPES)],
@@ -253,4 +243,6 @@ export const DEFAULT_ONES: { readonly [field: string]: bigint } = {
   CPU_BASED_VM_EXEC_CONTROL: 0x0400_6172n,
   VM_EXIT_CONTROLS: 0x3_6dfbn,
   VM_ENTRY_CONTROLS: 0x11fbn,
+  // They read as 1.
+  DR6: 0xffff_07f0n,
 };

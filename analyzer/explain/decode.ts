@@ -1,5 +1,5 @@
 /** Values of a dump in words, bit by bit. */
-import { type Bits, LAYOUTS } from '../detail-bits.js';
+import { type Bits, type Information, LAYOUTS } from '../detail-bits.js';
 import type { BitField } from './bit-fields.js';
 import { BITS, DEFAULT_ONES } from './bits.js';
 import { type Dump, FORMATS } from './dump.js';
@@ -19,7 +19,8 @@ const cut = (value: bigint, { high, low }: BitField): bigint => (value >> BigInt
 function spell(value: bigint, field: BitField): string | null {
   const part = cut(value, field);
   if (field.isAddress === true) return `${field.name} 0x${(part << BigInt(field.low)).toString(16)}`;
-  if (field.high === field.low) return part === 1n ? field.name : null;
+  if (field.high === field.low) return part === (field.isActiveLow === true ? 0n : 1n) ? field.name : null;
+  if (field.of !== undefined && part === 0n && (value & field.of) === 0n) return null;
   const word = field.values?.[Number(part)];
   return word === undefined ? `${field.name} ${part}` : `${field.name} ${part} (${word})`;
 }
@@ -70,14 +71,29 @@ function sayRest(value: bigint, layout: readonly { readonly high: number; readon
   return rest === 0n ? [] : [`bits without a name: 0x${rest.toString(16)}`];
 }
 
-/** The exit qualification by the exit reason's own layout; the same table as for traces. */
-function decodeQualification(dump: Dump, value: bigint): string[] {
-  const reason = dump.values.get('VM_EXIT_REASON')?.value;
-  if (reason === undefined) return [];
-  const basic = Number(reason & 0xffffn);
+/** What exits tell of themselves: where each word stands, and the reason that its layout depends on. */
+const INFORMATION: {
+  readonly [field: string]: { readonly isa: 1 | 2; readonly reason: string; readonly word: Information };
+} = {
+  EXIT_QUALIFICATION: { isa: 1, reason: 'VM_EXIT_REASON', word: 'qualification' },
+  EXIT_INFO_1: { isa: 2, reason: 'EXIT_CODE', word: 'qualification' },
+  EXIT_INFO_2: { isa: 2, reason: 'EXIT_CODE', word: 'info2' },
+};
+/** Bits 31:16 of VMX's reason say more of the exit than what it is for. */
+const BASIC: { readonly [isa in 1 | 2]: bigint } = { 1: 0xffffn, 2: ~0n };
+
+/** By the exit reason's own layout; the same table as for traces. */
+function decodeInformation(dump: Dump, value: bigint, { isa, reason, word }: (typeof INFORMATION)[string]): string[] {
+  const told = dump.values.get(reason)?.value;
+  if (told === undefined) return [];
+  const basic = Number(told & BASIC[isa]);
   const fits = LAYOUTS.filter(
-    ({ isa, first, last, word }) =>
-      isa === 1 && word === 'qualification' && first !== undefined && first <= basic && basic <= (last ?? first),
+    (layout) =>
+      layout.isa === isa &&
+      layout.word === word &&
+      layout.first !== undefined &&
+      layout.first <= basic &&
+      basic <= (layout.last ?? layout.first),
   );
   return fits.flatMap(({ bits, name }) =>
     bits === undefined ? [name ?? ''] : [...bits.flatMap((bit) => sayInformation(value, bit)), ...sayRest(value, bits)],
@@ -106,7 +122,8 @@ export function decode(dump: Dump): Decoded[] {
   if (FORMATS[dump.format].isa === null) return [];
   return [...dump.values]
     .map(([field, { value, line }]): Decoded => {
-      if (field === 'EXIT_QUALIFICATION') return { field, value, line, says: decodeQualification(dump, value) };
+      const information = INFORMATION[field];
+      if (information !== undefined) return { field, value, line, says: decodeInformation(dump, value, information) };
       const guest = POINTERS[field];
       if (guest !== undefined) return { field, value, line, says: sayAddress(dump, value, guest) };
       return { field, value, line, says: decodeBits(field, value) };

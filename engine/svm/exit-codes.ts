@@ -19,7 +19,7 @@ const series = (first: number, count: number, make: (i: number) => readonly [str
   Array.from({ length: count }, (_, i) => exit(first + i, ...make(i)));
 
 /** Exception vectors by mnemonic: AMD64 APM volume 2, "Vectors", table of interrupt-vector source and cause. */
-const EXCEPTIONS: { readonly [vector: number]: string } = {
+export const SVM_EXCEPTIONS: { readonly [vector: number]: string } = {
   0: 'DE',
   1: 'DB',
   2: 'NMI',
@@ -49,7 +49,7 @@ export const SVM_EXIT_CODES: readonly ExitCode[] = [
   ...series(0x10, 16, (i) => [`WRITE_CR${i}`, `write of CR${i}`]),
   ...series(0x20, 16, (i) => [`READ_DR${i}`, `read of DR${i}`]),
   ...series(0x30, 16, (i) => [`WRITE_DR${i}`, `write of DR${i}`]),
-  ...series(0x40, 32, (i) => [`EXCP_${EXCEPTIONS[i] ?? i}`, `exception vector ${i}`]),
+  ...series(0x40, 32, (i) => [`EXCP_${SVM_EXCEPTIONS[i] ?? i}`, `exception vector ${i}`]),
   exit(0x60, 'INTR', 'physical maskable interrupt'),
   exit(0x61, 'NMI', 'physical NMI'),
   exit(0x62, 'SMI', 'physical SMI'),

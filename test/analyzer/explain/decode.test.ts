@@ -196,3 +196,143 @@ describe('an event of SVM', () => {
     assert.deepEqual(decodeBits('EVENT_INJ', 0xb0en), ['not valid']);
   });
 });
+
+describe('exceptions and debug registers', () => {
+  it('the exception bitmap has a bit for each exception', () => {
+    // SDM Vol. 3A, "Protected-Mode Exceptions and Interrupts": 1 #DB, 6 #UD, 17 #AC, 18 #MC, 19 #XM, 20 #VE, 21 #CP
+    assert.deepEqual(decodeBits('EXCEPTION_BITMAP', 0x0006_0042n), ['#DB', '#UD', '#AC', '#MC']);
+    assert.deepEqual(decodeBits('EXCEPTION_BITMAP', 0x0038_0000n), ['#XM', '#VE', '#CP']);
+    // 2 is the NMI, for which there is another control; 9 and 15 are reserved, and 31:22 too
+    assert.deepEqual(decodeBits('EXCEPTION_BITMAP', 0xffc0_8204n), ['bits without a name: 0xffc08204']);
+  });
+  it('DR7: conditions of the breakpoints that are enabled', () => {
+    // SDM Vol. 3B, "Debug Control Register (DR7)": R/W0 17:16, LEN0 19:18; 01 data writes, 11 four bytes
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x000d_0401n), ['L0', 'R/W0 1 (write)', 'LEN0 3 (4 bytes)', '1']);
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x0420n).slice(0, 3), ['G2', 'R/W2 0 (execution)', 'LEN2 0 (1 byte)']);
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x400n), ['1']);
+    assert.deepEqual(decodeBits('DR7', 0xc00n), ['1', 'bits without a name: 0x800']);
+  });
+  it('DR6 of a VMCB: a bus lock clears its bit, and others read as 1', () => {
+    // APM Vol. 2, 13.1.1.3: B3:B0, 11 BLD, 13 BD, 14 BS, 15 BT; 31:16 and 10:4 read as 1
+    assert.deepEqual(decodeBits('DR6', 0xffff_0ff0n), []);
+    assert.deepEqual(decodeBits('DR6', 0xffff_47f2n), ['B1', 'BLD', 'BS']);
+    assert.deepEqual(decodeBits('DR6', 0x1_ffff_1ff0n), ['bits without a name: 0x100001000']);
+  });
+});
+
+describe('the control area of a VMCB', () => {
+  const vmcb = (field: string, name: string, value: string): readonly string[] | undefined =>
+    said(fixture('svm-cs').replace(new RegExp(`(${name}: *)\\S.*`), `$1${value}`), field);
+  // appendix B, "VMCB Layout, Control Area": 00Ch has INTR 0, NMI 1, SMI 2, VINTR 4, CR0 writes other than TS and MP 5,
+  // CPUID 18, IOIO_PROT 27, MSR_PROT 28, shutdown 31; 010h has VMRUN 0, RDTSCP 7, XSETBV 13, EFER after its write 15, CR0
+  // after its write 16
+  const WORD3 = ['INTR', 'NMI', 'SMI', 'VINTR', 'CR0_SEL_WRITE', 'CPUID', 'IOIO', 'MSR', 'SHUTDOWN'];
+  const WORD4 = ['VMRUN', 'RDTSCP', 'XSETBV', 'EFER_WRITE_TRAP', 'CR0_WRITE_TRAP'];
+  it('names what is intercepted', () => {
+    assert.deepEqual(vmcb('INTERCEPT_WORD3', 'intercepts', '98040037 0001a081'), WORD3);
+    assert.deepEqual(vmcb('INTERCEPT_WORD4', 'intercepts', '98040037 0001a081'), WORD4);
+    assert.deepEqual(vmcb('intercepts', 'intercepts', '0001a08198040037'), [...WORD3, ...WORD4]);
+    assert.deepEqual(vmcb('INTERCEPT_CR_WRITE', 'cr_write', '0110'), ['WRITE_CR4', 'WRITE_CR8']);
+    assert.deepEqual(vmcb('INTERCEPT_DR_READ', 'dr_read', '8001'), ['READ_DR0', 'READ_DR15']);
+    assert.deepEqual(vmcb('INTERCEPT_EXCEPTIONS', 'exceptions', '60080002'), ['#DB', '#XF', '#VC', '#SX']);
+  });
+  it('names the bits of virtual interrupts', () => {
+    // 060h: 7:0 V_TPR, 8 V_IRQ, 9 VGIF value, 11 V_NMI, 12 V_NMI_MASK, 19:16 V_INTR_PRIO, 20 V_IGN_TPR, 24
+    // V_INTR_MASKING, 25 virtual GIF enabled, 26 V_NMI_ENABLE, 30 x2AVIC enable, 31 AVIC enable, 39:32 V_INTR_VECTOR
+    assert.deepEqual(vmcb('INT_CTL', 'int_ctl', '03000200'), [
+      'V_TPR 0',
+      'VGIF',
+      'V_INTR_MASKING',
+      'virtual GIF enabled',
+    ]);
+    assert.deepEqual(vmcb('INT_CTL', 'int_ctl', 'c51f1902'), [
+      'V_TPR 2',
+      'V_IRQ',
+      'V_NMI',
+      'V_NMI_MASK',
+      'V_INTR_PRIO 15',
+      'V_IGN_TPR',
+      'V_INTR_MASKING',
+      'V_NMI_ENABLE',
+      'x2AVIC enable',
+      'AVIC enable',
+    ]);
+    assert.deepEqual(vmcb('INT_CTL', 'int_ctl', '38e0e400'), ['V_TPR 0', 'bits without a name: 0x38e0e400']);
+    assert.deepEqual(vmcb('INT_VECTOR', 'int_vector', '00000031'), ['V_INTR_VECTOR 49']);
+    // 068h: 0 INTERRUPT_SHADOW, 1 GUEST_INTERRUPT_MASK
+    assert.deepEqual(vmcb('INT_STATE', 'int_state', '00000007'), [
+      'INTERRUPT_SHADOW',
+      'GUEST_INTERRUPT_MASK',
+      'bits without a name: 0x4',
+    ]);
+  });
+  it('names what TLB_CONTROL asks for', () => {
+    // 05Ch: 00h do nothing, 01h flush entire TLB, 03h this guest's TLB entries, 07h this guest's non-global ones
+    const said = ['0', '1', '3', '7', '2'].map((value) => vmcb('TLB_CONTROL', 'tlb_ctl', value)?.join());
+    assert.deepEqual(said, [
+      'command 0 (do nothing)',
+      'command 1 (flush the entire TLB)',
+      "command 3 (flush this guest's entries)",
+      "command 7 (flush this guest's non-global entries)",
+      'command 2',
+    ]);
+  });
+  it('names what 090h and 0B8h switch on, which KVM prints in decimal', () => {
+    assert.deepEqual(vmcb('NESTED_CTL', 'nested_ctl', '511'), [
+      'NP_ENABLE',
+      'SEV',
+      'SEV-ES',
+      'guest mode execute trap',
+      'SSSCheckEn',
+      'virtual transparent encryption',
+      'read-only guest page tables',
+      'INVLPGB/TLBSYNC',
+      'bits without a name: 0x100',
+    ]);
+    assert.deepEqual(vmcb('VIRT_EXT', 'virt_ext', '31'), [
+      'LBR virtualization',
+      'VMSAVE/VMLOAD virtualization',
+      'IBS virtualization',
+      'PMC virtualization',
+      'bits without a name: 0x10',
+    ]);
+  });
+});
+
+describe('what an exit of SVM tells', () => {
+  const exited = (code: string, info1: string, field: string): readonly string[] | undefined =>
+    said(
+      fixture('svm-cs')
+        .replace(/(exit_code: +)\w+/, `$1${code}`)
+        .replace(/(exit_info1: +)\w+/, `$1${info1}`),
+      field,
+    );
+  it('of a nested page fault: its error code', () => {
+    // 15.25.6: 0 P, 1 RW, 2 US, 3 RSV, 4 ID, 6 SS, 32 on the final address, 33 on the guest page tables, 37 a supervisor
+    // shadow stack page; 15.36.10: 31 RMP, 34 ENC, 35 SIZEM, 36 VMPL
+    assert.deepEqual(exited('00000400', '0000000100000014', 'EXIT_INFO_1'), [
+      'page: not present',
+      'access: read',
+      'user: yes',
+      'fetch: yes',
+      'on the final address: yes',
+    ]);
+    assert.deepEqual(exited('00000400', '0000007e80000080', 'EXIT_INFO_1'), [
+      'page: not present',
+      'access: read',
+      'RMP check: yes',
+      'on a page walk: yes',
+      'effective C-bit: yes',
+      'size other than in the RMP: yes',
+      'VMPL permission: yes',
+      'supervisor shadow-stack page: yes',
+      'bits without a name: 0x4000000080',
+    ]);
+    assert.deepEqual(exited('00000400', '0000000100000014', 'EXIT_INFO_2'), ['guest physical address']);
+  });
+  it('of another exit, what the manual has for that, and of none where VMRUN failed', () => {
+    // 15.11: EXITINFO1 is 0 for RDMSR and 1 for WRMSR
+    assert.deepEqual(exited('0000007c', '0000000000000001', 'EXIT_INFO_1'), ['direction: WRMSR']);
+    assert.equal(exited('ffffffff', '0000000000000001', 'EXIT_INFO_1'), undefined);
+  });
+});

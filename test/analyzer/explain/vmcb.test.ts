@@ -197,6 +197,16 @@ describe('Xen on AMD', () => {
       ]);
       assert.deepEqual(['TR_BASE', 'GDTR_LIMIT'].map(value), [0xffff_fe00_0000_3000n, 0x7fn]);
     });
+    it(`${version}: its words are those of the manual`, () => {
+      const { decoded } = only(dumped(xen, '0x1d01', '0x78'));
+      const says = (name: string): readonly string[] | undefined => decoded.find(({ field }) => field === name)?.says;
+      // APM Vol. 2, appendix B: 060h, 090h (as Xen has it, "np_ctrl = 0x1: NP"), 008h; DR6 as it is after a reset
+      assert.deepEqual(says('INT_CTL'), ['V_TPR 1', 'V_INTR_PRIO 15', 'V_INTR_MASKING']);
+      assert.deepEqual(says('NESTED_CTL'), ['NP_ENABLE']);
+      assert.deepEqual(says('INTERCEPT_EXCEPTIONS'), ['#DB', '#NM', '#AC', '#MC']);
+      assert.deepEqual(says('INTERCEPT_CR_READ')?.slice(0, 3), ['READ_CR0', 'READ_CR1', 'READ_CR4']);
+      assert.equal(says('DR6'), undefined);
+    });
     it(`${version}: a reserved bit of EFER is the cause of VMEXIT_INVALID`, () => {
       for (const invalid of ['0xffffffffffffffff', '0xffffffff']) {
         const { verdict, violated, outcome } = only(dumped(xen, '0x1d03', invalid));
