@@ -34,7 +34,8 @@ export const command: Command = {
       'time of their own have none.',
     'Text that a terminal or a mail program broke at a width is put together again, quoted or not: how it is wrapped is told ' +
       'by its first 64 KiB.',
-    'Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
+    'Frames of stack traces and calls of function_graph are counted and left out, functions of the function tracer are ' +
+      'events. Damaged lines are kept as notes with their number. What cannot be read at all ends the import with exit code 2; ' +
       'what came before it is kept. Ctrl-C ends the recorder before the pipe, and what it still writes is read; a second one ' +
       'ends the import there, with exit code 2, and so does one where a file or a device is read, which has nobody at its other end: ' +
       'what came is kept, and the trace is INCOMPLETE. A file of up to 64 MiB that replaces nothing is ended by the signal itself. Text without an event in its first 64 MiB is refused: it may have no end.',

@@ -1,12 +1,13 @@
 /** Lines that stand between events: headers, what was lost, frames of call chains. */
 import { isBlank, isDigit, isHex } from './cursor.js';
+import { isGraph, isStackFrame } from './tracers.js';
 
 const EQUALS = 0x3d;
 const GREATER = 0x3e;
 const CLOSE = 0x29; // )
 
-/** Lines that trace-cmd and ftrace print around the events. */
-const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*)?$/;
+/** Lines that trace-cmd and ftrace print around the events, and the fences of Markdown (CommonMark 4.5) around a text. */
+const HEADERS = /^[>\s]*(cpus=\d+|version = .*|CPU \d+ is empty|#.*|`{3,}[^`]*|~{3,}.*)?$/;
 const DROPPED = /^[\s>]*CPU:\s*(\d{1,9})\s*\[(?:LOST )?(\d+ )?EVENTS(?: DROPPED)?\]/;
 const PERF_LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/;
 /** What perf prints of tasks, mappings and switches beside the events (`perf script --show-task-events`). */
@@ -30,7 +31,7 @@ export const isHeader = (text: string): boolean => HEADERS.test(text) || PERF_RE
 export function isAlone(bytes: Uint8Array, start: number, end: number): boolean {
   if (isFrame(bytes, start, end)) return true;
   const text = beginningOf(bytes, start, end);
-  return isHeader(text) || readLost(text) !== null;
+  return isHeader(text) || readLost(text) !== null || isGraph(text);
 }
 
 /** What a line says of events that are missing: how many (0: unknown) and on which host CPU (-1: unknown). */
@@ -47,13 +48,13 @@ export function readLost(text: string): { readonly count: number; readonly cpu: 
 }
 
 /**
- * One frame of a call chain, as perf prints it, `  ffffffff8db81dad __x64_sys_ioctl+0x8d ([kernel.kallsyms])`, or
- * trace-cmd, ` => kvm_vcpu_ioctl (ffffffffc05ed1ce)`.
+ * One frame of a call chain, as perf prints it, `  ffffffff8db81dad __x64_sys_ioctl+0x8d ([kernel.kallsyms])`,
+ * trace-cmd, ` => kvm_vcpu_ioctl (ffffffffc05ed1ce)`, or ftrace, ` => kvm_vcpu_ioctl`.
  */
 export function isFrame(bytes: Uint8Array, start: number, end: number): boolean {
   let i = start;
   while (i < end && isBlank(bytes[i] as number)) i += 1;
-  if (bytes[i] === EQUALS && bytes[i + 1] === GREATER && isBlank(bytes[i + 2] ?? 0)) return bytes[end - 1] === CLOSE;
+  if (isArrow(bytes, i, end)) return isStackFrame(beginningOf(bytes, start, end));
   if (i === start) return false;
   const digits = i;
   while (i < end && isHex(bytes[i] as number)) i += 1;
@@ -65,4 +66,11 @@ export function isFrame(bytes: Uint8Array, start: number, end: number): boolean 
     bytes[end - 1] === CLOSE &&
     !isDigit(bytes[i + 1] as number)
   );
+}
+
+/** `=>`, behind marks of a quotation too. */
+function isArrow(bytes: Uint8Array, start: number, end: number): boolean {
+  let i = start;
+  while (i < end && (isBlank(bytes[i] as number) || bytes[i] === GREATER)) i += 1;
+  return bytes[i] === EQUALS && bytes[i + 1] === GREATER;
 }

@@ -55,7 +55,7 @@ export interface ImportCounts {
   readonly gaps: number;
   /** Lines that are no event and no header. */
   readonly damaged: number;
-  /** Lines of call chains, which are not kept. */
+  /** Lines of call chains and of function_graph's calls, which are not kept. */
   readonly frames: number;
   readonly lanes: number;
   /** Lanes of a thread or a vCPU; the others are of what the source says of a host CPU. */

@@ -12,6 +12,7 @@ import type { ImportError } from './errors.js';
 import type { EventSpec } from './events.js';
 import type { Lane } from './lanes.js';
 import { type LineReader, MAX_LINE } from './lines.js';
+import { unlogged } from './logged.js';
 import { Prefix } from './prefix.js';
 import { QuotedPrintable } from './quoted.js';
 import { RawText } from './raw-text.js';
@@ -19,6 +20,7 @@ import type { ImportOptions, ImportResult } from './result.js';
 import { type EventRow, FIELD } from './row.js';
 import type { ByteSource } from './source.js';
 import { type TimeStyle, Times } from './times.js';
+import { TracerLine } from './tracers.js';
 import { VerboseLine } from './verbose.js';
 import { Unwrapper, type WrapStyle } from './wraps.js';
 
@@ -33,34 +35,13 @@ const INFO = ascii(' info');
 const COLON_BLANK = ascii(': ');
 /** Heads of the tables of `perf kvm stat report` and of bcc's kvmexit, and of kvm_stat. */
 const TABLE = /VM-EXIT\s+Samples|Event\s+Total\s+%Total|KVM_EXIT_REASON\s+COUNT/;
-/** What a log, perf-prof, or what shows a text, puts before each of its lines. */
-const LOGGED = new RegExp(
-  `^(?:${[
-    '[A-Z][a-z]{2} [ \\d]\\d [\\d:]{8}(?: \\S+ (?:kernel|[\\w.@-]+\\[\\d+\\]):)?', // syslog; ts
-    '\\d{4}-\\d\\d-\\d\\dT\\S+(?: \\S+ (?:kernel|[\\w.@-]+\\[\\d+\\]):)?', // journalctl -o short-iso; GitHub Actions, kubectl logs --timestamps
-    '\\d{4}-\\d\\d-\\d\\d [\\d:.]+ *\\|?', // perf-prof
-    '\\[\\d{4}-\\d\\d-\\d\\d [\\d:.]+\\]', // ts '[%F %T]'
-    '\\d\\d:\\d\\d:\\d\\d(?:\\.\\d+)?(?=\\s)', // ts -s
-    '\\d{9,}\\.\\d{6}(?=\\s)', // ts %.s
-    '<\\d+>', // /dev/kmsg
-    'kern *: *\\w+ *:', // dmesg -x
-    '\\[ *\\d+\\.\\d+\\]', // dmesg
-    '\\[\\w{3} \\w{3} +\\d+ [\\d:]{8} \\d{4}\\]', // dmesg -T
-    '\\[ *[TC]\\d+\\]', // the kernel's caller
-    '(?:[^\\s:]+:)?\\d+:(?=\\s)', // grep -n, grep -Hn
-    '[|+](?=\\s)', // a quotation; what diff adds
-    '\\d+\\t', // cat -n
-    '[\\w.-]+ +\\|(?=\\s)', // docker compose logs
-    '\\[pod/\\S+\\]', // kubectl logs --prefix
-  ].join('|')})\\s*`,
-);
-
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 export class TextLines {
   readonly #reader: LineReader;
   readonly #prefix = new Prefix();
   readonly #verbose = new VerboseLine();
+  readonly #tracer = new TracerLine();
   readonly #cursor = new Cursor();
   readonly #decoder: Decoder;
   readonly #context: DecodeContext = {
@@ -295,8 +276,8 @@ export class TextLines {
   }
 
   /**
-   * A line that is none of an event, or of one with a head of its own: a header, a frame of a call chain, lost events, the
-   * rest of a broken line, or damage.
+   * A line that is none of an event, or of one with a head or a name of its own: a header, a frame of a call chain, lost
+   * events, the rest of a broken line, or damage.
    */
   #rest(bytes: Uint8Array, start: number, end: number): void {
     if (start === end) return;
@@ -312,10 +293,21 @@ export class TextLines {
     this.#times.skip(text);
     const lost = readLost(text);
     if (lost !== null) this.#trace.lose(lost.count, lost.cpu, this.#where);
-    if (lost !== null || isHeader(text)) return;
+    if (lost !== null || isHeader(text) || this.#isOfTracer(bytes, start, end)) return;
     this.table ||= TABLE.test(text);
     if (this.#join(bytes, start, end)) return;
     this.#trace.damage(this.#number, 'no event', text);
+  }
+
+  /** Takes what a tracer prints: its events as those of others, and its calls as what they are, a call chain. */
+  #isOfTracer(bytes: Uint8Array, start: number, end: number): boolean {
+    const line = this.#tracer;
+    const kind = line.take(bytes, start, end);
+    if (kind === 'call') this.#frames += 1;
+    if (kind !== 'event') return kind === 'call';
+    if (!this.#prefix.parse(line.bytes, 0, line.bytes.length)) return false;
+    this.#event(line.bytes, line.bytes.length);
+    return true;
   }
 
   /**
@@ -386,10 +378,4 @@ function countBits(mask: number): number {
   let count = 0;
   for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
   return count;
-}
-
-/** A task's name without what a log put before its line. */
-function unlogged(name: string): string {
-  const rest = name.replace(LOGGED, '');
-  return rest === name || rest === '' ? name : unlogged(rest);
 }
