@@ -5,6 +5,7 @@ import type { Palette } from './colours.js';
 import { type CompareActions, ComparePanel } from './compare.js';
 import { button, byId, redraw } from './dom.js';
 import { type FlameActions, FlamePanel } from './flame.js';
+import { whyNoExit } from './no-exit.js';
 import { type ProfileActions, ProfilePanel } from './profile.js';
 import type { PanelName } from './state.js';
 import { showTabs } from './tabs.js';
@@ -12,7 +13,10 @@ import { showTabs } from './tabs.js';
 /** What is shown is asked for again this long after the viewport came to rest. */
 const REST_MS = 250;
 
-export interface AnswersActions extends Omit<ProfileActions, 'of'>, Omit<FlameActions, 'of'>, CompareActions {
+export interface AnswersActions
+  extends Omit<ProfileActions, 'of' | 'noExit'>,
+    Omit<FlameActions, 'of'>,
+    CompareActions {
   panel(panel: PanelName): void;
   scoped(scoped: boolean): void;
 }
@@ -46,7 +50,8 @@ export class Answers {
   constructor(palette: Palette, actions: AnswersActions) {
     this.#actions = actions;
     const of = (): 'whole trace' | 'in view' => (this.#asked?.scoped === true ? 'in view' : 'whole trace');
-    this.#profile = new ProfilePanel(palette, { ...actions, of });
+    const noExit = (): string => (this.#asked === null ? '' : whyNoExit(this.#asked.overview));
+    this.#profile = new ProfilePanel(palette, { ...actions, of, noExit });
     this.#flame = new FlamePanel(palette, { ...actions, of });
     this.#compare = new ComparePanel(palette, actions);
   }

@@ -41,14 +41,14 @@ const HANDLER = {
   ns: 'handler time',
   none: 'no times in this trace',
 } as const;
-const NO_EXIT =
-  'This trace has no exit, so that their number and cost are unknown, not zero. A kernel without kvm_intel or kvm_amd emits none.';
 
 export interface ProfileActions {
   /** Shows one reason alone, or no longer. */
   reason(reason: string): void;
   /** What the table is of. */
   of(): 'whole trace' | 'in view';
+  /** Why the whole of it has no exit. */
+  noExit(): string;
   /** Filters by text. */
   text(text: string): void;
 }
@@ -89,7 +89,7 @@ export class ProfilePanel {
     if (table === null) return;
     const problem = table.problem === null ? [] : [el('p', { class: 'problem' }, `Not all of it: ${table.problem}`)];
     if (table.exits === 0 && table.time === null) {
-      const none = this.#actions.of() === 'whole trace' ? NO_EXIT : 'No exit begins in view.';
+      const none = this.#actions.of() === 'whole trace' ? this.#actions.noExit() : 'No exit begins in view.';
       this.#panel.replaceChildren(...(problem.length > 0 ? problem : [el('p', { class: 'none' }, none)]));
       return;
     }
