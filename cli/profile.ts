@@ -184,6 +184,9 @@ interface Opened {
   readonly fed: Fed;
 }
 
+const NO_SYMBOLS =
+  '--by symbol names nothing without symbols: give --symbols FILE (ELF, System.map, kallsyms, nm or perf map of the guest)';
+
 /** Reads the events of a file. */
 function build(call: Call, file: string, event: CountedEvent): Opened {
   const builder = new ExitIndexBuilder(event);
@@ -231,6 +234,7 @@ function run(call: Call): number {
     return fed.whole ? EXIT.holds : EXIT.wrong;
   }
   const answer = profileOf(index, nameOf, { by: lanes ? 'lane' : 'level', rips, symbols, saysOf, histograms });
+  if (by.includes('symbol') && symbols === null && answer.exits > 0) call.out.note(NO_SYMBOLS);
   const rows = by.length === 0 ? null : breakdownOf(index, by, { nameOf, saysOf, symbols, histograms });
   if (call.flag('json')) {
     call.out.json({ event: wanted.event, ...answer, by: rows === null ? null : by, breakdown: rows, nested });

@@ -200,6 +200,14 @@ describe('profile', () => {
     assert.deepEqual(breakdown[0].labels, ['']);
   });
 
+  it('says what --by symbol lacks where no symbols are given', async () => {
+    assert.match(
+      (await trapline(['profile', VMX, '--by', 'reason,symbol'])).err,
+      /--by symbol .*: give --symbols FILE/,
+    );
+    assert.doesNotMatch((await trapline(['profile', VMX, '--by', 'reason'])).err, /--symbols/);
+  });
+
   it('has no columns of times where there are none', async () => {
     const path = join(folder, 'timeless.txt');
     writeFileSync(path, 'kvm_exit: reason vmrun rip 0x8 ext_inf1: 0x0 ext_inf2: 0x0 ext_int: 0x0 ext_int_err: 0x0\n');
