@@ -36,6 +36,26 @@ const BINARY: readonly { readonly bytes: readonly number[]; readonly imports: Im
 ];
 const HEAD = 16;
 
+/** Bits of a page's commit that say where events are missing (RB_MISSED_EVENTS), and the most bytes that a page commits. */
+const MISSED = 0xc000_0000;
+const MOST_COMMITTED = 0xffff;
+
+/**
+ * A page of the ring buffer as trace-cmd copies it for each CPU: its time stamp, then how many bytes of records it has, in
+ * whole words (struct buffer_data_page of kernel/trace/ring_buffer.c).
+ */
+function isRingPage(head: Uint8Array): boolean {
+  if (head.length < HEAD) return false;
+  const view = new DataView(head.buffer, head.byteOffset, HEAD);
+  const committed = view.getUint32(8, true) & ~MISSED;
+  const isSize = committed > 0 && committed <= MOST_COMMITTED && committed % 4 === 0 && view.getUint32(12, true) === 0;
+  return isSize && view.getBigUint64(0, true) > 0n;
+}
+
+// trace-cmd-restore(1)
+const RESTORE =
+  'run `trace-cmd restore trace.dat.cpu*` on the host that recorded it, and import the trace.dat that it writes';
+
 /**
  * Imports whatever the source holds. `open` makes the writer; it is called with the first event, so that what is no
  * trace writes nothing. Throws ImportError where there is no event at all; where reading has to stop before the end,
@@ -48,6 +68,13 @@ export function importTrace(given: ByteSource, open: () => TraceWriter, options:
   const binary = BINARY.find(starts);
   const magic = binary === undefined ? MAGIC.find(starts) : undefined;
   if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
+  if (binary === undefined && isRingPage(head))
+    throw new ImportError(
+      'BINARY_TRACE',
+      source.name,
+      'pages of a ring buffer, left by a trace-cmd that died',
+      RESTORE,
+    );
   try {
     if (binary === undefined) return importText(source, open, options);
     return binary.imports(source, open, { isEnded: () => isEnded(source), ...options }, head);
@@ -61,6 +88,7 @@ const COPY = 'copy it again; nothing of it can be read without the part that is 
 const OF_NOTHING: { readonly [code: string]: string } = {
   TRUNCATED: COPY,
   CORRUPT: COPY,
+  BINARY_INPUT: 'name a recording of trace-cmd, perf or xentrace, or its text: this is none that is known',
   READ_FAILED: 'no event came before: nothing is kept',
   INTERRUPTED: 'no event came before: nothing is kept',
 };
