@@ -1,5 +1,18 @@
 /** `trapline export`: a trace in the formats of other tools. */
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileWriter } from 'hyparquet-writer';
 import { damageOf, type Exported, type TextSink } from '../analyzer/export/document.js';
@@ -17,14 +30,29 @@ import { formatCount } from './table.js';
 /** Characters that are gathered before they are written. */
 const PIECE = 1 << 18;
 
+/** Says of which file an error of the operating system is, where it was told by an open one. */
+function named(error: unknown, path: string): unknown {
+  return error instanceof Error && 'code' in error && !('path' in error) ? Object.assign(error, { path }) : error;
+}
+
+/** A file that is whole or not there: one that it replaces stays until then. Pipes, devices and links are written in place. */
 class FileSink implements TextSink {
+  readonly #path: string;
+  /** Where it is written, until it takes its place; null: it is no file of its own, and stays whatever comes. */
+  readonly #own: string | null;
   readonly #file: number;
   #pieces: string[] = [];
   #length = 0;
+  #closed = false;
 
   /** `replace` allows a file to be there. Throws the error of the operating system. */
   constructor(path: string, replace: boolean) {
-    this.#file = openSync(path, replace ? 'w' : 'wx');
+    const there = replace ? lstatSync(path, { throwIfNoEntry: false }) : undefined;
+    this.#path = path;
+    if (there === undefined) this.#own = path;
+    else this.#own = there.isFile() ? join(dirname(path), `.trapline-export-${process.pid}`) : null;
+    this.#file = openSync(this.#own ?? path, this.#own === null ? 'w' : 'wx');
+    if (there?.isFile() === true) fchmodSync(this.#file, there.mode);
   }
 
   write(text: string): void {
@@ -35,17 +63,26 @@ class FileSink implements TextSink {
 
   #flush(): void {
     const bytes = Buffer.from(this.#pieces.join(''));
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+    } catch (error) {
+      throw named(error, this.#path);
+    }
     this.#pieces = [];
     this.#length = 0;
   }
 
   close(): void {
-    try {
-      this.#flush();
-    } finally {
-      closeSync(this.#file);
-    }
+    this.#flush();
+    this.#closed = true;
+    closeSync(this.#file);
+    if (this.#own !== null && this.#own !== this.#path) renameSync(this.#own, this.#path);
+  }
+
+  /** Leaves nothing behind. */
+  abandon(): void {
+    if (!this.#closed) closeSync(this.#file);
+    if (this.#own !== null) rmSync(this.#own, { force: true });
   }
 }
 
@@ -87,7 +124,7 @@ function checkUse(call: Call, format: (typeof FORMATS)[number]): void {
 const MARK = '_trapline.json';
 
 /** Makes room for a dataset: a new folder, an empty one, or with --replace one that we wrote. */
-function clearFolder(path: string, replace: boolean): void {
+function clearFolder(path: string, replace: boolean): 'made' | 'there' {
   if (existsSync(path) && readdirSync(path).length > 0) {
     if (!replace) throw new CliError('EXISTS', path);
     if (!existsSync(join(path, MARK))) {
@@ -95,25 +132,32 @@ function clearFolder(path: string, replace: boolean): void {
     }
     rmSync(path, { recursive: true });
   }
-  mkdirSync(path, { recursive: true });
+  return mkdirSync(path, { recursive: true }) === undefined ? 'there' : 'made';
 }
 
 function exportDataset(call: Call, reader: TraceReader, target: string): Exported {
-  clearFolder(target, call.flag('replace'));
+  const folder = clearFolder(target, call.flag('replace'));
   const mark = (rows: number | null): void => {
     const facts = { format: 'trapline parquet 1', from: reader.path, digest: reader.run('digest'), rows };
     writeFileSync(join(target, MARK), `${JSON.stringify(facts)}\n`);
   };
-  // Until the end it says that the dataset is not whole.
-  mark(null);
   const tables = call.value('table') === null ? DATASET_TABLES : [choice(call, 'table', DATASET_TABLES, 'event')];
-  const exported = exportParquet(reader, tables, (path) => {
-    const file = join(target, path);
-    mkdirSync(dirname(file), { recursive: true });
-    return fileWriter(file);
-  });
-  mark(exported.written);
-  return exported;
+  try {
+    // Until the end it says that the dataset is not whole.
+    mark(null);
+    const exported = exportParquet(reader, tables, (path) => {
+      const file = join(target, path);
+      mkdirSync(dirname(file), { recursive: true });
+      return fileWriter(file);
+    });
+    mark(exported.written);
+    return exported;
+  } catch (error) {
+    // all that is in it is ours
+    for (const name of readdirSync(target)) rmSync(join(target, name), { recursive: true });
+    if (folder === 'made') rmdirSync(target);
+    throw named(error, target);
+  }
 }
 
 function exportFile(call: Call, reader: TraceReader, target: string, format: ExportFormat): Exported {
@@ -124,9 +168,12 @@ function exportFile(call: Call, reader: TraceReader, target: string, format: Exp
   };
   const sink = new FileSink(target, call.flag('replace'));
   try {
-    return EXPORTS[format].run(reader, sink, options);
-  } finally {
+    const exported = EXPORTS[format].run(reader, sink, options);
     sink.close();
+    return exported;
+  } catch (error) {
+    sink.abandon();
+    throw error;
   }
 }
 

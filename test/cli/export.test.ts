@@ -1,16 +1,18 @@
 /** `trapline export` on a recording: the numbers of other commands, read back by other programs. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { parquetReadObjects } from 'hyparquet';
 import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { fixturePath } from '../recorder/import-helpers.js';
 
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 let folder = '';
 let trace = '';
 
@@ -66,6 +68,29 @@ describe('export', () => {
     assert.match(refused.err, /^trapline: EXISTS .*did not write it/);
     assert.ok(existsSync(join(foreign, 'thesis.txt')));
   });
+
+  // setrlimit(2): a write beyond RLIMIT_FSIZE fails, as one to a full disk does; 16 blocks of 512 bytes (POSIX ulimit)
+  it('leaves nothing cut behind where there is no room, and what it would have replaced', () => {
+    const room = mkdtempSync(join(folder, 'room-'));
+    const limited = (name: string, format: string, ...more: string[]): { status: number | null; stderr: string } => {
+      const words = [program, 'export', trace, '-o', join(room, name), '--as', format, ...more];
+      const line = ['-c', 'ulimit -f 16; exec "$@"', 'sh', process.execPath, ...words];
+      return spawnSync('sh', line, { encoding: 'utf8' });
+    };
+    writeFileSync(join(room, 'old.csv'), 'old');
+    for (const [name, format, ...more] of [
+      ['new.csv', 'csv'],
+      ['old.csv', 'csv', '--replace'],
+      ['dataset', 'parquet'],
+    ] as const) {
+      const { status, stderr } = limited(name, format, ...more);
+      assert.equal(status, 2, name);
+      assert.match(stderr, new RegExp(`^trapline: EFBIG [^\\n]*${name}[^\\n]*\\n$`));
+      assert.deepEqual(readdirSync(room), ['old.csv'], name);
+      assert.equal(readFileSync(join(room, 'old.csv'), 'utf8'), 'old');
+    }
+  });
+
   it('names the tracepoints of an imported recording in a dataset', async () => {
     const imported = join(folder, 'imported.sqlite');
     assert.equal((await trapline('import', fixturePath('vmx-basic.report.txt'), '-o', imported)).code, 0);
