@@ -110,6 +110,11 @@ export class TextLines {
     this.#trace.flush();
   }
 
+  /** Tells something of all of the text. */
+  note(says: string): void {
+    this.#trace.notes.add(null, says);
+  }
+
   abandon(): void {
     this.#trace.writer?.abandon();
   }

@@ -11,7 +11,7 @@ import type { ImportOptions, ImportResult } from './result.js';
 import { type ByteSource, isEnded, memorySource } from './source.js';
 import { StreamWriter } from './stream.js';
 import { TextLines } from './text-lines.js';
-import { type TimeStyle, tellsTimes, timeStyleOf } from './times.js';
+import { saidOfDay, type TimeStyle, tellsTimes, timeStyleOf } from './times.js';
 import { SAMPLE, stylesOf, type WrapStyle } from './wraps.js';
 
 /** Bytes without one event after which an input counts as no trace; it may have no end. */
@@ -111,6 +111,8 @@ export function importText(source: ByteSource, open: () => TraceWriter, options:
   const times = timeStyleOf(sample);
   const style = options.live === true ? null : wrapStyle(sample, times);
   const work = new TextLines(reader, open, options, style, times);
+  const ofDay = saidOfDay(sample);
+  if (ofDay !== null) work.note(ofDay);
   try {
     while (!work.isBinary && reader.next()) {
       work.line();

@@ -119,6 +119,16 @@ const SUMS = 'times are what passed since the line before (perf script --deltati
 const CUT =
   ', and as each is cut to a microsecond, the sums fall behind: perf script --ns gives all digits, and without --deltatime it prints times';
 
+/** `perf script -F +tod`, between CPU or thread and time (perf_sample__fprintf_start of tools/perf/builtin-script.c). */
+const TIME_OF_DAY = /(?:\]|\s\d+)\s+(?:\w+\s+)?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6,9}\s.*\skvm(?:mmu)?:/;
+const OF_DAY =
+  'times of day (perf script -F tod) are not read, and threads not told where they stand before a time: print the text with ' +
+  'perf script -F -tod,+time';
+
+/** What is to be known of a text by its first bytes; null: nothing. */
+export const saidOfDay = (sample: Uint8Array): string | null =>
+  TIME_OF_DAY.test(Buffer.from(sample.buffer, sample.byteOffset, sample.length).toString('latin1')) ? OF_DAY : null;
+
 const NS = 1_000_000_000n;
 const RECORD_TIME = /\s(\d{1,10})\.(\d{1,9}):\s+PERF_RECORD_/;
 

@@ -209,3 +209,21 @@ describe('the latency format of ftrace with the option verbose', () => {
     assert.deepEqual([result.counts.exits, result.counts.damaged], [3, 1]);
   });
 });
+
+describe('times of day', () => {
+  // lines of the commit that added the field, "perf script: Add 'tod' field to display time of day", with events of KVM
+  const DAY = '2020-07-13 18:26:55.620971';
+  for (const [head, told] of [
+    [`perf 261340 ${DAY}`, true],
+    [`perf 261340 [000] ${DAY} 152919.481538:`, true],
+    [`perf 261340 ${DAY}621 152919.481538922:`, true],
+    ['perf 261340 [000] 152919.481538:', false],
+    [`${DAY} perf 261340 d... [000] 152919.481538:`, false], // perf-prof
+  ] as const) {
+    it(`${head}: ${told ? 'told' : 'nothing to tell'}`, () => {
+      const { result } = importText(`${head}          kvm:kvm_entry: vcpu 0, rip 0x11\n`);
+      const notes = result.notes.filter(({ says }) => /-F -tod,\+time/.test(says));
+      assert.equal(notes.length, told ? 1 : 0);
+    });
+  }
+});
