@@ -21,6 +21,7 @@ export const ANALYSIS_ERRORS = {
     what: 'the log is text in UTF-16',
     advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline explain -`',
   },
+  LOG_COMPRESSED: { what: 'the log is compressed', advice: 'pipe what is in it into trapline explain -' },
   NO_FAILURE: {
     what: 'no VM entry failed in this run',
     advice: 'name an event with --event to look at the VMCS as of it',
@@ -52,7 +53,7 @@ export const ANALYSIS_ERRORS = {
 export type AnalysisErrorCode = keyof typeof ANALYSIS_ERRORS;
 
 export class AnalysisError extends CodedError<AnalysisErrorCode> {
-  constructor(code: AnalysisErrorCode, where: string, why: string | null = null) {
-    super(ANALYSIS_ERRORS[code], code, where, why);
+  constructor(code: AnalysisErrorCode, where: string, why: string | null = null, advice: string | null = null) {
+    super(ANALYSIS_ERRORS[code], code, where, why, advice);
   }
 }

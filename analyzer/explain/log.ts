@@ -2,6 +2,7 @@
  * Why the entries failed whose dumps a log holds. A guest that fails is often started again, and a log may hold tens of
  * thousands of its dumps: each kind of failure is told once, with how often and where, and no more is kept of it.
  */
+import { COMPRESSED_HEAD, compressionOf, unpackFor } from '../../traces/compressed.js';
 import { AnalysisError } from '../errors.js';
 import { type Dump, FORMATS } from './dump.js';
 import { type DumpReport, explainDump, type Judgement, judgeDump } from './explain.js';
@@ -164,12 +165,20 @@ class Kinds {
   }
 }
 
+function refuseCompressed(log: Log, where: string): void {
+  if (typeof log === 'string') return;
+  const compression = compressionOf(log.subarray(0, Math.min(COMPRESSED_HEAD, log.length)));
+  if (compression === null) return;
+  throw new AnalysisError('LOG_COMPRESSED', where, `with ${compression.name}`, unpackFor(compression, 'explain'));
+}
+
 /**
  * Explains the dumps of a log, each kind of failure once. `where` names the log in errors; throws AnalysisError NO_DUMP
- * where it holds none, LOG_UTF16 where that is why.
+ * where it holds none, LOG_UTF16 where that is why, LOG_COMPRESSED where it is to be unpacked first.
  */
 export function explain(log: Log, where: string, options: LogOptions = {}): LogExplanation {
   const { processor = UNKNOWN, from = 1, each = false, progress } = options;
+  refuseCompressed(log, where);
   const kinds = new Kinds(processor, each);
   let found = 0;
   findEach(log, (dump) => {

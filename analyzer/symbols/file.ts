@@ -1,4 +1,5 @@
 /** A file of symbols, whatever its format, which its content tells. */
+import { COMPRESSED_HEAD, compressionOf } from '../../traces/compressed.js';
 import { AnalysisError } from '../errors.js';
 import { type ByteSource, ElfFault, isElf, readElfSymbols } from './elf.js';
 import type { SymbolTable } from './table.js';
@@ -20,13 +21,16 @@ export interface SymbolFile {
 const MOST_TEXT = 256 * 2 ** 20;
 const decoder = new TextDecoder('utf-8', { fatal: false });
 
-/** First bytes of files that hold symbols only once they are unpacked. */
-const PACKED: readonly { readonly magic: readonly number[]; readonly why: string }[] = [
-  { magic: [0x1f, 0x8b], why: 'it is compressed with gzip: unpack it first' },
-  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], why: 'it is compressed with xz: unpack it first' },
-  { magic: [0x28, 0xb5, 0x2f, 0xfd], why: 'it is compressed with zstd: unpack it first' },
-  { magic: [0x4d, 0x5a], why: 'it is a boot image or a PE file: give its vmlinux or its System.map' },
-];
+/** First bytes of MS-DOS programs (PE Format, "MS-DOS Stub"), which a kernel that firmware starts is too. */
+const PROGRAM = [0x4d, 0x5a];
+
+/** Why a file that begins so holds symbols only once it is unpacked; null where that is not known. */
+function packed(head: Uint8Array): string | null {
+  const compression = compressionOf(head);
+  if (compression !== null) return `it is compressed with ${compression.name}: unpack it first`;
+  const isProgram = PROGRAM.every((byte, i) => head[i] === byte);
+  return isProgram ? 'it is a boot image or a PE file: give its vmlinux or its System.map' : null;
+}
 
 /**
  * Reads a file of symbols.
@@ -45,9 +49,8 @@ export function readSymbolFile(source: ByteSource, name: string): SymbolFile {
       throw error;
     }
   }
-  const head = source.read(0, 8);
-  const packed = PACKED.find(({ magic }) => magic.every((byte, i) => head[i] === byte));
-  if (packed !== undefined) throw bad(packed.why);
+  const why = packed(source.read(0, COMPRESSED_HEAD));
+  if (why !== null) throw bad(why);
   if (source.size > MOST_TEXT) throw bad(`text of more than ${MOST_TEXT / 2 ** 20} MiB`);
   const read = readTextSymbols(decoder.decode(source.read(0, source.size)));
   if (read === null) throw bad('neither ELF, nor System.map, kallsyms, nm or a perf map');

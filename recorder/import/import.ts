@@ -1,4 +1,5 @@
 /** Entry of the importers: tells formats apart by their content, never by a file's name. */
+import { compressionOf, unpackFor } from '../../traces/compressed.js';
 import type { TraceWriter } from '../../traces/store.js';
 import { importTraceDat } from './binary/import-tracedat.js';
 import { importPerf } from './binary/perf.js';
@@ -9,14 +10,14 @@ import { type ByteSource, isEnded, peek } from './source.js';
 import { importText } from './text.js';
 import { causeOf } from './work.js';
 
-/**
- * First bytes of binary files that are no trace of another tool: SQLite ("Database File Format"), Arrow IPC, gzip (RFC 1952), zstd (RFC 8878), xz, ELF.
- */
-const MAGIC: readonly { readonly bytes: readonly number[]; readonly says: string; readonly advice: string }[] = [
+interface Other {
+  readonly says: string;
+  readonly advice: string;
+}
+
+/** First bytes of binary files that are no trace of another tool, beside compressed ones: SQLite ("Database File Format"), ELF. */
+const MAGIC: readonly (Other & { readonly bytes: readonly number[] })[] = [
   { bytes: [0x53, 0x51, 0x4c, 0x69, 0x74, 0x65, 0x20], says: 'an SQLite database', advice: 'a trace needs no import' },
-  { bytes: [0x1f, 0x8b], says: 'compressed with gzip', advice: 'run `zcat FILE | trapline import -`' },
-  { bytes: [0x28, 0xb5, 0x2f, 0xfd], says: 'compressed with zstd', advice: 'run `zstdcat FILE | trapline import -`' },
-  { bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a], says: 'compressed with xz', advice: 'run `xzcat FILE | trapline import -`' },
   { bytes: [0xff, 0xfe], says: 'text in UTF-16', advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline import -`' },
   { bytes: [0xfe, 0xff], says: 'text in UTF-16', advice: 'run `iconv -f utf-16 -t utf-8 FILE | trapline import -`' },
   { bytes: [0x7f, 0x45, 0x4c, 0x46], says: 'an ELF program', advice: 'name a trace' },
@@ -52,9 +53,25 @@ function isRingPage(head: Uint8Array): boolean {
   return isSize && view.getBigUint64(0, true) > 0n;
 }
 
-// trace-cmd-restore(1)
-const RESTORE =
-  'run `trace-cmd restore trace.dat.cpu*` on the host that recorded it, and import the trace.dat that it writes';
+const RING_PAGES: Other = {
+  says: 'pages of a ring buffer, left by a trace-cmd that died',
+  // trace-cmd-restore(1)
+  advice:
+    'run `trace-cmd restore trace.dat.cpu*` on the host that recorded it, and import the trace.dat that it writes',
+};
+
+const starts =
+  (head: Uint8Array) =>
+  ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
+    bytes.every((byte, i) => head[i] === byte);
+
+/** What a file is that is no trace. */
+function otherOf(head: Uint8Array): Other | undefined {
+  const compression = compressionOf(head);
+  if (compression !== null)
+    return { says: `compressed with ${compression.name}`, advice: unpackFor(compression, 'import') };
+  return MAGIC.find(starts(head)) ?? (isRingPage(head) ? RING_PAGES : undefined);
+}
 
 /**
  * Imports whatever the source holds. `open` makes the writer; it is called with the first event, so that what is no
@@ -63,18 +80,9 @@ const RESTORE =
  */
 export function importTrace(given: ByteSource, open: () => TraceWriter, options: ImportOptions = {}): ImportResult {
   const { head, whole: source } = peek(given, HEAD);
-  const starts = ({ bytes }: { readonly bytes: readonly number[] }): boolean =>
-    bytes.every((byte, i) => head[i] === byte);
-  const binary = BINARY.find(starts);
-  const magic = binary === undefined ? MAGIC.find(starts) : undefined;
-  if (magic !== undefined) throw new ImportError('BINARY_TRACE', source.name, magic.says, magic.advice);
-  if (binary === undefined && isRingPage(head))
-    throw new ImportError(
-      'BINARY_TRACE',
-      source.name,
-      'pages of a ring buffer, left by a trace-cmd that died',
-      RESTORE,
-    );
+  const binary = BINARY.find(starts(head));
+  const other = binary === undefined ? otherOf(head) : undefined;
+  if (other !== undefined) throw new ImportError('BINARY_TRACE', source.name, other.says, other.advice);
   try {
     if (binary === undefined) return importText(source, open, options);
     return binary.imports(source, open, { isEnded: () => isEnded(source), ...options }, head);

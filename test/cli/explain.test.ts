@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import type { DumpReport } from '../../analyzer/explain/explain.js';
 import { explain } from '../../analyzer/explain/log.js';
 import { COMMANDS } from '../../cli/commands.js';
@@ -42,7 +43,7 @@ before(() => {
   folder = mkdtempSync(join(tmpdir(), 'trapline-explain-'));
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
-const file = (name: string, text: string): string => {
+const file = (name: string, text: string | Uint8Array): string => {
   const path = join(folder, name);
   writeFileSync(path, text);
   return path;
@@ -258,6 +259,7 @@ describe('explain', () => {
   it('refuses a text without dump, bad MSRs and unknown processors in one line', async () => {
     const calls: [RegExp, ...string[]][] = [
       [/^trapline: NO_DUMP .*none\.txt/, file('none.txt', 'hello\n')],
+      [/^trapline: LOG_COMPRESSED .*gzip.*zcat FILE \| trapline explain -/, file('log.gz', gzipSync('hello\n'))],
       [/^trapline: BAD_CPUID .*cpuid -1 -r/, fixture('svm-cs'), '--cpuid', file('bad.cpuid', 'foo\n')],
       [/^trapline: BAD_MSRS .*line 2/, fixture('svm-cs'), '--msrs', file('bad.msrs', '0x480 1\nfoo\n')],
       [/^trapline: BAD_MSRS .*none of/, fixture('svm-cs'), '--msrs', file('other.msrs', '0x3a 5\n0x1d9 0\n')],
