@@ -4,8 +4,10 @@
  */
 import { reportsIn } from './bare-errors.js';
 import { isDivider, isNumber, ONLY_EMPTY_CELLS, REST } from './cells.js';
-import { hitsOf, placesOf } from './hits.js';
+import { type Hit, hitsOf, placesOf } from './hits.js';
 import type { Seen } from './lines.js';
+import { mayBeginAfter } from './report-lines.js';
+import type { Row } from './row.js';
 import { folded } from './template.js';
 
 /** No line of a dump is broken into more. */
@@ -15,8 +17,12 @@ const FIRST_SIGN = /[^\s|│┃║]/;
 const FIRST_WORD = /^\s*\S*(?: *= *\S+)?/;
 /** psql marks a break on both sides of it. */
 const MARK = /^[.…]/;
+/** Between a divider and a text; some have none. */
+const ROOM = /[\s.…]/;
 /** What sqlite3 prints above the cells of a table that has no dividers. */
 const RULER = /^-+(?: {2}-+)* *$/;
+/** What is below the heads of a table with dividers. */
+const DIVIDED_RULER = /^[|│┃║] ?:?[-─━═]{3}[-:─━═|│┃║┼╋╬+ ]*$/;
 
 /** Where the text of a cell is, which has no end where nothing closes the last column. */
 interface Cell {
@@ -60,7 +66,8 @@ function frontOf(line: string): number {
 function cellOf(line: string, below: string): Cell | null {
   const front = frontOf(below);
   if (front < 0 || line.charAt(front) !== below.charAt(front)) return null;
-  const from = front + 2;
+  const hasRoom = [line, below].every((row) => ROOM.test(row.charAt(front + 1)));
+  const from = front + (hasRoom ? 2 : 1);
   const isEnd = (at: number): boolean => isDivider(line.charAt(at)) && line.charAt(at) === below.charAt(at);
   let end = from;
   while (end < line.length && !isEnd(end)) end++;
@@ -69,8 +76,20 @@ function cellOf(line: string, below: string): Cell | null {
   const isOnly = front === 0 && end === line.trimEnd().length - 1;
   const hasMore = !ONLY_EMPTY_CELLS.test(before) || !ONLY_EMPTY_CELLS.test(behind);
   if (!isOnly && !hasMore) return null;
-  return { from, to: end < line.length ? end - 1 : Number.POSITIVE_INFINITY, isOnly };
+  return { from, to: end < line.length ? end - (hasRoom ? 1 : 0) : Number.POSITIVE_INFINITY, isOnly };
 }
+
+/** Where the right side of a box is that has nothing in this row. */
+function endOfEmpty(line: string): number | null {
+  const end = line.trimEnd().length - 1;
+  return end > 1 && isFramed(line, end) && line.slice(1, end).trim() === '' ? end : null;
+}
+
+const isFramed = (line: string, end: number): boolean =>
+  isDivider(line.charAt(0)) && line.charAt(end) === line.charAt(0) && line.trimEnd().length === end + 1;
+
+/** What is in a row of a box. */
+const inBox = (line: string, end: number): Cell => ({ from: line.charAt(1) === ' ' ? 2 : 1, to: end, isOnly: true });
 
 /** A line ends in the number of a report, which is whole and takes nothing of what is below. */
 function endsInWhole(front: string, below: string): boolean {
@@ -81,12 +100,31 @@ function endsInWhole(front: string, below: string): boolean {
   return isReported && !isNumber(front, below, REST.exec(below)?.[1] ?? '');
 }
 
-/** A row of a dump is whole where it goes on from one piece of a cell in the next. */
-function goesAcross(front: string, whole: string): boolean {
+const isWhole = ({ fit: { taken } }: Hit): boolean => taken.every(({ lost }) => lost === null);
+
+/** The rows of a dump that go on from one piece of a cell in the next, and are whole then. */
+function rowsAcross(front: string, whole: string): Row[] {
   const [end, text] = [folded(front).length, folded(whole)];
-  return hitsOf(text, placesOf(text)).some(
-    ({ fit: { from, to, taken } }) => from < end && to > end && taken.every(({ lost }) => lost === null),
-  );
+  const hits = hitsOf(text, placesOf(text)).filter(isWhole);
+  return hits.filter(({ fit: { from, to } }) => from < end && to > end).map(({ row }) => row);
+}
+
+const goesAcross = (front: string, whole: string): boolean => rowsAcross(front, whole).length > 0;
+
+/** A piece begins with a row of a dump, behind no more than a log writes in front of its text. */
+const beginsRow = (text: string): boolean =>
+  hitsOf(text, placesOf(text)).some((hit) => isWhole(hit) && mayBeginAfter(text.slice(0, hit.fit.from)));
+
+/**
+ * A piece is a line of its own: a row, below one that is whole without it, or below what nothing is printed behind. The
+ * name of a register may begin like more digits of a number.
+ */
+function isOther(front: string, piece: string, whole: string): boolean {
+  if (!beginsRow(folded(piece))) return false;
+  const [above, across] = [folded(front), rowsAcross(front, whole)];
+  const ended = hitsOf(above, placesOf(above)).filter((hit) => hit.fit.to === above.length && isWhole(hit));
+  if (ended.length === 0) return across.length === 0 && !mayBeginAfter(front);
+  return across.every((row) => ended.some((hit) => hit.row === row));
 }
 
 /**
@@ -108,7 +146,8 @@ function textOf(pieces: readonly string[], width: number | null, isMarked: boole
       const isBlank = room === 0 && width === null && goesAcross(whole, `${whole} ${rest}`);
       whole += isBlank ? ' ' : ' '.repeat(room);
       const isFull = room <= (FIRST_WORD.exec(piece)?.[0].length ?? 0);
-      if (!isMarked && !isFull && !goesAcross(whole, whole + rest)) return null;
+      const isRest = isFull ? !isOther(whole, piece, whole + rest) : goesAcross(whole, whole + rest);
+      if (!isMarked && !isRest) return null;
       if (endsInWhole(whole, piece)) return null;
     }
     whole += piece;
@@ -116,8 +155,11 @@ function textOf(pieces: readonly string[], width: number | null, isMarked: boole
   return whole;
 }
 
-/** The lines of a row of a table, as one where a cell of it was broken into them. */
-function rowOf(lines: readonly Seen[], cells: readonly Cell[]): readonly Seen[] {
+/**
+ * The lines of a row of a table, as one where a cell of it was broken into them.
+ * @param isBox they are of one column, and lines around them are given without its sides
+ */
+function rowOf(lines: readonly Seen[], cells: readonly Cell[], isBox: boolean): readonly Seen[] {
   const [[first, ...others], [cell]] = [lines, cells];
   const isOne = cells.every(({ from, to }) => from === cell?.from && to === cell.to);
   if (first === undefined || cell === undefined || !isOne || lines.length > MOST_PIECES) return lines;
@@ -129,7 +171,9 @@ function rowOf(lines: readonly Seen[], cells: readonly Cell[]): readonly Seen[] 
   });
   const whole = textOf(pieces, isClosed ? cell.to - cell.from : null, isMarked);
   if (whole === null) return lines;
-  const text = first.text.slice(0, cell.from) + whole + first.text.slice(cell.to).replace(MARK, ' ');
+  const text = isBox
+    ? whole.trimEnd()
+    : first.text.slice(0, cell.from) + whole + first.text.slice(cell.to).replace(MARK, ' ');
   return [{ ...first, text, length: lines.reduce((sum, { length }) => sum + length + 1, -1) }];
 }
 
@@ -144,13 +188,19 @@ class Rows {
   #columns: Columns | null = null;
   /** The lines are more than a row has: they were given as they are. */
   #isLong = false;
+  /** Where the right side of a box is, as long as lines are within it that had an empty row. */
+  #end: number | null = null;
 
   *take(line: Seen): Generator<Seen> {
     const columns = columnsOf(line.text);
     const cell = columns === null ? this.#cellOf(line.text) : null;
     if (cell === null) {
+      const empty = endOfEmpty(line.text);
+      this.#end = empty ?? this.#end;
       yield* this.end();
-      if (columns === null) this.#lines = [line];
+      if (this.#end !== null && !isFramed(line.text, this.#end)) this.#end = null;
+      if (empty !== null) yield { ...line, text: '' };
+      else if (columns === null && !DIVIDED_RULER.test(line.text)) this.#lines = [line];
       else yield line;
     } else if (this.#isLong) {
       yield unframed(line, cell);
@@ -171,13 +221,18 @@ class Rows {
   }
 
   #given(): readonly Seen[] {
-    const whole = rowOf(this.#lines, this.#cells);
-    return whole === this.#lines ? whole.map((line) => unframed(line, this.#cells[0])) : whole;
+    const isBox = this.#lines[0] !== undefined && this.#boxOf(this.#lines[0]) !== undefined;
+    const whole = rowOf(this.#lines, this.#cells, isBox);
+    return whole === this.#lines ? whole.map((line) => unframed(line, this.#cells[0] ?? this.#boxOf(line))) : whole;
+  }
+
+  #boxOf({ text }: Seen): Cell | undefined {
+    return this.#end !== null && isFramed(text, this.#end) ? inBox(text, this.#end) : undefined;
   }
 
   #cellOf(line: string): Cell | null {
     const [first] = this.#lines;
-    if (first === undefined) return null;
+    if (first === undefined || DIVIDED_RULER.test(line)) return null;
     return this.#columns !== null && isWithin(line, this.#columns)
       ? columnOf(first.text, line, this.#columns)
       : cellOf(first.text, line);

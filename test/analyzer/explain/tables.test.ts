@@ -76,6 +76,61 @@ describe('a table that names once what its rows have in common', () => {
   });
 });
 
+/** A line of a text in a table that has no other column, as editors, programs and people put it there. */
+const ONE_COLUMN: { readonly [name: string]: (line: string, width: number) => string } = {
+  'without padding': (line) => `| ${line} |`,
+  'without a blank': (line) => `|${line}|`,
+  padded: (line, width) => `| ${line.padEnd(width)} |`,
+  'a box': (line, width) => `│ ${line.padEnd(width)} │`,
+  'a box without a blank': (line, width) => `│${line.padEnd(width)}│`,
+};
+
+/** A mail reader broke a line of the first; the other is of single lines, which tables of what errors mean have too. */
+const NOT_IN_LINES = /^(?:A16|P09)_/;
+
+const toldOf = (text: string): string[] => [
+  ...valuesOf(text),
+  ...findDumps(text).flatMap(({ damage }) => damage.map(({ kind, line, what }) => `${kind} ${line} ${what}`)),
+];
+
+function inOneColumn(text: string, print: (line: string, width: number) => string): string {
+  const lines = text.trimEnd().split('\n');
+  const width = Math.max(...lines.map(({ length }) => length));
+  return lines.map((line) => print(line, width)).join('\n');
+}
+
+describe('a table of one column', () => {
+  // target/i386/kvm/kvm.c, kvm_handle_exit: an empty line stands between the error and the advice.
+  const advice = [
+    "If you're running a guest on an Intel machine without unrestricted mode",
+    'support, the failure can be most likely due to the guest entering an invalid',
+    'state for Intel VT. For example, the guest maybe running in big real mode',
+    'which is not supported on less recent Intel processors.',
+  ];
+  const error = 'KVM: entry failed, hardware error 0x80000021\n';
+  const texts: { readonly [name: string]: string } = {
+    'a dump of KVM': fixture('vmx-two-faults'),
+    'the same without times': fixture('vmx-two-faults').replace(/^\[[^\]]*\] /gm, ''),
+    'a dump of KVM on AMD': fixture('svm-cs').replace(/^\[[^\]]*\] /gm, ''),
+    'an error, advice and registers of QEMU': [error, ...advice, '', REGISTERS].join('\n'),
+    'an error and registers of QEMU': `${error}\n${REGISTERS}`,
+  };
+  const alone = { 'an error above an empty row': `\n${error}\nx` };
+  for (const [style, print] of Object.entries(ONE_COLUMN)) {
+    const isAligned = print('', 9).length > 9;
+    for (const [name, text] of Object.entries(isAligned ? { ...texts, ...alone } : texts))
+      it(`has a row in each line: ${name}, ${style}`, () => {
+        assert.ok(valuesOf(text).length > 0);
+        assert.deepEqual(toldOf(inOneColumn(text, print)), toldOf(text));
+      });
+    it(`so has each real dump, with times and without: ${style}`, { skip: SKIP }, () => {
+      for (const file of FILES.filter((name) => isAligned || !NOT_IN_LINES.test(name)))
+        for (const text of [textOf(file), textOf(file).replace(/^\[ *[\d.]+\] /gm, '')])
+          assert.deepEqual(toldOf(inOneColumn(text, print)), toldOf(text), file);
+    });
+  }
+});
+
 describe('real dumps on a narrow terminal', { skip: SKIP }, () => {
   it('give no field a value that is not its own', () => {
     for (const file of FILES) {
