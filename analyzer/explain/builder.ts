@@ -124,9 +124,9 @@ export class Builder {
     if (this.family === 'xen-check') return this.#isOfAnother(row, found, context) ? 'next' : 'own';
     if (this.#interrupted !== null && (row.order < this.#order || row.order > this.#order + CLOSELY)) return 'next';
     // Times of one moment prove that what stands below a heading goes on with what stands above.
-    if (this.#interrupted === 'heading' && (!this.isTimed || context.moment === null || this.#jump(context) !== null))
+    if (this.#interrupted === 'heading' && (!this.isTimed || context.moment === null || this.jumpTo(context) !== null))
       return 'next';
-    if (row.order < this.#order && this.#jump(context)?.kind === 'forward') return 'next';
+    if (row.order < this.#order && this.jumpTo(context)?.kind === 'forward') return 'next';
     const isNew = !this.#seen.has(row);
     if (row.repeats || !(this.#isBehind(row, found) || (isNew && this.#skips(row)))) return 'own';
     if (!this.#isMixed && this.#beginsAt(row)) return 'next';
@@ -163,7 +163,7 @@ export class Builder {
   /** The line was printed at the time of this dump, as far as can be told. */
   isFollowedBy(context: LineContext): boolean {
     const isClose = context.index - this.lastIndex <= TOGETHER && this.#interrupted === null;
-    return CONCURRENT.has(this.family) && isClose && this.#jump(context) === null;
+    return CONCURRENT.has(this.family) && isClose && this.jumpTo(context) === null;
   }
 
   get #isWhole(): boolean {
@@ -178,7 +178,7 @@ export class Builder {
   /** Xen prints a line for each rule that a VMCB breaks, one after the other: none twice, and no value anew. */
   #isOfAnother(row: Row, { taken }: Fit, context: LineContext): boolean {
     const isOther = taken.some(({ name, value }) => (this.#values.get(name)?.value ?? value) !== value);
-    return this.#seen.has(row) || isOther || context.index - this.lastIndex > TOGETHER || this.#jump(context) !== null;
+    return this.#seen.has(row) || isOther || context.index - this.lastIndex > TOGETHER || this.jumpTo(context) !== null;
   }
 
   /** A heading or a prompt stands here: what does not follow closely belongs to another dump. */
@@ -259,7 +259,7 @@ export class Builder {
   /** Whether this may be the error that Xen prints before a dump: that of an entry, by the same printer and at one time. */
   announces(context: LineContext): boolean {
     const isOfEntry = this.#values.size === 1 && this.#values.has('error.vm');
-    return isOfEntry && this.#xen === context.xen && this.#jump(context) === null;
+    return isOfEntry && this.#xen === context.xen && this.jumpTo(context) === null;
   }
 
   /** Takes over the error that Xen printed before this dump; false where the dump is not Xen's, or says otherwise. */
@@ -360,7 +360,7 @@ export class Builder {
     });
   }
 
-  #jump({ moment, at }: LineContext): Jump | null {
+  jumpTo({ moment, at }: LineContext): Jump | null {
     return moment === null || this.#printed === null
       ? null
       : jumpBetween(this.#printed.moment, moment, at - this.#printed.at);
@@ -369,7 +369,7 @@ export class Builder {
   #clock(row: Row, context: LineContext): void {
     const { line, moment, at } = context;
     if (moment === null) return;
-    const jump = this.#jump(context);
+    const jump = this.jumpTo(context);
     if (jump !== null) {
       this.#pieces++;
       this.#hurt('spliced', line, jump.says);

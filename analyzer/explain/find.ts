@@ -284,7 +284,8 @@ class Finder {
         this.#close(id);
         builder = undefined;
       }
-      const hit = choose(own, builder);
+      // What a dump has and lacks says nothing of a line that was not printed with it.
+      const hit = choose(own, (builder?.jumpTo(context) ?? null) === null ? builder : undefined);
       if (hit === null) continue;
       const relation = builder?.relationOf(hit.row, hit.fit, context) ?? 'next';
       if (relation === 'mixed') builder?.mix(context.line, hit.row);

@@ -93,6 +93,30 @@ describe('two dumps whose lines are mixed, without caller ids', () => {
   });
 });
 
+describe('dumps of two hosts in one log', () => {
+  it('each line counts for the section it was printed in, or for none', () => {
+    const next = random(0x2057);
+    const whole = ['vmx-two-faults', 'vmx-pdpte', 'vmx-injection'].map(bare);
+    // As before 5.13.
+    const printed = whole.flatMap((lines) => [lines, lines.map((line) => line.replace('EFER= 0x', 'EFER =     0x'))]);
+    const states = whole.flatMap((lines) => findDumps(lines.join('\n')));
+    const cut = (lines: readonly string[]): string[] => lines.slice(next(2) * next(lines.length));
+    const logged = (host: string, seconds: number): string[] =>
+      cut(printed[next(printed.length)] ?? []).map(
+        (line, i) => `Sep  8 22:52:20 ${host} kernel: [${seconds}.${190_000 + i * 10}] ${line}`,
+      );
+    for (let round = 0; round < 400; round++) {
+      const text = mix([logged('alpha', 61), logged('beta', 70_000)], 1 + (round % 12), next).join('\n');
+      for (const { values } of findDumps(text))
+        for (const [name, { value, line }] of values)
+          assert.ok(
+            states.some((state) => state.values.get(name)?.value === value),
+            `${name} of line ${line} of\n${text}`,
+          );
+    }
+  });
+});
+
 describe('a dump of a VMCS and the registers of QEMU, whose lines are mixed', () => {
   // dump_vmcs prints `EFER= 0x%016llx`, or `EFER =     0x%016llx` before 5.13, and QEMU `EFER=%016" PRIx64`.
   const linux = healthy.trimEnd().split('\n');
