@@ -5,7 +5,7 @@ import { findingOf } from '../../../analyzer/explain/explain.js';
 import { findDumps } from '../../../analyzer/explain/find.js';
 import { UNKNOWN } from '../../../analyzer/explain/processor.js';
 import { SVM_CHECKS } from '../../../engine/svm/checks/table.js';
-import { broken, explained, fixture, ids, only, random } from './helpers.js';
+import { broken, explained, fixture, ids, only, random, values } from './helpers.js';
 
 /** The dump without the ring buffer's time stamps. */
 const bare = (name: string): string[] =>
@@ -13,13 +13,6 @@ const bare = (name: string): string[] =>
     .replace(/^\[ *[0-9.]+\] /gm, '')
     .trimEnd()
     .split('\n');
-
-const values = (text: string): [string, bigint][] => {
-  const [dump, ...others] = findDumps(text);
-  assert.equal(others.length, 0);
-  assert.ok(dump);
-  return [...dump.values].map(([name, { value }]): [string, bigint] => [name, value]).sort();
-};
 
 const PREFIXES: { readonly [name: string]: (line: string, i: number) => string } = {
   'ring buffer': (line, i) => `[   61.${190300 + i}] ${line}`,

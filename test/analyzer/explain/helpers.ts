@@ -1,6 +1,7 @@
 /** Dumps for these tests: those that Linux printed when hardware refused an entry, and what tests make of them. */
 import { existsSync, readFileSync } from 'node:fs';
 import type { DumpReport } from '../../../analyzer/explain/explain.js';
+import { findDumps } from '../../../analyzer/explain/find.js';
 import { explain, type LogExplanation } from '../../../analyzer/explain/log.js';
 import { inPackage } from '../../../traces/guests/guest.js';
 
@@ -47,6 +48,16 @@ export function only(text: string): DumpReport {
   if (first === undefined || dumps.length !== 1) throw new Error(`${dumps.length} dumps`);
   return first;
 }
+
+/** What the only dump of a text says, by name. */
+export function values(text: string): [string, bigint][] {
+  const [dump, ...others] = findDumps(text);
+  if (dump === undefined || others.length > 0) throw new Error(`${others.length + (dump === undefined ? 0 : 1)} dumps`);
+  return [...dump.values].map(([name, { value }]): [string, bigint] => [name, value]).sort();
+}
+
+/** Breaks lines as a terminal does. */
+export const hard = (text: string, width: number): string => text.replace(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
 
 /** What is wrong with the lines of the only dump of a text. */
 export const damageOf = (text: string): string[] => only(text).damage.map(({ kind }) => kind);
