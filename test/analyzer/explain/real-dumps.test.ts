@@ -123,7 +123,10 @@ describe('public reports', { skip: SKIP }, () => {
     it('with lines of another moment from any one of its lines on', () => {
       const later = (line: string): string => line.replace('[341485.', '[341999.');
       const spliced = lines.slice(1).map((_, i) => [...lines.slice(0, i + 1), ...lines.slice(i + 1).map(later)]);
-      assert.deepEqual(verdicts(spliced), ['damaged']);
+      // The host's last three have the words of the guest's: of another moment, they are not known to be of this dump.
+      const either = lines.findLastIndex((line) => line.includes('S_CET = ')) - 1;
+      assert.deepEqual(verdicts(spliced.slice(0, either)), ['damaged']);
+      assert.deepEqual(verdicts(spliced.slice(either)), ['optional']);
     });
   });
 
