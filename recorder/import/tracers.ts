@@ -26,18 +26,46 @@ const EVENTS_OF_TRACERS: readonly { readonly event: string; readonly text: RegEx
  */
 const GRAPH = new RegExp(
   String.raw`^[>\s]*(?:(\d+\.\d{6}) \|${GAP}|\d+ us \|${GAP})?(\d{1,5})\) (?:${GAP}(\S.{0,15}?)-(\d{1,10})${GAP}\| )?` +
-    String.raw`(?:${GAP}[\w.#]{4,8} \| )?${GAP}(?:[-+!#*@$]?${GAP}\d+(?:\.\d+)? us|={10}>|<={10})?${GAP}\|(.*)$`,
+    String.raw`(?:${GAP}[\w.#]{4,8} \| )?${GAP}(?:[-+!#*@$]?${GAP}\d+(?:\.\d+)? us|(={10}>|<={10}))?${GAP}\|(.*)$`,
 );
 /** verif_pid's note that a CPU runs another task. */
 const SWITCH = /^[>\s]*(?:-{42}|\d{1,5}\) {1,24}\S.{0,24}-\d{1,10} {1,24}=> {1,24}\S.{0,24}-\d{1,10})\s*$/;
-/** An event of KVM, which stands in a comment alone. */
-const COMMENT = /^ *\/\* (kvm_.*?)(?: \*\/)?$/;
+/** print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, each with a comment behind it where an option is set. */
+const CALL = new RegExp(String.raw`^ *(?:${SYMBOL}\(.*\)(?: \{|;)|\})(?: */\*.*\*/)?\s*$`);
+/** print_graph_comment: what else was traced; a stack trace ends in a line of its own. */
+const COMMENT = /^ *\/\* (?:(.*) \*\/|<(?:user )?stack trace>)\s*$/;
+/** An event of KVM, and what begins as an event does whose name is none. */
+const EVENT = /^kvm_\w+:/;
+const NO_EVENT = /^(?!\w+:)\S+:(?:\s|$)/;
+
+interface Graph {
+  readonly head: string;
+  /** An event of KVM; null: a call, or what others print between calls. */
+  readonly event: string | null;
+}
+
+/** What a whole line of function_graph says; null: it is none, or damaged. */
+function graphOf(line: string): Graph | null {
+  const [, time, cpu = '', task, thread, arrow, rest = ''] = GRAPH.exec(line) ?? [];
+  if (cpu === '') return null;
+  const head = `${task === undefined ? '' : `${task}-${thread} `}[${cpu.padStart(3, '0')}]`;
+  const [comment, text = ''] = COMMENT.exec(rest) ?? [];
+  if (comment === undefined)
+    return (arrow !== undefined && rest.trim() === '') || CALL.test(rest) ? { head, event: null } : null;
+  if (NO_EVENT.test(text)) return null;
+  if (!EVENT.test(text)) return { head, event: null };
+  // of what function_graph prints between its calls, KVM's events say how often a guest exits
+  return { head, event: time === undefined ? ` kvm:${text}` : ` ${time}: ${text}` };
+}
 
 /** A frame of a stack trace as ftrace and trace-cmd print it. */
 export const isStackFrame = (text: string): boolean => FRAME.test(text);
 
-/** A line of function_graph, which may have an event in a comment. */
-export const isGraph = (text: string): boolean => SWITCH.test(text) || GRAPH.test(text);
+/** A whole line of function_graph, which may have an event in a comment. */
+export const isGraph = (text: string): boolean => SWITCH.test(text) || graphOf(text) !== null;
+
+/** Whether a line of function_graph begins in this one, even if what it says goes on in the next. */
+export const beginsGraph = (text: string): boolean => SWITCH.test(text) || GRAPH.test(text);
 
 export class TracerLine {
   bytes: Uint8Array = new Uint8Array(0);
@@ -54,13 +82,9 @@ export class TracerLine {
       if (at !== undefined) return this.#write(`${line.slice(0, at)}: ${event}${line.slice(at)}`);
     }
     if (SWITCH.test(line)) return 'call';
-    const [, time, cpu = '', task, thread, call = ''] = GRAPH.exec(line) ?? [];
-    if (cpu === '') return null;
-    // of what function_graph prints between its calls, KVM's events say how often a guest exits
-    const [, event] = COMMENT.exec(call.trimEnd()) ?? [];
-    if (event === undefined) return 'call';
-    const head = `${task === undefined ? '' : `${task}-${thread} `}[${cpu.padStart(3, '0')}]`;
-    return this.#write(time === undefined ? `${head} kvm:${event}` : `${head} ${time}: ${event}`);
+    const graph = graphOf(line);
+    if (graph === null) return null;
+    return graph.event === null ? 'call' : this.#write(graph.head + graph.event);
   }
 
   #write(line: string): 'event' {

@@ -7,6 +7,7 @@
 import { isBlank } from './cursor.js';
 import { MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
+import { beginsGraph, TracerLine } from './tracers.js';
 
 const QUOTE = 0x3e; // >
 const BLANK = 0x20;
@@ -68,6 +69,7 @@ export class Unwrapper {
   readonly #style: WrapStyle;
   readonly #alone: Alone;
   readonly #prefix = new Prefix();
+  readonly #tracer = new TracerLine();
   /** The line that is being put together, and the one that has ended: `length` bytes, from line `line` of the text on. */
   #open = new Uint8Array(2 * MAX_LINE);
   #openLength = 0;
@@ -136,12 +138,15 @@ export class Unwrapper {
   /** True where an event begins in a line, even if its name comes later. */
   begins(bytes: Uint8Array, start: number, end: number): boolean {
     const head = HEADS[this.#style.beginning];
-    return head === null ? this.#prefix.parse(bytes, start, end) : head.test(latin1(bytes, start, end));
+    if (head === null) return this.#prefix.parse(bytes, start, end);
+    const text = latin1(bytes, start, end);
+    return head.test(text) || beginsGraph(text);
   }
 
-  /** True where the line that has ended is an event. */
+  /** True where the line that has ended is an event, or what a tracer prints beside those. */
   get isEvent(): boolean {
-    return this.#prefix.parse(this.bytes, 0, this.length) && this.begins(this.bytes, 0, this.length);
+    if (!this.begins(this.bytes, 0, this.length)) return false;
+    return this.#prefix.parse(this.bytes, 0, this.length) || this.#tracer.take(this.bytes, 0, this.length) !== null;
   }
 
   /** Where the text of a line that goes on begins. */

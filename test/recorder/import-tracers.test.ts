@@ -150,3 +150,69 @@ it('fences of Markdown around a text are no damage', () => {
     assert.deepEqual([result.counts.damaged, events.length], [0, 2], open);
   }
 });
+
+describe('function_graph, damaged or wrapped', () => {
+  const CALLS =
+    ' 100.000002 |   0)   CPU 0/KVM-123    |               |  vmx_handle_exit [kvm_intel]() {\n' +
+    ' 100.000003 |   0)   CPU 0/KVM-123    |   0.310 us    |    kvm_skip_emulated_instruction(vcpu=0x1); /* = 0x1 */\n' +
+    ' 100.000004 |   0)   CPU 0/KVM-123    |   2.310 us    |  } /* vmx_handle_exit [kvm_intel] */\n' +
+    ' 100.000005 |   0)   CPU 0/KVM-123    |   ==========> |';
+  const comment = (text: string): string => ` 100.000006 |   0)   CPU 0/KVM-123    |               |  ${text}`;
+
+  it('calls are whole', () => {
+    const { damaged, frames } = among(CALLS).result.counts;
+    assert.deepEqual([damaged, frames], [0, 4]);
+  });
+  for (const text of [
+    '/* kvm_exit: vcpu 0 reason CPUID rip 0x10',
+    '/* kv',
+    '/* kv@@#xit: vcpu 0 reason CPUID rip 0x101b2 */',
+    'kvm_exit: vcpu 0 reason CPUID rip 0x101b2 */',
+    '',
+    'vmx_handle_exit [kvm_in',
+  ])
+    it(`is damaged: ${JSON.stringify(text)}`, () => {
+      const { counts } = among(`${CALLS}\n${comment(text)}`).result;
+      assert.deepEqual([counts.damaged, counts.events], [1, 2]);
+    });
+  it('is none where a comment is of others', () => {
+    for (const text of ['/* sched_switch: prev_comm=a */', '/* from trace_printk() */', '/* <stack trace>'])
+      assert.equal(among(comment(text)).result.counts.damaged, 0, text);
+  });
+});
+
+describe('wrapped beside events of KVM', () => {
+  const stack = '       CPU 0/KVM-123     [000] ..... 100.000001: <stack trace>\n => vmx_vcpu_run\n => kvm_vcpu_ioctl';
+  const call = '       CPU 0/KVM-123     [000] ..... 100.000002: vmx_handle_exit <-vcpu_enter_guest.constprop.0';
+  const round = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
+  const graph = (time: string, text: string): string => ` ${time} |   0)   CPU 0/KVM-123    |               |  ${text}`;
+  const [exit = '', entry = ''] = [EXIT, ENTRY].map((line) => line.slice(line.indexOf('kvm_')));
+  const TEXTS: { readonly [tracer: string]: string } = {
+    'stack traces': round([EXIT, stack, ENTRY, stack]).repeat(40),
+    functions: round([EXIT, call, call, ENTRY, call]).repeat(40),
+    calls: round([
+      graph('100.000001', `/* ${exit} */`),
+      graph('100.000003', 'kvm_skip_emulated_instruction [kvm]();'),
+      graph('100.000009', `/* ${entry} */`),
+    ]).repeat(40),
+  };
+  const broken: { readonly [how: string]: (text: string) => string } = {
+    'at a column': (text) => text.replace(/.{80}(?=.)/g, '$&\n'),
+    'at a blank': (text) => text.replace(/(?=.{79})(.{40,78}) /g, '$1\n'),
+    'at a blank, in a mail': (text) => text.replace(/(?=.{77})(.{40,76}) /g, '$1\n').replace(/^(?=.)/gm, '> '),
+  };
+  for (const [tracer, text] of Object.entries(TEXTS))
+    for (const [how, wrap] of Object.entries(broken))
+      it(`${tracer}, ${how}`, () => {
+        const wrapped = wrap(text);
+        assert.ok(wrapped.split('\n').length >= text.split('\n').length + 40);
+        const [whole, again] = [importText(text), importText(wrapped)];
+        assert.equal(whole.events.filter(({ kind }) => kind === 'exit').length, 40);
+        assert.equal(again.result.counts.damaged, 0);
+        assert.equal(again.events.length, whole.events.length);
+        assert.deepEqual(
+          again.events.map(({ kind }) => kind),
+          whole.events.map(({ kind }) => kind),
+        );
+      });
+});
