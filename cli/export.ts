@@ -1,15 +1,18 @@
 /** `trapline export`: a trace in the formats of other tools. */
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fchmodSync,
-  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -35,9 +38,26 @@ function named(error: unknown, path: string): unknown {
   return error instanceof Error && 'code' in error && !('path' in error) ? Object.assign(error, { path }) : error;
 }
 
-/** A file that is whole or not there: one that it replaces stays until then. Pipes, devices and links are written in place. */
+/** Where what replaces a file or folder is written until it is whole. */
+const besideOf = (path: string): string => join(dirname(path), `.trapline-export-${process.pid}`);
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A file that is whole or not there: one that it replaces stays until then. Pipes and devices are written in place, and so
+ * is a file in a folder where nothing can stand beside it.
+ */
 class FileSink implements TextSink {
   readonly #path: string;
+  /** What the path names, through links. */
+  readonly #target: string;
   /** Where it is written, until it takes its place; null: it is no file of its own, and stays whatever comes. */
   readonly #own: string | null;
   readonly #file: number;
@@ -47,12 +67,13 @@ class FileSink implements TextSink {
 
   /** `replace` allows a file to be there. Throws the error of the operating system. */
   constructor(path: string, replace: boolean) {
-    const there = replace ? lstatSync(path, { throwIfNoEntry: false }) : undefined;
+    const there = replace ? statSync(path, { throwIfNoEntry: false }) : undefined;
     this.#path = path;
+    this.#target = there?.isFile() === true ? realpathSync(path) : path;
     if (there === undefined) this.#own = path;
-    else this.#own = there.isFile() ? join(dirname(path), `.trapline-export-${process.pid}`) : null;
+    else this.#own = there.isFile() && isWritable(dirname(this.#target)) ? besideOf(this.#target) : null;
     this.#file = openSync(this.#own ?? path, this.#own === null ? 'w' : 'wx');
-    if (there?.isFile() === true) fchmodSync(this.#file, there.mode);
+    if (this.#own !== null && there !== undefined) fchmodSync(this.#file, there.mode);
   }
 
   write(text: string): void {
@@ -76,7 +97,7 @@ class FileSink implements TextSink {
     this.#flush();
     this.#closed = true;
     closeSync(this.#file);
-    if (this.#own !== null && this.#own !== this.#path) renameSync(this.#own, this.#path);
+    if (this.#own !== null && this.#own !== this.#target) renameSync(this.#own, this.#target);
   }
 
   /** Leaves nothing behind. */
@@ -123,39 +144,49 @@ function checkUse(call: Call, format: (typeof FORMATS)[number]): void {
 /** Stands in a dataset of ours; names with an underscore are no data to Spark, DuckDB and ClickHouse. */
 const MARK = '_trapline.json';
 
-/** Makes room for a dataset: a new folder, an empty one, or with --replace one that we wrote. */
-function clearFolder(path: string, replace: boolean): 'made' | 'there' {
-  if (existsSync(path) && readdirSync(path).length > 0) {
-    if (!replace) throw new CliError('EXISTS', path);
-    if (!existsSync(join(path, MARK))) {
-      throw new CliError('EXISTS', path, 'trapline export did not write it', 'name another folder');
-    }
-    rmSync(path, { recursive: true });
-  }
-  return mkdirSync(path, { recursive: true }) === undefined ? 'there' : 'made';
+/** Whether a dataset is to be replaced: with --replace one that we wrote. A new folder, or an empty one, is there for it. */
+function isReplaced(path: string, replace: boolean): boolean {
+  if (!existsSync(path) || readdirSync(path).length === 0) return false;
+  if (!replace) throw new CliError('EXISTS', path);
+  if (existsSync(join(path, MARK))) return true;
+  throw new CliError('EXISTS', path, 'trapline export did not write it', 'name another folder');
 }
 
-function exportDataset(call: Call, reader: TraceReader, target: string): Exported {
-  const folder = clearFolder(target, call.flag('replace'));
+/** Writes a dataset into a folder that is new or empty; nothing of it is left where that fails. */
+function writeDataset(call: Call, reader: TraceReader, folder: string): Exported {
+  const made = mkdirSync(folder, { recursive: true }) !== undefined;
   const mark = (rows: number | null): void => {
     const facts = { format: 'trapline parquet 1', from: reader.path, digest: reader.run('digest'), rows };
-    writeFileSync(join(target, MARK), `${JSON.stringify(facts)}\n`);
+    writeFileSync(join(folder, MARK), `${JSON.stringify(facts)}\n`);
   };
   const tables = call.value('table') === null ? DATASET_TABLES : [choice(call, 'table', DATASET_TABLES, 'event')];
   try {
     // Until the end it says that the dataset is not whole.
     mark(null);
     const exported = exportParquet(reader, tables, (path) => {
-      const file = join(target, path);
+      const file = join(folder, path);
       mkdirSync(dirname(file), { recursive: true });
       return fileWriter(file);
     });
     mark(exported.written);
     return exported;
   } catch (error) {
-    // all that is in it is ours
-    for (const name of readdirSync(target)) rmSync(join(target, name), { recursive: true });
-    if (folder === 'made') rmdirSync(target);
+    for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
+    if (made) rmdirSync(folder);
+    throw error;
+  }
+}
+
+function exportDataset(call: Call, reader: TraceReader, target: string): Exported {
+  try {
+    if (!isReplaced(target, call.flag('replace'))) return writeDataset(call, reader, target);
+    const old = realpathSync(target);
+    const beside = besideOf(old);
+    const exported = writeDataset(call, reader, beside);
+    rmSync(old, { recursive: true });
+    renameSync(beside, old);
+    return exported;
+  } catch (error) {
     throw named(error, target);
   }
 }

@@ -1,7 +1,18 @@
 /** `trapline export` on a recording: the numbers of other commands, read back by other programs. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -78,17 +89,45 @@ describe('export', () => {
       return spawnSync('sh', line, { encoding: 'utf8' });
     };
     writeFileSync(join(room, 'old.csv'), 'old');
+    symlinkSync('old.csv', join(room, 'link.csv'));
+    const old = join(room, 'old-dataset');
+    mkdirSync(old);
+    for (const name of ['_trapline.json', 'part-0.parquet']) writeFileSync(join(old, name), 'old');
+    symlinkSync('old-dataset', join(room, 'link-dataset'));
+    const there = readdirSync(room, { recursive: true });
     for (const [name, format, ...more] of [
       ['new.csv', 'csv'],
       ['old.csv', 'csv', '--replace'],
+      ['link.csv', 'csv', '--replace'],
       ['dataset', 'parquet'],
+      ['old-dataset', 'parquet', '--replace'],
+      ['link-dataset', 'parquet', '--replace'],
     ] as const) {
       const { status, stderr } = limited(name, format, ...more);
       assert.equal(status, 2, name);
       assert.match(stderr, new RegExp(`^trapline: EFBIG [^\\n]*${name}[^\\n]*\\n$`));
-      assert.deepEqual(readdirSync(room), ['old.csv'], name);
-      assert.equal(readFileSync(join(room, 'old.csv'), 'utf8'), 'old');
+      assert.deepEqual(readdirSync(room, { recursive: true }), there, name);
+      for (const kept of ['old.csv', 'old-dataset/part-0.parquet'])
+        assert.equal(readFileSync(join(room, kept), 'utf8'), 'old');
     }
+  });
+  it('through a link replaces what the link names', async () => {
+    const real = mkdtempSync(join(folder, 'real-'));
+    writeFileSync(join(real, 'file.csv'), 'old');
+    mkdirSync(join(real, 'dataset'));
+    writeFileSync(join(real, 'dataset', '_trapline.json'), 'old');
+    for (const [name, format] of [
+      ['file.csv', 'csv'],
+      ['dataset', 'parquet'],
+    ] as const) {
+      const link = join(folder, `link-${name}`);
+      symlinkSync(join(real, name), link);
+      assert.equal((await trapline('export', trace, '-o', link, '--as', format, '--replace')).code, 0);
+      assert.ok(lstatSync(link).isSymbolicLink());
+    }
+    assert.deepEqual(readdirSync(real).sort(), ['dataset', 'file.csv']);
+    assert.notEqual(readFileSync(join(real, 'file.csv'), 'utf8'), 'old');
+    assert.notEqual(readFileSync(join(real, 'dataset', '_trapline.json'), 'utf8'), 'old');
   });
 
   it('names the tracepoints of an imported recording in a dataset', async () => {
