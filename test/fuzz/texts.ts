@@ -33,12 +33,34 @@ const VARIANTS = [
   'kvmc-1 [000] 4.5: (+350) kvm_exit: exit_reason=1024 guest_rip=0x10000 isa=2 info1=0x6 info2=0x1000 vcpu_id=0',
 ].join('\n');
 
+/** Lines of ftrace's tracers around events: Documentation/trace/ftrace.rst. */
+const TRACERS = [
+  '# tracer: function_graph',
+  '    kvmc-123     [000] .....     4.574370: kvm_exit: vcpu 0 reason hlt rip 0x10000 info1 0x0 info2 0x0',
+  '    kvmc-123     [000] .....     4.574371: <stack trace>',
+  ' => vmx_vcpu_run+0x12/0x5d0 [kvm_intel]',
+  ' => kvm_vcpu_ioctl <ffffffffc05ed1ce>',
+  '    kvmc-123     [000] .....     4.574372: <user stack trace>',
+  ' => /lib/libc-2.32.so[+0xa76d8]',
+  '    kvmc-123     [000] .....     4.574373: vmx_handle_exit <-vcpu_enter_guest.constprop.0',
+  '    kvmc-123     [000] .....     4.574374: kvm_entry: vcpu 0, rip 0x10002',
+  ' 4.574375 |   0)   kvmc-123    |               |  /* kvm_exit: vcpu 0 reason msr rip 0x10004 info1 0x0 info2 0x0 */',
+  ' 4.574376 |   0)   kvmc-123    |               |  handle_wrmsr [kvm_amd]() {',
+  ' 4.574377 |   0)   kvmc-123    |   ==========> |',
+  ' 4.574378 |   0)   kvmc-123    | + 12.310 us   |    irq_enter(); /* = 0x0 */',
+  ' 4.574379 |   0)   kvmc-123    |   2.310 us    |  } /* handle_wrmsr [kvm_amd] */',
+  ' 0)    <idle>-0    =>   kvmc-123',
+  ' 4.574380 |   0)   kvmc-123    |               |  /* kvm_entry: vcpu 0, rip 0x10006 */',
+  '    kvmc-123     [000] .....     4.574381: kvm_exit: vcpu 0 reason hlt rip 0x10008 info1 0x0 info2 0x0',
+].join('\n');
+
 const QUOTED = VARIANTS.replaceAll('=', '=3D').replaceAll(/(.{70})/g, '$1=\n');
 
 const WORDS = [
   ...['[000]', ' [000] 1.5: ', 'kvm_exit: ', 'kvm_entry: vcpu 0\n', 'kvm:', 'reason ', 'rip 0x', 'vcpu ', 'info1 '],
   ...['kvm_nested_vmexit: rip 1 reason VMCALL info1 1 info2 2 int_info 3 int_info_err 4\n', ' FAILED_VMENTRY', '=3D'],
   ...['PERF_RECORD_LOST lost 99999999999999999999', 'CPU:0 [99999999999 EVENTS DROPPED]', 'UNKNOWN (2147483681)'],
+  ...[' => ', ' <-', ' /* ', ' */', ' 0) ', ' | ', ' us ', '() {', ': <stack trace>\n', '```'],
   ...['guest_rip=', 'isa=1 ', ' 23us : ', ' 18446744073709551615: ', ' (0x', 'ARRAY[0f, a2]'],
   ...[
     '# entries-in-buffer/entries-written: 1/99999999999999999999',
@@ -76,7 +98,7 @@ export function textForms(): readonly Form[] {
   return [
     textForm('trace-cmd-report', [fixture('svm-nested.report.txt'), fixture('vmx-nested.report.txt')]),
     textForm('perf-script', [fixture('svm-basic.script.txt'), fixture('svm-timer-callchains.script.txt')]),
-    textForm('tracefs-trace', [fixture('svm-ring-too-small.trace.txt')]),
+    textForm('tracefs-trace', [fixture('svm-ring-too-small.trace.txt'), TRACERS]),
     textForm('pasted-text', [VARIANTS, QUOTED]),
   ];
 }
