@@ -64,9 +64,6 @@ export const isStackFrame = (text: string): boolean => FRAME.test(text);
 /** A whole line of function_graph, which may have an event in a comment. */
 export const isGraph = (text: string): boolean => SWITCH.test(text) || graphOf(text) !== null;
 
-/** Whether a line of function_graph begins in this one, even if what it says goes on in the next. */
-export const beginsGraph = (text: string): boolean => SWITCH.test(text) || GRAPH.test(text);
-
 export class TracerLine {
   bytes: Uint8Array = new Uint8Array(0);
 

@@ -7,7 +7,7 @@
 import { isBlank } from './cursor.js';
 import { MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
-import { beginsGraph, TracerLine } from './tracers.js';
+import { TracerLine } from './tracers.js';
 
 const QUOTE = 0x3e; // >
 const BLANK = 0x20;
@@ -138,15 +138,13 @@ export class Unwrapper {
   /** True where an event begins in a line, even if its name comes later. */
   begins(bytes: Uint8Array, start: number, end: number): boolean {
     const head = HEADS[this.#style.beginning];
-    if (head === null) return this.#prefix.parse(bytes, start, end);
-    const text = latin1(bytes, start, end);
-    return head.test(text) || beginsGraph(text);
+    return head === null ? this.#prefix.parse(bytes, start, end) : head.test(latin1(bytes, start, end));
   }
 
   /** True where the line that has ended is an event, or what a tracer prints beside those. */
   get isEvent(): boolean {
     if (!this.begins(this.bytes, 0, this.length)) return false;
-    return this.#prefix.parse(this.bytes, 0, this.length) || this.#tracer.take(this.bytes, 0, this.length) !== null;
+    return this.#prefix.parse(this.bytes, 0, this.length) || this.#tracer.take(this.bytes, 0, this.length) === 'event';
   }
 
   /** Where the text of a line that goes on begins. */

@@ -33,9 +33,13 @@ const VARIANTS = [
   'kvmc-1 [000] 4.5: (+350) kvm_exit: exit_reason=1024 guest_rip=0x10000 isa=2 info1=0x6 info2=0x1000 vcpu_id=0',
 ].join('\n');
 
-/** Lines of ftrace's tracers around events: Documentation/trace/ftrace.rst. */
+/** Lines of ftrace's tracers around events, of which enough tell how times are written: Documentation/trace/ftrace.rst. */
 const TRACERS = [
   '# tracer: function_graph',
+  ...[1, 3, 5].flatMap((i) => [
+    `    kvmc-123     [000] .....     4.57436${i}: kvm_exit: vcpu 0 reason hlt rip 0x10000 info1 0x0 info2 0x0`,
+    `    kvmc-123     [000] .....     4.57436${i + 1}: kvm_entry: vcpu 0, rip 0x10000`,
+  ]),
   '    kvmc-123     [000] .....     4.574370: kvm_exit: vcpu 0 reason hlt rip 0x10000 info1 0x0 info2 0x0',
   '    kvmc-123     [000] .....     4.574371: <stack trace>',
   ' => vmx_vcpu_run+0x12/0x5d0 [kvm_intel]',

@@ -185,16 +185,9 @@ describe('wrapped beside events of KVM', () => {
   const stack = '       CPU 0/KVM-123     [000] ..... 100.000001: <stack trace>\n => vmx_vcpu_run\n => kvm_vcpu_ioctl';
   const call = '       CPU 0/KVM-123     [000] ..... 100.000002: vmx_handle_exit <-vcpu_enter_guest.constprop.0';
   const round = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
-  const graph = (time: string, text: string): string => ` ${time} |   0)   CPU 0/KVM-123    |               |  ${text}`;
-  const [exit = '', entry = ''] = [EXIT, ENTRY].map((line) => line.slice(line.indexOf('kvm_')));
   const TEXTS: { readonly [tracer: string]: string } = {
     'stack traces': round([EXIT, stack, ENTRY, stack]).repeat(40),
     functions: round([EXIT, call, call, ENTRY, call]).repeat(40),
-    calls: round([
-      graph('100.000001', `/* ${exit} */`),
-      graph('100.000003', 'kvm_skip_emulated_instruction [kvm]();'),
-      graph('100.000009', `/* ${entry} */`),
-    ]).repeat(40),
   };
   const broken: { readonly [how: string]: (text: string) => string } = {
     'at a column': (text) => text.replace(/.{80}(?=.)/g, '$&\n'),
