@@ -151,7 +151,7 @@ it('fences of Markdown around a text are no damage', () => {
   }
 });
 
-describe('function_graph, damaged or wrapped', () => {
+describe('function_graph, damaged', () => {
   const CALLS =
     ' 100.000002 |   0)   CPU 0/KVM-123    |               |  vmx_handle_exit [kvm_intel]() {\n' +
     ' 100.000003 |   0)   CPU 0/KVM-123    |   0.310 us    |    kvm_skip_emulated_instruction(vcpu=0x1); /* = 0x1 */\n' +
@@ -202,7 +202,6 @@ describe('wrapped beside events of KVM', () => {
         const [whole, again] = [importText(text), importText(wrapped)];
         assert.equal(whole.events.filter(({ kind }) => kind === 'exit').length, 40);
         assert.equal(again.result.counts.damaged, 0);
-        assert.equal(again.events.length, whole.events.length);
         assert.deepEqual(
           again.events.map(({ kind }) => kind),
           whole.events.map(({ kind }) => kind),
