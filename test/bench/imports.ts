@@ -17,8 +17,10 @@ const LENGTH = 2_400_000;
 const LINES = 800_000;
 /** Passes that V8 still compiles in: of a recording of many times the length they are a small part. */
 const COLD = 2;
-/** Passes that count, and runs of another tool. */
+/** Passes that count, and rounds beside another tool. */
 const PASSES = 5;
+/** Passes of a round that count. */
+const WARM = 3;
 const PASSES_FILE = fileURLToPath(new URL('./import-passes.js', import.meta.url));
 
 let root = dirname(fileURLToPath(import.meta.url));
@@ -67,37 +69,41 @@ function passes(mode: PassMode, path: string, count: number): readonly Pass[] {
   return JSON.parse(output);
 }
 
-function rate(mode: PassMode, path: string): Rate {
-  const all = passes(mode, path, COLD + PASSES);
-  const [first] = all;
-  const rest = all.slice(COLD);
-  const perSecond = ({ items, cpu }: Pass): number => items / cpu;
+const perSecond = ({ items, cpu }: Pass): number => items / cpu;
+
+/** What the first and the warm passes of one process or of several came to. */
+function rateOf(processes: readonly (readonly Pass[])[]): Rate {
+  const warm = processes.flatMap((all) => all.slice(COLD));
   return {
-    cpu: median(rest.map(perSecond)),
-    wall: median(rest.map(({ items, wall }) => items / wall)),
-    first: first === undefined ? Number.NaN : perSecond(first),
+    cpu: median(warm.map(perSecond)),
+    wall: median(warm.map(({ items, wall }) => items / wall)),
+    first: median(processes.flatMap((all) => all.slice(0, 1).map(perSecond))),
   };
 }
+
+const rate = (mode: PassMode, path: string): Rate => rateOf([passes(mode, path, COLD + PASSES)]);
 
 const itemsOf = (path: string): number => passes('profile', path, 1)[0]?.items ?? 0;
 
 const installed = (tool: string): boolean => spawnSync(tool, ['--version']).error === undefined;
 
-/** Items a second of processor time of another tool, or null where it is not installed. */
-function peer(tool: string, options: string, items: number): number | null {
-  if (!installed(tool)) return null;
-  const times = Array.from({ length: PASSES }, () => {
-    const script = `${tool} ${options} > /dev/null 2>&1; times`;
-    const children = execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n').at(-1) ?? '';
-    return [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + 60 * Number(m) + Number(s), 0);
-  });
-  const seconds = median(times);
-  return seconds > 0 ? items / seconds : null;
+/** Another tool that reads the same file: its name, and its options with FILE for the path. */
+type Peer = readonly [tool: string, options: string];
+
+/** Items a second of processor time of another tool, which is installed. */
+function peerRate([tool, options]: Peer, path: string, items: number): number {
+  const script = `${tool} ${options.replace('FILE', path)} > /dev/null 2>&1; times`;
+  const children = execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n').at(-1) ?? '';
+  const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (sum, [, m, s]) => sum + 60 * Number(m) + Number(s),
+    0,
+  );
+  return items / seconds;
 }
 
 type Unit = 'events' | 'lines';
 
-const line = (name: string, value: number, unit: Unit, bound: number): Measured => ({
+const line = (name: string, value: number, unit: Unit, bound: number | null): Measured => ({
   name,
   value: value / 1e6,
   unit: `M ${unit}/s`,
@@ -105,38 +111,66 @@ const line = (name: string, value: number, unit: Unit, bound: number): Measured 
   atMost: false,
 });
 
-/** Rows of one file: a profile, a compressed trace on one core, and the same with the store's thread, in real time. */
-function rows(name: string, path: string, unit: Unit, bounds: { profile: number; store: number }): Measured[] {
-  const profile = rate('profile', path);
-  const threaded = rate('store-threads', path);
+/**
+ * Profiles of a file and other tools over it by turns, so that a machine that other work slows for a while slows both:
+ * of the ratios of the rounds, the median.
+ */
+function profiles(name: string, path: string, unit: Unit, bound: number, tools: readonly Peer[]): Measured[] {
+  const items = itemsOf(path);
+  const present = tools.filter(([tool]) => installed(tool));
+  const rounds = Array.from({ length: PASSES }, () => ({
+    own: passes('profile', path, COLD + WARM),
+    peers: present.map((peer) => peerRate(peer, path, items)),
+  }));
+  const { cpu, first } = rateOf(rounds.map(({ own }) => own));
+  const beside = present.flatMap(([tool, options], k) => {
+    const called = `${tool} ${options.replace(' -i FILE', '').replace('-i FILE ', '')}`;
+    const theirs = rounds.map(({ peers }) => peers[k] ?? Number.NaN);
+    const ratios = rounds.map(({ own }, round) => rateOf([own]).cpu / (theirs[round] ?? Number.NaN));
+    return [
+      line(`${called} on the same file`, median(theirs), unit, null),
+      {
+        name: `the profile beside ${called}, by turns`,
+        value: median(ratios),
+        unit: 'times',
+        bound: null,
+        atMost: false,
+      },
+    ];
+  });
   return [
-    line(`${name}, profile without storing`, profile.cpu, unit, bounds.profile),
-    line('the same, first pass of a new process', profile.first, unit, 0),
-    line(`${name} into a compressed Arrow trace, on one core`, rate('store', path).cpu, unit, bounds.store),
-    line('the same with a thread that writes, real time', threaded.wall, unit, 0),
-    line('the same, processor time of both', threaded.cpu, unit, 0),
+    line(`${name}, profile without storing`, cpu, unit, bound),
+    line('the same, first pass of a new process', first, unit, null),
+    ...beside,
   ];
 }
+
+/** Rows of one file as a compressed trace: on one core, and with the store's thread. */
+function stores(name: string, path: string, unit: Unit, bound: number): Measured[] {
+  const threaded = rate('store-threads', path);
+  return [
+    line(`${name} into a compressed Arrow trace, on one core`, rate('store', path).cpu, unit, bound),
+    line('the same with a thread that writes, real time', threaded.wall, unit, null),
+    line('the same, processor time of both', threaded.cpu, unit, null),
+  ];
+}
+
+const rows = (
+  name: string,
+  path: string,
+  unit: Unit,
+  bounds: { readonly profile: number; readonly store: number },
+  tools: readonly Peer[],
+): Measured[] => [...profiles(name, path, unit, bounds.profile, tools), ...stores(name, path, unit, bounds.store)];
 
 const BINARY = { profile: 5, store: 2 };
 const TEXT = { profile: 1, store: 1 };
 
-function peers(path: string, runs: readonly (readonly [tool: string, options: string])[]): Measured[] {
-  const items = itemsOf(path);
-  return runs.flatMap(([tool, options]) => {
-    const value = peer(tool, options.replace('FILE', path), items);
-    return value === null
-      ? []
-      : [
-          line(
-            `${tool} ${options.replace(' -i FILE', '').replace('-i FILE ', '')} on the same file`,
-            value,
-            'events',
-            0,
-          ),
-        ];
-  });
-}
+const TRACE_CMD: readonly Peer[] = [['trace-cmd', 'report -i FILE']];
+const PERF: readonly Peer[] = [
+  ['perf', 'script -i FILE'],
+  ['perf', 'kvm -i FILE stat report'],
+];
 
 /** Measures the importers, and beside them the tools whose recordings they read. */
 export function measureImports(): readonly Measured[] {
@@ -146,8 +180,7 @@ export function measureImports(): readonly Measured[] {
     const measured: Measured[] = [];
     const dat = recording('svm/svm_2vcpu.trace.dat', 'svm-two-vcpus.trace.dat');
     longEnough((copies) => asVersion6(dat, { copies }), at('trace.dat'));
-    measured.push(...rows('trace.dat 6', at('trace.dat'), 'events', BINARY));
-    measured.push(...peers(at('trace.dat'), [['trace-cmd', 'report -i FILE']]));
+    measured.push(...rows('trace.dat 6', at('trace.dat'), 'events', BINARY, TRACE_CMD));
     const convert = [
       'convert',
       '--file-version',
@@ -160,22 +193,16 @@ export function measureImports(): readonly Measured[] {
       at('7.dat'),
     ];
     if (installed('trace-cmd') && spawnSync('trace-cmd', convert).status === 0)
-      measured.push(...rows('trace.dat 7, zstd', at('7.dat'), 'events', BINARY));
+      measured.push(...rows('trace.dat 7, zstd', at('7.dat'), 'events', BINARY, TRACE_CMD));
     const perf = asPlain(recording('svm/svm_basic_perf.perf.data', 'svm-exit-entry.zstd.perf.data'));
     longEnough((copies) => repeated(perf, copies), at('perf.data'));
-    measured.push(...rows('perf.data', at('perf.data'), 'events', BINARY));
-    measured.push(
-      ...peers(at('perf.data'), [
-        ['perf', 'script -i FILE'],
-        ['perf', 'kvm -i FILE stat report'],
-      ]),
-    );
+    measured.push(...rows('perf.data', at('perf.data'), 'events', BINARY, PERF));
     const report = recording('svm/svm_2vcpu.report.txt', 'svm-two-vcpus.report.txt');
     writeFileSync(at('report.txt'), repeatedText(report.toString('latin1')), 'latin1');
-    measured.push(...rows('text of trace-cmd report', at('report.txt'), 'lines', TEXT));
+    measured.push(...rows('text of trace-cmd report', at('report.txt'), 'lines', TEXT, []));
     const script = recording('svm/svm_basic_perf.script.txt', 'svm-basic.script.txt');
     writeFileSync(at('script.txt'), repeatedText(script.toString('latin1')), 'latin1');
-    measured.push(...rows('text of perf script', at('script.txt'), 'lines', TEXT));
+    measured.push(...rows('text of perf script', at('script.txt'), 'lines', TEXT, []));
     return measured;
   } finally {
     rmSync(folder, { recursive: true });

@@ -12,12 +12,12 @@ import { createTrace } from '../../traces/open.js';
 import { REGISTERS } from '../../traces/schema.js';
 import type { TraceWriter } from '../../traces/store.js';
 
-/** One line of the benchmark's table. `bound` is what the value must reach, or (`atMost`) not pass. */
+/** One line of the benchmark's table. `bound` is what the value must reach, or (`atMost`) not pass; null: it is only told. */
 export interface Measured {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
-  readonly bound: number;
+  readonly bound: number | null;
   readonly atMost: boolean;
 }
 
