@@ -27,7 +27,8 @@ const PROGRAM = [0x4d, 0x5a];
 /** Why a file that begins so holds symbols only once it is unpacked; null where that is not known. */
 function packed(head: Uint8Array): string | null {
   const compression = compressionOf(head);
-  if (compression !== null) return `it is compressed with ${compression.name}: unpack it first`;
+  if (compression !== null)
+    return `it is compressed with ${compression.name}: give what \`${compression.unpacks} FILE\` prints`;
   const isProgram = PROGRAM.every((byte, i) => head[i] === byte);
   return isProgram ? 'it is a boot image or a PE file: give its vmlinux or its System.map' : null;
 }
