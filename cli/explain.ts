@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { AnalysisError } from '../analyzer/errors.js';
 import { readCpuid } from '../analyzer/explain/cpuid-file.js';
 import type { DumpReport } from '../analyzer/explain/explain.js';
+import { usedOf } from '../analyzer/explain/foreign.js';
 import type { Bytes } from '../analyzer/explain/lines.js';
 import { explain, LARGEST, type LogReport } from '../analyzer/explain/log.js';
 import { readMsrs } from '../analyzer/explain/msr-file.js';
@@ -227,7 +228,8 @@ export const command: Command = {
       'damaged or not whole, 2 where no dump was found.',
   ],
   json: {
-    processor: 'whose capabilities were given: a model, a file or both; unknown where none were',
+    processor:
+      'whose capabilities were given and held against a dump: a model, a file or both; unknown where none were',
     dumps: 'one object a kind of failure (of dumps with --all), in the order of files and their lines, with these keys',
     file: 'where it was found',
     format:
@@ -250,6 +252,7 @@ export const command: Command = {
     traps:
       'capabilities that were given and are not those of the host; what looks wrong here and is not, or the reverse',
     next: 'likely causes, and what to look at',
+    against: 'of these, what the dump was held against; of a trace, its own processor',
     decoded: '{ field, value, line, says }: values bit by bit',
     event: 'of a trace: seq of the event',
     tick: 'of a trace: machine time of the event',
@@ -291,8 +294,9 @@ export const command: Command = {
       one === null || one.more === 0 ? [] : [{ file: files[i] ?? '', more: one.more, from: one.from ?? null }],
     );
     const more = rest.reduce((sum, one) => sum + one.more, 0);
-    if (as === null && call.flag('json')) call.out.json({ processor: processor.name, dumps: reports, more, rest });
-    else if (as === null) printReports(call.out, processor.name, reports, rest, call.flag('all'));
+    const used = usedOf(processor, reports);
+    if (as === null && call.flag('json')) call.out.json({ processor: used, dumps: reports, more, rest });
+    else if (as === null) printReports(call.out, used, reports, rest, call.flag('all'));
     if (found.includes(null)) return EXIT.wrong;
     return reports.some(isWrong) ? EXIT.differs : EXIT.holds;
   },

@@ -14,7 +14,7 @@ import { DAMAGES, type Damage, type Dump, FORMATS, type Format } from './dump.js
 import { errorOf, type Judged, judge, type Missing } from './evaluate.js';
 import { fittingOf } from './foreign.js';
 import { type Host, type Outcome, outcomeOf } from './outcome.js';
-import type { Processor } from './processor.js';
+import { type Processor, UNKNOWN } from './processor.js';
 import { fromQemu } from './qemu.js';
 import { type Refuted, refutedBy } from './refuted.js';
 import type { Verdict } from './sentences.js';
@@ -62,6 +62,8 @@ export interface DumpReport {
   readonly traps: readonly string[];
   readonly next: readonly string[];
   readonly decoded: readonly Decoded[];
+  /** What of the given processor the dump was held against, by its name; unknown where nothing was. */
+  readonly against: string;
 }
 
 const FAILURE_OF_STAGE: { readonly [stage: string]: string } = {
@@ -182,12 +184,16 @@ export function judgeDump(dump: Dump, chosen: Processor, host: Host = null): Jud
   return { dump, outcome, conclusion, judged, processor, unused: judged.length > 0 ? unused : [], refuted };
 }
 
+/** A refusal is judged by the line that Xen printed, and asks nothing of a processor (xen-check.ts). */
+const asksProcessor = ({ dump, judged }: Judgement): boolean => judged.length > 0 && dump.format !== 'xen-check';
+
 /** Judges one dump, and says what it comes to. */
 export function explainDump(dump: Dump, chosen: Processor, host: Host = null): DumpReport {
-  const { outcome, conclusion, judged, processor, unused, refuted } = judgeDump(dump, chosen, host);
+  const judgement = judgeDump(dump, chosen, host);
+  const { outcome, conclusion, judged, unused, refuted } = judgement;
+  const processor = refuted?.processor ?? judgement.processor;
   const state = dump.format === 'qemu' && outcome.isa !== 'svm' ? fromQemu(dump) : dump;
-  const find = (list: readonly Judged[]): Finding[] =>
-    list.map((one) => findingOf(one, state, refuted?.processor ?? processor));
+  const find = (list: readonly Judged[]): Finding[] => list.map((one) => findingOf(one, state, processor));
   const notThat = refuted === null ? [] : [refuted.says];
   return {
     format: dump.format,
@@ -206,5 +212,6 @@ export function explainDump(dump: Dump, chosen: Processor, host: Host = null): D
     traps: [...unused, ...notThat, ...trapsOf(dump, outcome, judged)],
     next: adviceFor(dump, outcome, conclusion, host),
     decoded: decode(dump),
+    against: asksProcessor(judgement) ? processor.name : UNKNOWN.name,
   };
 }

@@ -15,6 +15,15 @@ const INSTEAD: { readonly [isa in Isa]: string } = {
   svm: 'give what the host of this dump itself says with --cpuid',
 };
 
+/** What of the given processor was held against any of these dumps, by its name; `unknown` where nothing was. */
+export function usedOf(given: Processor, reports: readonly { readonly against: string }[]): string {
+  const used = new Set(reports.map(({ against }) => against));
+  if (used.has(given.name)) return given.name;
+  const { capable, said } = given.parts ?? { capable: UNKNOWN, said: UNKNOWN };
+  const parts = [capable, said].filter(({ name }) => name !== UNKNOWN.name && used.has(name));
+  return parts.length === 0 ? UNKNOWN.name : parts.map(({ name }) => name).join(' with ');
+}
+
 export interface Fitting {
   /** What is left of it. */
   readonly processor: Processor;
@@ -22,8 +31,11 @@ export interface Fitting {
   readonly unused: readonly string[];
 }
 
+const ofMaker = ({ name, isa }: Maker): string =>
+  name === null ? `with ${EXTENSIONS[isa]}` : `of ${name}, which has ${EXTENSIONS[isa]}`;
+
 const saysOf = ({ name }: Processor, maker: Maker, isa: Isa): string =>
-  `${name} is of a processor of ${maker.name}, which has ${EXTENSIONS[maker.isa]}, and this dump is judged by the rules of ${EXTENSIONS[isa]}: nothing was decided by it; ${INSTEAD[isa]}.`;
+  `${name} is of a processor ${ofMaker(maker)}, and this dump is judged by the rules of ${EXTENSIONS[isa]}: nothing was decided by it; ${INSTEAD[isa]}.`;
 
 /** What of a given processor can be that of a dump which is judged by the rules of this architecture. */
 export function fittingOf(processor: Processor, isa: Isa): Fitting {

@@ -7,6 +7,7 @@ import { AnalysisError } from '../errors.js';
 import { type Dump, FORMATS } from './dump.js';
 import { type DumpReport, explainDump, type Judgement, judgeDump } from './explain.js';
 import { findEach } from './find.js';
+import { usedOf } from './foreign.js';
 import { isUtf16, type Log } from './lines.js';
 import type { Host } from './outcome.js';
 import { type Processor, UNKNOWN } from './processor.js';
@@ -191,5 +192,5 @@ export function explain(log: Log, where: string, options: LogOptions = {}): LogE
   if (found === 0) throw new AnalysisError(isUtf16(log) ? 'LOG_UTF16' : 'NO_DUMP', where);
   const dumps = kinds.reports();
   if (dumps.length === 0) throw new AnalysisError('NO_DUMP', `${where}, from line ${from}`);
-  return { processor: processor.name, dumps, more: kinds.more, from: kinds.from };
+  return { processor: usedOf(processor, dumps), dumps, more: kinds.more, from: kinds.from };
 }

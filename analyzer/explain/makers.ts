@@ -2,12 +2,16 @@
 import type { CpuModel } from '../../engine/cpu/model.js';
 
 export interface Maker {
-  readonly name: string;
+  /** Null: one of those with these extensions, it is not known which. */
+  readonly name: string | null;
   readonly isa: 'vmx' | 'svm';
 }
 
 const INTEL: Maker = { name: 'Intel', isa: 'vmx' };
 const AMD: Maker = { name: 'AMD', isa: 'svm' };
+
+/** Whoever makes processors with VMX, which alone have its capability MSRs. */
+export const ANY_WITH_VMX: Maker = { name: null, isa: 'vmx' };
 
 /** CPUID.0H:EBX, EDX, ECX, without the blanks around it (arch/x86/kernel/cpu of Linux, `c_ident`). */
 const VENDORS: { readonly [vendor: string]: Maker } = {

@@ -1,5 +1,6 @@
 /** A host's capability MSRs from a file: lines of a number and a value, as rdmsr and shell loops print them. */
 import { AnalysisError } from '../errors.js';
+import { ANY_WITH_VMX } from './makers.js';
 import { type Processor, UNKNOWN } from './processor.js';
 import { MSR_NAMES } from './vmx-msrs.js';
 
@@ -51,5 +52,5 @@ export function readMsrs(text: string, where: string): Processor {
   if (values.size === 0) throw new AnalysisError('BAD_MSRS', where, 'no MSR in it');
   if (![...values.keys()].some((msr) => msr in MSR_NAMES))
     throw new AnalysisError('BAD_MSRS', where, 'none of its MSRs is one of 0x480 to 0x493');
-  return { ...UNKNOWN, name: where, isFile: true, msr: (msr) => values.get(msr)?.value ?? null };
+  return { ...UNKNOWN, name: where, isFile: true, maker: ANY_WITH_VMX, msr: (msr) => values.get(msr)?.value ?? null };
 }

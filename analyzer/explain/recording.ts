@@ -239,6 +239,7 @@ const stateless = (
   | 'damage'
   | 'traps'
   | 'decoded'
+  | 'against'
 > => ({
   format: 'recording',
   title: TITLE,
@@ -251,6 +252,7 @@ const stateless = (
   damage: [],
   traps: [],
   decoded: [],
+  against: UNKNOWN.name,
 });
 
 const NEXT_NESTED =

@@ -137,6 +137,30 @@ describe('explain', () => {
       assert.match(err, /^trapline: BAD_VALUE bad value: explain --(event|as)/);
     }
   });
+  it('names the processor only where a dump was held against it', async () => {
+    const cpuid = file('amd.cpuid', 'vendor_id\t: AuthenticAMD\naddress sizes\t: 48 bits physical, 48 bits virtual\n');
+    const msrs = file('host.msrs', '0x480 0x00da040000000004\n');
+    const error = file('error.txt', 'KVM: entry failed, hardware error 0xffffffff\n');
+    const [vmx, svm] = [fixture('vmx-injection'), fixture('svm-cs')];
+    for (const [words, named] of [
+      [[vmx, '--cpu', 'broadwell'], 'broadwell'],
+      [[svm, '--cpu', 'broadwell'], null],
+      [[svm, vmx, '--cpu', 'broadwell'], 'broadwell'],
+      [[svm, '--cpuid', cpuid], cpuid],
+      [[vmx, '--cpuid', cpuid], null],
+      [[svm, '--msrs', msrs], null],
+      [[svm, '--msrs', msrs, '--cpuid', cpuid], cpuid],
+      [[vmx, svm, '--msrs', msrs, '--cpuid', cpuid], `${msrs} with ${cpuid}`],
+      [[error, '--cpu', 'broadwell'], null],
+      [[fixture('vmx-pdpte'), '--cpu', 'broadwell'], null], // whose controls it does not have
+    ] as const) {
+      const { out } = await trapline(...words);
+      const [, heading = null] = /^Capabilities of (.*)$/m.exec(out) ?? [];
+      assert.equal(heading, named, words.join(' '));
+      const document: { readonly processor: string } = JSON.parse((await trapline(...words, '--json')).out);
+      assert.equal(document.processor, named ?? 'unknown', words.join(' '));
+    }
+  });
   it('a valid state exits with 0, and one of which lines are lost with 1', async () => {
     const { code, out } = await trapline(file('valid.txt', healthy));
     assert.equal(code, 0);

@@ -93,7 +93,8 @@ describe('a list of CPUID', () => {
     }
   });
   it('in every form tells its vendor', () => {
-    const makerOf = (lines: readonly string[]): string | undefined => readCpuid(lines.join('\n'), 'list').maker?.name;
+    const makerOf = (lines: readonly string[]): string | null | undefined =>
+      readCpuid(lines.join('\n'), 'list').maker?.name;
     for (const list of [CPUINFO, RAW, KCPUID]) assert.equal(makerOf(list), 'Intel');
     // util-linux, lscpu: below it the firmware's own name of the vendor.
     const lscpu = ['Vendor ID:                       AuthenticAMD', '  BIOS Vendor ID:                GenuineIntel'];
@@ -143,6 +144,25 @@ describe('a model', () => {
     const msrs = readMsrs('0x488 0x2000\n0x489 0x27ff\n', 'host.msrs');
     const [report] = told(VMCS, withCpuid(msrs, listOf(line('AuthenticAMD'))));
     assert.match(report?.traps[1] ?? '', /^host\.msrs is not of this host/);
+  });
+});
+
+describe('capability MSRs', () => {
+  // Intel SDM Vol. 3D, appendix A: read where CPUID.1:ECX.VMX is 1. AMD APM Vol. 2, appendix A: no such MSR.
+  const msrs = readMsrs('0x488 0x2000\n0x489 0x27ff\n', 'host.msrs');
+  it('decide nothing of a VMCB, which says so', () => {
+    const [report] = told(VMCB, msrs);
+    const [says = ''] = report?.traps ?? [];
+    assert.match(
+      says,
+      /^host\.msrs is of a processor with VMX, and this dump is judged by the rules of SVM: nothing was/,
+    );
+    assert.deepEqual(findingsOf(report ?? assert.fail()), findingsOf(only(VMCB)));
+  });
+  it('beside a list that fits leave it in use', () => {
+    const [report] = told(VMCB, withCpuid(msrs, listOf(line('AuthenticAMD'))));
+    assert.deepEqual([ids(report?.violated ?? []), report?.against], [['svm.cr3.reserved'], 'list']);
+    assert.match(report?.traps[0] ?? '', /^host\.msrs is of a processor with VMX,/);
   });
 });
 
