@@ -161,12 +161,12 @@ function isNumber(name: string, profiles: readonly Profile[]): boolean {
   );
 }
 
-/** The reason that a misspelt one may be: rather one that the runs had, and of their architecture where it is known. */
+/** The reason that a misspelt one may be: rather one that the runs had, or of their architecture where it is known. */
 export function reasonMeant(name: string, profiles: readonly Profile[]): string | null {
   const rows = profiles.flatMap((profile) => profile.rows);
   const own = ISAS.filter((isa) => rows.some((row) => row.isa === isa));
-  const isas = own.length > 0 ? own : ISAS;
-  return nearest(name, [...rows.map(({ reason }) => reason), ...isas.flatMap((isa) => [...NAMES[isa]])]);
+  const namesOf = (isas: typeof ISAS): string[] => isas.flatMap((isa) => [...NAMES[isa]]);
+  return nearest(name, [...rows.map(({ reason }) => reason), ...namesOf(own)]) ?? nearest(name, namesOf(ISAS));
 }
 
 /** A misspelt reason never exits, and its budget would hold for ever. */

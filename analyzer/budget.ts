@@ -4,6 +4,7 @@
  * `latency.p99.MSR_WRITE <= 20us`. This file reads them; analyzer/budget-judge.ts judges runs by them.
  */
 import { CodedError, type ErrorSpec } from '../engine/errors.js';
+import { nearest } from './nearest.js';
 
 export const BUDGET_ERRORS = {
   BAD_BUDGET: {
@@ -83,25 +84,76 @@ const AMOUNT = String.raw`(\d+(?:\.\d+)?)\s*(ns|us|ms|s)?`;
 const NUMBER = new RegExp(`^${AMOUNT}$`);
 const BASELINE = new RegExp(String.raw`^baseline(?:\s*([+-])\s*${AMOUNT}\s*(%)?)?$`);
 
+/** Operators as other languages, or other people, write them. */
+const OPERATORS_MEANT: { readonly [typed: string]: Operator } = {
+  '=<': '<=',
+  '≤': '<=',
+  '=>': '>=',
+  '≥': '>=',
+  '=': '==',
+  '===': '==',
+};
+const MEASURES = ['exits', 'failed', 'ticks', 'latency'] as const;
+const PERCENTILE = /^p[\d.]+$/i;
+
+/** The statistic that was meant; a percentile that there is none of is no slip of one that there is. */
+function statisticMeant(typed: string): string | null {
+  const names = Object.keys(STATISTICS);
+  return PERCENTILE.test(typed) ? (names.find((name) => name === typed.toLowerCase()) ?? null) : nearest(typed, names);
+}
+
+function metricMeant(name: string): string | null {
+  const [, first = '', rest = ''] = /^(\w+)\.(.*)$/.exec(name) ?? [];
+  const measure = nearest(first, MEASURES);
+  if (measure !== 'latency') return measure === null ? null : `${measure}.${levelMeant(rest)}`;
+  const [, typed = '', reason = ''] = /^(p\d+\.\d+|\w+)\.(.*)$/i.exec(rest) ?? [];
+  const statistic = statisticMeant(typed);
+  return statistic === null ? null : `${measure}.${statistic}.${levelMeant(reason)}`;
+}
+
+const levelMeant = (reason: string): string => reason.replace(/^l(?=\d\.)/, 'L');
+
+/** The budget that may be meant, its words spelt as they should be; null where no words are near. */
+function meantBy(text: string): string | null {
+  const [, name = '', typed = '', limit = ''] = /^\s*([^\s<>=≤≥]+)\s*([<>=≤≥]+)\s*(.+?)\s*$/.exec(text) ?? [];
+  const metric = metricMeant(name);
+  const operator = OPERATORS_MEANT[typed] ?? typed;
+  const against = limit.replace(/^[a-z]+/i, (word) => nearest(word, ['baseline']) ?? word);
+  return metric === null ? null : `${metric} ${operator} ${against}`;
+}
+
 /** Reads one budget; throws BudgetError BAD_BUDGET. */
 export function readBudget(text: string, place: Place | null = null): Budget {
-  const bad = (why: string | null): BudgetError =>
-    new BudgetError('BAD_BUDGET', place === null ? text : `${place.file}:${place.line}: ${text.trim()}`, why);
+  const read = parse(text, place);
+  if (!('why' in read)) return read;
+  const meant = meantBy(text);
+  const advice = meant === null || 'why' in parse(meant, place) ? null : `did you mean ${meant}?`;
+  const where = place === null ? text : `${place.file}:${place.line}: ${text.trim()}`;
+  throw new BudgetError('BAD_BUDGET', where, read.why, advice);
+}
+
+/** Why something is no budget, in words. */
+interface Refusal {
+  readonly why: string | null;
+}
+
+function parse(text: string, place: Place | null): Budget | Refusal {
+  const bad = (why: string | null): Refusal => ({ why });
   const parts = /^\s*(\S+?)\s*(<=|>=|==|<|>)\s*(.+?)\s*$/.exec(text);
-  if (parts === null) throw bad(null);
+  if (parts === null) return bad(null);
   const [, name = '', operator = '<=', limit = ''] = parts;
   const metric = METRIC.exec(name);
-  if (metric === null) throw bad(`${name} is no exits.*, failed.*, ticks.* or latency.STATISTIC.*`);
+  if (metric === null) return bad(`${name} is no exits.*, failed.*, ticks.* or latency.STATISTIC.*`);
   const against = BASELINE.exec(limit);
   const absolute = NUMBER.exec(limit);
-  if (against === null && absolute === null) throw bad(`${limit} is no limit`);
+  if (against === null && absolute === null) return bad(`${limit} is no limit`);
   const [number = '0', unit] = against === null ? (absolute?.slice(1) ?? []) : against.slice(2);
   const percent = against?.[4] === '%';
-  if (Number(number) > Number.MAX_SAFE_INTEGER) throw bad(`${limit.slice(0, 40)} is too large to be counted`);
-  if (percent && against?.[1] === '-' && Number(number) > 100) throw bad(`${limit} is below nothing`);
+  if (Number(number) > Number.MAX_SAFE_INTEGER) return bad(`${limit.slice(0, 40)} is too large to be counted`);
+  if (percent && against?.[1] === '-' && Number(number) > 100) return bad(`${limit} is below nothing`);
   const statistic = (metric[2] ?? null) as Statistic | null;
   if (unit !== undefined && (statistic === null || percent))
-    throw bad(`${limit} has a unit that does not belong there`);
+    return bad(`${limit} has a unit that does not belong there`);
   return {
     text: text.trim(),
     place,

@@ -59,6 +59,40 @@ describe('the grammar of budgets', () => {
     assert.throws(() => readBudgets('# nothing\n', 'f.budget'), { code: 'EMPTY_BUDGET' });
   });
 
+  for (const [text, meant] of [
+    ['exitz.total <= 3', 'exits.total <= 3'],
+    ['exit.L1.CPUID==baseline', 'exits.L1.CPUID == baseline'],
+    ['Exits.l2.CPUID < 3', 'exits.L2.CPUID < 3'],
+    ['latency.P99.HLT <= 20us', 'latency.p99.HLT <= 20us'],
+    ['latncy.P99.9.L1.HLT <= 20us', 'latency.p99.9.L1.HLT <= 20us'],
+    ['latency.meen.HLT <= baseline', 'latency.mean.HLT <= baseline'],
+    ['exits.total <= basline', 'exits.total <= baseline'],
+    ['exits.total <= Baseline + 5%', 'exits.total <= baseline + 5%'],
+    ['exits.total =< 3', 'exits.total <= 3'],
+    ['exits.total=>3', 'exits.total >= 3'],
+    ['exits.total = basline', 'exits.total == baseline'],
+  ] as const)
+    it(`says of "${text}" what may be meant`, () => {
+      const advice = `did you mean ${meant}?`;
+      assert.throws(() => readBudget(text), { code: 'BAD_BUDGET', advice });
+      assert.throws(() => readBudgets(`\n${text}\n`, 'f'), { code: 'BAD_BUDGET', advice });
+      assert.equal(readBudget(meant).text, meant);
+    });
+
+  it('says nothing of what is near to none, or would be none all the same', () => {
+    const { advice } = BUDGET_ERRORS.BAD_BUDGET;
+    // no percentile is another one's slip
+    for (const text of [
+      'fast',
+      'latency.p98.HLT <= 3',
+      'latency.HLT <= 3',
+      'exitz.total <= -1',
+      'exits.total != 3',
+      'x <= y',
+    ])
+      assert.throws(() => readBudget(text), { code: 'BAD_BUDGET', advice }, text);
+  });
+
   it('throws nothing but its own errors, whatever it reads', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => {

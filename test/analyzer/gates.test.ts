@@ -91,6 +91,9 @@ describe('budgets of deterministic runs', () => {
       const asked = (): unknown => judge({ left: side, right: side }, readBudget('exits.msr_ == 0'));
       assert.throws(asked, { code: 'UNKNOWN_REASON', advice: `did you mean exits.${meant}?` });
     }
+    // of the other architecture, where none of their own is near
+    const eptOfSvm = (): unknown => judge({ left: svm, right: svm }, readBudget('exits.EPT_VIOLATON == 0'));
+    assert.throws(eptOfSvm, { code: 'UNKNOWN_REASON', advice: 'did you mean exits.EPT_VIOLATION?' });
     const advice = 'take the name from trapline profile; in a budget, total means all reasons';
     assert.throws(() => judge(runs, readBudget('exits.0x == 0')), { code: 'UNKNOWN_REASON', advice });
   });
