@@ -119,8 +119,15 @@ const SUMS = 'times are what passed since the line before (perf script --deltati
 const CUT =
   ', and as each is cut to a microsecond, the sums fall behind: perf script --ns gives all digits, and without --deltatime it prints times';
 
-/** `perf script -F +tod`, between CPU or thread and time (perf_sample__fprintf_start of tools/perf/builtin-script.c). */
-const TIME_OF_DAY = /(?:\]|\s\d+)\s+(?:\w+\s+)?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6,9}\s.*\skvm(?:mmu)?:/;
+/**
+ * `perf script -F +tod`: the last before the time, behind a CPU or a thread, or behind whatever else of a head was asked
+ * for, and then before the time, the period and the event alone (perf_sample__fprintf_start and process_event of
+ * tools/perf/builtin-script.c). perf-prof begins its lines with one.
+ */
+const DAY = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6,9}`;
+const TIME_OF_DAY = new RegExp(
+  String.raw`(?:(?:\]|\s\d+)\s+(?:\w+\s+)?${DAY}\s.*\s|(?<!\S)${DAY} +(?:\d+\.\d+: +)?(?:\d+ +)?)kvm(?:mmu)?:\w`,
+);
 const OF_DAY =
   'times of day (perf script -F tod) are not read, and threads not told where they stand before a time: print the text with ' +
   'perf script -F -tod,+time';

@@ -217,6 +217,12 @@ describe('times of day', () => {
     [`perf 261340 ${DAY}`, true],
     [`perf 261340 [000] ${DAY} 152919.481538:`, true],
     [`perf 261340 ${DAY}621 152919.481538922:`, true],
+    // -F without cpu, pid or comm, and with pid beside tid ("%7d/%-7d ")
+    [`perf ${DAY}`, true],
+    [`CPU 0/KVM ${DAY} 152919.481538:`, true],
+    [DAY, true],
+    [`${DAY} 152919.481538:          1`, true],
+    [`perf  261340/261341  ${DAY}`, true],
     ['perf 261340 [000] 152919.481538:', false],
     [`${DAY} perf 261340 d... [000] 152919.481538:`, false], // perf-prof
   ] as const) {
