@@ -21,6 +21,7 @@ import { fileWriter } from 'hyparquet-writer';
 import { damageOf, type Exported, type TextSink } from '../analyzer/export/document.js';
 import { EXPORTS, type ExportFormat } from '../analyzer/export/export.js';
 import { DATASET_TABLES, exportParquet } from '../analyzer/export/parquet.js';
+import { giveTo, keepAccess } from '../traces/access.js';
 import { openTrace } from '../traces/open.js';
 import { TABLE_NAMES } from '../traces/schema.js';
 import type { TraceReader } from '../traces/store.js';
@@ -73,7 +74,9 @@ class FileSink implements TextSink {
     if (there === undefined) this.#own = path;
     else this.#own = there.isFile() && isWritable(dirname(this.#target)) ? besideOf(this.#target) : null;
     this.#file = openSync(this.#own ?? path, this.#own === null ? 'w' : 'wx');
-    if (this.#own !== null && there !== undefined) fchmodSync(this.#file, there.mode);
+    if (this.#own === null || there === undefined) return;
+    giveTo(this.#own, there);
+    fchmodSync(this.#file, there.mode);
   }
 
   write(text: string): void {
@@ -183,6 +186,7 @@ function exportDataset(call: Call, reader: TraceReader, target: string): Exporte
     const old = realpathSync(target);
     const beside = besideOf(old);
     const exported = writeDataset(call, reader, beside);
+    keepAccess(old, beside);
     rmSync(old, { recursive: true });
     renameSync(beside, old);
     return exported;

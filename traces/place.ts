@@ -7,8 +7,6 @@
  */
 import {
   accessSync,
-  chmodSync,
-  chownSync,
   constants,
   existsSync,
   mkdirSync,
@@ -16,10 +14,10 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  type Stats,
   statSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { keepAccess } from './access.js';
 import { TraceError, traceError } from './errors.js';
 import { identityOf } from './identity.js';
 import type { Store } from './sink.js';
@@ -277,29 +275,6 @@ class BesidePlace implements Place {
     if (error instanceof Error) error.message += `; ${says}`;
     return traceError(error, this.path, 'write');
   }
-}
-
-/** chown(2): root gives a file to anybody, others to a group that they are in, and what is not allowed stays as it is. */
-function giveTo(file: string, { uid, gid }: Stats): void {
-  for (const owner of [uid, statSync(file).uid]) {
-    try {
-      chownSync(file, owner, gid);
-      return;
-    } catch {
-      // the group alone then
-    }
-  }
-}
-
-/** Who may read and write the old trace may so the new one. To enter a folder is to read it. */
-function keepAccess(old: string, fresh: string): void {
-  const [from, to] = [statSync(old), statSync(fresh)];
-  const bits = from.mode & 0o7777;
-  const files = to.isDirectory() ? readdirSync(fresh).map((name) => join(fresh, name)) : [];
-  for (const file of [fresh, ...files]) giveTo(file, from);
-  for (const file of files) chmodSync(file, bits & 0o666);
-  if (to.isDirectory() === from.isDirectory()) chmodSync(fresh, bits);
-  else chmodSync(fresh, to.isDirectory() ? bits | ((bits & 0o444) >> 2) : bits & 0o666);
 }
 
 /**

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -9,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -109,6 +112,32 @@ describe('export', () => {
       assert.deepEqual(readdirSync(room, { recursive: true }), there, name);
       for (const kept of ['old.csv', 'old-dataset/part-0.parquet'])
         assert.equal(readFileSync(join(room, kept), 'utf8'), 'old');
+    }
+  });
+  it('keeps the owner and the permissions of what it replaces', async () => {
+    const own = mkdtempSync(join(folder, 'own-'));
+    const [file, dataset] = [join(own, 'run.csv'), join(own, 'dataset')];
+    writeFileSync(file, 'old');
+    mkdirSync(dataset);
+    writeFileSync(join(dataset, '_trapline.json'), 'old');
+    // chown(2): only root gives a file away
+    const { uid, gid } = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : statSync(own);
+    for (const path of [file, dataset]) chownSync(path, uid, gid);
+    chmodSync(file, 0o640);
+    chmodSync(dataset, 0o750);
+    for (const [target, format] of [
+      [file, 'csv'],
+      [dataset, 'parquet'],
+    ] as const)
+      assert.equal((await trapline('export', trace, '-o', target, '--as', format, '--replace')).code, 0);
+    for (const [name, mode] of [
+      ['run.csv', 0o640],
+      ['dataset', 0o750],
+      ['dataset/event/kind=exit', 0o750],
+      ['dataset/event/kind=exit/part-0.parquet', 0o640],
+    ] as const) {
+      const stat = statSync(join(own, name));
+      assert.deepEqual([stat.mode & 0o7777, stat.uid, stat.gid], [mode, uid, gid], name);
     }
   });
   it('through a link replaces what the link names', async () => {
