@@ -17,6 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isatty } from 'node:tty';
 import { fileWriter } from 'hyparquet-writer';
 import { damageOf, type Exported, type TextSink } from '../analyzer/export/document.js';
 import { EXPORTS, type ExportFormat } from '../analyzer/export/export.js';
@@ -28,11 +29,29 @@ import type { TraceReader } from '../traces/store.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
 import { CliError, describeError, formatError } from './errors.js';
 import { refuseSame } from './files.js';
+import { harmless } from './output.js';
 import { openSymbols, SYMBOLS_DETAILS, SYMBOLS_OPTION } from './symbols.js';
 import { formatCount } from './table.js';
 
 /** Characters that are gathered before they are written. */
 const PIECE = 1 << 18;
+
+/** How a command line names standard output, and its descriptor. */
+const DASH = '-';
+const STDOUT = 1;
+/** How long one waits for a pipe that is full. */
+const FULL_WAIT_MS = 1;
+
+/** Writes some of it; 0 where a pipe that does not block (Node opens such for standard output) is full for now. */
+function writeSome(file: number, bytes: Uint8Array): number {
+  try {
+    return writeSync(file, bytes);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_WAIT_MS);
+    return 0;
+  }
+}
 
 /** Says of which file an error of the operating system is, where it was told by an open one. */
 function named(error: unknown, path: string): unknown {
@@ -53,7 +72,7 @@ function isWritable(folder: string): boolean {
 
 /**
  * A file that is whole or not there: one that it replaces stays until then. Pipes and devices are written in place, and so
- * is a file in a folder where nothing can stand beside it.
+ * is a file in a folder where nothing can stand beside it. `-` is standard output, whatever that is.
  */
 class FileSink implements TextSink {
   readonly #path: string;
@@ -68,6 +87,13 @@ class FileSink implements TextSink {
 
   /** `replace` allows a file to be there. Throws the error of the operating system. */
   constructor(path: string, replace: boolean) {
+    if (path === DASH) {
+      this.#path = 'standard output';
+      this.#target = path;
+      this.#own = null;
+      this.#file = STDOUT;
+      return;
+    }
     const there = replace ? statSync(path, { throwIfNoEntry: false }) : undefined;
     this.#path = path;
     this.#target = there?.isFile() === true ? realpathSync(path) : path;
@@ -86,9 +112,10 @@ class FileSink implements TextSink {
   }
 
   #flush(): void {
-    const bytes = Buffer.from(this.#pieces.join(''));
+    const text = this.#pieces.join('');
+    const bytes = Buffer.from(this.#file === STDOUT && isatty(STDOUT) ? harmless(text) : text);
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+      for (let at = 0; at < bytes.length; ) at += writeSome(this.#file, bytes.subarray(at));
     } catch (error) {
       throw named(error, this.#path);
     }
@@ -99,13 +126,13 @@ class FileSink implements TextSink {
   close(): void {
     this.#flush();
     this.#closed = true;
-    closeSync(this.#file);
+    if (this.#file !== STDOUT) closeSync(this.#file);
     if (this.#own !== null && this.#own !== this.#target) renameSync(this.#own, this.#target);
   }
 
   /** Leaves nothing behind. */
   abandon(): void {
-    if (!this.#closed) closeSync(this.#file);
+    if (!this.#closed && this.#file !== STDOUT) closeSync(this.#file);
     if (this.#own !== null) rmSync(this.#own, { force: true });
   }
 }
@@ -142,6 +169,13 @@ function checkUse(call: Call, format: (typeof FORMATS)[number]): void {
     if (call.values(option).length === 0 || formats.includes(format)) continue;
     throw new CliError('BAD_VALUE', `export --${option} --as ${format}`, `it goes with ${formats.join(', ')}`);
   }
+}
+
+/** What cannot go to standard output. */
+function refuseDash(call: Call, format: (typeof FORMATS)[number]): void {
+  if (format === 'parquet')
+    throw new CliError('BAD_VALUE', 'export -o - --as parquet', 'a dataset is a folder', 'name one');
+  if (call.flag('json')) throw new CliError('BAD_VALUE', 'export -o - --json', 'both would go to standard output');
 }
 
 /** Stands in a dataset of ours; names with an underscore are no data to Spark, DuckDB and ClickHouse. */
@@ -219,7 +253,7 @@ export const command: Command = {
       name: 'output',
       short: 'o',
       value: 'FILE',
-      says: 'file to write; /dev/stdout with --replace for a pipe; a folder for parquet',
+      says: 'file to write, - for standard output; a folder for parquet',
     },
     { name: 'as', value: 'FORMAT', says: `one of ${FORMATS.join(', ')}` },
     { name: 'table', value: 'NAME', says: 'table to write as csv (event) or parquet (all)' },
@@ -253,6 +287,7 @@ export const command: Command = {
   examples: [
     { line: 'trapline export run.sqlite -o run.json --as perfetto', says: 'to be opened in ui.perfetto.dev' },
     { line: 'trapline export run.arrow -o memory.csv --as csv --table memory', says: 'the memory accesses' },
+    { line: 'trapline export run.arrow -o - --as folded | flamegraph.pl > run.svg', says: 'into a pipe' },
     { line: 'trapline export kvm.arrow -o kvm --as parquet', says: 'a dataset for DuckDB, Spark or ClickHouse' },
   ],
   run(call) {
@@ -261,7 +296,8 @@ export const command: Command = {
     call.needed('as');
     const format = choice(call, 'as', FORMATS, 'csv');
     checkUse(call, format);
-    refuseSame(path, target);
+    if (target === DASH) refuseDash(call, format);
+    else refuseSame(path, target);
     const reader = openTrace(path);
     try {
       const exported =
@@ -269,9 +305,10 @@ export const command: Command = {
       const { written, remark } = exported;
       // all but csv print names, whose damage they do not meet
       const damage = exported.damage ?? (format === 'csv' ? null : damageOf(reader, 'dictionary'));
-      if (remark !== undefined) call.out.note(`${target}: ${remark}`);
+      if (remark !== undefined) call.out.note(`${target === DASH ? 'standard output' : target}: ${remark}`);
       if (call.flag('json')) call.out.json({ path: target, from: path, as: format, written, whole: damage === null });
-      else if (target !== '/dev/stdout') call.out.line(`${target}: ${formatCount(written, ...WRITTEN[format])}`);
+      else if (target !== DASH && target !== '/dev/stdout')
+        call.out.line(`${target}: ${formatCount(written, ...WRITTEN[format])}`);
       const described = damage === null ? null : describeError(damage);
       if (described !== null) call.out.note(formatError(described));
       return damage === null ? EXIT.holds : EXIT.wrong;

@@ -28,7 +28,7 @@ export type Style = keyof typeof STYLES;
 const OWN = new RegExp(`(\\u001b\\[(?:${Object.values(STYLES).flat().join('|')})m|[\\n\\t])`);
 
 /** A line that a terminal may get: names and texts of a trace are whatever its guests and threads made them. */
-const harmless = (text: string): string =>
+export const harmless = (text: string): string =>
   text
     .split(OWN)
     .map((part, i) => (i % 2 === 1 ? part : printable(part)))

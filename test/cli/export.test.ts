@@ -114,6 +114,33 @@ describe('export', () => {
         assert.equal(readFileSync(join(room, kept), 'utf8'), 'old');
     }
   });
+  it('writes to standard output for -, behind what is there, and refuses what cannot go there', async () => {
+    const own = mkdtempSync(join(folder, 'stdout-'));
+    for (const format of ['csv', 'folded', 'svg', 'perfetto', 'speedscope']) {
+      const whole = readFileSync(await exported(format), 'utf8');
+      const words = [process.execPath, program, 'export', trace, '-o', '-', '--as', format];
+      // a pipe that is full for a while, and a file that is appended to
+      const line = '("$@"; echo "code $?") | (sleep 1; cat); echo first > log; "$@" >> log; echo last >> log';
+      const { stdout, stderr } = spawnSync('sh', ['-c', line, 'sh', ...words], { cwd: own, encoding: 'utf8' });
+      assert.deepEqual([stdout, stderr], [`${whole}code 0\n`, ''], format);
+      assert.equal(readFileSync(join(own, 'log'), 'utf8'), `first\n${whole}last\n`, format);
+    }
+    const gone = spawnSync(
+      'sh',
+      ['-c', '("$@"; echo $? >&2) | true', 'sh', process.execPath, program, 'export', trace, '-o', '-', '--as', 'csv'],
+      { encoding: 'utf8' },
+    );
+    assert.equal(gone.stderr, '141\n'); // 128 + SIGPIPE
+    for (const more of [
+      ['--as', 'parquet'],
+      ['--as', 'csv', '--json'],
+    ]) {
+      const { code, err } = await trapline('export', trace, '-o', '-', ...more);
+      assert.equal(code, 2);
+      assert.match(err, /^trapline: BAD_VALUE bad value: export -o - --[^\n]*\n$/);
+    }
+    assert.deepEqual(readdirSync(own), ['log']);
+  });
   it('keeps the owner and the permissions of what it replaces', async () => {
     const own = mkdtempSync(join(folder, 'own-'));
     const [file, dataset] = [join(own, 'run.csv'), join(own, 'dataset')];
