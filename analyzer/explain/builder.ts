@@ -15,7 +15,7 @@ import { type Jump, jumpBetween, type Moment } from './moments.js';
 import { type Family, FORMAT_OF, type Row } from './row.js';
 import { ROWS } from './rows.js';
 import type { Fit } from './template.js';
-import { WORDS } from './xen-vmcb.js';
+import { WORDS } from './words.js';
 
 export interface LineContext extends Where {
   /** When it was printed, where the line says so. */

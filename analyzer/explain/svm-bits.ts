@@ -1,15 +1,15 @@
 /**
  * Names of the bits of a VMCB's control area, and of the debug registers of its save area: AMD APM Vol. 2, appendix B,
- * "VMCB Layout". KVM and Xen print each word as it is; what the latter has two fields of, its rows take apart.
+ * "VMCB Layout". What a dump has two fields of in one number, words.ts takes apart.
  */
 import { SVM_EXCEPTIONS, SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
 import { SVM_EVENT_TYPES } from '../detail-bits.js';
 import { type BitField, BREAKPOINTS, exceptions, flags, number } from './bit-fields.js';
 
 /** Bits of an intercept word are in the order of the exit codes, from that of its bit 0 on. */
-const intercepts = (first: number, count: number, at = 0): BitField[] =>
+const intercepts = (first: number, count: number): BitField[] =>
   SVM_EXIT_CODES.filter(({ code }) => code >= BigInt(first) && code < BigInt(first + count)).map(({ code, name }) => {
-    const bit = at + Number(code) - first;
+    const bit = Number(code) - first;
     return { high: bit, low: bit, name };
   });
 const WORD3 = 0x60;
@@ -32,8 +32,6 @@ export const SVM_BITS: { readonly [field: string]: readonly BitField[] } = {
   INTERCEPT_EXCEPTIONS: exceptions(SVM_EXCEPTIONS),
   INTERCEPT_WORD3: intercepts(WORD3, 32),
   INTERCEPT_WORD4: intercepts(WORD4, 32),
-  // As KVM printed them before 5.10, both in one number, of which word 3 is the lower half.
-  intercepts: [...intercepts(WORD3, 32), ...intercepts(WORD4, 32, 32)],
   TLB_CONTROL: [
     number(7, 0, 'command', {
       0: 'do nothing',

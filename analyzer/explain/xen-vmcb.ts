@@ -5,32 +5,6 @@
  */
 import { may, must, type RowSpec } from './row.js';
 
-/** A number that holds several fields: each with its lowest bit and its number of bits. */
-export const WORDS: {
-  readonly [name: string]: readonly { readonly field: string; readonly low: number; readonly bits: number }[];
-} = {
-  'xen.cr_intercepts': [
-    { field: 'INTERCEPT_CR_READ', low: 0, bits: 16 },
-    { field: 'INTERCEPT_CR_WRITE', low: 16, bits: 16 },
-  ],
-  'xen.dr_intercepts': [
-    { field: 'INTERCEPT_DR_READ', low: 0, bits: 16 },
-    { field: 'INTERCEPT_DR_WRITE', low: 16, bits: 16 },
-  ],
-  'xen.vintr': [
-    { field: 'INT_CTL', low: 0, bits: 32 },
-    { field: 'INT_VECTOR', low: 32, bits: 32 },
-  ],
-  'xen.event_inj': [
-    { field: 'EVENT_INJ', low: 0, bits: 32 },
-    { field: 'EVENT_INJ_ERR', low: 32, bits: 32 },
-  ],
-  'xen.exit_int_info': [
-    { field: 'EXIT_INT_INFO', low: 0, bits: 32 },
-    { field: 'EXIT_INT_INFO_ERR', low: 32, bits: 32 },
-  ],
-};
-
 const segment = (name: string): string =>
   `${name}: {${name}_SELECTOR:4} {${name}_ATTRIB:4} {${name}_LIMIT:8} {${name}_BASE:16}`;
 /** Of older versions, as KVM prints those of a VMCS. */

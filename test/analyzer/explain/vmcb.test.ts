@@ -70,6 +70,40 @@ describe('KVM since 2026', () => {
   });
 });
 
+describe('KVM before 5.10', () => {
+  // dump_vmcb: `pr_err("%-20s%016llx\n", "intercepts:", control->intercept)`, of which struct vmcb_control_area has a u64
+  // at 00Ch; AMD APM Vol. 2, appendix B: 00Ch and 010h, each of 32 bits, and the intercept of VMRUN is bit 0 of 010h
+  const intercepts = (value: string): string => fixture('svm-cs').replace(/(intercepts: +)\S+ \S+/, `$1${value}`);
+  const [OLD, NEW] = [intercepts('00006e7fbdcc8027'), fixture('svm-cs')];
+  const [WITHOUT, LOST] = [intercepts('00006e7ebdcc8027'), intercepts('00006e7fbdcc')];
+  const CHECK = 'svm.vmrun_intercept';
+
+  it('both intercept words in one number are those that are printed apart since', () => {
+    const [old, now] = [OLD, NEW].map((text) =>
+      [...(findDumps(text)[0]?.values ?? [])].map(([name, { value }]) => [name, value]),
+    );
+    assert.deepEqual(old, now);
+    assert.deepEqual(
+      [ids(only(OLD).violated), ids(only(OLD).undecidable)],
+      [ids(only(NEW).violated), ids(only(NEW).undecidable)],
+    );
+  });
+  it('they decide whether VMRUN is intercepted, unless digits of them are lost', () => {
+    assert.deepEqual(
+      [OLD, WITHOUT, LOST].map((text) => ids(only(text).violated).includes(CHECK)),
+      [false, true, false],
+    );
+    assert.deepEqual(
+      [OLD, WITHOUT, LOST].map((text) => ids(only(text).undecidable).includes(CHECK)),
+      [false, false, true],
+    );
+    assert.deepEqual(
+      only(LOST).damage.map(({ kind }) => kind),
+      ['cut'],
+    );
+  });
+});
+
 /** A valid guest in 64-bit mode, or one whose EFER has bit 1, in the lines of xen/arch/x86/hvm/svm/svmdebug.c of a version. */
 interface XenVersion {
   readonly words: (efer: string, exitcode: string) => readonly string[];
