@@ -5,16 +5,7 @@
  * sections on EXITINFO1 and EXITINFO2 of each intercept.
  */
 import { VMX_EXIT_MODIFIERS } from '../engine/vmx/exit-reasons.js';
-
-/** Bits high:low of a word; `values` names what they can hold, otherwise the number is shown. */
-export interface Bits {
-  readonly high: number;
-  readonly low: number;
-  readonly name: string;
-  readonly values?: { readonly [value: number]: string };
-  /** Shown in hex. */
-  readonly hex?: true;
-}
+import { type Bits, bit, field, flag, only, type Part } from './detail-parts.js';
 
 export type Information = 'reason' | 'qualification' | 'info2' | 'intr_info';
 
@@ -42,20 +33,8 @@ export interface Layout {
   readonly name?: string;
 }
 
-const bit = (at: number, name: string, values?: Bits['values']): Bits => ({
-  high: at,
-  low: at,
-  name,
-  ...(values === undefined ? {} : { values }),
-});
-const field = (high: number, low: number, name: string, values?: Bits['values']): Bits => ({
-  high,
-  low,
-  name,
-  ...(values === undefined ? { hex: true } : { values }),
-});
-const YES_NO = { 0: 'no', 1: 'yes' } as const;
-const flag = (at: number, name: string): Bits => bit(at, name, YES_NO);
+/** Access types of an APIC access of which the linear address is known. */
+const APIC_LINEAR: Part = { high: 15, low: 12, holds: [0, 1, 2, 3, 4] };
 
 const GPRS = {
   0: 'RAX',
@@ -189,15 +168,19 @@ export const LAYOUTS: readonly Layout[] = [
     last: 44,
     word: 'qualification',
     bits: [
-      field(11, 0, 'offset in the APIC page'),
+      // Undefined of a guest-physical access.
+      only(APIC_LINEAR, field(11, 0, 'offset in the APIC page')),
       field(15, 12, 'access', {
         0: 'read',
         1: 'write',
         2: 'instruction fetch',
         3: 'event delivery',
+        4: 'monitoring',
         10: 'guest-physical, event delivery',
+        11: 'guest-physical, monitoring or trace',
         15: 'guest-physical, fetch or execution',
       }),
+      flag(16, 'asynchronous'),
     ],
   },
   { isa: 1, first: 45, last: 45, word: 'qualification', bits: [field(7, 0, 'vector')] },

@@ -2,8 +2,9 @@
 import { EVENT_KINDS } from '../engine/observer.js';
 import { codeDomain } from '../traces/codes.js';
 import type { Cell, Chunk, Row, TraceReader } from '../traces/store.js';
-import { type Bits, INFORMATION_NAMES, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
+import { INFORMATION_NAMES, type Information, LAYOUTS, OPERANDS } from './detail-bits.js';
 import { violatedChecks } from './detail-checks.js';
+import { type Bits, isMeant, partOf } from './detail-parts.js';
 import { RegisterHistory } from './detail-registers.js';
 import { type FieldNames, fieldNamesOf, flagFields } from './fields.js';
 import { flagNames, nameOfCode } from './listing.js';
@@ -270,11 +271,12 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
   return decoded;
 }
 
-/** A flag that is clear, and is no more than a flag, says nothing and is left out. */
-function decodeBits(word: string, { high, low, name, values, hex }: Bits, cell: bigint): Said[] {
-  const value = (cell >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
+/** A flag that is clear, and is no more than a flag, says nothing and is left out, and so is what means nothing here. */
+function decodeBits(word: string, part: Bits, cell: bigint): Said[] {
+  const { high, low, name, values, hex } = part;
+  const value = partOf(cell, part);
   const says = values?.[Number(value)];
-  if (says === 'no') return [];
+  if (says === 'no' || !isMeant(part, cell)) return [];
   const bits = high === low ? `${word} bit ${low}` : `${word} bits ${high}:${low}`;
   const shown = says ?? (hex === true || value > 9n ? `0x${value.toString(16)}` : value.toString());
   return [{ name, value: shown, says: bits }];

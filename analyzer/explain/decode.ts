@@ -1,5 +1,6 @@
 /** Values of a dump in words, bit by bit. */
-import { type Bits, type Information, LAYOUTS } from '../detail-bits.js';
+import { type Information, LAYOUTS } from '../detail-bits.js';
+import { type Bits, isMeant, partOf } from '../detail-parts.js';
 import type { BitField } from './bit-fields.js';
 import { BITS, DEFAULT_ONES } from './bits.js';
 import { type Dump, FORMATS } from './dump.js';
@@ -14,10 +15,9 @@ export interface Decoded {
 }
 
 const maskOf = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
-const cut = (value: bigint, { high, low }: BitField): bigint => (value >> BigInt(low)) & maskOf(high - low + 1);
 
 function spell(value: bigint, field: BitField): string | null {
-  const part = cut(value, field);
+  const part = partOf(value, field);
   if (field.isAddress === true) return `${field.name} 0x${(part << BigInt(field.low)).toString(16)}`;
   if (field.high === field.low) return part === (field.isActiveLow === true ? 0n : 1n) ? field.name : null;
   if (field.of !== undefined && part === 0n && (value & field.of) === 0n) return null;
@@ -44,7 +44,7 @@ const CHECKED_ALL_THE_SAME: { readonly [field: string]: bigint } = {
 function gated(value: bigint, layout: readonly BitField[]): string | null {
   for (const field of layout) {
     const gate = field.high === field.low ? GATES[field.name] : undefined;
-    if (gate !== undefined && (cut(value, field) === 1n) !== gate.set) return gate.says;
+    if (gate !== undefined && (partOf(value, field) === 1n) !== gate.set) return gate.says;
   }
   return null;
 }
@@ -57,7 +57,7 @@ export function decodeBits(field: string, value: bigint): string[] {
   if (shut === null) return spellAll(field, value, layout);
   const meant = CHECKED_ALL_THE_SAME[field];
   if (meant === undefined) return [shut];
-  const parts = layout.filter((part) => cut(meant, part) !== 0n);
+  const parts = layout.filter((part) => partOf(meant, part) !== 0n);
   return [shut, ...spellAll(field, value & meant, parts)];
 }
 
@@ -100,11 +100,11 @@ function decodeInformation(dump: Dump, value: bigint, { isa, reason, word }: (ty
   );
 }
 
-/** A flag that is clear is left out, as in a timeline: not every processor tells each. */
+/** A flag that is clear is left out, as in a timeline: not every processor tells each. So is what means nothing here. */
 function sayInformation(value: bigint, bit: Bits): string[] {
-  const part = cut(value, bit);
+  const part = partOf(value, bit);
   const word = bit.values?.[Number(part)] ?? `0x${part.toString(16)}`;
-  return word === 'no' ? [] : [`${bit.name}: ${word}`];
+  return word === 'no' || !isMeant(bit, value) ? [] : [`${bit.name}: ${word}`];
 }
 
 /** Addresses that checks and the first fetch look at, and whether they are the guest's. */

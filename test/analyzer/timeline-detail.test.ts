@@ -88,6 +88,23 @@ describe('exit information', () => {
     assert.deepEqual(await decoded({ isa: 1, reason: 1, info2: 0x8000_00f6 }), {});
   });
 
+  // "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses": 11:0 "the offset of
+  // access within the APIC page. Undefined if ... due [to] a guest-physical access", 15:12 access type, 16 "set for
+  // certain accesses that are asynchronous to instruction execution and not part of event delivery"
+  it('of an APIC access: each access type, and the offset of linear ones', async () => {
+    const access = (qualification: number): ReturnType<typeof decoded> =>
+      decoded({ isa: 1, reason: 44, qualification });
+    const types = { 0: 'read', 1: 'write', 2: 'instruction fetch', 3: 'event delivery', 4: 'monitoring' };
+    for (const [type, says] of Object.entries(types))
+      assert.deepEqual(await access((Number(type) << 12) | 0xb0), { 'offset in the APIC page': '0xb0', access: says });
+    assert.deepEqual(await access(0xa0b0), { access: 'guest-physical, event delivery' });
+    assert.deepEqual(await access(0x1_b0b0), {
+      access: 'guest-physical, monitoring or trace',
+      asynchronous: 'yes',
+    });
+    assert.deepEqual(await access(0xf000), { access: 'guest-physical, fetch or execution' });
+  });
+
   // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"
   it('of SVM follows the tables of the manual', async () => {
     // IOIO: bit 0 type, 2 STR, 3 REP, 6:4 size, 9:7 address size, 12:10 segment, 31:16 port. IN AL, 3FDH

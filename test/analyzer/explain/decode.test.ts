@@ -32,8 +32,14 @@ describe('an unusable register', () => {
 });
 
 describe('an exit qualification', () => {
-  const qualified = (digits: string): readonly string[] | undefined =>
-    said(healthy.replace('qualification=0000000000000184', `qualification=${digits}`), 'EXIT_QUALIFICATION');
+  const qualified = (digits: string, reason = 48): readonly string[] | undefined =>
+    said(
+      healthy.replace(
+        'reason=00000030 qualification=0000000000000184',
+        `reason=${reason.toString(16).padStart(8, '0')} qualification=${digits}`,
+      ),
+      'EXIT_QUALIFICATION',
+    );
   it('of an EPT violation: bits 9 to 16 too, of which 11 is that of an execute-disable page', () => {
     // "Exit Qualification for EPT Violations": 0 read, 7 and 8 of the translation, 11 XD with advanced information
     assert.deepEqual(qualified('0000000000000981'), [
@@ -44,6 +50,17 @@ describe('an exit qualification', () => {
     ]);
     // each of bits 16:0 has a meaning there
     assert.equal(qualified('000000000001ffff')?.length, 17);
+  });
+  it('of an APIC access: its type, and the offset where the access is linear', () => {
+    // "Exit Qualification for APIC-Access VM Exits": 11:0 offset, undefined of guest-physical accesses, 15:12 type, of which
+    // 4 is "linear access for monitoring" and 11 "guest-physical access for monitoring or trace", 16 asynchronous accesses
+    const accessed = (digits: string): readonly string[] | undefined => qualified(digits, 44);
+    assert.deepEqual(accessed('00000000000040b0'), ['offset in the APIC page: 0xb0', 'access: monitoring']);
+    assert.deepEqual(accessed('000000000001b0b0'), [
+      'access: guest-physical, monitoring or trace',
+      'asynchronous: yes',
+    ]);
+    assert.deepEqual(accessed('00000000000210b0')?.slice(1), ['access: write', 'bits without a name: 0x20000']);
   });
   it('tells of a bit that has no name', () => {
     assert.equal(qualified('0000008000020181')?.at(-1), 'bits without a name: 0x8000020000');
