@@ -212,6 +212,13 @@ export const LAYOUTS: readonly Layout[] = [
     ],
   },
   { isa: 1, first: 56, last: 56, word: 'qualification', bits: [field(11, 0, 'offset in the APIC page')] },
+  {
+    isa: 1,
+    first: 75,
+    last: 75,
+    word: 'qualification',
+    bits: [flag(0, 'VM context invalid'), flag(12, 'NMI unblocking due to IRET')],
+  },
 
   { isa: 2, word: 'intr_info', bits: interruption(SVM_EVENT_TYPES, 'reserved') },
   {

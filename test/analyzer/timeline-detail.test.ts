@@ -105,6 +105,15 @@ describe('exit information', () => {
     assert.deepEqual(await access(0xf000), { access: 'guest-physical, fetch or execution' });
   });
 
+  // "Basic VM-Exit Information", exit qualification of a notify VM exit: 0 VM context invalid, 12 NMI unblocking due to IRET
+  it('of a notify VM exit: whether the guest can go on, and how NMIs are blocked', async () => {
+    const notify = (qualification: number): ReturnType<typeof decoded> =>
+      decoded({ isa: 1, reason: 75, qualification });
+    assert.deepEqual(await notify(0x0001), { 'VM context invalid': 'yes' });
+    assert.deepEqual(await notify(0x1000), { 'NMI unblocking due to IRET': 'yes' });
+    assert.deepEqual(await notify(0), {});
+  });
+
   // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"
   it('of SVM follows the tables of the manual', async () => {
     // IOIO: bit 0 type, 2 STR, 3 REP, 6:4 size, 9:7 address size, 12:10 segment, 31:16 port. IN AL, 3FDH
