@@ -249,6 +249,22 @@ export const LAYOUTS: readonly Layout[] = [
   },
   { isa: 2, first: 0x7b, last: 0x7b, word: 'info2', name: 'RIP after the instruction' },
   { isa: 2, first: 0x7c, last: 0x7c, word: 'qualification', bits: [bit(0, 'direction', { 0: 'RDMSR', 1: 'WRMSR' })] },
+  // 15.14.1, "Task Switch Intercept".
+  { isa: 2, first: 0x7d, last: 0x7d, word: 'qualification', bits: [field(15, 0, 'TSS selector')] },
+  {
+    isa: 2,
+    first: 0x7d,
+    last: 0x7d,
+    word: 'info2',
+    bits: [
+      flag(36, 'by IRET'),
+      flag(38, 'by far JMP'),
+      flag(44, 'has an error code'),
+      // Undefined without one.
+      only({ high: 44, low: 44, holds: [1] }, field(31, 0, 'error code')),
+      flag(48, 'RFLAGS.RF'),
+    ],
+  },
   {
     isa: 2,
     first: 0x400,
@@ -272,6 +288,46 @@ export const LAYOUTS: readonly Layout[] = [
     ],
   },
   { isa: 2, first: 0x400, last: 0x400, word: 'info2', name: 'guest physical address' },
+  // 15.29.9, "AVIC Exit Codes".
+  {
+    isa: 2,
+    first: 0x401,
+    last: 0x401,
+    word: 'qualification',
+    bits: [field(31, 0, 'ICR low'), field(63, 32, 'ICR high')],
+  },
+  {
+    isa: 2,
+    first: 0x401,
+    last: 0x401,
+    word: 'info2',
+    bits: [
+      field(63, 32, 'cause', {
+        0: 'invalid interrupt type',
+        1: 'IPI target not running',
+        2: 'invalid target in IPI',
+        3: 'invalid backing page pointer',
+        4: 'invalid IPI vector',
+        5: 'unaccelerated IPI',
+      }),
+      // Of the physical table or the logical one; reserved with other causes.
+      only({ high: 63, low: 32, holds: [1, 2, 3] }, field(11, 0, 'index in the APIC ID table')),
+    ],
+  },
+  {
+    isa: 2,
+    first: 0x402,
+    last: 0x402,
+    word: 'qualification',
+    bits: [field(11, 0, 'offset in the APIC page'), bit(32, 'access', { 0: 'read', 1: 'write' })],
+  },
+  {
+    isa: 2,
+    first: 0x402,
+    last: 0x402,
+    word: 'info2',
+    bits: [field(7, 0, 'vector of an EOI (undefined of other registers)')],
+  },
 ];
 
 /** VM-instruction errors: Intel SDM volume 3C, "VM Instruction Error Numbers". 0 stands for VMfailInvalid. */

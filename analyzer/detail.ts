@@ -263,8 +263,8 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
     const called = INFORMATION_NAMES[of][word];
     const cell = row[word satisfies Information] ?? null;
     if (cell === null || (beside !== undefined && (row[beside] ?? null) === null)) continue;
-    // of events, 0 says that there was none
-    if (bits !== undefined && (word === 'intr_info' || word === 'info2') && big(cell) === 0n) continue;
+    // of events, which any exit may have, 0 says that there was none
+    if (first === undefined && (word === 'intr_info' || word === 'info2') && big(cell) === 0n) continue;
     if (bits === undefined) decoded.push({ name: called, value: `0x${big(cell).toString(16)}`, says: name ?? null });
     else decoded.push(...bits.flatMap((each) => decodeBits(called, each, big(cell))));
   }

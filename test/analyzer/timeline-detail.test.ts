@@ -135,6 +135,54 @@ describe('exit information', () => {
     });
   });
 
+  // AMD APM volume 2, 15.14.1: EXITINFO1 15:0 "segment selector identifying the incoming TSS"; EXITINFO2 31:0 "error code to
+  // push in the new task, if applicable; otherwise, this field is undefined", 36 IRET, 38 far JMP, 44 has an error code, 48
+  // the EFLAGS.RF "that would be saved in the outgoing TSS"
+  it('of a task switch of SVM: the TSS, what caused it, and the error code where there is one', async () => {
+    const task = (info2: bigint): ReturnType<typeof decoded> =>
+      decoded({ isa: 2, reason: 0x7d, qualification: 0x28, info2 });
+    const TSS = { 'TSS selector': '0x28' };
+    assert.deepEqual(await task(0x10_0000_1234n), { ...TSS, 'by IRET': 'yes' });
+    assert.deepEqual(await task(0x40_0000_0000n), { ...TSS, 'by far JMP': 'yes' });
+    assert.deepEqual(await task(0x1_1000_0000_0010n), {
+      ...TSS,
+      'has an error code': 'yes',
+      'error code': '0x10',
+      'RFLAGS.RF': 'yes',
+    });
+    assert.deepEqual(await task(0n), TSS);
+  });
+
+  // AMD APM volume 2, 15.29.9.1, tables 15-25 to 15-27: EXITINFO1 31:0 ICRL, 63:32 ICRH; EXITINFO2 63:32 ID, 11:0 index, "for
+  // ID = 1-3 ... All other ID values reserved". 15.29.9.2, tables 15-28 and 15-29: EXITINFO1 11:4 offset, 32 write; EXITINFO2
+  // 7:0 "vector for which EOI was attempted; otherwise undefined"
+  it('of AVIC: the IPI and why it was not delivered, the register and how it was accessed', async () => {
+    const index = { 'index in the APIC ID table': '0x103' };
+    const causes = [
+      { cause: 'invalid interrupt type' },
+      { cause: 'IPI target not running', ...index },
+      { cause: 'invalid target in IPI', ...index },
+      { cause: 'invalid backing page pointer', ...index },
+      { cause: 'invalid IPI vector' },
+      { cause: 'unaccelerated IPI' },
+    ];
+    const ipi = { isa: 2, reason: 0x401, qualification: 0x0300_0000_0000_40fdn };
+    const ICR = { 'ICR low': '0x40fd', 'ICR high': '0x3000000' };
+    for (const [id, said] of causes.entries())
+      assert.deepEqual(await decoded({ ...ipi, info2: (BigInt(id) << 32n) | 0x103n }), { ...ICR, ...said });
+    assert.deepEqual(await decoded({ ...ipi, info2: 0 }), { ...ICR, ...causes[0] }, '0 is a cause as well');
+    const access = { isa: 2, reason: 0x402 };
+    assert.deepEqual(await decoded({ ...access, qualification: 0x1_0000_00b0n, info2: 0xec }), {
+      'offset in the APIC page': '0xb0',
+      access: 'write',
+      'vector of an EOI (undefined of other registers)': '0xec',
+    });
+    assert.deepEqual(await decoded({ ...access, qualification: 0x390 }), {
+      'offset in the APIC page': '0x390',
+      access: 'read',
+    });
+  });
+
   it('is decoded by the architecture of the event, never by its number alone', async () => {
     assert.deepEqual(await decoded({ isa: 2, reason: 48, qualification: 0x1aa }), { register: 'R10' }); // a DR access on SVM
     assert.deepEqual(await decoded({ reason: 48, qualification: 0x1aa }), {});
