@@ -33,6 +33,11 @@ export interface Layout {
   readonly name?: string;
 }
 
+/** Access types of a control-register access. */
+const [MOV_CR, LMSW]: readonly [Part, Part] = [
+  { high: 5, low: 4, holds: [0, 1] },
+  { high: 5, low: 4, holds: [3] },
+];
 /** Access types of an APIC access of which the linear address is known. */
 const APIC_LINEAR: Part = { high: 15, low: 12, holds: [0, 1, 2, 3, 4] };
 
@@ -116,9 +121,10 @@ export const LAYOUTS: readonly Layout[] = [
     bits: [
       field(3, 0, 'control register', { 0: 'CR0', 3: 'CR3', 4: 'CR4', 8: 'CR8' }),
       field(5, 4, 'access', { 0: 'MOV to CR', 1: 'MOV from CR', 2: 'CLTS', 3: 'LMSW' }),
-      bit(6, 'LMSW operand', { 0: 'register', 1: 'memory' }),
-      field(11, 8, 'register', GPRS),
-      field(31, 16, 'LMSW source'),
+      // 0 of the others.
+      only(LMSW, bit(6, 'LMSW operand', { 0: 'register', 1: 'memory' })),
+      only(MOV_CR, field(11, 8, 'register', GPRS)),
+      only(LMSW, field(31, 16, 'LMSW source')),
     ],
   },
   {
@@ -226,7 +232,11 @@ export const LAYOUTS: readonly Layout[] = [
     first: 0x00,
     last: 0x1f,
     word: 'qualification',
-    bits: [field(3, 0, 'register', GPRS), bit(63, 'instruction', { 0: 'other (CLTS, LMSW, SMSW)', 1: 'MOV CR' })],
+    // "Decode Assists"; without them bit 63 is clear whatever the instruction.
+    bits: [
+      only({ high: 63, low: 63, holds: [1] }, field(3, 0, 'register', GPRS)),
+      bit(63, 'instruction', { 0: 'CLTS, LMSW, SMSW, or any without decode assists', 1: 'MOV CR' }),
+    ],
   },
   { isa: 2, first: 0x20, last: 0x3f, word: 'qualification', bits: [field(3, 0, 'register', GPRS)] },
   { isa: 2, first: 0x40, last: 0x5f, word: 'qualification', name: 'error code of the exception, where it has one' },

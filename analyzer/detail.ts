@@ -271,7 +271,7 @@ function decode(reader: TraceReader, row: Row, registers: readonly Register[] | 
   return decoded;
 }
 
-/** A flag that is clear, and is no more than a flag, says nothing and is left out, and so is what means nothing here. */
+/** A flag that is clear, and is no more than a flag, says nothing and is left out; so is what means nothing here. */
 function decodeBits(word: string, part: Bits, cell: bigint): Said[] {
   const { high, low, name, values, hex } = part;
   const value = partOf(cell, part);

@@ -61,9 +61,16 @@ describe('exit information', () => {
     assert.deepEqual(await decoded({ isa: 1, reason: 28, qualification: 0x518 }), {
       'control register': 'CR8',
       access: 'MOV from CR',
-      'LMSW operand': 'register',
       register: 'RBP',
-      'LMSW source': '0x0',
+    });
+    // 11:8 "For CLTS and LMSW, cleared to 0", 6 and 31:16 "For CLTS and MOV CR, cleared to 0": CLTS; LMSW of 1234H in memory
+    const CR0 = { 'control register': 'CR0' };
+    assert.deepEqual(await decoded({ isa: 1, reason: 28, qualification: 0x20 }), { ...CR0, access: 'CLTS' });
+    assert.deepEqual(await decoded({ isa: 1, reason: 28, qualification: 0x1234_0070 }), {
+      ...CR0,
+      access: 'LMSW',
+      'LMSW operand': 'memory',
+      'LMSW source': '0x1234',
     });
     // EPT violation: a write to a page that is readable and executable, of the translation of a linear address
     assert.deepEqual(await decoded({ isa: 1, reason: 48, qualification: 0x1aa }), {
@@ -133,6 +140,16 @@ describe('exit information', () => {
       'on the final address': 'yes',
       EXITINFO2: '0xfee00000',
     });
+  });
+
+  // AMD APM volume 2, "Decode Assists": EXITINFO1 63 "1 if the instruction was MOV CRx, 0 otherwise (CLTS, LMSW, or SMSW)", 3:0
+  // GPR of MOV. QEMU's processor, which has none, gives 0 for `mov %rax, %cr4` as well
+  it('of a control register of SVM: the register of MOV alone', async () => {
+    const cr = (reason: number, qualification: bigint): ReturnType<typeof decoded> =>
+      decoded({ isa: 2, reason, qualification });
+    assert.deepEqual(await cr(0x13, 0x8000_0000_0000_000an), { register: 'R10', instruction: 'MOV CR' });
+    for (const reason of [0x10, 0x14])
+      assert.deepEqual(await cr(reason, 0n), { instruction: 'CLTS, LMSW, SMSW, or any without decode assists' });
   });
 
   // AMD APM volume 2, 15.14.1: EXITINFO1 15:0 "segment selector identifying the incoming TSS"; EXITINFO2 31:0 "error code to

@@ -62,6 +62,21 @@ describe('an exit qualification', () => {
     ]);
     assert.deepEqual(accessed('00000000000210b0')?.slice(1), ['access: write', 'bits without a name: 0x20000']);
   });
+  it('of a control-register access: what its access type has', () => {
+    // "Exit Qualification for Control-Register Accesses": 11:8 is the register of MOV CR, 6 and 31:16 are those of LMSW
+    assert.deepEqual(qualified('0000000000000518', 28), [
+      'control register: CR8',
+      'access: MOV from CR',
+      'register: RBP',
+    ]);
+    assert.deepEqual(qualified('0000000000000020', 28), ['control register: CR0', 'access: CLTS']);
+    assert.deepEqual(qualified('00000000fff10030', 28), [
+      'control register: CR0',
+      'access: LMSW',
+      'LMSW operand: register',
+      'LMSW source: 0xfff1',
+    ]);
+  });
   it('tells of a bit that has no name', () => {
     assert.equal(qualified('0000008000020181')?.at(-1), 'bits without a name: 0x8000020000');
   });
