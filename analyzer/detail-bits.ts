@@ -254,7 +254,11 @@ export const LAYOUTS: readonly Layout[] = [
       flag(2, 'string'),
       flag(3, 'REP'),
       field(9, 7, 'address size', { 1: '16 bits', 2: '32 bits', 4: '64 bits' }),
-      field(12, 10, 'segment', { 0: 'ES', 1: 'CS', 2: 'SS', 3: 'DS', 4: 'FS', 5: 'GS' }),
+      // IN and OUT have no operand in memory.
+      only(
+        { high: 2, low: 2, holds: [1] },
+        field(12, 10, 'segment', { 0: 'ES', 1: 'CS', 2: 'SS', 3: 'DS', 4: 'FS', 5: 'GS' }),
+      ),
     ],
   },
   { isa: 2, first: 0x7b, last: 0x7b, word: 'info2', name: 'RIP after the instruction' },

@@ -130,6 +130,13 @@ describe('exit information', () => {
     assert.equal(ioio.size, '1 byte');
     assert.equal(ioio['address size'], '64 bits');
     assert.equal(ioio.EXITINFO2, '0x1234');
+    // INS and OUTS alone access memory: REP OUTSB to 3F8H from FS; the same digits without STR
+    const segment = async (qualification: number): Promise<string | undefined> =>
+      (await decoded({ isa: 2, reason: 0x7b, qualification })).segment;
+    assert.deepEqual(
+      [await segment(0x03f8_121c), await segment(0x03f8_0214), await segment(0x03f8_1210), ioio.segment],
+      ['FS', 'ES', undefined, undefined],
+    );
     assert.equal((await decoded({ isa: 2, reason: 0x7c, qualification: 1 })).direction, 'WRMSR');
     // NPF: error code with bit 32 (final address) or 33 (page walk)
     const npf = await decoded({ isa: 2, reason: 0x400, qualification: 0x1_0000_0006n, info2: 0xfee0_0000 });

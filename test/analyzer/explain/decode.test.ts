@@ -364,6 +364,13 @@ describe('what an exit of SVM tells', () => {
     ]);
     assert.deepEqual(exited('00000400', '0000000100000014', 'EXIT_INFO_2'), ['guest physical address']);
   });
+  it('of an I/O instruction: the segment where it accesses memory', () => {
+    // 15.10.2: 0 IN, 2 STR, 3 REP, 6:4 size, 9:7 address size, 12:10 segment, 31:16 port; of OUT 12:10 mean nothing, and are
+    // told neither as a segment nor as bits without a name
+    const io = (info1: string): readonly string[] => exited('0000007b', info1, 'EXIT_INFO_1') ?? [];
+    assert.deepEqual(io('0000000003f80e1c').at(-1), 'segment: DS');
+    assert.deepEqual(io('0000000003f80e10').at(-1), 'address size: 64 bits');
+  });
   it('of another exit, what the manual has for that, and of none where VMRUN failed', () => {
     // 15.11: EXITINFO1 is 0 for RDMSR and 1 for WRMSR
     assert.deepEqual(exited('0000007c', '0000000000000001', 'EXIT_INFO_1'), ['direction: WRMSR']);
