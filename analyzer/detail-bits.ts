@@ -1,11 +1,11 @@
 /**
  * What the bits of exit information mean, as data.
- * Sources: Intel SDM volume 3C, "Basic VM-Exit Information" (the tables "Exit Qualification for ...") and
- * "Information for VM Exits Due to Vectored Events"; AMD APM volume 2, appendix "SVM Intercept Exit Codes" and the
+ * Sources: Intel SDM volume 3C, "Basic VM-Exit Information" (the tables "Exit Qualification for ..."); AMD APM volume 2, appendix "SVM Intercept Exit Codes" and the
  * sections on EXITINFO1 and EXITINFO2 of each intercept.
  */
 import { VMX_EXIT_MODIFIERS } from '../engine/vmx/exit-reasons.js';
 import { type Bits, bit, field, flag, only, type Part } from './detail-parts.js';
+import { SVM_EVENT, VMX_EVENT, VMX_EXITING_EVENT } from './event-bits.js';
 
 export type Information = 'reason' | 'qualification' | 'info2' | 'intr_info';
 
@@ -60,37 +60,6 @@ const GPRS = {
   15: 'R15',
 } as const;
 
-/** Interruption information of both architectures; they differ in the types alone. */
-const interruption = (types: Bits['values'], nmi: string | null): readonly Bits[] => [
-  field(7, 0, 'vector'),
-  field(10, 8, 'type', types),
-  flag(11, 'error code'),
-  ...(nmi === null ? [] : [flag(12, nmi)]),
-  flag(31, 'valid'),
-];
-/** Types of an event in VMX's interruption information. */
-export const VMX_EVENT_TYPES = {
-  0: 'external interrupt',
-  1: 'reserved',
-  2: 'NMI',
-  3: 'hardware exception',
-  4: 'software interrupt',
-  5: 'privileged software exception',
-  6: 'software exception',
-  7: 'other event',
-} as const;
-/** Of EVENTINJ and EXITINTINFO: AMD APM volume 2, 15.20, "Event Injection". */
-export const SVM_EVENT_TYPES = {
-  0: 'external or virtual interrupt',
-  1: 'reserved',
-  2: 'NMI',
-  3: 'exception',
-  4: 'software interrupt',
-  5: 'reserved',
-  6: 'reserved',
-  7: 'reserved',
-} as const;
-
 /** Every layout that fits an event applies. */
 export const LAYOUTS: readonly Layout[] = [
   {
@@ -98,10 +67,10 @@ export const LAYOUTS: readonly Layout[] = [
     word: 'reason',
     bits: [...VMX_EXIT_MODIFIERS.map(({ bit, name }) => flag(bit, name)), flag(31, 'VM-entry failure')],
   },
-  { isa: 1, word: 'intr_info', bits: interruption(VMX_EVENT_TYPES, 'NMI unblocking due to IRET') },
+  { isa: 1, word: 'intr_info', bits: VMX_EXITING_EVENT },
   // Linux 5.10 and later: what was being delivered when the exit came. Before, info2 was what intr_info is now, and text
   // without intr_info may be of either.
-  { isa: 1, word: 'info2', beside: 'intr_info', bits: interruption(VMX_EVENT_TYPES, null) },
+  { isa: 1, word: 'info2', beside: 'intr_info', bits: VMX_EVENT },
   {
     isa: 1,
     first: 9,
@@ -226,7 +195,7 @@ export const LAYOUTS: readonly Layout[] = [
     bits: [flag(0, 'VM context invalid'), flag(12, 'NMI unblocking due to IRET')],
   },
 
-  { isa: 2, word: 'intr_info', bits: interruption(SVM_EVENT_TYPES, 'reserved') },
+  { isa: 2, word: 'intr_info', bits: SVM_EVENT },
   {
     isa: 2,
     first: 0x00,

@@ -1,4 +1,5 @@
 /** What a table of the bits of a word is made of. */
+import type { Bits } from '../detail-parts.js';
 
 export interface BitField {
   readonly high: number;
@@ -22,6 +23,9 @@ export const number = (high: number, low: number, name: string, values?: BitFiel
   name,
   ...(values === undefined ? {} : { values }),
 });
+/** Those of a table that timelines have as well: a flag of it is named where it is set. */
+export const fieldsOf = (bits: readonly Bits[]): BitField[] =>
+  bits.map(({ high, low, name, values }) => (high === low ? { high, low, name } : number(high, low, name, values)));
 /** By vector; one of them is no exception. */
 export const exceptions = (names: { readonly [vector: string]: string }): BitField[] =>
   flags(

@@ -4,8 +4,8 @@
  */
 import { SVM_EXCEPTIONS } from '../../engine/svm/exit-codes.js';
 import { VMX_EXIT_MODIFIERS, VMX_EXIT_REASONS } from '../../engine/vmx/exit-reasons.js';
-import { VMX_EVENT_TYPES } from '../detail-bits.js';
-import { type BitField, BREAKPOINTS, exceptions, flags, number } from './bit-fields.js';
+import { VMX_EVENT, VMX_EXITING_EVENT } from '../event-bits.js';
+import { type BitField, BREAKPOINTS, exceptions, fieldsOf, flags, number } from './bit-fields.js';
 import { CONTROLS } from './control-bits.js';
 import { SVM_BITS } from './svm-bits.js';
 
@@ -147,17 +147,6 @@ const attributes = (types: BitField['values']): BitField[] => [
   ...flags({ 7: 'P', 8: 'AVL', 9: 'L', 10: 'D/B', 11: 'G' }),
 ];
 
-/** SDM Vol. 3C, the formats of the injected, exiting and original event; bit 13 came with FRED. */
-const interruption = (unblocking: string | null): BitField[] => [
-  number(7, 0, 'vector'),
-  number(10, 8, 'type', VMX_EVENT_TYPES),
-  ...flags({
-    11: 'error code',
-    ...(unblocking === null ? {} : { 12: unblocking }),
-    13: 'nested exception',
-    31: 'valid',
-  }),
-];
 /**
  * SDM Vol. 3A, "Protected-Mode Exceptions and Interrupts": what AMD calls XF is XM, and 20 is VE. Vector 2 is no
  * exception, and no bit of the bitmap is about NMIs.
@@ -207,9 +196,9 @@ export const BITS: { readonly [field: string]: readonly BitField[] } = {
     ...VMX_EXIT_MODIFIERS.map(({ bit, name }) => ({ high: bit, low: bit, name })),
     ...flags({ 31: 'VM-entry failure' }),
   ],
-  VM_ENTRY_INTR_INFO_FIELD: interruption(null),
-  VM_EXIT_INTR_INFO: interruption('NMI unblocking due to IRET'),
-  IDT_VECTORING_INFO_FIELD: interruption(null),
+  VM_ENTRY_INTR_INFO_FIELD: fieldsOf(VMX_EVENT),
+  VM_EXIT_INTR_INFO: fieldsOf(VMX_EXITING_EVENT),
+  IDT_VECTORING_INFO_FIELD: fieldsOf(VMX_EVENT),
   SEV_FEATURES,
   GUEST_SEV_FEATURES: SEV_FEATURES,
   ALLOWED_SEV_FEATURES: [...SEV_FEATURES, ...flags({ 63: 'mask enabled' })],

@@ -3,8 +3,8 @@
  * "VMCB Layout". What a dump has two fields of in one number, words.ts takes apart.
  */
 import { SVM_EXCEPTIONS, SVM_EXIT_CODES } from '../../engine/svm/exit-codes.js';
-import { SVM_EVENT_TYPES } from '../detail-bits.js';
-import { type BitField, BREAKPOINTS, exceptions, flags, number } from './bit-fields.js';
+import { SVM_EVENT } from '../event-bits.js';
+import { type BitField, BREAKPOINTS, exceptions, fieldsOf, flags, number } from './bit-fields.js';
 
 /** Bits of an intercept word are in the order of the exit codes, from that of its bit 0 on. */
 const intercepts = (first: number, count: number): BitField[] =>
@@ -14,13 +14,6 @@ const intercepts = (first: number, count: number): BitField[] =>
   });
 const WORD3 = 0x60;
 const WORD4 = 0x80;
-
-/** 15.20, "Event Injection", and 15.7.2, which has them in the same format. */
-const EVENT: readonly BitField[] = [
-  number(7, 0, 'vector'),
-  number(10, 8, 'type', SVM_EVENT_TYPES),
-  ...flags({ 11: 'error code', 31: 'valid' }),
-];
 
 const V_IRQ = 1n << 8n;
 
@@ -56,8 +49,8 @@ export const SVM_BITS: { readonly [field: string]: readonly BitField[] } = {
   ],
   INT_VECTOR: [number(7, 0, 'V_INTR_VECTOR')],
   INT_STATE: flags({ 0: 'INTERRUPT_SHADOW', 1: 'GUEST_INTERRUPT_MASK' }),
-  EXIT_INT_INFO: EVENT,
-  EVENT_INJ: EVENT,
+  EXIT_INT_INFO: fieldsOf(SVM_EVENT),
+  EVENT_INJ: fieldsOf(SVM_EVENT),
   NESTED_CTL: flags({
     0: 'NP_ENABLE',
     1: 'SEV',

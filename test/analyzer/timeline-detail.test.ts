@@ -87,6 +87,11 @@ describe('exit information', () => {
       'error code': 'yes',
       valid: 'yes',
     });
+    // and with FRED 13: a nested exception, of the event that exits as of that whose delivery was interrupted
+    const nested = { vector: '0xe', type: 'hardware exception', 'error code': 'yes', 'nested exception': 'yes' };
+    assert.deepEqual(await decoded({ isa: 1, reason: 0, intr_info: 0x8000_2b0e }), { ...nested, valid: 'yes' });
+    const both = await decoded({ isa: 1, reason: 48, info2: 0x8000_2b0e, intr_info: 0 });
+    assert.deepEqual(both, { ...nested, valid: 'yes' });
     // IDT-vectoring information: the same but for bit 12, which is undefined. External interrupt ECh; none
     const vectoring = { vector: '0xec', type: 'external interrupt', valid: 'yes' };
     assert.deepEqual(await decoded({ isa: 1, reason: 0, info2: 0x8000_10ec, intr_info: 0 }), vectoring);
@@ -119,6 +124,16 @@ describe('exit information', () => {
     assert.deepEqual(await notify(0x0001), { 'VM context invalid': 'yes' });
     assert.deepEqual(await notify(0x1000), { 'NMI unblocking due to IRET': 'yes' });
     assert.deepEqual(await notify(0), {});
+  });
+
+  // AMD APM volume 2, 15.20: 7:0 vector, 10:8 type, 11 EV, 30:12 reserved, 31 V; 15.7.2: EXITINTINFO is the same
+  it('EXITINTINFO has no bits that VMX alone has', async () => {
+    assert.deepEqual(await decoded({ isa: 2, reason: 0x400, intr_info: 0x8000_3b0e }), {
+      vector: '0xe',
+      type: 'exception',
+      'error code': 'yes',
+      valid: 'yes',
+    });
   });
 
   // AMD APM volume 2, "IOIO Intercept", "Nested versus Guest Page Faults", "MSR Intercepts"
