@@ -87,11 +87,11 @@ const EFER = flags({
   21: 'AIBRSE',
 });
 const RFLAGS = [
-  ...flags({ 0: 'CF', 1: '1', 2: 'PF', 4: 'AF', 6: 'ZF', 7: 'SF', 8: 'TF', 9: 'IF', 10: 'DF', 11: 'OF' }),
+  ...flags({ 0: 'CF', 2: 'PF', 4: 'AF', 6: 'ZF', 7: 'SF', 8: 'TF', 9: 'IF', 10: 'DF', 11: 'OF' }),
   number(13, 12, 'IOPL'),
   ...flags({ 14: 'NT', 16: 'RF', 17: 'VM', 18: 'AC', 19: 'VIF', 20: 'VIP', 21: 'ID' }),
 ];
-const DR7 = [...BREAKPOINTS, ...flags({ 10: '1', 11: 'RTM', 13: 'GD' })];
+const DR7 = [...BREAKPOINTS, ...flags({ 11: 'RTM', 13: 'GD' })];
 const DEBUGCTL = flags({
   0: 'LBR',
   1: 'BTF',
@@ -232,6 +232,10 @@ export const DEFAULT_ONES: { readonly [field: string]: bigint } = {
   CPU_BASED_VM_EXEC_CONTROL: 0x0400_6172n,
   VM_EXIT_CONTROLS: 0x3_6dfbn,
   VM_ENTRY_CONTROLS: 0x11fbn,
-  // They read as 1.
+  // They read as 1. What lacks bit 1 of RFLAGS breaks a rule, which says so.
   DR6: 0xffff_07f0n,
+  GUEST_DR7: 0x400n,
+  DR7: 0x400n,
+  GUEST_RFLAGS: 0x2n,
+  RFLAGS: 0x2n,
 };

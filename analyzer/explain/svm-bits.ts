@@ -73,5 +73,5 @@ export const SVM_BITS: { readonly [field: string]: readonly BitField[] } = {
     { high: 11, low: 11, name: 'BLD', isActiveLow: true },
     ...flags({ 13: 'BD', 14: 'BS', 15: 'BT' }),
   ],
-  DR7: [...BREAKPOINTS, ...flags({ 10: '1', 13: 'GD' })],
+  DR7: [...BREAKPOINTS, ...flags({ 13: 'GD' })],
 };

@@ -239,10 +239,13 @@ describe('exceptions and debug registers', () => {
   });
   it('DR7: conditions of the breakpoints that are enabled', () => {
     // SDM Vol. 3B, "Debug Control Register (DR7)": R/W0 17:16, LEN0 19:18; 01 data writes, 11 four bytes
-    assert.deepEqual(decodeBits('GUEST_DR7', 0x000d_0401n), ['L0', 'R/W0 1 (write)', 'LEN0 3 (4 bytes)', '1']);
-    assert.deepEqual(decodeBits('GUEST_DR7', 0x0420n).slice(0, 3), ['G2', 'R/W2 0 (execution)', 'LEN2 0 (1 byte)']);
-    assert.deepEqual(decodeBits('GUEST_DR7', 0x400n), ['1']);
-    assert.deepEqual(decodeBits('DR7', 0xc00n), ['1', 'bits without a name: 0x800']);
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x000d_0401n), ['L0', 'R/W0 1 (write)', 'LEN0 3 (4 bytes)']);
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x0420n), ['G2', 'R/W2 0 (execution)', 'LEN2 0 (1 byte)']);
+    // bit 10 is reserved and always 1, as bit 1 of RFLAGS is (Vol. 1, "EFLAGS Register")
+    assert.deepEqual(decodeBits('GUEST_DR7', 0x400n), []);
+    assert.deepEqual(decodeBits('DR7', 0xc00n), ['bits without a name: 0x800']);
+    for (const field of ['GUEST_RFLAGS', 'RFLAGS'])
+      assert.deepEqual(decodeBits(field, 0x800an), ['IOPL 0', 'bits without a name: 0x8008']);
   });
   it('DR6 of a VMCB: a bus lock clears its bit, and others read as 1', () => {
     // APM Vol. 2, 13.1.1.3: B3:B0, 11 BLD, 13 BD, 14 BS, 15 BT; 31:16 and 10:4 read as 1
