@@ -158,6 +158,27 @@ describe('damage', () => {
     assert.ok(result.counts.events > counts.events - 200 && result.counts.events < counts.events);
   });
 
+  // ring_buffer.c stamps a page as its first record is written; trace-cmd fills a recording up with zeros at its end alone
+  it('a page of zeros before others is told with its place, and one at the end of its CPU is the end', () => {
+    const whole = Buffer.from(asVersion6(TWO, { copies: 2 }));
+    const { counts } = importBytes(whole).result;
+    const zeroed = (from: number, to: number): Imported =>
+      importBytes(Buffer.from(whole).fill(0, whole.length + from, whole.length + to));
+    for (const [pages, what] of [
+      [1, 'a page'],
+      [2, '2 pages'],
+    ] as const) {
+      const { result } = zeroed((-1 - pages) * 4096, -4096);
+      assert.equal(result.counts.damaged, 1);
+      assert.ok(result.counts.events < counts.events);
+      const { message = '' } = result.stopped ?? {};
+      assert.match(message, new RegExp(`offset ${whole.length + (-1 - pages) * 4096}\\).*: ${what} of zeros before`));
+    }
+    const { result } = zeroed(-4096, 0);
+    assert.deepEqual([result.counts.damaged, result.stopped], [0, null]);
+    assert.ok(result.counts.events < counts.events);
+  });
+
   it('a gap that is longer than its page is said', () => {
     const file = Buffer.from(asVersion6(TWO));
     const record = file.length - 2 * 4096 + 16;

@@ -45,6 +45,9 @@ export class RingCursor {
   missed = 0;
   #next = 0;
   #end = 0;
+  /** Pages of nothing but zeros since the last that has a record, and where the first is. */
+  #blank = 0;
+  #blankAt = '';
 
   /**
    * `damage` is told of pages that contradict themselves; the rest of such a page is skipped. `back` is told the time of
@@ -183,10 +186,26 @@ export class RingCursor {
       this.timeHigh = view.getInt32(this.#little ? start + 4 : start, this.#little);
       this.#next = start + dataAt;
       this.#end = this.#next + size;
+      if ((commit | this.timeLow | this.timeHigh) === 0) this.#skipBlank();
       if ((commit & MISSED_EVENTS) !== 0) this.missed = this.#missedCount(commit, end, commitSize);
-      if (size > 0) return true;
+      if (size === 0) continue;
+      if (this.#blank > 0) this.#tellBlank();
+      return true;
     }
     return false;
+  }
+
+  /** The kernel stamps a page as its first record is written; zeros are also what fills a recording up to its end. */
+  #skipBlank(): void {
+    if (this.#blank === 0) this.#blankAt = this.#pages.where();
+    this.#blank += 1;
+  }
+
+  /** Zeros before a page that has records are no end: a file that was not written there, or its disk lost them. */
+  #tellBlank(): void {
+    const what = this.#blank === 1 ? 'a page' : `${this.#blank} pages`;
+    this.#damage(this.#blankAt, `${what} of zeros before pages that hold records; what was there is lost`);
+    this.#blank = 0;
   }
 
   /** The count lies behind the data, if the page had room for it. */
