@@ -71,6 +71,8 @@ export class TextLines {
   /** Lane of the row that was decoded last. */
   #lane: Lane | null = null;
   #frames = 0;
+  /** Bytes of the longest line that is an event. */
+  #widest = 0;
   readonly #times: Times;
   /** The text has the head of a table that some tool made of a recording. */
   table = false;
@@ -160,8 +162,10 @@ export class TextLines {
   }
 
   #line(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#prefix.parse(bytes, start, end)) this.#event(bytes, end);
-    else this.#rest(bytes, start, end);
+    if (this.#prefix.parse(bytes, start, end)) {
+      this.#widest = Math.max(this.#widest, end - start);
+      this.#event(bytes, end);
+    } else this.#rest(bytes, start, end);
   }
 
   #isVerbose(bytes: Uint8Array, start: number, end: number): boolean {
@@ -353,8 +357,8 @@ export class TextLines {
     row.timeLow = held.timeLow;
     row.timeHigh = held.timeHigh;
     const more = countBits(row.mask) > countBits(held.mask) || held.problem !== null;
-    // without a blank, the last value may merely become longer
-    const longer = !apart && row.mask === held.mask;
+    // without a blank, the last value may merely become longer, where no line was whole that is longer than the first part
+    const longer = !apart && row.mask === held.mask && before.length >= this.#widest;
     if (row.problem !== null || !(more || longer) || row.textLength > held.textLength) return false;
     this.#hold();
     return true;
