@@ -28,6 +28,8 @@ const GRAPH = new RegExp(
   String.raw`^[>\s]*(?:(\d+\.\d{6}) \|${GAP}|\d+ us \|${GAP})?(\d{1,5})\) (?:${GAP}(\S.{0,15}?)-(\d{1,10})${GAP}\| )?` +
     String.raw`(?:${GAP}[\w.#]{4,8} \| )?${GAP}(?:[-+!#*@$]?${GAP}\d+(?:\.\d+)? us|(={10}>|<={10}))?${GAP}\|(.*)$`,
 );
+/** The beginning of a line that says when and where: no other line has both so. */
+const TIMED = /^[>\s]*\d+\.\d{6} \| {1,24}\d{1,5}\) /;
 /** verif_pid's note that a CPU runs another task. */
 const SWITCH = /^[>\s]*(?:-{42}|\d{1,5}\) {1,24}\S.{0,24}-\d{1,10} {1,24}=> {1,24}\S.{0,24}-\d{1,10})\s*$/;
 /** print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, each with a comment behind it where an option is set. */
@@ -63,6 +65,9 @@ export const isStackFrame = (text: string): boolean => FRAME.test(text);
 
 /** A whole line of function_graph, which may have an event in a comment. */
 export const isGraph = (text: string): boolean => SWITCH.test(text) || graphOf(text) !== null;
+
+/** Whether a line of function_graph begins in this one, even if what it says goes on in the next. */
+export const beginsGraph = (text: string): boolean => SWITCH.test(text) || TIMED.test(text) || GRAPH.test(text);
 
 export class TracerLine {
   bytes: Uint8Array = new Uint8Array(0);

@@ -7,7 +7,7 @@
 import { isBlank } from './cursor.js';
 import { MAX_LINE } from './lines.js';
 import { Prefix } from './prefix.js';
-import { TracerLine } from './tracers.js';
+import { beginsGraph, TracerLine } from './tracers.js';
 
 const QUOTE = 0x3e; // >
 const BLANK = 0x20;
@@ -28,14 +28,20 @@ const QUOTED = 0.2;
 /** Blanks that may have been cut from the end of a full line. */
 const STRIPPED = 16;
 
-/** What begins an event: its task, CPU and time; a time alone; or its name. The lines of one text are alike. */
+/**
+ * What begins an event: its task, CPU and time, as function_graph or as others print them; a time alone; or its name. A line
+ * that begins with more than the others of its text is an event too, and no part of one.
+ */
 type Beginning = 'task' | 'time' | 'name';
 
-/** How events begin; null: as the grammar of prefixes says. */
-const HEADS: { readonly [beginning in Beginning]: RegExp | null } = {
-  task: /^[>\s]*[^\s>].*?\s\[\d{3,7}\]\s+(?:[\w.#]{3,8}\s+)?(?:\d+(?:\.\d+)?:|[\d.]*$)/,
-  time: /^[>\s]*\d+\.\d+:/,
-  name: null,
+const TASK = /^[>\s]*[^\s>].*?\s\[\d{3,7}\]\s+(?:[\w.#]{3,8}\s+)?(?:\d+(?:\.\d+)?:|[\d.]*$)/;
+const TIME = /^[>\s]*\d+\.\d+:/;
+const beginsTask = (text: string): boolean => TASK.test(text) || beginsGraph(text);
+/** Whether an event begins in a line, as far as its head says; the grammar of prefixes knows names. */
+const HEADS: { readonly [beginning in Beginning]: (text: string) => boolean } = {
+  task: beginsTask,
+  time: (text) => beginsTask(text) || TIME.test(text),
+  name: beginsTask,
 };
 const TIME_LAST = /\s\d+\.\d+:\s*$/;
 /** Bytes in which a head ends. */
@@ -115,7 +121,13 @@ export class Unwrapper {
     if (this.#piece <= 0 || start === end || this.#openLength + 2 * (end - start) > MAX_LINE) return false;
     const from = this.#behindMarks(bytes, start, end);
     if (from === end || !(this.#full(bytes, from, end) || this.#isHead)) return false;
-    return !this.#alone(bytes, start, end) && !this.begins(bytes, start, end);
+    return !this.#alone(bytes, start, end) && !this.begins(bytes, start, end) && !this.#follows(bytes, start, end);
+  }
+
+  /** Whether the line is an event behind a whole one: the name of an event that is broken behind its head comes once. */
+  #follows(bytes: Uint8Array, start: number, end: number): boolean {
+    const prefix = this.#prefix;
+    return prefix.parse(bytes, start, end) && prefix.parse(this.#open, 0, this.#openLength);
   }
 
   /** Whether nothing more went into the last piece. */
@@ -137,8 +149,10 @@ export class Unwrapper {
 
   /** True where an event begins in a line, even if its name comes later. */
   begins(bytes: Uint8Array, start: number, end: number): boolean {
-    const head = HEADS[this.#style.beginning];
-    return head === null ? this.#prefix.parse(bytes, start, end) : head.test(latin1(bytes, start, end));
+    const { beginning } = this.#style;
+    return (
+      HEADS[beginning](latin1(bytes, start, end)) || (beginning === 'name' && this.#prefix.parse(bytes, start, end))
+    );
   }
 
   /** True where the line that has ended is an event, or what a tracer prints beside those. */
@@ -263,5 +277,8 @@ function explains(sample: Uint8Array, lines: readonly Line[], alone: Alone, styl
   };
   for (const [i, { start, end }] of lines.entries()) if (unwrapper.take(sample, start, end, i)) judge();
   const { joins } = unwrapper;
+  const most = style.width + (style.kind === 'soft' ? STRIPPED : 0);
+  const wider = lines.filter(({ start, end }) => end - start > most && unwrapper.begins(sample, start, end)).length;
+  if (wider > joins * LEFT_OVER) return false;
   return joins >= LEAST_BREAKS && events >= LEAST_BREAKS && left <= joins * LEFT_OVER;
 }

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { isAlone } from '../../recorder/import/between.js';
 import { memorySource } from '../../recorder/import/source.js';
 import { StreamWriter } from '../../recorder/import/stream.js';
 import { importText } from '../../recorder/import/text.js';
-import { Unwrapper } from '../../recorder/import/wraps.js';
+import { stylesOf, Unwrapper } from '../../recorder/import/wraps.js';
 import { inPackage } from '../../traces/guests/guest.js';
 
 type Wrap = (line: string, width: number) => string[];
@@ -99,6 +100,22 @@ it('a head longer than the lines that were broken keeps all of itself', () => {
   assert.equal(Buffer.from(unwrapper.bytes.subarray(0, unwrapper.length)).toString(), lines.join(''));
 });
 
+it('a line with a whole head, or behind a whole event, is no part of another', () => {
+  const event = '        kvmc-1095    [000] d..1.    61.394846: kvm_entry: vcpu 0, rip 0x10266';
+  const graph = ' 61.394850 |   0)   CPU 0/KVM-123    |               |  /* kvm_exit: vcpu 0 reason';
+  for (const [beginning, first, second] of [
+    ['time', '61.394845: kvm_entry: vcpu 0', event],
+    ['time', '61.394845: kvm_entry: vcpu 0', graph],
+    ['task', event, graph],
+    ['task', event, 'kvm_exit: vcpu 0 reason msr rip 0x10264'],
+  ] as const) {
+    const width = first.length;
+    const unwrapper = new Unwrapper({ kind: 'hard', stripped: false, width, beginning, indent: 0 }, () => false);
+    assert.equal(unwrapper.take(Buffer.from(first), 0, width, 1), false);
+    assert.equal(unwrapper.take(Buffer.from(second), 0, second.length, 2), true, `${beginning}: ${second}`);
+  }
+});
+
 describe('a text that is not wrapped', () => {
   const text = fixture('vmx-basic.report.txt');
   const lines = text.split('\n');
@@ -114,6 +131,47 @@ describe('a text that is not wrapped', () => {
       assert.deepEqual(rows, whole.rows);
       assert.equal(damaged, lines.filter((_, i) => i % 7 === 3).length);
     }
+  });
+
+  /** What rows say that lines tell alone, without what others decide. */
+  const told = (rows: readonly string[]): readonly string[] =>
+    rows.map(
+      (row) =>
+        /"kind":\d+/.exec(row)?.[0] + (/"time_ns":"?\d+/.exec(row)?.[0] ?? '') + (/"rip":"?\d+/.exec(row)?.[0] ?? ''),
+    );
+  const without = (rows: readonly string[], others: readonly string[]): readonly string[] => {
+    const left = [...others];
+    return rows.filter((row) => {
+      const at = left.indexOf(row);
+      if (at >= 0) left.splice(at, 1);
+      return at < 0;
+    });
+  };
+  const CUTS: { readonly [where: string]: (line: string, at: number) => string } = {
+    end: (line, at) => line.slice(0, at),
+    beginning: (line, at) => line.slice(at),
+  };
+  for (const [where, cut] of Object.entries(CUTS))
+    for (const name of TEXTS)
+      it(`loses no whole line where a tenth has lost its ${where}: ${name}`, () => {
+        const all = fixture(name).split('\n');
+        for (let first = 0; first < 10; first++)
+          for (const at of [30, 40, 50, 100]) {
+            const changed = (change: (line: string) => string): string =>
+              all.map((line, i) => (i % 10 === first ? change(line) : line)).join('\n');
+            const [whole, damaged] = [changed(() => ''), changed((line) => cut(line, at))].map(
+              (each) => rowsOf(each).rows,
+            );
+            assert.deepEqual(without(told(whole ?? []), told(damaged ?? [])), [], `line ${first} of ten, column ${at}`);
+          }
+      });
+
+  it('is not wrapped where whole events are longer than its broken lines', () => {
+    const long = lines.filter((line) => line.length > 130).slice(0, 20);
+    const short = lines.filter((line) => line.includes('kvm_entry:')).slice(0, 20);
+    assert.deepEqual([long.length, short.length], [20, 20]);
+    const mixed = short.flatMap((line, i) => [line, 'r_code 0x00000000', long[i] ?? '']).join('\n');
+    assert.deepEqual(stylesOf(Buffer.from(`${mixed}\n`, 'latin1'), isAlone), []);
   });
 
   it('reads the same however it arrives', () => {
