@@ -8,6 +8,7 @@ import { importTrace } from '../recorder/import/import.js';
 import type { ImportResult } from '../recorder/import/result.js';
 import { type ByteSource, openSource } from '../recorder/import/source.js';
 import { StreamWriter } from '../recorder/import/stream.js';
+import { TEXT_FORMAT } from '../recorder/import/text-lines.js';
 import type { TraceReader } from '../traces/store.js';
 import type { Call } from './command.js';
 import { describeError, formatError } from './errors.js';
@@ -48,7 +49,7 @@ export function explainRecording(call: Call, file: string, source: ByteSource = 
       progress: (done, total) => progress.update(done, total),
       columns: FAILURE_COLUMNS,
     });
-    if (!isOfGuests(result)) throw new ImportError('NOT_A_TRACE', source.name);
+    if (!isKnown(result)) throw new ImportError('NOT_A_TRACE', source.name);
     progress.end();
     const holds = describeCounts(result);
     const unread = unreadOf(result);
@@ -68,8 +69,9 @@ function unreadOf({ stopped, counts }: ImportResult): string | null {
   return 'failed entries may be among what is lost or damaged';
 }
 
-const isOfGuests = ({ counts }: ImportResult): boolean =>
-  counts.exits + counts.entries + counts.failedEntries + counts.nestedExits > 0;
+/** A binary recording is one whatever it holds; any text may have a line that reads like an event's. */
+const isKnown = ({ format, counts }: ImportResult): boolean =>
+  format !== TEXT_FORMAT || counts.exits + counts.entries + counts.failedEntries + counts.nestedExits > 0;
 
 function explained(file: string, entries: FailedEntries, holds: string | null): ExplainedRecording {
   if (entries.all.length === 0) {

@@ -370,7 +370,7 @@ export class TextLines {
     this.#times.note(this.#trace.notes);
     this.#trace.usesTscHz = this.#times.usesTscHz;
     return this.#trace.finish(
-      { source: source.name, format: FORMAT, stopped },
+      { source: source.name, format: TEXT_FORMAT, stopped },
       { lines: line, frames: this.#frames },
       this.#decoder.coined,
     );
@@ -378,7 +378,8 @@ export class TextLines {
 }
 
 const OTHER_TIME = 'a time that is not written like those of the other lines, and is left out';
-const FORMAT = 'linux-kvm-text';
+/** Of the lines that trace-cmd, perf and tracefs print. */
+export const TEXT_FORMAT = 'linux-kvm-text';
 
 const endsWith = (bytes: Uint8Array, end: Uint8Array): boolean =>
   bytes.length >= end.length && end.every((byte, i) => bytes[bytes.length - end.length + i] === byte);

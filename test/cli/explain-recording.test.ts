@@ -8,6 +8,7 @@ import { COMMANDS } from '../../cli/commands.js';
 import { Output } from '../../cli/output.js';
 import { runProgram } from '../../cli/program.js';
 import { fixturePath, sharedPath } from '../recorder/import-helpers.js';
+import { asVersion6 } from '../recorder/trace-dat-files.js';
 import { MAIN, trapline as run } from './process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'trapline-explain-'));
@@ -187,6 +188,14 @@ describe('a recording without a failed entry is told what it is, and which comma
       assert.match(ran.err, /NO_FAILURE_RECORDED .*: .*\d+ exits.*trapline profile/);
     });
   }
+
+  it('also where it has no event of a guest, as one of sched', async () => {
+    const plain = Buffer.from(asVersion6(readFileSync(fixturePath('svm-two-vcpus.trace.dat')))).toString('latin1');
+    const path = join(folder, 'others.trace.dat');
+    writeFileSync(path, plain.replaceAll('name: kvm_e', 'name: sch_e'), 'latin1'); // kvm_exit and kvm_entry
+    const ran = await run(['explain', path], folder);
+    assert.match(ran.err, /^trapline: NO_FAILURE_RECORDED [^\n]*: [\d,]+ events, 0 exits[^\n]*\n$/);
+  });
 
   it('from standard input', async () => {
     const ran = await run(['explain', '-'], folder, readFileSync(fixturePath('svm-basic.script.txt'), 'latin1'));
