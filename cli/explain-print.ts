@@ -191,22 +191,24 @@ function printRest(out: Output, { file, more, from }: Rest, reports: readonly Re
   paragraph(out, from === null ? says : `${file}: ${says}`, 0);
 }
 
-/** @param rest of each file what is not among the reports */
+/**
+ * @param rest of each file what is not among the reports
+ * @param named each report with its file: of several that were given, one alone may have one
+ */
 export function printReports(
   out: Output,
   processor: string,
   reports: readonly Reported[],
   rest: readonly Rest[],
-  all: boolean,
+  { all, named }: { readonly all: boolean; readonly named: boolean },
 ): void {
   if (processor !== 'unknown') out.line(out.paint('dim', `Capabilities of ${processor}`));
-  const several = new Set(reports.map(({ file }) => file)).size > 1;
   for (const [i, report] of reports.entries()) {
     if (i > 0) {
       out.line();
       out.line('─'.repeat(WIDTH));
     }
-    if (several) out.line(out.paint('dim', report.file));
+    if (named) out.line(out.paint('dim', report.file));
     printDump(out, report, all);
   }
   for (const one of rest) printRest(out, one, reports);

@@ -15,7 +15,7 @@ import { ImportError } from '../recorder/import/errors.js';
 import { type ByteSource, memorySource, openSource } from '../recorder/import/source.js';
 import { openTrace } from '../traces/open.js';
 import { type Call, type Command, EXIT, JSON_OPTION } from './command.js';
-import { CliError, describeError, formatError } from './errors.js';
+import { CliError, type Described, describeError, formatError } from './errors.js';
 import { printReports, type Rest } from './explain-print.js';
 import { explainImported, explainRecording, isImported, isRecording } from './explain-recording.js';
 import { isOurs } from './feed.js';
@@ -47,6 +47,11 @@ interface Found {
   readonly more: number;
   /** Of a log: the line at which those begin that are not told. */
   readonly from?: number | null;
+}
+
+/** One of several files that could not be explained, and why. */
+interface Unexplained extends Described {
+  readonly file: string;
 }
 
 /** The processor as the options name it: capabilities of a model or a list, and what CPUID says of the host. */
@@ -225,7 +230,8 @@ export const command: Command = {
     'Dumps are held against each other before any is told, so that the input must end; of one that has no end take a ' +
       'part: `timeout 60 cat /sys/kernel/tracing/trace_pipe | trapline explain -`.',
     'The exit code is 0 where nothing is violated, 1 where a check is violated, an entry or a VMX instruction failed, or a dump is ' +
-      'damaged or not whole, 2 where no dump was found.',
+      'damaged or not whole, 2 where no dump was found. Of several files, those that can be are explained; each that cannot ' +
+      'is told in a line on standard error and makes the exit code 2.',
   ],
   json: {
     processor:
@@ -262,6 +268,8 @@ export const command: Command = {
     writes: 'of a trace: { field, seq, tick, rip, value }: the last VMWRITE of each field of violated checks',
     more: 'of a trace: kinds of failure beyond those that are told; of a log: dumps of further kinds',
     rest: '{ file, more, from }: where more is not 0, in which file, and from which line of a log on (--from)',
+    unexplained:
+      '{ file, code, what, where, why, advice }: of several files those that could not be explained; the exit code is then 2',
   },
   examples: [
     { line: 'dmesg | trapline explain -', says: 'why the last entry failed on this host' },
@@ -278,6 +286,7 @@ export const command: Command = {
     const as = formatOf(call);
     const processor = chosenProcessor(call);
     const found: (Found | null)[] = [];
+    const unexplained: Unexplained[] = [];
     for (const file of files) {
       try {
         found.push(await (as === null ? explainFile(call, file, processor) : printFile(call, file, as)));
@@ -287,6 +296,7 @@ export const command: Command = {
         if (described === null) throw error;
         call.out.note(formatError(described));
         found.push(null);
+        unexplained.push({ file, ...described });
       }
     }
     const reports = found.flatMap((one) => one?.dumps ?? []);
@@ -295,9 +305,10 @@ export const command: Command = {
     );
     const more = rest.reduce((sum, one) => sum + one.more, 0);
     const used = usedOf(processor, reports);
-    if (as === null && call.flag('json')) call.out.json({ processor: used, dumps: reports, more, rest });
-    else if (as === null) printReports(call.out, used, reports, rest, call.flag('all'));
-    if (found.includes(null)) return EXIT.wrong;
+    if (as === null && call.flag('json')) call.out.json({ processor: used, dumps: reports, more, rest, unexplained });
+    else if (as === null)
+      printReports(call.out, used, reports, rest, { all: call.flag('all'), named: files.length > 1 });
+    if (unexplained.length > 0) return EXIT.wrong;
     return reports.some(isWrong) ? EXIT.differs : EXIT.holds;
   },
 };

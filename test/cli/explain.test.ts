@@ -126,6 +126,33 @@ describe('explain', () => {
     assert.match(err, /none\.txt/);
     assert.ok(out.includes('svm-cs.txt') && out.includes('vmx-pdpte.txt'));
   });
+  it('several files: one that is compressed, a folder or not there takes no answer away and is named', async () => {
+    const whole = fixture('vmx-pdpte');
+    const lost: readonly (readonly [path: string, code: string])[] = [
+      [file('log.gz', gzipSync(readFileSync(whole))), 'LOG_COMPRESSED'],
+      [folder, 'TRACE_NOT_A_TRACE'],
+      [join(folder, 'no\nsuch.log'), 'ENOENT'],
+    ];
+    const paths = lost.map(([path]) => path);
+    const text = await trapline(...paths, whole);
+    assert.ok(text.out.startsWith(`${whole}\n`), 'whose answer it is');
+    const lines = text.err.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => line.split(' ')[1]),
+      lost.map(([, code]) => code),
+    );
+    const { code, out } = await trapline('--json', ...paths, whole);
+    assert.deepEqual([text.code, code], [2, 2]);
+    const document: { dumps: { file: string }[]; unexplained: { file: string; code: string }[] } = JSON.parse(out);
+    assert.deepEqual(
+      document.dumps.map((dump) => dump.file),
+      [whole],
+    );
+    assert.deepEqual(
+      document.unexplained.map((one) => [one.file, one.code]),
+      lost,
+    );
+  });
   it('--event and --as belong to traces, and name what they do not know', async () => {
     for (const words of [
       ['--event', '3', fixture('svm-cs')],
