@@ -33,6 +33,8 @@ export interface RowSpec {
   readonly says?: string;
   /** What stands before it in the line, blanks folded. */
   readonly behind?: RegExp;
+  /** What every version that has it prints behind it in the same line, blanks folded. */
+  readonly goesOn?: string;
   /** How its line begins, folded, where the template alone would take what is another's. */
   readonly begins?: RegExp;
   /** May stand several times in a dump. */

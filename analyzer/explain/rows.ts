@@ -43,7 +43,7 @@ const STATE_ROWS: readonly RowSpec[] = [
     vmcbSegment('idtr', 'IDTR'),
     vmcbSegment('tr', 'TR'),
   ),
-  { section: 'state', text: 'vmpl: {VMPL.decimal:1}', optional: true },
+  { section: 'state', text: 'vmpl: {VMPL.decimal:1}', optional: true, goesOn: 'cpl: ' },
   { section: 'state', text: 'cpl: {CPL.decimal:1}' },
   ...must(
     'state',

@@ -120,10 +120,11 @@ const beginsRow = (text: string): boolean =>
  * name of a register may begin like more digits of a number.
  */
 function isOther(front: string, piece: string, whole: string): boolean {
-  if (!beginsRow(folded(piece))) return false;
-  const [above, across] = [folded(front), rowsAcross(front, whole)];
+  const [above, below, across] = [folded(front), folded(piece), rowsAcross(front, whole)];
+  if (!beginsRow(below)) return false;
   const ended = hitsOf(above, placesOf(above)).filter((hit) => hit.fit.to === above.length && isWhole(hit));
   if (ended.length === 0) return across.length === 0 && !mayBeginAfter(front);
+  if (ended.some(({ row: { goesOn } }) => goesOn !== undefined && below.startsWith(goesOn))) return false;
   return across.every((row) => ended.some((hit) => hit.row === row));
 }
 

@@ -64,6 +64,16 @@ describe('a dump in a table', () => {
       });
 });
 
+it('a line of KVM on AMD that is broken between two names is one line, in columns of any width', () => {
+  const text = fixture('svm-cs');
+  const whole = valuesOf(text);
+  for (let width = 27; width < 40; width++)
+    for (const by of ['|', '│']) {
+      const table = rowsOf(text).flatMap((row) => divided(row, width, by));
+      assert.deepEqual(valuesOf(table.join('\n')), whole, `${width} columns, ${by}`);
+    }
+});
+
 describe('a table that names once what its rows have in common', () => {
   it('has a row in each line', () => {
     const whole = valuesOf(fixture('vmx-two-faults'));
