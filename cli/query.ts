@@ -93,6 +93,17 @@ const ofJson = (cell: AnswerCell, column: AnswerColumn): unknown => {
   return is64 || BigInt.asIntN(53, cell) !== cell ? unsigned(cell, column) : Number(cell);
 };
 
+/** Keys of an object a row: a column of a name that was had before gets a number, as SQLite names those of a subquery. */
+function keysOf(columns: readonly AnswerColumn[]): string[] {
+  const keys = new Set<string>();
+  for (const { name } of columns) {
+    let key = name;
+    for (let i = 1; keys.has(key); i++) key = `${name}:${i}`;
+    keys.add(key);
+  }
+  return [...keys];
+}
+
 /** A row as a block of lines, for rows of many columns. */
 async function printVertical(
   out: Output,
@@ -131,7 +142,9 @@ export const command: Command = {
     { name: 'TRACE', says: 'a trace of either store' },
     { name: 'SQL', says: 'one SELECT, in the language of SQLite' },
   ],
-  json: { '[]': 'one object a row, with the names of the columns as keys' },
+  json: {
+    '[]': 'one object a row, with the names of the columns as keys; of several columns of a name the second is NAME:1',
+  },
   options: [
     {
       name: 'vertical',
@@ -191,8 +204,9 @@ export const command: Command = {
               call.out.note(`the first ${limit === 1 ? 'row' : `${formatNumber(limit)} rows`}; there are more`),
             );
       if (call.flag('json')) {
+        const keys = keysOf(named);
         const objects = gather(rows).map((row) =>
-          Object.fromEntries(named.map((column, i) => [column.name, ofJson(row[i] ?? null, column)])),
+          Object.fromEntries(named.map((column, i) => [keys[i] ?? '', ofJson(row[i] ?? null, column)])),
         );
         call.out.json(objects);
       } else if (call.flag('csv')) {

@@ -268,6 +268,24 @@ describe('trapline query', () => {
     );
   });
 
+  it('--json loses no column of a name that another has, and names it as SQLite does in a subquery', async () => {
+    const printed = async (statement: string): Promise<string> => {
+      let out = '';
+      const sink = {
+        write(piece: string): void {
+          out += piece;
+        },
+      };
+      await runProgram(['query', trace, '--json', statement], new Output(sink, sink, {}), COMMANDS);
+      return out;
+    };
+    for (const columns of ['1 as a, 2 as a, 3 as b, 4 as a', "1 as a, 2 as 'a:1', 3 as a"]) {
+      const out = await printed(`select ${columns}`);
+      assert.equal(out, await printed(`select * from (select ${columns})`));
+      assert.equal(Object.keys(JSON.parse(out)[0]).length, columns.split(',').length);
+    }
+  });
+
   it('-x prints a row as lines of what is there, and counts what is not', async () => {
     let out = '';
     const sink = {
