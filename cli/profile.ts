@@ -277,7 +277,10 @@ export const command: Command = {
     { name: 'fresh', says: 'read the trace, whatever is kept beside it' },
     JSON_OPTION,
   ],
-  alternatives: [['json', 'folded']],
+  alternatives: [
+    ['json', 'folded'],
+    ['by', 'folded'],
+  ],
   details: [
     'Handler time runs from an exit to the next entry of the same vCPU: ticks on runs of our machine, which are exact, ' +
       'host time on imported traces, which are samples. Percentiles are exact, by nearest rank; ± is the standard error ' +

@@ -235,6 +235,7 @@ describe('the program', () => {
   it('refuses options of which one excludes the other, before anything is read', async () => {
     for (const words of [
       ['profile', 'no-such-file', '--json', '--folded'],
+      ['profile', 'no-such-file', '--by', 'vm', '--folded'],
       ['query', 'no-such-file', 'select 1', '--csv', '--json'],
       ['query', 'no-such-file', 'select 1', '-x', '--csv'],
     ]) {
