@@ -69,6 +69,8 @@ function exitCode(report: Report): number {
 
 function run(call: Call, format: Format | 'text'): number {
   const [leftFile = '', rightFile = ''] = call.args;
+  if (leftFile === '-' && rightFile === '-')
+    throw new CliError('BAD_VALUE', 'diff - -', 'standard input can be read once', 'give one of the two as a file');
   const budgets = budgetsOf(call);
   const match = readMatch(call.value('match'));
   const changes = call.integer('changes', 0, 1000) ?? DEFAULT_CHANGES;

@@ -245,6 +245,13 @@ describe('the program', () => {
     }
   });
 
+  it('refuses standard input on both sides of a diff, which would find the second one empty', () => {
+    const input = 't-1 [000] 1.5: kvm_exit: reason HLT rip 0x1 info 0 0\n';
+    const ran = spawnSync(process.execPath, [MAIN, 'diff', '-', '-'], { input, encoding: 'utf8' });
+    assert.deepEqual([ran.status, ran.stdout], [2, '']);
+    assert.match(ran.stderr, /^trapline: BAD_VALUE .*diff - -: standard input can be read once/);
+  });
+
   it('ends quietly when nobody reads on', async () => {
     let text = '';
     for (let i = 0; i < 60_000; i++)
