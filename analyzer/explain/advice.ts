@@ -97,6 +97,10 @@ const ADVICE: readonly Advice[] = [
     says: 'Lines of the dump are broken: take the log from the kernel itself (dmesg, journalctl -k), not from a screen or a mail.',
   },
   {
+    applies: ({ damage }) => damage.some(({ kind }) => kind === 'edge'),
+    says: 'Lines of the log are cut at one column: take it whole (dmesg without cut, journalctl -k --no-pager -l, less without -S).',
+  },
+  {
     applies: ({ damage }) => damage.some(({ kind }) => kind === 'dropped'),
     says: 'Messages were lost on the way to this log: take it from the ring buffer itself (dmesg, xl dmesg), made larger by log_buf_len=4M or conring_size=4M where it is too small.',
   },

@@ -221,10 +221,10 @@ export class Builder {
   }
 
   /** A line that begins like a row and does not go on like it; one that is quoted below the dump loses nothing of it. */
-  garble(line: number, row: Row): void {
+  garble(line: number, row: Row, kind: 'garbled' | 'edge' = 'garbled'): void {
     if (hasGiven(this.#read, row)) return;
     // Forms of one line begin alike.
-    if (![...this.#garbled].some(({ head }) => head === row.head)) this.#hurt('garbled', line, row.head);
+    if (![...this.#garbled].some(({ head }) => head === row.head)) this.#hurt(kind, line, row.head);
     this.#garbled.add(row);
   }
 
@@ -392,7 +392,8 @@ export class Builder {
   }
 
   #hurt(kind: DamageKind, line: number, what: string): void {
-    if (this.#damage.length < MOST_DAMAGE) this.#damage.push({ kind, line, what });
+    const isTold = kind === 'edge' && this.#damage.some((one) => one.kind === kind);
+    if (!isTold && this.#damage.length < MOST_DAMAGE) this.#damage.push({ kind, line, what });
   }
 }
 

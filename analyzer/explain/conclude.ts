@@ -54,7 +54,7 @@ const ALWAYS_PRINTED: ReadonlySet<string | null> = new Set(
 const goneOf = ({ damage }: Dump, outcome: Outcome, judged: readonly Judged[]): Judged[] =>
   judged.filter(
     (one) =>
-      damage.some(({ kind }) => kind === 'missing' || kind === 'garbled') &&
+      damage.some(({ kind }) => kind === 'missing' || kind === 'garbled' || kind === 'edge') &&
       one.answer === 'undecidable' &&
       one.missing.some(({ kind, name }) => kind === 'field' && ALWAYS_PRINTED.has(name)) &&
       explains(outcome, one),

@@ -23,6 +23,7 @@ export interface Value {
 
 export const DAMAGES = {
   cut: 'a value has fewer digits than its printer writes',
+  edge: 'lines of the log are cut there, and what ends there may go on',
   garbled: 'a line begins like one of the dump and does not go on as its printer writes it',
   mixed: 'a line of another dump, which was printed at the same time, stands amid it',
   conflict: 'a line is there twice, with different values',

@@ -180,14 +180,18 @@ function refuseCompressed(log: Log, where: string): void {
 export function explain(log: Log, where: string, options: LogOptions = {}): LogExplanation {
   const { processor = UNKNOWN, from = 1, each = false, progress } = options;
   refuseCompressed(log, where);
-  const kinds = new Kinds(processor, each);
+  let kinds = new Kinds(processor, each);
   let found = 0;
-  findEach(log, (dump) => {
+  const take = (dump: Dump): void => {
     if (saysNothing(dump, processor)) return;
     found++;
     progress?.(dump.last);
     kinds.meet(dump);
     if (dump.first >= from) kinds.take(dump);
+  };
+  findEach(log, take, () => {
+    kinds = new Kinds(processor, each);
+    found = 0;
   });
   if (found === 0) throw new AnalysisError(isUtf16(log) ? 'LOG_UTF16' : 'NO_DUMP', where);
   const dumps = kinds.reports();

@@ -11,3 +11,14 @@ export function unmarked(line: string, mark: string): string | null {
   if (mark === '' || !markOf(line).startsWith(mark)) return null;
   return line.slice(line.indexOf(mark) + mark.length);
 }
+
+/** A heading between fragments that were put together, or a prompt of root. */
+const HEADING = /^\s*#+\s*\S/;
+/** The names of commands are of small letters. */
+const PROMPT = /^\s*#\s*[a-z./]/;
+
+/** What a line of no dump is that comes between two; null where it is any other. */
+export function between(line: string): 'heading' | 'prompt' | null {
+  if (!HEADING.test(line)) return null;
+  return PROMPT.test(line) ? 'prompt' : 'heading';
+}

@@ -148,6 +148,10 @@ function timeOf(line: string): Moment | null {
 /** The time of a line: that of the ring buffer, else the one in front of it; null where it has none. */
 export const momentOf = (line: string): Moment | null => bootOf(line) ?? wallOf(line);
 
+/** The time of a line stands in its first characters, behind the names of hosts and of programs. */
+const FRONT = 300;
+export const momentAt = (line: string): Moment | null => momentOf(line.slice(0, FRONT));
+
 /** Why two lines that follow each other in a dump are of different moments. */
 export interface Jump {
   readonly kind: 'back' | 'forward';

@@ -17,7 +17,7 @@ export type Verdict = keyof typeof VERDICTS;
 /** Lines of more than one state are mixed. */
 const MIXED = new Set(['spliced', 'mixed', 'conflict']);
 /** A value is lost. */
-const LOST = new Set(['cut', 'garbled']);
+const LOST = new Set(['cut', 'garbled', 'edge']);
 
 /** Nothing of it is lost that may be wrong. */
 const isWhole = ({ damage }: Dump): boolean => damage.length === 0;

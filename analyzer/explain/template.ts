@@ -110,8 +110,8 @@ export function template(text: string, bytesOf: (name: string) => number | undef
 export interface Taken {
   readonly name: string;
   readonly value: bigint;
-  /** It is not as its printer writes it: with too few digits, or with too many. */
-  readonly lost: 'cut' | 'garbled' | null;
+  /** It is not as its printer writes it: with too few digits, or with too many; or it may go on where lines are cut. */
+  readonly lost: 'cut' | 'garbled' | 'edge' | null;
 }
 
 export interface Fit {
