@@ -39,8 +39,14 @@ const DEFAULT_KEYS = 5;
 const DEFAULT_RIPS = 10;
 const DEFAULT_ROWS = 100;
 
+interface Counted extends Counting {
+  readonly by: readonly DimensionName[];
+  /** Said where none has a time, and what lacks it is not counted. */
+  readonly untimed?: string;
+}
+
 /** What is counted, and how it is called. */
-const EVENTS: { readonly [event in CountedEvent]: Counting & { readonly by: readonly DimensionName[] } } = {
+const EVENTS: { readonly [event in CountedEvent]: Counted } = {
   vmexit: {
     noun: ['exit', 'exits'],
     spent: 'from exit to entry',
@@ -51,9 +57,16 @@ const EVENTS: { readonly [event in CountedEvent]: Counting & { readonly by: read
     noun: ['MMIO access', 'MMIO accesses'],
     spent: 'in them',
     span: 'to the entry (write), or from the exit (read)',
+    untimed: 'No kvm_mmio has a time: a write counts with the kvm_entry behind it, a read with the kvm_exit before it',
     by: ['key'],
   },
-  ioport: { noun: ['port access', 'port accesses'], spent: 'in them', span: 'to the next entry', by: ['key'] },
+  ioport: {
+    noun: ['port access', 'port accesses'],
+    spent: 'in them',
+    span: 'to the next entry',
+    untimed: 'No kvm_pio has a time: it counts with the kvm_entry behind it',
+    by: ['key'],
+  },
 };
 
 /** Orders of the rows; the most first, but names. */
@@ -146,11 +159,12 @@ function print(call: Call, answer: Profile, rows: readonly BreakdownRow[] | null
   const { by, sort, event, keys, most, wide } = wanted;
   if (fed.remark !== null) out.paragraph(fed.remark, 2);
   const counting = EVENTS[event];
-  printHead(out, answer, counting);
-  if (answer.exits === 0) {
-    if (event !== 'vmexit') out.line('No event with a time says what was emulated; --by reason,key says it of exits.');
+  if (answer.exits === 0 && counting.untimed !== undefined) {
+    out.paragraph(`${counting.untimed}. --by reason,key says of exits what was emulated.`, 0);
     return;
   }
+  printHead(out, answer, counting);
+  if (answer.exits === 0) return;
   const { unit } = answer;
   const place = placeOf(fed);
   const [noun, counted] = event === 'vmexit' ? ['Exits', 'exits'] : ['Accesses', 'accesses'];

@@ -240,6 +240,16 @@ describe('profile', () => {
     for (const title of ['±', 'min', 'p99.9']) assert.ok(wide.includes(title));
   });
 
+  // perf-kvm.txt: ioport runs from kvm_pio to kvm_entry
+  it('says of accesses that have no time that none is counted, and not that there were none', async () => {
+    const path = join(folder, 'untimed.txt');
+    const lines = readFileSync(VMX, 'latin1').split('\n');
+    writeFileSync(path, lines.filter((line) => line.includes(' kvm_pio: ')).join('\n'));
+    const out = (await trapline(['profile', path, '--event', 'ioport'])).out.replaceAll('\n', ' ');
+    assert.match(out, / No kvm_pio has a time: it counts with the kvm_entry behind it\./);
+    assert.doesNotMatch(out, /0 port accesses/);
+  });
+
   it('refuses what it does not know, and says what there is', async () => {
     for (const [words, says] of [
       [['--by', 'colour'], /one of vm, vcpu, level/],
