@@ -126,7 +126,7 @@ const CUT =
  */
 const DAY = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6,9}`;
 const TIME_OF_DAY = new RegExp(
-  String.raw`(?:(?:\]|\s\d+)\s+(?:\w+\s+)?${DAY}\s.*\s|(?<!\S)${DAY} +(?:\d+\.\d+: +)?(?:\d+ +)?)kvm(?:mmu)?:\w`,
+  String.raw`(?:(?:\]|\s\d+) +(?:\w+ +)?${DAY}\s.*\s|(?<!\S)${DAY} +(?:\d+\.\d+: +)?(?:\d+ +)?)kvm(?:mmu)?:\w`,
 );
 const OF_DAY =
   'times of day (perf script -F tod) are not read, and threads not told where they stand before a time: print the text with ' +

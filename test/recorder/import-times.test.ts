@@ -227,7 +227,7 @@ describe('times of day', () => {
     [`${DAY} perf 261340 d... [000] 152919.481538:`, false], // perf-prof
   ] as const) {
     it(`${head}: ${told ? 'told' : 'nothing to tell'}`, () => {
-      const { result } = importText(`${head}          kvm:kvm_entry: vcpu 0, rip 0x11\n`);
+      const { result } = importText(`${head}          kvm:kvm_entry: vcpu 0\n`.repeat(2));
       const notes = result.notes.filter(({ says }) => /-F -tod,\+time/.test(says));
       assert.equal(notes.length, told ? 1 : 0);
     });
