@@ -1,7 +1,7 @@
 /**
  * What the bits of exit information mean, as data.
- * Sources: Intel SDM volume 3C, "Basic VM-Exit Information" (the tables "Exit Qualification for ..."); AMD APM volume 2, appendix "SVM Intercept Exit Codes" and the
- * sections on EXITINFO1 and EXITINFO2 of each intercept.
+ * Sources: Intel SDM volume 3C, "Basic VM-Exit Information" (the tables "Exit Qualification for ..."); AMD APM volume 2,
+ * appendix "SVM Intercept Exit Codes" and the sections on EXITINFO1 and EXITINFO2 of each intercept.
  */
 import { VMX_EXIT_MODIFIERS } from '../engine/vmx/exit-reasons.js';
 import { type Bits, bit, field, flag, only, type Part } from './detail-parts.js';

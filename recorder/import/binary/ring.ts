@@ -45,7 +45,7 @@ export class RingCursor {
   missed = 0;
   #next = 0;
   #end = 0;
-  /** Pages of nothing but zeros since the last that has a record, and where the first is. */
+  /** Pages whose head is zeros since the last that has a record, and where the first is. */
   #blank = 0;
   #blankAt = '';
 
